@@ -1,0 +1,39 @@
+# Each target sets up .venv by itself; nothing but Python 3.11+, git and make is needed.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test lint format bench clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+$(STAMP): setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SEIDRA needs Python 3.11 or newer.")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+serve: $(STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1:8000)
+	@$(BIN)/gunicorn
+
+test: $(STAMP) ## run the tests, in parallel
+	@$(BIN)/pytest -n auto --dist worksteal
+
+lint: $(STAMP) ## ruff, mypy --strict and the SQL linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/sqlfluff lint --processes 0 --nofail-on-warnings -q sql migrations
+
+format: $(STAMP) ## format the code
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## measure speed side by side with the peers (BENCH_QUICK=1: under two minutes)
+	$(BIN)/python -m benchmarks
+
+clean: ## remove .venv and caches (not data/)
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

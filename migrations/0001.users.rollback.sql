@@ -1,0 +1,2 @@
+DROP TABLE platform_state;
+DROP TABLE users;

@@ -1,0 +1,2 @@
+DROP VIEW nsfw_viewers;
+DROP TABLE nsfw_settings;

@@ -1,0 +1,3 @@
+DROP TABLE persona_counts;
+DROP TABLE persona_tags;
+DROP TABLE personas;

@@ -1,0 +1,2 @@
+DROP TABLE job_counts;
+DROP TABLE generation_jobs;

@@ -1,0 +1,93 @@
+"""SEIDRA: the self-hosted backend of an AI image studio."""
+
+from __future__ import annotations
+
+import logging.config
+import sqlite3
+import threading
+
+from flask import Flask, Response
+from flask_cors import CORS
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from seidra import errors, http, logs
+from seidra.auth import tokens
+from seidra.auth.routes import blp as auth
+from seidra.auth.routes import settings_blp as user_settings
+from seidra.config import Settings, get_settings
+from seidra.database.connect import Database, translate
+from seidra.database.service import init_database
+from seidra.jobs.routes import blp as jobs
+from seidra.media.links import Links
+from seidra.media.routes import blp as media
+from seidra.media.storage import Storage
+from seidra.nsfw.routes import blp as nsfw
+from seidra.personas.routes import blp as personas
+from seidra.platform.openapi import complete, make_api
+from seidra.platform.routes import blp as platform
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Make the WSGI application: read the settings, initialise the database, wire the features.
+
+    Raises StartError, with one sentence, when something outside the code is wrong. It starts no worker.
+    """
+    settings = settings or get_settings()
+    logging.config.dictConfig(logs.configuration(settings.log_level))
+    init_database(settings)
+    app = Flask("seidra", static_folder=None)
+    _add_parts(app, settings)
+    http.register(app, settings)
+    tokens.register(app, settings)
+    _add_cors(app, settings)
+    api = make_api(app)
+    for blueprint in (auth, user_settings, nsfw, personas, jobs, media, platform):
+        api.register_blueprint(blueprint)
+    complete(app, api)
+    _add_errors(app)
+    if settings.trusted_proxies:
+        count = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
+    return app
+
+
+def _add_parts(app: Flask, settings: Settings) -> None:
+    """What requests and the worker share, by name."""
+    storage = Storage(settings)
+    storage.check()
+    database = Database(settings)
+    app.extensions["seidra.settings"] = settings
+    app.extensions["seidra.database"] = database
+    app.extensions["seidra.storage"] = storage
+    app.extensions["seidra.links"] = Links(settings)
+    # Set whenever there is something for a worker of this process to do.
+    app.extensions["seidra.wake"] = threading.Event()
+    app.teardown_request(lambda _: database.release())
+
+
+def _add_cors(app: Flask, settings: Settings) -> None:
+    CORS(
+        app,
+        origins=list(settings.allowed_origins),
+        supports_credentials=False,
+        always_send=False,
+        max_age=600,
+        allow_headers=["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-ID"],
+        expose_headers=["ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count",
+                        "Content-Disposition"],
+    )  # fmt: skip
+
+
+def _add_errors(app: Flask) -> None:
+    errors.register(app)
+
+    def database_error(error: sqlite3.Error) -> Response:
+        # What `transaction` translates for writes, for the reads outside of one.
+        translated = translate(error)
+        if isinstance(translated, errors.Problem):
+            return errors.problem(translated)
+        return errors.unexpected(translated)
+
+    app.register_error_handler(sqlite3.Error, database_error)

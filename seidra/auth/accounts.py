@@ -1,0 +1,93 @@
+"""Rules about accounts that the API and the command line share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seidra.database.connect import Connection, Row
+from seidra.database.seeds import DEFAULT_USER_SETTINGS, SYSTEM_USER_ID
+from seidra.errors import Conflict, Forbidden
+from seidra.queries import queries
+from seidra.values import from_json, timestamp, to_json
+
+
+def public_user(row: Row) -> dict[str, Any]:
+    """A user row as the API shows it."""
+    return {
+        "id": row["id"],
+        "username": row["username"],
+        "email": row["email"],
+        "is_active": bool(row["is_active"]),
+        "is_admin": bool(row["is_admin"]),
+        "created_at": row["created_at"],
+        "settings": from_json(row["settings"]),
+    }
+
+
+def key(name: str) -> str:
+    """The form in which usernames and emails are compared: without case."""
+    return name.casefold()
+
+
+def create(tx: Connection, username: str, email: str, password_hash: str, *, admin: bool = False) -> Row:
+    """Insert an account. The first one ever made by a person is an administrator, decided in this transaction.
+
+    A taken name becomes a Conflict when the transaction ends.
+    """
+    now = timestamp()
+    first = queries.users.record_first_person(tx, username=username, now=now) is not None
+    row: Row = queries.users.create(
+        tx, username=username, username_key=key(username), email=email, email_key=key(email),
+        password_hash=password_hash, is_admin=admin or first, settings=to_json(DEFAULT_USER_SETTINGS), now=now,
+    )  # fmt: skip
+    return row
+
+
+def find(connection: Connection, name: str) -> Row | None:
+    """The account with this username or email, or None."""
+    lookup = queries.users.by_email if "@" in name else queries.users.by_username
+    row: Row | None = lookup(connection, key=key(name))
+    return row
+
+
+def set_rights(tx: Connection, row: Row, *, active: bool, admin: bool) -> None:
+    """Write an account's rights. Raises Conflict where that leaves no active administrator."""
+    if row["id"] == SYSTEM_USER_ID and admin:
+        raise Conflict("The system account cannot be an administrator.")
+    if row["is_active"] and row["is_admin"] and not (active and admin):
+        check_not_last_admin(tx, row["id"])
+    queries.users.update_rights(tx, id=row["id"], is_active=active, is_admin=admin, now=timestamp())
+    if not active:
+        queries.users.end_sessions(tx, user_id=row["id"], keep="")
+
+
+def set_email(tx: Connection, user_id: int, email: str) -> None:
+    """Write a new email. A taken one becomes a Conflict when the transaction ends."""
+    queries.users.update_email(tx, id=user_id, email=email, email_key=key(email), now=timestamp())
+
+
+def set_password(tx: Connection, user_id: int, digest: str, keep_session: str = "") -> None:
+    """Write a new password hash; all sessions of the account but one end."""
+    queries.users.update_password(tx, id=user_id, password_hash=digest, now=timestamp())
+    queries.users.end_sessions(tx, user_id=user_id, keep=keep_session)
+
+
+def check_not_last_admin(tx: Connection, user_id: int) -> None:
+    """Raise Conflict when no other active administrator is left."""
+    if not queries.users.other_active_admins(tx, id=user_id):
+        raise Conflict("This is the last active administrator; make another one first.")
+
+
+def check_not_system(user_id: int) -> None:
+    """Raise Forbidden for the system account, which only the operator's settings change."""
+    if user_id == SYSTEM_USER_ID:
+        raise Forbidden("The system account is changed by the operator's settings alone.")
+
+
+def delete(tx: Connection, row: Row) -> None:
+    """Disable an account at once, free its names and queue everything it has for the worker to remove."""
+    if row["is_admin"] and row["is_active"]:
+        check_not_last_admin(tx, row["id"])
+    # A colon can stand in no username and in no email without an @.
+    queries.users.mark_deleted(tx, id=row["id"], tombstone=f"deleted:{row['id']}", now=timestamp())
+    queries.users.end_sessions(tx, user_id=row["id"], keep="")

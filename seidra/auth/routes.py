@@ -1,0 +1,227 @@
+"""/api/auth: accounts and sessions, and /api/settings: what a user prefers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from flask import Response, g
+from marshmallow import ValidationError
+
+from seidra.auth import accounts, passwords, tokens
+from seidra.auth.schemas import (
+    TOKEN_EXAMPLE,
+    USER_EXAMPLE,
+    AccountSchema,
+    LoginSchema,
+    PasswordSchema,
+    RegisterSchema,
+    SettingsSchema,
+    TokenSchema,
+    UserSchema,
+    merge_settings,
+)
+from seidra.auth.tokens import login_required
+from seidra.database.connect import Row, get_db
+from seidra.errors import Forbidden, Invalid, Unauthorized, flatten
+from seidra.http import SECRET, Blueprint, get_settings, no_content, reply
+from seidra.queries import queries
+from seidra.values import from_json, timestamp, to_json
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+blp = Blueprint("auth", __name__, url_prefix="/api/auth", description="Accounts, sessions and tokens")
+settings_blp = Blueprint("settings", __name__, url_prefix="/api/settings", description="What a user prefers")
+
+
+def registration_open(view: Callable[P, R]) -> Callable[P, R]:
+    """403 before anything else where registration is closed."""
+
+    @wraps(view)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if get_settings().registration != "open":
+            raise Forbidden("Registration is closed here; ask the operator for an account.")
+        return view(*args, **kwargs)
+
+    return checked
+
+
+@blp.route("/register", methods=["POST"])
+@registration_open
+@blp.arguments(RegisterSchema, example={"username": "alice", "email": "alice@example.com", "password": "a long phrase"})
+@blp.response(201, TokenSchema, example=TOKEN_EXAMPLE)
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(409, "PROBLEM")
+def register(body: dict[str, Any]) -> Response:
+    """Make an account and log in. The first account ever is an administrator."""
+    digest = passwords.hash_password(body["password"], get_settings())
+    with get_db().transaction() as tx:
+        user = accounts.create(tx, body["username"], body["email"], digest)
+        token = tokens.begin_session(tx, user, get_settings())
+    return reply(token, 201, SECRET)
+
+
+@blp.route("/login", methods=["POST"])
+@blp.arguments(LoginSchema, example={"username": "alice", "password": "a long phrase"})
+@blp.response(200, TokenSchema, example=TOKEN_EXAMPLE)
+@blp.alt_response(401, "PROBLEM")
+def login(body: dict[str, Any]) -> Response:
+    """Log in by username or email. Wrong, unknown and disabled look the same and take the same time."""
+    found = accounts.find(get_db().connection, body["username"])
+    encoded = found["password_hash"] if found else None
+    # One Argon2 computation whoever is asked for: time must not tell which names exist.
+    right = passwords.verify(encoded or passwords.decoy(get_settings()), body["password"])
+    if found is None or not right or encoded is None or not found["is_active"]:
+        raise Unauthorized("The username or the password is wrong.", error=None)
+    with get_db().transaction() as tx:
+        # Read again inside: the account may have been disabled, or its password changed, since it was checked.
+        now = queries.users.get_for_update(tx, id=found["id"])
+        if now is None or not now["is_active"] or now["password_hash"] != encoded:
+            raise Unauthorized("The username or the password is wrong.", error=None)
+        token = tokens.begin_session(tx, queries.users.get(tx, id=found["id"]), get_settings())
+    return reply(token, 200, SECRET)
+
+
+@blp.route("/refresh", methods=["POST"])
+@blp.response(200, TokenSchema, example=TOKEN_EXAMPLE)
+@blp.alt_response(401, "PROBLEM")
+@blp.doc(security=[{"refresh": []}])
+def refresh() -> Response:
+    """Exchange the refresh token (sent as Bearer) for a fresh pair; the old one dies after a short grace."""
+    presented = tokens.bearer_token()
+    with get_db().transaction() as tx:
+        token = tokens.refresh_session(tx, presented, get_settings())
+    if token is None:
+        raise Unauthorized("The refresh token was used before or its session is over; log in again.")
+    return reply(token, 200, SECRET)
+
+
+@blp.route("/logout", methods=["POST"])
+@login_required
+@blp.response(204)
+def logout() -> Response:
+    """End the session: its access and refresh tokens are worthless from here on."""
+    with get_db().transaction() as tx:
+        queries.users.session_end(tx, session_id=g.user["session_id"])
+    return no_content()
+
+
+@blp.route("/me", methods=["GET"])
+@login_required
+@blp.response(200, UserSchema, example=USER_EXAMPLE)
+def me() -> Response:
+    """Who I am."""
+    return reply(accounts.public_user(g.user))
+
+
+@blp.route("/me", methods=["PATCH"])
+@login_required
+@blp.arguments(AccountSchema, example={"password": "another long phrase", "current_password": "a long phrase"})
+@blp.response(200, UserSchema, example=USER_EXAMPLE)
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(409, "PROBLEM")
+def change_me(body: dict[str, Any]) -> Response:
+    """Change email or password, with the present password; a new password ends all other sessions."""
+    accounts.check_not_system(g.user["id"])
+    stored = _confirmed(body["current_password"], "current_password")
+    digest = passwords.hash_password(body["password"], get_settings()) if "password" in body else None
+    with get_db().transaction() as tx:
+        _still(tx, stored)
+        if "email" in body:
+            accounts.set_email(tx, stored["id"], body["email"])
+        if digest is not None:
+            accounts.set_password(tx, stored["id"], digest, keep_session=g.user["session_id"])
+        user = queries.users.get(tx, id=stored["id"])
+    return reply(accounts.public_user(user))
+
+
+def _delete_me(body: dict[str, Any]) -> Response:
+    accounts.check_not_system(g.user["id"])
+    stored = _confirmed(body["password"], "password")
+    with get_db().transaction() as tx:
+        accounts.delete(tx, _still(tx, stored))
+    return no_content()
+
+
+@blp.route("/me", methods=["DELETE"])
+@login_required
+@blp.arguments(PasswordSchema, example={"password": "a long phrase"})
+@blp.response(204)
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(409, "PROBLEM")
+def delete_me(body: dict[str, Any]) -> Response:
+    """Delete my account: disabled and its names freed at once, everything it has removed in the background."""
+    return _delete_me(body)
+
+
+@blp.route("/me/delete", methods=["POST"])
+@login_required
+@blp.arguments(PasswordSchema, example={"password": "a long phrase"})
+@blp.response(204)
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(409, "PROBLEM")
+def delete_me_by_post(body: dict[str, Any]) -> Response:
+    """The same for clients and proxies that send no body with DELETE."""
+    return _delete_me(body)
+
+
+def _confirmed(password: str, field: str) -> Row:
+    """My stored account, when the password is mine. Raises Forbidden, naming the field."""
+    stored: Row = queries.users.get_for_update(get_db().connection, id=g.user["id"])
+    if not passwords.verify(stored["password_hash"] or passwords.decoy(get_settings()), password):
+        error = Forbidden("The password is wrong.")
+        error.errors = {field: ["Is not the present password."]}
+        raise error
+    return stored
+
+
+def _still(tx: Any, stored: Row) -> Row:
+    """My account inside the transaction, when nothing changed since the password was checked."""
+    row: Row | None = queries.users.get_for_update(tx, id=stored["id"])
+    if row is None or row["password_hash"] != stored["password_hash"]:
+        raise Unauthorized("The account has changed meanwhile; log in again.")
+    return row
+
+
+# ------------------------------------------------------------------------------------------------ settings
+
+
+@settings_blp.route("", methods=["GET"])
+@login_required
+@settings_blp.response(200, SettingsSchema, example=USER_EXAMPLE["settings"])
+def read_settings() -> Response:
+    """My settings."""
+    return reply(from_json(g.user["settings"]))
+
+
+def _merge_settings(change: dict[str, Any]) -> Response:
+    with get_db().transaction() as tx:
+        stored = queries.users.get_for_update(tx, id=g.user["id"])
+        if stored is None:
+            raise Unauthorized("The account is gone.")
+        try:
+            merged = merge_settings(from_json(stored["settings"]), change)
+        except ValidationError as error:
+            raise Invalid(flatten(error.messages)) from None
+        queries.users.update_settings(tx, id=g.user["id"], settings=to_json(merged), now=timestamp())
+    return reply(merged)
+
+
+@settings_blp.route("", methods=["PUT"])
+@login_required
+@settings_blp.arguments(SettingsSchema, example={"theme": "midnight", "extra": {"grid": 4}})
+@settings_blp.response(200, SettingsSchema, example=USER_EXAMPLE["settings"])
+def change_settings(change: dict[str, Any]) -> Response:
+    """Merge a change into my settings."""
+    return _merge_settings(change)
+
+
+@blp.route("/me/settings", methods=["PUT"])
+@login_required
+@blp.arguments(SettingsSchema, example={"theme": "midnight", "extra": {"grid": 4}})
+@blp.response(200, SettingsSchema, example=USER_EXAMPLE["settings"])
+def change_my_settings(change: dict[str, Any]) -> Response:
+    """The same under the account."""
+    return _merge_settings(change)

@@ -1,0 +1,144 @@
+"""Bodies and answers of /api/auth and /api/settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
+
+from seidra.fields import Body, Flag, FreeObject, Text, check_json, check_size
+
+SETTINGS_BYTES = 16_384
+
+
+class _Email(Text):
+    def __init__(self, **kwargs: Any) -> None:
+        rule = validate.Email(error="Must be an email address.")
+        super().__init__(3, 254, line=True, validate=rule, metadata={"format": "email"}, **kwargs)
+
+
+class Notifications(fields.Dict):
+    """{name: true or false}, at most 50."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(
+            keys=Text(1, 50, line=True), values=Flag(),
+            validate=validate.Length(max=50, error="Must have at most 50 names."), **kwargs,
+        )  # fmt: skip
+
+
+class SettingsSchema(Body):
+    """A user's settings; what is sent is merged deeply into what is stored."""
+
+    theme = Text(1, 50, line=True)
+    language = Text(2, 35, line=True, metadata={"description": "A BCP 47 tag, such as en or pt-BR."})
+    notifications = Notifications()
+    telemetry_opt_in = Flag()
+    extra = FreeObject(metadata={"description": "Whatever the frontend keeps; null removes a key."})
+
+
+class UserSchema(Schema):
+    """An account, as its owner sees it."""
+
+    id = fields.Integer()
+    username = fields.String()
+    email = fields.String()
+    is_active = fields.Boolean()
+    is_admin = fields.Boolean()
+    created_at = fields.DateTime()
+    settings = fields.Nested(SettingsSchema)
+
+
+class TokenSchema(Schema):
+    """A pair of tokens; `expires_in` is the access token's lifetime in seconds."""
+
+    access_token = fields.String()
+    refresh_token = fields.String()
+    token_type = fields.String(validate=validate.Equal("bearer"))
+    expires_in = fields.Integer()
+    user = fields.Nested(UserSchema)
+
+
+class RegisterSchema(Body):
+    """A new account."""
+
+    username = fields.String(
+        required=True,
+        validate=validate.Regexp(r"[A-Za-z0-9._\-]{3,50}\Z", error="Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."),
+    )
+    email = _Email(required=True)
+    password = Text(8, 128, required=True)
+
+
+class LoginSchema(Body):
+    """A login: `username` takes a username or an email; `email` is another name for it."""
+
+    username = Text(1, 254, required=True)
+    password = Text(1, 1024, required=True)
+
+    @pre_load
+    def _email_is_a_name(self, data: Any, **kwargs: Any) -> Any:
+        if isinstance(data, dict) and "email" in data and "username" not in data:
+            data = {"username": data["email"], **{k: v for k, v in data.items() if k != "email"}}
+        return data
+
+
+class AccountSchema(Body):
+    """Changes to one's account: a new email or password, with the present password."""
+
+    email = _Email()
+    password = Text(8, 128)
+    current_password = Text(1, 1024, required=True)
+
+    @validates_schema
+    def _something(self, data: Any, **kwargs: Any) -> None:
+        if "email" not in data and "password" not in data:
+            raise ValidationError("Must have an email or a password to change.")
+
+
+class PasswordSchema(Body):
+    """The present password, to confirm."""
+
+    password = Text(1, 1024, required=True)
+
+
+def merge_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """The stored settings with a change merged in deeply; null removes a key of `extra`.
+
+    Raises ValidationError when the outcome is too large or too deep, though each change alone was not.
+    """
+    merged: dict[str, Any] = _merge(stored, change)
+    if len(merged["notifications"]) > 50:
+        raise ValidationError({"notifications": ["Must have at most 50 names."]})
+    try:
+        check_json(merged)
+        check_size(merged, SETTINGS_BYTES)
+    except ValidationError as error:
+        raise ValidationError({"extra": error.messages}) from None
+    return merged
+
+
+def _merge(stored: Any, change: Any) -> Any:
+    if not isinstance(stored, dict) or not isinstance(change, dict):
+        return change
+    merged = dict(stored)
+    for name, value in change.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = _merge(merged.get(name), value)
+    return merged
+
+
+USER_EXAMPLE = {
+    "id": 2, "username": "alice", "email": "alice@example.com", "is_active": True, "is_admin": True,
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "settings": {
+        "theme": "ultimate", "language": "en", "notifications": {"web": True, "email": False, "slack": False},
+        "telemetry_opt_in": False, "extra": {},
+    },
+}  # fmt: skip
+TOKEN_EXAMPLE = {
+    "access_token": "eyJhbGciOiJIUzI1NiIs...", "refresh_token": "eyJhbGciOiJIUzI1NiIs...", "token_type": "bearer",
+    "expires_in": 900, "user": USER_EXAMPLE,
+}  # fmt: skip

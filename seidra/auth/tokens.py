@@ -1,0 +1,179 @@
+"""Tokens and sessions: handing them out, and knowing by them who asks.
+
+Every token carries its session's id. Ending the session (its row) revokes all its tokens at once: each request
+asks, in one indexed query, that session and user are live.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+from flask import Flask, current_app, g, request
+from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
+from flask_jwt_extended.exceptions import JWTExtendedException
+from jwt.exceptions import PyJWTError
+
+from seidra.auth.accounts import public_user
+from seidra.config import Settings, jwt_secret
+from seidra.database.connect import Connection, Row, get_db
+from seidra.errors import Forbidden, Unauthorized
+from seidra.queries import queries
+from seidra.values import moment, timestamp, timestamp_in
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_REFUSED = "The token is missing, invalid, expired or revoked; log in again."
+
+
+class Claims(NamedTuple):
+    """What a verified token says; `expires` in seconds since 1970."""
+
+    user_id: int
+    session_id: str
+    kind: str
+    expires: float
+
+
+class _Verifier:
+    """Verifies tokens, and remembers the last few thousand that verified.
+
+    Checking a signature again costs ~90 us and cannot come out differently; what can change is asked each time:
+    expiry here, session and user by the query in `user_of`. So the memo never outlives a revocation.
+    """
+
+    SIZE = 4096
+
+    def __init__(self) -> None:
+        self._memo: dict[str, Claims] = {}
+
+    def __call__(self, token: str, kind: str) -> Claims:
+        claims = self._memo.get(token)
+        if claims is None:
+            claims = _decode(token)
+            if len(self._memo) >= self.SIZE:
+                self._memo.clear()
+            self._memo[token] = claims
+        if claims.kind != kind or claims.expires <= time.time():
+            raise Unauthorized(_REFUSED)
+        return claims
+
+
+def _decode(token: str) -> Claims:
+    try:
+        claims = decode_token(token)
+        return Claims(int(claims["sub"]), str(claims["sid"]), claims["type"], float(claims["exp"]))
+    except (PyJWTError, JWTExtendedException, ValueError, KeyError, TypeError):
+        raise Unauthorized(_REFUSED) from None
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Set `app` up to sign and verify tokens."""
+    app.config["JWT_SECRET_KEY"] = jwt_secret(settings)
+    app.config["JWT_ALGORITHM"] = "HS256"
+    JWTManager(app)
+    app.extensions["seidra.verify"] = _Verifier()
+
+
+# ------------------------------------------------------------------------------------------------ handing out
+
+
+def begin_session(tx: Connection, user: Row, settings: Settings) -> dict[str, Any]:
+    """Begin a session for a user row; returns the contract's Token."""
+    session_id = secrets.token_urlsafe(18)
+    expires_at = timestamp_in(settings.session_seconds)
+    queries.users.session_create(tx, id=session_id, user_id=user["id"], now=timestamp(), expires_at=expires_at)
+    return _token(tx, user, session_id, expires_at, settings)
+
+
+def refresh_session(tx: Connection, token: str, settings: Settings) -> dict[str, Any] | None:
+    """Exchange a refresh token for a fresh pair of its session.
+
+    A token used before is good once more within the grace (two tabs at once); later it means that somebody else
+    has it, and the session ends. Returns None then: the caller commits that and answers 401.
+    """
+    claims: Claims = current_app.extensions["seidra.verify"](token, "refresh")
+    now = timestamp()
+    stored = queries.users.refresh_get(tx, digest=_digest(token), session_id=claims.session_id, now=now)
+    grace_began = timestamp_in(-settings.refresh_grace)
+    if stored is None or (stored["used_at"] is not None and stored["used_at"] < grace_began):
+        queries.users.session_end(tx, session_id=claims.session_id)
+        return None
+    queries.users.refresh_use(tx, digest=stored["digest"], now=now)
+    queries.users.refresh_prune(tx, session_id=stored["session_id"], used_before=grace_began)
+    user = queries.users.get(tx, id=stored["user_id"])
+    return _token(tx, user, stored["session_id"], stored["expires_at"], settings)
+
+
+def _token(tx: Connection, user: Row, session_id: str, session_end: str, settings: Settings) -> dict[str, Any]:
+    left = (moment(session_end) - moment(timestamp())).total_seconds()
+    lifetime = int(min(settings.access_token_seconds, left))
+    names: dict[str, Any] = {"identity": str(user["id"]), "additional_claims": {"sid": session_id}}
+    refresh_token = create_refresh_token(
+        expires_delta=timedelta(seconds=min(settings.refresh_token_seconds, left)), **names
+    )
+    queries.users.refresh_add(tx, digest=_digest(refresh_token), session_id=session_id)
+    return {
+        "access_token": create_access_token(expires_delta=timedelta(seconds=lifetime), **names),
+        "refresh_token": refresh_token,
+        "token_type": "bearer",
+        "expires_in": lifetime,
+        "user": public_user(user),
+    }
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+# ------------------------------------------------------------------------------------------------ knowing who asks
+
+
+def bearer_token() -> str:
+    """The request's Bearer token. Raises Unauthorized when there is none."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized(_REFUSED, error=None)
+    return token.strip()
+
+
+def user_of(token: str) -> Row:
+    """The user of a live access token. Raises Unauthorized for any other."""
+    claims: Claims = current_app.extensions["seidra.verify"](token, "access")
+    user: Row | None = queries.users.session_user(
+        get_db().connection, session_id=claims.session_id, user_id=claims.user_id, now=timestamp()
+    )
+    if user is None:
+        raise Unauthorized(_REFUSED)
+    return user
+
+
+def login_required(view: Callable[P, R]) -> Callable[P, R]:
+    """Guard a view: 401 without a live token; the user's row is `g.user` inside."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        g.user = user_of(bearer_token())
+        return view(*args, **kwargs)
+
+    guarded.login_required = True  # type: ignore[attr-defined]
+    return guarded
+
+
+def admin_required(view: Callable[P, R]) -> Callable[P, R]:
+    """Guard a view for administrators: 401 without a live token, 403 for everybody else."""
+
+    @wraps(view)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not g.user["is_admin"]:
+            raise Forbidden("This is for administrators.")
+        return view(*args, **kwargs)
+
+    checked.admin_required = True  # type: ignore[attr-defined]
+    return login_required(checked)

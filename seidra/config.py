@@ -1,0 +1,324 @@
+"""The settings: the only place that reads the environment.
+
+Each setting is one field of `Settings`, declared once with its variable, its parser and its sentence of
+documentation. A value that does not parse stops the start with an error that names the variable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import logging
+import os
+import re
+import secrets
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import unquote, urlsplit
+
+from dotenv import dotenv_values
+from werkzeug.local import LocalProxy
+
+from seidra.errors import StartError
+
+PACKAGE_DIR = Path(__file__).resolve().parent
+_SQLITE = "sqlite:///"
+_DEFAULT_DATABASE = "sqlite:///../data/seidra.db"
+_log = logging.getLogger(__name__)
+
+
+def in_checkout() -> bool:
+    """Whether this package runs from a checkout (and not from an installed wheel)."""
+    return (PACKAGE_DIR.parent / "setup.cfg").is_file() and (PACKAGE_DIR.parent / "migrations").is_dir()
+
+
+def packaged_dir(name: str) -> Path:
+    """The folder `sql` or `migrations`: inside the installed package, else beside it in a checkout."""
+    for folder in (PACKAGE_DIR / name, PACKAGE_DIR.parent / name):
+        if folder.is_dir():
+            return folder
+    raise StartError(f"The folder {name}/ is missing beside the seidra package: the installation is incomplete.")
+
+
+# ------------------------------------------------------------------------------------------------ parsers
+# Each takes the text of a variable and returns its value, or raises ValueError with the rule that was broken.
+
+
+def _text(value: str) -> str:
+    return value
+
+
+def _flag(value: str) -> bool:
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    try:
+        return known[value.strip().lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def _integer(low: int, high: int) -> Callable[[str], int]:
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(f"must be a whole number from {low} to {high}") from None
+        if not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return parse
+
+
+def _choice(*names: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value.strip().lower() not in names:
+            raise ValueError(f"must be one of: {', '.join(names)}")
+        return value.strip().lower()
+
+    return parse
+
+
+def _origins(value: str) -> tuple[str, ...]:
+    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    for origin in origins:
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?", origin):
+            raise ValueError(f"must list origins such as https://studio.example, not {origin!r}")
+    return origins
+
+
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
+        raise ValueError("must be an http(s) URL without query, such as https://studio.example")
+    return value.rstrip("/")
+
+
+def _bind(value: str) -> str:
+    if value.startswith("unix:") and len(value) > len("unix:"):
+        return value
+    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]*):(\d{1,5})", value)
+    if not match or int(match[2]) > 65535:
+        raise ValueError("must be host:port, such as 127.0.0.1:8000, or unix:/path")
+    return value
+
+
+def _secret(value: str) -> str:
+    if len(value.encode()) < 32:
+        raise ValueError("must have at least 32 characters; leave it unset to have one made")
+    return value
+
+
+def _seed_password(value: str) -> str:
+    if not 12 <= len(value) <= 128:
+        raise ValueError("must have 12 to 128 characters")
+    squeezed = re.sub(r"[^a-z]", "", value.lower())
+    if len(set(value)) < 5 or squeezed in _COMMON or value.lower() in _COMMON:
+        raise ValueError("is too common a password; choose one that nobody would guess")
+    return value
+
+
+_COMMON = {
+    "password", "passwordpassword", "passwort", "motdepasse", "changeme", "changemechangeme", "changeit", "seidra",
+    "seidraseidra", "seidraultimate", "seidrapassword", "admin", "adminadmin", "administrator", "adminpassword",
+    "letmein", "letmeinletmein", "welcome", "welcomewelcome", "qwerty", "qwertyuiop", "qwertyuiopas", "qwertyqwerty",
+    "azertyuiop", "azertyuiopqs", "iloveyou", "iloveyouiloveyou", "secret", "secretsecret", "default",
+    "defaultpassword", "password1234", "123456789012", "1234567890123", "12345678901234", "administrator1",
+    "1q2w3e4r5t6y", "qwerty123456", "abcdefghijkl", "abcd1234abcd", "correcthorsebatterystaple", "systemsystem",
+    "supersecret", "supersecretpassword", "mypassword", "testtest", "testpassword", "rootroot", "trustno", "monkey",
+}  # fmt: skip
+
+
+def _folder(value: str) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def _database_url(value: str) -> str:
+    if value.startswith(("postgresql:", "postgres:")):
+        raise ValueError("names PostgreSQL, which this version cannot use yet; give sqlite:///path")
+    if not value.startswith(_SQLITE) or len(value) == len(_SQLITE) or "\x00" in unquote(value):
+        raise ValueError("must be sqlite:///relative/path.db or sqlite:////absolute/path.db")
+    if ":memory:" in value:
+        raise ValueError("must name a file: an in-memory database cannot be shared by the worker and the server")
+    return value
+
+
+# ------------------------------------------------------------------------------------------------ settings
+
+
+def _setting(parse: Callable[[str], Any], default: Any, doc: str, shown: str | None = None) -> Any:
+    """Declare a setting: parser, default, documentation, and how the default reads in it."""
+    return dataclasses.field(default=default, metadata={"parse": parse, "doc": doc, "shown": shown})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, parsed. Field `x_y` is the variable `SEIDRA_X_Y`. Made by `Settings.load`."""
+
+    database_url: str = _setting(
+        _database_url, _DEFAULT_DATABASE, "The database. A relative path counts from the folder of the `seidra`"
+        " package; an absolute one has four slashes. Must be given outside a checkout."
+    )  # fmt: skip
+    data_dir: Path = _setting(_folder, None, "Where runtime files live.", "the database's folder")
+    media_dir: Path = _setting(_folder, None, "Generated media.", "`media` in the data folder")
+    thumbnail_dir: Path = _setting(_folder, None, "Thumbnails (can be made again).", "`thumbnails` in the data folder")
+    models_dir: Path = _setting(_folder, None, "Models of local engines.", "`models` in the data folder")
+    tmp_dir: Path = _setting(
+        _folder, None, "Files on their way; on the same file system as the media.", "`tmp` in the data folder"
+    )
+    jwt_secret: str = _setting(
+        _secret, None, "Signs tokens and, through derived keys, links; 32 characters or more."
+        " Unset: made once and kept with mode 0600 in the data folder.", "made once"
+    )  # fmt: skip
+    bind: str = _setting(_bind, "127.0.0.1:8000", "Where gunicorn listens: host:port or unix:/path.")
+    public_url: str | None = _setting(
+        _public_url, None, "What links in answers begin with, such as https://studio.example. Unset: they are relative."
+    )
+    allowed_origins: tuple[str, ...] = _setting(
+        _origins, ("http://localhost:3000", "http://127.0.0.1:3000"),
+        "Comma list of the web origins that may call the API from a browser (`*` and `null` are refused).",
+    )  # fmt: skip
+    trusted_proxies: int = _setting(
+        _integer(0, 10), 0, "How many reverse proxies in front are trusted to set X-Forwarded-For and -Proto."
+    )
+    default_user_password: str | None = _setting(
+        _seed_password, None, "Password of the seeded account `system` (12 characters or more, not a common one)."
+        " Unset: the account is inactive."
+    )  # fmt: skip
+    registration: str = _setting(_choice("open", "closed"), "open", "Whether anybody may register: open or closed.")
+    access_token_seconds: int = _setting(_integer(30, 86_400), 900, "Lifetime of an access token.")
+    refresh_token_seconds: int = _setting(_integer(60, 31_536_000), 2_592_000, "Lifetime of a refresh token.")
+    session_seconds: int = _setting(_integer(60, 31_536_000), 7_776_000, "Longest life of a session, refreshed or not.")
+    refresh_grace: int = _setting(
+        _integer(0, 300), 10, "Seconds in which a used refresh token still gives a fresh pair (two tabs at once)."
+    )
+    argon2_memory_kib: int = _setting(_integer(8, 4_194_304), 19_456, "Memory of one password hash, in KiB.")
+    argon2_time_cost: int = _setting(_integer(1, 100), 2, "Passes of one password hash.")
+    engine: str = _setting(_text, "mock", "The engine that renders: `mock` draws real pictures without a model.")
+    embedded_worker: bool = _setting(_flag, True, "Whether each server process also works off jobs.")
+    job_lease_seconds: int = _setting(
+        _integer(1, 3600), 30, "How long a silent worker keeps a job; its heartbeat comes three times in it."
+    )
+    job_max_attempts: int = _setting(_integer(1, 100), 3, "How often a job is tried before it fails.")
+    job_poll_ms: int = _setting(
+        _integer(50, 1000), 500, "How often an idle worker looks for jobs of other processes, in ms."
+    )
+    max_queued_jobs: int = _setting(_integer(1, 100_000), 100, "How many queued jobs one user may have.")
+    media_link_seconds: int = _setting(
+        _integer(60, 604_800), 86_400, "How long a signed media link is valid at least; at most twice that."
+    )
+    max_body: int = _setting(_integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes.")
+    sqlite_synchronous: str = _setting(
+        _choice("normal", "full"), "normal", "`normal`: an answered write survives a killed process;"
+        " `full`: a power cut too, at an fsync a write."
+    )  # fmt: skip
+    web_workers: int = _setting(_integer(1, 64), 2, "Server processes under gunicorn.")
+    web_threads: int = _setting(_integer(1, 128), 4, "Threads of each server process.")
+    log_level: str = _setting(_choice("debug", "info", "warning", "error"), "info", "How much is logged.")
+
+    @staticmethod
+    def variable(field: str) -> str:
+        """The environment variable of a field."""
+        return f"SEIDRA_{field.upper()}"
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """Read `environ` (default: `.env` in the working folder, overridden by the environment).
+
+        Raises StartError, with the variable's name, for a value that breaks its rule.
+        """
+        if environ is None:
+            environ = {k: v for k, v in dotenv_values(".env").items() if v is not None} | dict(os.environ)
+        fields = {cls.variable(field.name): field for field in dataclasses.fields(cls)}
+        _warn_misspelt(environ, list(fields))
+        values: dict[str, Any] = {}
+        for variable, field in fields.items():
+            text = environ.get(variable, "")
+            if text.strip():
+                try:
+                    values[field.name] = field.metadata["parse"](text)
+                except ValueError as error:
+                    raise StartError(f"{variable} {error}.") from None
+        return cls(**_with_folders(values))
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file, absolute."""
+        return _database_path(self.database_url)
+
+    def folders(self) -> list[Path]:
+        """The runtime folders that `ensure_runtime_directories` makes."""
+        return [self.data_dir, self.database_path.parent, self.media_dir, self.thumbnail_dir,
+                self.models_dir, self.tmp_dir]  # fmt: skip
+
+
+def _database_path(url: str) -> Path:
+    path = Path(unquote(url.removeprefix(_SQLITE)))
+    return Path(os.path.normpath(path if path.is_absolute() else PACKAGE_DIR / path))
+
+
+def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the folders that follow from the database's."""
+    if "database_url" not in values and not in_checkout():
+        raise StartError("SEIDRA_DATABASE_URL must be given when SEIDRA does not run from a checkout.")
+    data = values.setdefault("data_dir", _database_path(values.get("database_url", _DEFAULT_DATABASE)).parent)
+    for field, name in (("media_dir", "media"), ("thumbnail_dir", "thumbnails"), ("models_dir", "models"),
+                        ("tmp_dir", "tmp")):  # fmt: skip
+        values.setdefault(field, data / name)
+    return values
+
+
+def _warn_misspelt(environ: Mapping[str, str], known: list[str]) -> None:
+    for name in sorted(environ):
+        if name.startswith("SEIDRA_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            _log.warning("The setting %s is unknown and has no effect%s", name, hint)
+
+
+def ensure_runtime_directories(settings: Settings | None = None) -> None:
+    """Make the runtime folders, private to their owner. Raises StartError naming the folder that cannot be."""
+    for folder in (settings or get_settings()).folders():
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise StartError(f"The folder {folder} cannot be written: {error.strerror or error}.") from None
+
+
+def jwt_secret(settings: Settings) -> str:
+    """The signing secret: the setting's, else the one kept in the data folder, made at the first start."""
+    if settings.jwt_secret:
+        return settings.jwt_secret
+    path = settings.data_dir / "jwt.secret"
+    try:
+        if not path.exists():
+            # Written under its own name and linked into place: of several processes one wins, whole.
+            handle, name = tempfile.mkstemp(dir=settings.data_dir)
+            with os.fdopen(handle, "w") as file:
+                file.write(secrets.token_urlsafe(48))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(name, path)
+            except FileExistsError:
+                pass
+            finally:
+                os.unlink(name)
+        return _secret(path.read_text().strip())
+    except (OSError, ValueError) as error:
+        raise StartError(f"The signing secret {path} cannot be used: {error}.") from None
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read from the environment when first asked for."""
+    return Settings.load()
+
+
+settings = cast(Settings, LocalProxy(get_settings))
+"""The process's settings; the environment is read at the first use of an attribute."""

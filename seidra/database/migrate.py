@@ -1,0 +1,145 @@
+"""The schema: yoyo applies `migrations/`, one process at a time, each migration together with its mark."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import yoyo
+from yoyo.backends.core.sqlite3 import SQLiteBackend
+from yoyo.connections import DatabaseURI
+from yoyo.migrations import default_migration_table
+
+from seidra.config import Settings, ensure_runtime_directories, packaged_dir
+from seidra.errors import StartError
+
+OLDEST_SQLITE = (3, 38, 0)
+"""STRICT tables, RETURNING and the trigram tokenizer need 3.37; 3.38 has JSON built in."""
+
+
+class _Backend(SQLiteBackend):  # type: ignore[misc]
+    """yoyo's backend, with a migration and its mark in one transaction.
+
+    yoyo commits them apart, and a kill between the two sticks for ever ("table already exists"). The connection
+    is private instead of yoyo's shared cache, whose table locks would reach into the serving process.
+    """
+
+    def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
+        return sqlite3.connect(dburi.database, timeout=30, isolation_level=None)
+
+    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
+        self.ensure_internal_schema_updated()
+        with self.transaction():
+            migration.process_steps(self, "apply", force=force)
+            self.mark_one(migration)
+
+    def rollback_one(self, migration: Any, force: bool = False) -> None:
+        self.ensure_internal_schema_updated()
+        with self.transaction():
+            migration.process_steps(self, "rollback", force=force)
+            self.unmark_one(migration)
+
+
+@dataclass(frozen=True)
+class Status:
+    """One migration and whether it is applied."""
+
+    id: str
+    applied: bool
+
+
+@contextmanager
+def start_lock(settings: Settings) -> Iterator[None]:
+    """Let one process at a time migrate and seed; the kernel frees the lock of one that is killed."""
+    path = settings.database_path.with_name(settings.database_path.name + ".init.lock")
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StartError(f"The lock file {path} cannot be written: {error.strerror}.") from None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def upgrade(settings: Settings) -> list[str]:
+    """Apply what is missing; returns the ids applied. The caller holds `start_lock`."""
+    with _open(settings) as (backend, migrations):
+        pending = backend.to_apply(migrations)
+        backend.apply_migrations(pending)
+        return [migration.id for migration in pending]
+
+
+def rollback(settings: Settings, count: int | None = 1) -> list[str]:
+    """Undo the last `count` migrations (None: all), with their data; returns their ids. Needs `start_lock`."""
+    with _open(settings) as (backend, migrations):
+        applied = list(backend.to_rollback(migrations))[:count]
+        backend.rollback_migrations(applied)
+        return [migration.id for migration in applied]
+
+
+def status(settings: Settings) -> list[Status]:
+    """Every migration in order. A database that does not exist yet has none applied (and is not made)."""
+    known = _ids()
+    if not settings.database_path.exists():
+        return [Status(id, False) for id in known]
+    applied = _applied(settings)
+    return [Status(id, id in applied) for id in known]
+
+
+def _ids() -> list[str]:
+    migrations = packaged_dir("migrations")
+    ids = sorted(p.stem for p in migrations.glob("*.sql") if not p.name.endswith(".rollback.sql"))
+    if not ids:
+        raise StartError(f"There are no migrations in {migrations}: the installation is incomplete.")
+    return ids
+
+
+def _applied(settings: Settings) -> set[str]:
+    """The ids that the database has, read without changing it. Raises StartError for what is no database."""
+    path = settings.database_path
+    try:
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
+        try:
+            marks = "SELECT name FROM sqlite_master WHERE name = ?"  # yoyo's own table, not the schema's
+            if not connection.execute(marks, (default_migration_table,)).fetchall():
+                return set()
+            applied = f"SELECT migration_id FROM {default_migration_table}"  # noqa: S608 (yoyo's constant)
+            return {row[0] for row in connection.execute(applied)}
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise StartError(f"The database {path} cannot be used: {error}.") from None
+
+
+@contextmanager
+def _open(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
+    """yoyo on a database that is fit for it: a real one, and not from a newer version."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StartError(
+            f"SQLite {sqlite3.sqlite_version} is too old; SEIDRA needs {'.'.join(map(str, OLDEST_SQLITE))}."
+        )
+    ensure_runtime_directories(settings)
+    path = settings.database_path
+    known = _ids()
+    newer = sorted(_applied(settings) - set(known)) if path.exists() else []
+    if newer:
+        raise StartError(f"The database {path} is from a newer version of SEIDRA: it has the migration {newer[-1]}.")
+    uri = DatabaseURI("sqlite", None, None, None, None, str(path), {})
+    try:
+        # Private from its first byte on: it holds password hashes.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        backend = _Backend(uri, default_migration_table)
+        with backend:
+            backend.init_database()
+            # Under start_lock nobody else migrates: a row in yoyo's lock table is a killed process's.
+            backend.break_lock()
+            yield backend, yoyo.read_migrations(str(packaged_dir("migrations")))
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise StartError(f"The database {path} cannot be used: {error}.") from error

@@ -1,0 +1,80 @@
+"""The database for scripts, under the names of the initialisation guide. All settings default to the process's."""
+
+from __future__ import annotations
+
+import sqlite3
+from types import TracebackType
+from typing import Self
+
+from seidra.config import Settings, ensure_runtime_directories, get_settings
+from seidra.database import migrate, seeds
+from seidra.database.connect import Database
+from seidra.errors import Problem, StartError
+from seidra.queries import queries
+
+
+class DatabaseService:
+    """The database for the length of a `with` block. Raises StartError when it is not initialised."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or get_settings()
+        self.database = Database(self.settings)
+
+    def __enter__(self) -> Self:
+        if not all(step.applied for step in migrate.status(self.settings)):
+            raise StartError(f"The database {self.settings.database_path} is not up to date: run `flask init` first.")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.database.close()
+
+    def get_platform_summary(self) -> dict[str, int]:
+        """How much there is: {"users", "personas", "jobs", "media"}, deleted accounts left out."""
+        return platform_summary(self.database)
+
+
+def platform_summary(database: Database) -> dict[str, int]:
+    """{"users", "personas", "jobs", "media"}: counts over the whole instance."""
+    return dict(queries.platform.summary(database.connection))
+
+
+def init_database(settings: Settings | None = None, *, seed: bool = True) -> list[str]:
+    """Make the folders, migrate to head and seed what is absent; returns the migrations applied now.
+
+    Idempotent, and safe when several processes start at once. Raises StartError with the one thing that is wrong.
+    """
+    settings = settings or get_settings()
+    ensure_runtime_directories(settings)
+    with migrate.start_lock(settings):
+        applied = migrate.upgrade(settings)
+        if seed:
+            _seed(settings)
+    return applied
+
+
+def seed_default_user(settings: Settings | None = None) -> None:
+    """Seed the account `system`. The database must be migrated."""
+    settings = settings or get_settings()
+    with DatabaseService(settings) as service, migrate.start_lock(settings):
+        seeds.seed_system_user(service.database, settings)
+
+
+def seed_default_nsfw_settings(settings: Settings | None = None) -> None:
+    """Seed the instance's NSFW settings. The database must be migrated."""
+    settings = settings or get_settings()
+    with DatabaseService(settings) as service, migrate.start_lock(settings):
+        seeds.seed_nsfw_default(service.database)
+
+
+def _seed(settings: Settings) -> None:
+    database = Database(settings)
+    try:
+        seeds.seed_system_user(database, settings)
+        seeds.seed_nsfw_default(database)
+    except (sqlite3.DatabaseError, Problem) as error:
+        raise StartError(f"The database {settings.database_path} cannot be seeded: {error}.") from error
+    finally:
+        # Nothing opened here may live on into a forked server process.
+        database.close()

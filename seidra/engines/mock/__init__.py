@@ -1,0 +1,112 @@
+"""The default engine: it renders a real picture from a persona's words, without a model.
+
+A picture is planned from the request's words (`plan`), drawn in layers at a working size (`sky`, `land`, `made`,
+`forms`, `figure` on a `canvas`), scaled to the size asked for, finished, lettered and encoded.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+
+from PIL import Image
+
+from seidra.engines.base import Engine, EngineError, RenderContext, RenderedImage, RenderRequest
+from seidra.engines.mock import finish, forms, land, made
+from seidra.engines.mock.canvas import Canvas, Point
+from seidra.engines.mock.figure import figure
+from seidra.engines.mock.lettering import set_type
+from seidra.engines.mock.plan import Plan, make_plan
+from seidra.engines.mock.sky import WEATHERS, paint_sky
+
+__all__ = ["MockEngine"]
+
+_SMALLEST, _LARGEST = 64, 2048
+
+# Pixels of the working image, fine units a pixel, and the factor on detail.
+_QUALITY = {"draft": (300_000, 1, 0.7), "standard": (600_000, 2, 1.0), "high": (1_200_000, 3, 1.25)}
+
+_SCENES: dict[str, Callable[[Canvas, random.Random, Point], None]] = {
+    "mountains": land.mountains,
+    "ocean": land.ocean,
+    "desert": land.desert,
+    "forest": land.forest,
+    "city": made.city,
+    "grid": made.grid,
+    "tiles": made.tiles,
+    "crystal": made.crystal,
+    "cosmos": forms.cosmos,
+    "blossom": forms.blossom,
+    "flames": forms.flames,
+    "strokes": forms.strokes,
+    "silk": forms.silk,
+    "halo": forms.halo,
+}
+_UNDER_A_SKY = frozenset({"mountains", "ocean", "desert", "forest", "city", "grid"})
+
+
+class MockEngine(Engine):
+    """Draws a picture of the request's size from its words and seed; the same request always gives the same bytes."""
+
+    name = "mock"
+
+    def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
+        """Render one RGB PNG. Raises EngineError for a side outside 64-2048 pixels."""
+        for side, length in (("width", request.width), ("height", request.height)):
+            if not _SMALLEST <= length <= _LARGEST:
+                rule = f"{side} must be between {_SMALLEST} and {_LARGEST} pixels, and is {length}"
+                raise EngineError(rule, permanent=True)
+        progress = _Progress(context)
+        plan = make_plan(request)
+        image = _draw(plan, request, progress)
+        image = _finish(image, plan, request, progress)
+        data = finish.encode(image, request)
+        context.report(1.0)
+        metadata = {"engine": self.name, "palette": plan.palette.name, "motif": plan.motif, "figure": plan.figure}
+        return [RenderedImage(data, "image/png", request.width, request.height, metadata)]
+
+
+class _Progress:
+    """Reports after each layer. How many there will be depends on the scene, so each takes a share of what is left."""
+
+    def __init__(self, context: RenderContext) -> None:
+        self._context = context
+        self._fraction = 0.0
+
+    def __call__(self) -> None:
+        self._fraction += (0.95 - self._fraction) * 0.08
+        self._context.report(self._fraction)
+
+
+def _draw(plan: Plan, request: RenderRequest, progress: _Progress) -> Image.Image:
+    pixels, fine, detail = _QUALITY.get(request.quality, _QUALITY["standard"])
+    scale = min(1.0, math.sqrt(pixels / (request.width * request.height)))
+    size = (max(round(request.width * scale), 16), max(round(request.height * scale), 16))
+    canvas = Canvas(size, fine, plan.palette, plan.detail * detail, progress)
+    scene = plan.motif
+    rng = plan.random("sky")
+    source = (canvas.width * rng.uniform(0.24, 0.76), canvas.height * rng.uniform(0.2, 0.4))
+    if scene in _UNDER_A_SKY:
+        # The grid brings its own sun.
+        paint_sky(canvas, "stars" if scene == "grid" else plan.sky, rng, source)
+    _SCENES[scene](canvas, plan.random("scene"), source)
+    if plan.figure:
+        figure(canvas, plan.random("figure"))
+    WEATHERS[plan.weather](canvas, plan.random("weather"))
+    return canvas.image
+
+
+def _finish(image: Image.Image, plan: Plan, request: RenderRequest, progress: _Progress) -> Image.Image:
+    image = finish.bloom(image, 0.35 * plan.boldness)
+    progress()
+    image = finish.vignette(finish.contrast(image, plan.boldness), plan.palette.ink, 0.34)
+    progress()
+    if image.size != (request.width, request.height):
+        image = image.resize((request.width, request.height), Image.Resampling.BICUBIC)
+    progress()
+    image = finish.grain(image, plan.random("grain"))
+    progress()
+    image = set_type(image, plan.palette, request.title, request.tags, plan.random("type"))
+    progress()
+    return image

@@ -1,0 +1,230 @@
+"""What every schema is made of: strict JSON fields that say which rule was broken, and the body's base class.
+
+JSON types are taken at their word (no "5" for 5, no 1 for true), so that the served OpenAPI document tells the
+truth. Query parameters are text by nature and use the `Query*` fields.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
+
+from seidra.values import timestamp, to_json
+
+MAX_INTEGER = 2**63 - 1
+"""The largest integer that the database holds; ids and offsets beyond it name nothing."""
+
+
+def check_text(value: str) -> None:
+    """Raise ValidationError for text that no database column or UTF-8 answer can hold."""
+    if "\x00" in value:
+        raise ValidationError("Must not contain NUL characters.")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValidationError("Must not contain unpaired surrogates.")
+
+
+def check_json(value: Any, depth: int = 8) -> None:
+    """Raise ValidationError for a free JSON value that could not be stored and given back as it is."""
+    if isinstance(value, str):
+        check_text(value)
+    elif isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise ValidationError("Must not contain infinite or undefined numbers.")
+    elif isinstance(value, int):
+        if not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
+            raise ValidationError("Must not contain integers beyond 64 bits.")
+    elif isinstance(value, (dict, list)):
+        if depth == 0:
+            raise ValidationError("Must not be nested deeper than 8 levels.")
+        for part in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
+            check_json(part, depth - 1)
+
+
+class Text(fields.String):
+    """A string of `low` to `high` characters. `line`: one line, trimmed; a `low` above 0 forbids blanks."""
+
+    def __init__(self, low: int = 0, high: int | None = None, *, line: bool = False, **kwargs: Any) -> None:
+        # Declared for the OpenAPI document; checked below, after trimming and with one message.
+        documented = {"minLength": low, "maxLength": high} if high is not None else {}
+        super().__init__(metadata={**documented, **kwargs.pop("metadata", {})}, **kwargs)
+        self.low, self.high, self.line = low, high, line
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = super()._deserialize(value, attr, data, **kwargs) or ""
+        check_text(text)
+        if self.line:
+            text = text.strip()
+            if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
+                raise ValidationError("Must be one line, without control characters.")
+        if self.low and not text.strip():
+            raise ValidationError("Must not be blank.")
+        if len(text) < self.low or (self.high is not None and len(text) > self.high):
+            raise ValidationError(f"Must have {self.low} to {self.high} characters.")
+        return text
+
+
+class Flag(fields.Boolean):
+    """true or false, nothing else."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ValidationError("Must be true or false.")
+        return value
+
+
+class Whole(fields.Integer):
+    """A whole number from `low` to `high`."""
+
+    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+        rule = validate.Range(low, high, error=f"Must be a whole number from {low} to {high}.")
+        super().__init__(strict=True, validate=rule, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValidationError("Must be a whole number.")
+        return value
+
+
+class Number(fields.Float):
+    """A number from `low` to `high`."""
+
+    def __init__(self, low: float, high: float, **kwargs: Any) -> None:
+        super().__init__(validate=validate.Range(low, high, error=f"Must be a number from {low} to {high}."), **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise ValidationError("Must be a number.")
+        check_json(value)
+        return value
+
+
+class FreeObject(fields.Dict):
+    """Any JSON object up to `size` bytes as compact JSON."""
+
+    def __init__(self, size: int = 8192, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        loaded = super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
+        check_json(loaded)
+        check_size(loaded, self.size)
+        return loaded
+
+
+def check_size(value: Any, size: int) -> None:
+    """Raise ValidationError for a checked JSON value of more than `size` bytes."""
+    if len(to_json(value).encode()) > size:
+        raise ValidationError(f"Must not take more than {size} bytes as JSON.")
+
+
+class Tags(fields.List[str]):
+    """At most 50 tags of 1-50 characters; trimmed, and unique without case (the first spelling stays)."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        rule = validate.Length(max=50, error="Must have at most 50 tags.")
+        super().__init__(Text(1, 50, line=True), validate=rule, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        tags = super()._deserialize(value, attr, data, **kwargs)
+        return list({str(tag).casefold(): tag for tag in reversed(tags)}.values())[::-1]
+
+
+class Names(fields.List[str]):
+    """At most 50 names of 1-100 characters, such as LoRA models."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        rule = validate.Length(max=50, error="Must have at most 50 names.")
+        super().__init__(Text(1, 100, line=True), validate=rule, **kwargs)
+
+
+class QueryWhole(fields.Integer):
+    """A whole number in a query string, from `low` to `high`; beyond what the database holds it is cut to that."""
+
+    def __init__(self, low: int, high: int = MAX_INTEGER, **kwargs: Any) -> None:
+        self.low, self.high = low, high
+        super().__init__(metadata={"minimum": low, "maximum": high, **kwargs.pop("metadata", {})}, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        rule = f"Must be a whole number from {self.low}" + (f" to {self.high}." if self.high < MAX_INTEGER else " on.")
+        # Digits only: int() would also take "1_0", spaces and other scripts' digits.
+        if not re.fullmatch(r"-?[0-9]{1,30}", value):
+            raise ValidationError(rule)
+        number = min(int(value), MAX_INTEGER)
+        if not self.low <= number <= self.high:
+            raise ValidationError(rule)
+        return number
+
+
+class QueryFlag(fields.Boolean):
+    """true or false (also 1 or 0) in a query string."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        known = {"true": True, "1": True, "false": False, "0": False}
+        if value.lower() not in known:
+            raise ValidationError("Must be true or false.")
+        return known[value.lower()]
+
+
+class QueryTime(fields.String):
+    """An ISO-8601 date or time in a query string, loaded as a timestamp; without an offset it is UTC.
+
+    `end_of_day` makes a bare date mean the end of that day, for the upper end of a range.
+    """
+
+    def __init__(self, *, end_of_day: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.end_of_day = end_of_day
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        try:
+            # A plus sign in a query string reads as a space.
+            moment = datetime.fromisoformat(value.replace(" ", "+") if "T" in value else value)
+            if self.end_of_day and re.fullmatch(r"\d{4}-?\d\d-?\d\d", value):
+                moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
+            return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+        except (ValueError, OverflowError):
+            raise ValidationError(
+                "Must be an ISO-8601 date or time, such as 2026-01-31 or 2026-01-31T12:00:00Z."
+            ) from None
+
+
+class Body(Schema):
+    """A request body: unknown fields are errors, but what an answer carries read-only is ignored."""
+
+    READ_ONLY: frozenset[str] = frozenset()
+    """Fields that answers carry and this body does not declare; dump_only ones are known anyway."""
+
+    class Meta:
+        unknown = RAISE
+
+    @pre_load
+    def _without_read_only(self, data: Any, **kwargs: Any) -> Any:
+        if not isinstance(data, Mapping):
+            return data
+        ignored = (self.READ_ONLY | self.dump_fields.keys()) - self.load_fields.keys()
+        return {name: value for name, value in data.items() if name not in ignored}
+
+
+class Query(Schema):
+    """Query parameters: unknown ones are ignored."""
+
+    class Meta:
+        unknown = EXCLUDE
+
+
+class PageQuery(Query):
+    """`limit` and `offset` of every list."""
+
+    limit = QueryWhole(1, 100, load_default=20, metadata={"description": "How many to answer."})
+    offset = QueryWhole(0, load_default=0, metadata={"description": "How many to pass over."})
+
+
+def one_of(*names: str) -> Callable[[Any], Any]:
+    """A validator for a choice, with a message that lists it."""
+    return validate.OneOf(names, error=f"Must be one of: {', '.join(names)}.")

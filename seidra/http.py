@@ -1,0 +1,205 @@
+"""What every blueprint shares: reading arguments, answering, paging, ETags, request ids and the request log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, cast
+from urllib.parse import urlencode
+
+import flask_smorest
+import orjson
+from flask import Flask, Response, current_app, g, request
+from marshmallow import Schema, fields
+from webargs.flaskparser import FlaskParser
+from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.routing import IntegerConverter
+
+from seidra.config import Settings
+from seidra.errors import Problem
+from seidra.fields import MAX_INTEGER
+
+log = logging.getLogger("seidra.request")
+
+Decorator = Callable[[Callable[..., Response]], Callable[..., Response]]
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
+
+
+# ------------------------------------------------------------------------------------------------ arguments
+
+
+class _Parser(FlaskParser):
+    """How arguments get from a request into a view: one straight line instead of webargs' general machinery
+    (about 100 us a request less), and the statuses of the contract: 415 and 400 for a body that is not JSON."""
+
+    def use_args(  # type: ignore[override]  # what flask-smorest passes, and nothing else
+        self, argmap: Any, *, location: str = "json", body_required: bool = True
+    ) -> Any:
+        schema: Schema = argmap() if isinstance(argmap, type) else argmap
+        lists = {f.data_key or name for name, f in schema.load_fields.items() if isinstance(f, fields.List)}
+
+        def decorator(view: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(view)
+            def with_arguments(*args: Any, **kwargs: Any) -> Any:
+                raw = _query(lists) if location == "query" else _json_body(body_required)
+                return view(*args, schema.load(raw), **kwargs)
+
+            return with_arguments
+
+        return decorator
+
+
+def _query(lists: set[str]) -> dict[str, Any]:
+    return {name: request.args.getlist(name) if name in lists else request.args[name] for name in request.args}
+
+
+def _json_body(required: bool) -> Any:
+    data = request.get_data(cache=False)
+    if not data and not required:
+        return {}
+    if data and not request.is_json:
+        raise UnsupportedMediaType
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Problem("The body is not well-formed JSON.", status=400) from None
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+    """flask-smorest's blueprint with the parser above. Views return `reply(...)`; `response` documents it."""
+
+    ARGUMENTS_PARSER = _Parser()
+
+    def arguments(self, schema: Any, *, required: bool = True, **kwargs: Any) -> Decorator:
+        """As flask-smorest's, where `required` only documents; here it also decides whether a body may be left out."""
+        return cast(Decorator, super().arguments(schema, required=required, body_required=required, **kwargs))
+
+    # Typed for what they return; flask-smorest's own are not.
+
+    def route(self, rule: str, *, methods: list[str]) -> Decorator:
+        return cast(Decorator, super().route(rule, methods=methods))
+
+    def response(self, status_code: int, schema: Any = None, **kwargs: Any) -> Decorator:
+        return cast(Decorator, super().response(status_code, schema, **kwargs))
+
+    def alt_response(self, status_code: int, response: str | None = None, **kwargs: Any) -> Decorator:
+        return cast(Decorator, super().alt_response(status_code, response, **kwargs))
+
+    def doc(self, **kwargs: Any) -> Decorator:
+        return cast(Decorator, super().doc(**kwargs))
+
+
+class _IdConverter(IntegerConverter):
+    """A row's id in a path; what no row can have is a 404 by itself."""
+
+    def __init__(self, map: Any) -> None:
+        super().__init__(map, min=1, max=MAX_INTEGER)
+
+
+# ------------------------------------------------------------------------------------------------ answers
+
+PRIVATE = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Origin"}
+"""Headers of an answer that belongs to one user: kept, but asked for again each time."""
+
+SECRET = {"Cache-Control": "no-store", "Vary": "Authorization, Origin"}
+"""Headers of an answer that hands out tokens."""
+
+
+def reply(data: Any, status: int = 200, headers: Mapping[str, str] = PRIVATE) -> Response:
+    """A JSON answer with these headers."""
+    response = Response(orjson.dumps(data), status, content_type="application/json")
+    response.headers.extend(headers)
+    return response
+
+
+def no_content() -> Response:
+    """204."""
+    response = Response(status=204)
+    response.headers.extend(PRIVATE)
+    return response
+
+
+def reply_versioned(data: Any, version: int, status: int = 200, **more: str) -> Response:
+    """A JSON answer under the ETag of its row's version; 304 when the client has it already."""
+    etag = f'"{version}"'
+    if status == 200 and request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(str(version)):
+        response = Response(status=304)
+        response.headers.extend({**PRIVATE, "ETag": etag})
+        return response
+    return reply(data, status, {**PRIVATE, "ETag": etag, **more})
+
+
+def check_if_match(version: int) -> None:
+    """Raise 412 when the request's If-Match names another version than the row's."""
+    if "If-Match" in request.headers and not (
+        request.if_match.star_tag or request.if_match.contains_weak(str(version))
+    ):
+        raise Problem("It has changed since you read it; read it again.", status=412)
+
+
+def page_headers(total: int, limit: int, offset: int) -> dict[str, str]:
+    """X-Total-Count and Link (RFC 8288) of a list's page."""
+    pages = {"first": 0}
+    if offset > 0:
+        pages["prev"] = max(offset - limit, 0)
+    if offset + limit < total:
+        pages["next"] = offset + limit
+    pages["last"] = max((total - 1) // limit * limit, 0)
+    others = [(name, value) for name, value in request.args.items(multi=True) if name not in ("limit", "offset")]
+    query = urlencode(others)
+    base = f"{public_url()}{request.path}?{query}&" if query else f"{public_url()}{request.path}?"
+    link = ", ".join(f'<{base}limit={limit}&offset={at}>; rel="{rel}"' for rel, at in pages.items())
+    return {**PRIVATE, "X-Total-Count": str(total), "Link": link}
+
+
+def public_url() -> str:
+    """What links begin with: SEIDRA_PUBLIC_URL, or nothing; never the Host header."""
+    return get_settings().public_url or ""
+
+
+def get_settings() -> Settings:
+    """The running app's settings."""
+    return cast(Settings, current_app.extensions["seidra.settings"])
+
+
+# ------------------------------------------------------------------------------------------------ the app's hooks
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-ID", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    g.began = time.perf_counter()
+
+
+def _end(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.get("request_id", "")
+    response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    if log.isEnabledFor(logging.INFO):
+        user = g.get("user")
+        # The path without its query: signatures of media links stand there.
+        log.info("request", extra={"fields": {
+            "method": request.method, "path": request.path, "status": response.status_code,
+            "ms": round((time.perf_counter() - g.get("began", time.perf_counter())) * 1000, 2),
+            "user": user["id"] if user else None, "request_id": g.get("request_id"),
+        }})  # fmt: skip
+    return response
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give `app` its routing rules, body limit, request ids and request log."""
+    app.url_map.strict_slashes = False
+    app.url_map.merge_slashes = False
+    app.url_map.converters["id"] = _IdConverter
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    app.before_request(_begin)
+    app.after_request(_end)

@@ -1,0 +1,278 @@
+"""/api/media."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from flask import Response, current_app, g, send_file
+
+from seidra import search
+from seidra.auth.tokens import bearer_token, login_required, user_of
+from seidra.database.connect import Connection, Row, get_db
+from seidra.errors import Forbidden, NotFound
+from seidra.http import Blueprint, check_if_match, no_content, page_headers, reply, reply_versioned
+from seidra.media.schemas import (
+    MEDIA_EXAMPLE,
+    FavoriteSchema,
+    LinkQuery,
+    MediaChangeSchema,
+    MediaPageSchema,
+    MediaQuery,
+    MediaSchema,
+    MediaStatsSchema,
+    StatsQuery,
+    TagsSchema,
+)
+from seidra.media.storage import Storage
+from seidra.media.thumbnails import MIME_TYPE as THUMBNAIL_TYPE
+from seidra.nsfw import policy
+from seidra.queries import queries
+from seidra.values import from_json, json_fragment, timestamp, to_json
+
+blp = Blueprint("media", __name__, url_prefix="/api/media", description="What was generated")
+
+_q = queries.media
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    """A media row as the API shows it."""
+    link = partial(current_app.extensions["seidra.links"].make, row["id"], user_id=g.user["id"])
+    return {
+        "id": row["id"],
+        "job_id": row["job_id"],
+        "persona_id": row["persona_id"],
+        "url": link("content"),
+        "thumbnail_url": link("thumbnail"),
+        "download_url": link("download"),
+        "file_type": row["file_type"],
+        "mime_type": row["mime_type"],
+        "width": row["width"],
+        "height": row["height"],
+        "file_size": row["file_size"],
+        "metadata": json_fragment(row["metadata"]),
+        "tags": json_fragment(row["tags"]),
+        "is_favorite": bool(row["is_favorite"]),
+        "is_nsfw": bool(row["is_nsfw"]),
+        "nsfw_tags": json_fragment(row["nsfw_tags"]),
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
+    }
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+@blp.route("", methods=["GET"])
+@login_required
+@blp.arguments(MediaQuery, location="query")
+@blp.response(200, MediaPageSchema, example={"total": 1, "items": [MEDIA_EXAMPLE]})
+def list_media(query: dict[str, Any]) -> Response:
+    """My media, newest first."""
+    filtered = "search" in query or query["tag"] or query["persona_id"] is not None
+    with get_db().snapshot() as connection:
+        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
+        find = _matching_page if filtered or query["date_from"] or query["date_to"] != "~" else _page
+        rows, total = find(connection, nsfw, query)
+    headers = page_headers(total, query["limit"], query["offset"])
+    return reply({"total": total, "items": [_shown(row) for row in rows]}, headers=headers)
+
+
+def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
+    """A page read along an index, and the total from the counters."""
+    counts = _q.counts(connection, user_id=g.user["id"], nsfw=nsfw)
+    page = _q.page_favorites if query["favorites_only"] else _q.page if nsfw else _q.page_safe
+    rows = page(connection, user_id=g.user["id"], nsfw=nsfw, limit=query["limit"], offset=query["offset"])
+    return rows, counts["favorites" if query["favorites_only"] else "total"]
+
+
+def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
+    """A page of what filters match: all matching ids once, for page and total both."""
+    words = search.words(query.get("search", "")) or [""]
+    tags = sorted({search.fold(tag) for tag in query["tag"]})
+    filters = {name: query[name] for name in ("date_from", "date_to", "favorites_only", "persona_id")}
+    filters |= {"user_id": g.user["id"], "nsfw": nsfw}
+    filters |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
+    by_persona = _q.matching if query["persona_id"] is None else _q.matching_persona
+    statement = _q.matching_tagged if tags else by_persona
+    ids = search.matching_all(words, lambda word: statement(connection, **filters, pattern=search.like(word)))
+    page = ids[query["offset"] : query["offset"] + query["limit"]]
+    return [_q.card(connection, id=id) for id in page], len(ids)
+
+
+@blp.route("/stats", methods=["GET"])
+@login_required
+@blp.arguments(StatsQuery, location="query")
+@blp.response(200, MediaStatsSchema, example={
+    "total": 2, "favorites": 1, "nsfw": 0, "by_type": {"image": 2, "video": 0}, "total_size": 1824690,
+})  # fmt: skip
+def stats(query: dict[str, Any]) -> Response:
+    """My media in figures."""
+    with get_db().snapshot() as connection:
+        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
+        row = _q.counts(connection, user_id=g.user["id"], nsfw=nsfw)
+    return reply({
+        "total": row["total"], "favorites": row["favorites"], "nsfw": row["nsfw"],
+        "by_type": {"image": row["images"], "video": row["videos"]}, "total_size": row["bytes"],
+    })  # fmt: skip
+
+
+@blp.route("/<uuid:media_id>", methods=["GET"])
+@login_required
+@blp.response(200, MediaSchema, example=MEDIA_EXAMPLE)
+@blp.alt_response(304, description="Not modified")
+def read(media_id: UUID) -> Response:
+    """One media item."""
+    return _answer(_stored(get_db().connection, media_id))
+
+
+def _answer(row: Row) -> Response:
+    return reply_versioned(_shown(row), row["version"])
+
+
+def _stored(connection: Connection, media_id: UUID | str) -> Row:
+    row: Row | None = _q.get(connection, id=str(media_id), user_id=g.user["id"])
+    if row is None:
+        raise NotFound("media item")
+    return row
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+@blp.route("/<uuid:media_id>", methods=["PATCH"])
+@login_required
+@blp.arguments(MediaChangeSchema, example={"tags": ["keep"], "is_favorite": True})
+@blp.response(200, MediaSchema, example=MEDIA_EXAMPLE)
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(412, "PROBLEM")
+def patch(change: dict[str, Any], media_id: UUID) -> Response:
+    """Change a media item."""
+    return _change(media_id, lambda row: change)
+
+
+@blp.route("/<uuid:media_id>/favorite", methods=["PUT"])
+@login_required
+@blp.arguments(FavoriteSchema, required=False, example={"value": True})
+@blp.response(200, MediaSchema, example=MEDIA_EXAMPLE)
+@blp.alt_response(412, "PROBLEM")
+def put_favorite(body: dict[str, Any], media_id: UUID) -> Response:
+    """Make it a favourite or not; without a value, toggle."""
+    return _change(media_id, lambda row: {"is_favorite": body.get("value", not row["is_favorite"])})
+
+
+@blp.route("/<uuid:media_id>/tags", methods=["PUT"])
+@login_required
+@blp.arguments(TagsSchema, example={"tags": ["keep", "cover"]})
+@blp.response(200, MediaSchema, example=MEDIA_EXAMPLE)
+@blp.alt_response(412, "PROBLEM")
+def put_tags(body: dict[str, Any], media_id: UUID) -> Response:
+    """Replace the tags."""
+    return _change(media_id, lambda row: body)
+
+
+def _change(media_id: UUID, change_of: Any) -> Response:
+    with get_db().transaction() as tx:
+        row = _stored(tx, media_id)
+        check_if_match(row["version"])
+        values = {"tags": from_json(row["tags"]), "is_favorite": row["is_favorite"], "is_nsfw": row["is_nsfw"]}
+        values |= change_of(row)
+        if values["is_nsfw"] and not row["is_nsfw"]:
+            policy.check_may_make(tx, g.user["id"], True)
+        prompt = from_json(row["metadata"]).get("prompt", "")
+        _q.update(
+            tx, id=row["id"], user_id=g.user["id"], tags=to_json(values["tags"]), is_favorite=values["is_favorite"],
+            is_nsfw=values["is_nsfw"], search_text=search.document([prompt, *values["tags"]]), now=timestamp(),
+        )  # fmt: skip
+        _q.tags_clear(tx, media_id=row["id"])
+        keys = sorted({search.fold(tag) for tag in values["tags"]})
+        _q.tags_add(tx, [{"user_id": g.user["id"], "tag_key": key, "media_id": row["id"]} for key in keys])
+        return _answer(_stored(tx, row["id"]))
+
+
+@blp.route("/<uuid:media_id>", methods=["DELETE"])
+@login_required
+@blp.response(204)
+@blp.alt_response(412, "PROBLEM")
+def delete(media_id: UUID) -> Response:
+    """Delete a media item; its files go right after."""
+    with get_db().transaction() as tx:
+        version = _q.version(tx, id=str(media_id), user_id=g.user["id"])
+        if version is None:
+            raise NotFound("media item")
+        check_if_match(version)
+        _q.delete(tx, id=str(media_id), user_id=g.user["id"])
+    current_app.extensions["seidra.wake"].set()
+    return no_content()
+
+
+# ------------------------------------------------------------------------------------------------ files
+
+
+def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
+    """A file, for a signed link or a Bearer token; row, owner and NSFW settings are checked at each use."""
+    links, storage = current_app.extensions["seidra.links"], current_app.extensions["seidra.storage"]
+    max_age = 0
+    if link["signature"] is None:
+        g.user = user_of(bearer_token())
+        user_id = g.user["id"]
+    else:
+        user_id = links.check(str(media_id), variant, link["user"], link["expires"], link["signature"])
+        if user_id is None:
+            raise Forbidden("This link is not valid, or not any more; read the item again for a fresh one.")
+        max_age = max(int(link["expires"]) - int(time.time()), 0)
+    row = _q.linked(get_db().connection, id=str(media_id), user_id=user_id)
+    if row is None:
+        raise NotFound("media item")
+    return _send(storage, row, variant, max_age)
+
+
+def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
+    mime_type = THUMBNAIL_TYPE if variant == "thumbnail" else row["mime_type"]
+    try:
+        locate = storage.thumbnail_path if variant == "thumbnail" else storage.path
+        path = locate(row["id"], row["mime_type"])
+        # The bytes under an id never change: the id is the ETag.
+        response = send_file(
+            path, mime_type, etag=f"{row['id']}-{variant}", conditional=True, max_age=max_age,
+            as_attachment=variant == "download", download_name=f"seidra-{row['id']}{path.suffix}",
+        )  # fmt: skip
+    except OSError:
+        current_app.logger.exception("file of media item %s is missing or damaged", row["id"])
+        raise NotFound("file; it is missing from the server's disk") from None
+    response.headers["Cache-Control"] = f"private, max-age={max_age}" if max_age else "private, no-cache"
+    response.headers["Vary"] = "Authorization, Origin"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
+
+
+@blp.route("/<uuid:media_id>/content", methods=["GET"])
+@blp.arguments(LinkQuery, location="query")
+@blp.response(200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture")
+@blp.alt_response(403, "PROBLEM")
+@blp.doc(security=[{}, {"access": []}])
+def content(link: dict[str, Any], media_id: UUID) -> Response:
+    """The picture, in the page; ranges and ETag work."""
+    return _file(media_id, "content", link)
+
+
+@blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
+@blp.arguments(LinkQuery, location="query")
+@blp.response(200, {"type": "string", "format": "binary"}, content_type="image/webp", description="The thumbnail")
+@blp.alt_response(403, "PROBLEM")
+@blp.doc(security=[{}, {"access": []}])
+def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
+    """The thumbnail; one that is gone is made again."""
+    return _file(media_id, "thumbnail", link)
+
+
+@blp.route("/<uuid:media_id>/download", methods=["GET"])
+@blp.arguments(LinkQuery, location="query")
+@blp.response(200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture")
+@blp.alt_response(403, "PROBLEM")
+@blp.doc(security=[{}, {"access": []}])
+def download(link: dict[str, Any], media_id: UUID) -> Response:
+    """The picture, as a file to keep."""
+    return _file(media_id, "download", link)

@@ -1,0 +1,129 @@
+"""Bodies, queries and answers of /api/media."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
+
+from seidra.fields import MAX_INTEGER, Body, Flag, Query, QueryFlag, QueryTime, QueryWhole, Tags, Text, one_of
+
+
+class MediaSchema(Schema):
+    """A media item; sizes in pixels and bytes. The links load without a header until they expire."""
+
+    id = fields.UUID()
+    job_id = fields.UUID(allow_none=True)
+    persona_id = fields.Integer(allow_none=True)
+    url = fields.String()
+    thumbnail_url = fields.String()
+    download_url = fields.String()
+    file_type = fields.String(validate=one_of("image", "video"))
+    mime_type = fields.String()
+    width = fields.Integer()
+    height = fields.Integer()
+    file_size = fields.Integer()
+    metadata = fields.Dict()
+    tags = fields.List(fields.String())
+    is_favorite = fields.Boolean()
+    is_nsfw = fields.Boolean()
+    nsfw_tags = fields.List(fields.String())
+    created_at = fields.DateTime()
+    updated_at = fields.DateTime()
+
+
+class MediaPageSchema(Schema):
+    """A page of media items."""
+
+    total = fields.Integer()
+    items = fields.List(fields.Nested(MediaSchema))
+
+
+class MediaStatsSchema(Schema):
+    """Media in figures; `total_size` in bytes."""
+
+    total = fields.Integer()
+    favorites = fields.Integer()
+    nsfw = fields.Integer()
+    by_type = fields.Dict(keys=fields.String(), values=fields.Integer())
+    total_size = fields.Integer()
+
+
+class MediaChangeSchema(Body):
+    """Changes to a media item; what is left out stays, and an answer's read-only fields are ignored."""
+
+    READ_ONLY = frozenset(MediaSchema._declared_fields)
+
+    is_favorite = Flag()
+    tags = Tags()
+    is_nsfw = Flag()
+
+    @validates_schema
+    def _something(self, data: Any, **kwargs: Any) -> None:
+        if not data:
+            raise ValidationError("Must change at least one field.")
+
+
+class FavoriteSchema(Body):
+    """Whether it is a favourite; left out, it is toggled."""
+
+    value = Flag()
+
+
+class TagsSchema(Body):
+    """The tags, all of them."""
+
+    tags = Tags(required=True)
+
+
+class MediaQuery(Query):
+    """Filters of the list."""
+
+    limit = QueryWhole(1, 200, load_default=50, metadata={"description": "How many to answer."})
+    offset = QueryWhole(0, load_default=0, metadata={"description": "How many to pass over."})
+    tags = Text(1, 500, metadata={"description": "Comma list: any must match."})
+    tag = fields.List(
+        Text(1, 50, line=True), load_default=list, metadata={"description": "Repeatable: any must match."}
+    )
+    favorites_only = QueryFlag(load_default=False)
+    search = Text(1, 100, metadata={"description": "Words that must all be in the prompt or a tag."})
+    date_from = QueryTime(load_default="", metadata={"description": "Made then or later."})
+    date_to = QueryTime(load_default="~", end_of_day=True, metadata={"description": "Made then or earlier."})
+    persona_id = QueryWhole(0, MAX_INTEGER, load_default=None)
+    include_nsfw = QueryFlag(load_default=False)
+
+    @post_load
+    def _one_list(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        data["tag"] += [tag.strip() for tag in data.pop("tags", "").split(",") if tag.strip()]
+        if len(data["tag"]) > 8:
+            raise ValidationError("Must be at most 8 tags.", "tags")
+        return data
+
+
+class StatsQuery(Query):
+    """Whether NSFW things count."""
+
+    include_nsfw = QueryFlag(load_default=False)
+
+
+class LinkQuery(Query):
+    """What a signed link carries; without it the file is asked for with a Bearer token."""
+
+    user = fields.String(load_default="")
+    expires = fields.String(load_default="")
+    signature = fields.String(load_default=None)
+
+
+MEDIA_EXAMPLE = {
+    "id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10", "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11", "persona_id": 1,
+    "url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…",
+    "thumbnail_url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/thumbnail?user=2&expires=1769990400&signature=…",
+    "download_url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/download?user=2&expires=1769990400&signature=…",
+    "file_type": "image", "mime_type": "image/png", "width": 768, "height": 768, "file_size": 912345,
+    "metadata": {
+        "prompt": "moonlit ocean, soft teal light, film grain", "negative_prompt": "text, watermark", "seed": 42,
+        "parameters": {"width": 768, "height": 768, "seed": 42}, "engine": "mock",
+    },
+    "tags": ["keep"], "is_favorite": False, "is_nsfw": False, "nsfw_tags": [],
+    "created_at": "2026-01-31T12:00:00.180000Z", "updated_at": "2026-01-31T12:00:00.180000Z",
+}  # fmt: skip

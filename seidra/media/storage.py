@@ -1,0 +1,97 @@
+"""Where files are: pictures and thumbnails under their media id, and temporary ones under the claim that writes them.
+
+A file gets its final name only by a rename of a complete, synced one. Nothing else in SEIDRA touches these folders.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from seidra.config import Settings
+from seidra.errors import StartError
+from seidra.media import thumbnails
+
+EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
+
+
+class Storage:
+    """The media, thumbnail and temporary folders of one instance."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._media = settings.media_dir
+        self._thumbnails = settings.thumbnail_dir
+        self._tmp = settings.tmp_dir
+
+    def check(self) -> None:
+        """Raise StartError unless a temporary file can be renamed into the media and thumbnail folders."""
+        for name, folder in (("SEIDRA_MEDIA_DIR", self._media), ("SEIDRA_THUMBNAIL_DIR", self._thumbnails)):
+            if folder.stat().st_dev != self._tmp.stat().st_dev:
+                raise StartError(f"SEIDRA_TMP_DIR must be on the same file system as {name} ({folder}).")
+
+    def put_temporary(self, claim: str, position: int, data: bytes) -> None:
+        """Write a picture and its thumbnail, synced, under temporary names of a claim."""
+        folder = self._tmp / claim
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _write(folder / f"{position}.media", data)
+        _write(folder / f"{position}.thumbnail", thumbnails.thumbnail(data))
+
+    def promote(self, claim: str, position: int, media_id: str, mime_type: str) -> None:
+        """Give a claim's temporary files their final names; what a crashed attempt left there is overwritten."""
+        for name, target in (("media", self.path(media_id, mime_type)), ("thumbnail", self._thumbnail(media_id))):
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.replace(self._tmp / claim / f"{position}.{name}", target)
+            _sync_folder(target.parent)
+
+    def discard_temporary(self, claim: str) -> None:
+        """Drop a claim's temporary files."""
+        shutil.rmtree(self._tmp / claim, ignore_errors=True)
+
+    def sweep_temporary(self, live_claims: Iterable[str]) -> list[str]:
+        """Drop the temporary files of every claim that is not live; returns the claims dropped."""
+        live = set(live_claims)
+        dead = [entry.name for entry in self._tmp.iterdir() if entry.is_dir() and entry.name not in live]
+        for claim in dead:
+            self.discard_temporary(claim)
+        return dead
+
+    def path(self, media_id: str, mime_type: str) -> Path:
+        """Where a picture is, whether or not it is there."""
+        return self._media / media_id[:2] / f"{media_id}{EXTENSIONS[mime_type]}"
+
+    def thumbnail_path(self, media_id: str, mime_type: str) -> Path:
+        """Where a thumbnail is; one that is gone is made again. Raises OSError when the picture is gone too."""
+        path = self._thumbnail(media_id)
+        if not path.exists():
+            data = thumbnails.thumbnail(self.path(media_id, mime_type).read_bytes())
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            part = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+            _write(part, data)
+            os.replace(part, path)
+        return path
+
+    def delete(self, media_id: str) -> None:
+        """Delete a picture and its thumbnail; what is not there is no error."""
+        for extension in EXTENSIONS.values():
+            (self._media / media_id[:2] / f"{media_id}{extension}").unlink(missing_ok=True)
+        self._thumbnail(media_id).unlink(missing_ok=True)
+
+    def _thumbnail(self, media_id: str) -> Path:
+        return self._thumbnails / media_id[:2] / f"{media_id}.webp"
+
+
+def _write(path: Path, data: bytes) -> None:
+    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,81 @@
+"""What NSFW settings mean: a user's own word AND the instance's default.
+
+Whether a user may see and make NSFW things is one SQL predicate, the view `nsfw_viewers`; the statements that read
+by id use it themselves, and lists ask `shown` first. What is in force beyond that goes to engines as hints.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seidra.database.connect import Connection, Row
+from seidra.errors import Forbidden
+from seidra.nsfw.schemas import INTENSITIES
+from seidra.queries import queries
+from seidra.values import from_json
+
+
+def in_force(connection: Connection, user_id: int) -> bool:
+    """Whether NSFW things are in force for a user."""
+    return queries.nsfw.in_force(connection, user_id=user_id) is not None
+
+
+def shown(connection: Connection, user_id: int, asked: bool) -> bool:
+    """Whether a list may show NSFW things: asked for AND in force."""
+    return asked and in_force(connection, user_id)
+
+
+def check_may_make(connection: Connection, user_id: int, is_nsfw: bool) -> None:
+    """Raise Forbidden when a write makes something NSFW against the settings in force."""
+    if is_nsfw and not in_force(connection, user_id):
+        error = Forbidden("NSFW content is not in force for you: enable it and confirm your age in the settings.")
+        error.errors = {"is_nsfw": ["Is not allowed by the NSFW settings in force."]}
+        raise error
+
+
+def default(connection: Connection) -> dict[str, Any]:
+    """The instance's settings."""
+    return _settings(queries.nsfw.get_default(connection))
+
+
+def own(connection: Connection, user_id: int) -> dict[str, Any]:
+    """A user's settings. Before they say anything: the default, but without its age word, which is the operator's."""
+    row = queries.nsfw.get(connection, user_id=user_id)
+    return _settings(row) if row else default(connection) | {"age_verified": False}
+
+
+def hints(connection: Connection, user_id: int) -> dict[str, Any]:
+    """What is in force, as engines get it: {enabled, intensity, categories}, the stricter of user and default."""
+    mine, instance = own(connection, user_id), default(connection)
+    return {
+        "enabled": in_force(connection, user_id),
+        "intensity": min(mine["intensity"], instance["intensity"], key=INTENSITIES.index),
+        "categories": {
+            name: bool(mine["categories"].get(name)) and bool(allowed)
+            for name, allowed in instance["categories"].items()
+        },
+    }
+
+
+def beyond(wanted: dict[str, Any], instance: dict[str, Any]) -> dict[str, list[str]]:
+    """The fields, with messages, in which a user's wish goes beyond the instance's settings."""
+    errors = {
+        name: ["Is more than the default of this instance allows."]
+        for name in ("enabled", "age_verified") if wanted.get(name) and not instance[name]
+    }  # fmt: skip
+    if "intensity" in wanted and INTENSITIES.index(wanted["intensity"]) > INTENSITIES.index(instance["intensity"]):
+        errors["intensity"] = [f"Must not be above this instance's default, {instance['intensity']}."]
+    for name, value in wanted.get("categories", {}).items():
+        if value and not instance["categories"].get(name):
+            errors[f"categories.{name}"] = ["Is more than the default of this instance allows."]
+    return errors
+
+
+def _settings(row: Row) -> dict[str, Any]:
+    return {
+        "enabled": bool(row["enabled"]),
+        "age_verified": bool(row["age_verified"]),
+        "intensity": row["intensity"],
+        "categories": from_json(row["categories"]),
+        "overrides": from_json(row["overrides"]),
+    }

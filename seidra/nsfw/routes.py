@@ -1,0 +1,94 @@
+"""/api/settings/nsfw: what a user, and what the instance, allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g
+
+from seidra.auth.tokens import admin_required, login_required
+from seidra.database.connect import Connection, get_db
+from seidra.errors import Invalid
+from seidra.http import Blueprint, reply
+from seidra.nsfw import policy
+from seidra.nsfw.schemas import NSFW_EXAMPLE, NsfwChangeSchema, NsfwSchema
+from seidra.queries import queries
+from seidra.values import timestamp, to_json
+
+blp = Blueprint("nsfw", __name__, url_prefix="/api/settings/nsfw", description="NSFW settings")
+
+_CATEGORIES = {"suggestive": False, "explicit": False, "violence": False}
+
+
+def _write(tx: Connection, user_id: int | None, settings: dict[str, Any]) -> Response:
+    queries.nsfw.put(
+        tx, user_id=user_id, enabled=settings["enabled"], age_verified=settings["age_verified"],
+        intensity=settings["intensity"], categories=to_json(settings["categories"]),
+        overrides=to_json(settings["overrides"]), now=timestamp(),
+    )  # fmt: skip
+    return reply(settings)
+
+
+def _merged(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    categories = stored["categories"] | change.get("categories", {})
+    return {**stored, **change, "categories": categories}
+
+
+@blp.route("", methods=["GET"])
+@login_required
+@blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
+def read() -> Response:
+    """My NSFW settings; before I said anything the instance's, without its age word."""
+    return reply(policy.own(get_db().connection, g.user["id"]))
+
+
+@blp.route("", methods=["PUT"])
+@login_required
+@blp.arguments(NsfwSchema, example=NSFW_EXAMPLE)
+@blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
+def replace(body: dict[str, Any]) -> Response:
+    """Replace my NSFW settings; nothing may go beyond the instance's default."""
+    with get_db().transaction() as tx:
+        if errors := policy.beyond(body, policy.default(tx)):
+            raise Invalid(errors)
+        return _write(tx, g.user["id"], _merged({"categories": _CATEGORIES}, body))
+
+
+@blp.route("", methods=["PATCH"])
+@login_required
+@blp.arguments(NsfwChangeSchema, example={"age_verified": True})
+@blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
+def merge(body: dict[str, Any]) -> Response:
+    """Change some of my NSFW settings."""
+    with get_db().transaction() as tx:
+        if errors := policy.beyond(body, policy.default(tx)):
+            raise Invalid(errors)
+        return _write(tx, g.user["id"], _merged(policy.own(tx, g.user["id"]), body))
+
+
+@blp.route("/default", methods=["GET"])
+@admin_required
+@blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
+def read_default() -> Response:
+    """The instance's NSFW settings."""
+    return reply(policy.default(get_db().connection))
+
+
+@blp.route("/default", methods=["PUT"])
+@admin_required
+@blp.arguments(NsfwSchema, example=NSFW_EXAMPLE)
+@blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
+def replace_default(body: dict[str, Any]) -> Response:
+    """Replace the instance's NSFW settings."""
+    with get_db().transaction() as tx:
+        return _write(tx, None, _merged({"categories": _CATEGORIES}, body))
+
+
+@blp.route("/default", methods=["PATCH"])
+@admin_required
+@blp.arguments(NsfwChangeSchema, example={"intensity": "low"})
+@blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
+def merge_default(body: dict[str, Any]) -> Response:
+    """Change some of the instance's NSFW settings."""
+    with get_db().transaction() as tx:
+        return _write(tx, None, _merged(policy.default(tx), body))

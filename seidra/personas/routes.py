@@ -1,0 +1,320 @@
+"""/api/personas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Response, current_app, g
+
+from seidra import search
+from seidra.auth.tokens import login_required
+from seidra.database.connect import Connection, Row, get_db
+from seidra.errors import Invalid, NotFound
+from seidra.http import (
+    PRIVATE,
+    Blueprint,
+    check_if_match,
+    get_settings,
+    no_content,
+    page_headers,
+    public_url,
+    reply,
+    reply_versioned,
+)
+from seidra.jobs import previews
+from seidra.jobs.schemas import PREVIEW_EXAMPLE, PreviewAnswerSchema
+from seidra.media.links import media_id_of
+from seidra.nsfw import policy
+from seidra.personas.schemas import (
+    PERSONA_BODY_EXAMPLE,
+    PERSONA_EXAMPLE,
+    AvatarSchema,
+    DuplicateQuery,
+    DuplicateSchema,
+    PersonaChangeSchema,
+    PersonaQuery,
+    PersonaSchema,
+    PreviewSchema,
+)
+from seidra.queries import queries
+from seidra.values import from_json, json_fragment, timestamp, to_json
+
+blp = Blueprint("personas", __name__, url_prefix="/api/personas", description="Looks that pictures are made with")
+
+_DEFAULTS: dict[str, Any] = {
+    "description": "", "negative_prompt": "", "lora_models": [], "generation_params": {}, "tags": [],
+    "is_favorite": False, "is_nsfw": False, "avatar_url": None, "avatar_media_id": None,
+}  # fmt: skip
+_JSON = ("lora_models", "generation_params", "tags")
+_STORED = ("name", "style_prompt", *_DEFAULTS)
+
+_q = queries.personas
+_SORTED = {"created_at": "created_asc", "-created_at": "created_desc", "updated_at": "updated_asc",
+           "-updated_at": "updated_desc", "name": "name_asc", "-name": "name_desc"}  # fmt: skip
+_PAGES: dict[str, Callable[..., list[Row]]] = {sort: getattr(_q, f"page_{name}") for sort, name in _SORTED.items()}
+_SAFE_PAGES = {sort: getattr(_q, f"page_{name}_safe") for sort, name in _SORTED.items()}
+_FAVORITE_PAGES = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in _SORTED.items()}
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    """A persona's row as the API shows it."""
+    avatar = row["avatar_url"]
+    if row["avatar_media_id"] is not None:
+        avatar = current_app.extensions["seidra.links"].make(row["avatar_media_id"], "thumbnail", g.user["id"])
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "description": row["description"],
+        "style_prompt": row["style_prompt"],
+        "negative_prompt": row["negative_prompt"],
+        "lora_models": json_fragment(row["lora_models"]),
+        "generation_params": json_fragment(row["generation_params"]),
+        "tags": json_fragment(row["tags"]),
+        "is_favorite": bool(row["is_favorite"]),
+        "is_nsfw": bool(row["is_nsfw"]),
+        "avatar_url": avatar,
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
+    }
+
+
+# ------------------------------------------------------------------------------------------------ reading
+
+
+@blp.route("", methods=["GET"])
+@login_required
+@blp.arguments(PersonaQuery, location="query")
+@blp.response(200, PersonaSchema(many=True), example=[PERSONA_EXAMPLE])
+def list_personas(query: dict[str, Any]) -> Response:
+    """My personas: a page of them, the total in X-Total-Count."""
+    with get_db().snapshot() as connection:
+        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
+        find = _matching_page if "search" in query or query["tag"] else _page
+        rows, total = find(connection, nsfw, query)
+    return reply([_shown(row) for row in rows], headers=page_headers(total, query["limit"], query["offset"]))
+
+
+def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
+    """A page read along an index, from whichever end is nearer, and the total from the counters."""
+    total = _q.count(connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"])
+    sort, limit, offset = query["sort"], query["limit"], query["offset"]
+    if offset >= total:
+        return [], total
+    from_tail = offset > total // 2
+    if from_tail:
+        sort = sort[1:] if sort.startswith("-") else f"-{sort}"
+        limit = min(limit, total - offset)
+        offset = total - offset - limit
+    pages = _FAVORITE_PAGES if query["is_favorite"] else _PAGES if nsfw else _SAFE_PAGES
+    rows = pages[sort](connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"],
+                       limit=limit, offset=offset)  # fmt: skip
+    return rows[::-1] if from_tail else rows, total
+
+
+def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
+    """A page of what a search or tags match: all matching ids once, for page and total both."""
+    tags = sorted({search.fold(tag) for tag in query["tag"]})
+    filters = {
+        "user_id": g.user["id"], "nsfw": nsfw, "favorite": query["is_favorite"], "sort": query["sort"],
+        "tag_count": len(tags), **{f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)},
+    }  # fmt: skip
+    words = search.words(query.get("search", ""))
+    grams = search.trigrams(words)
+    if not words:
+        # Tags alone; or a search for nothing visible, which everything contains.
+        ids = [row[0] for row in (_q.matching_tagged if tags else _q.matching_scanned)(connection, **filters, word="")]
+    elif grams:
+        ids = search.matching_all(
+            words, lambda word: _q.matching_indexed(connection, **filters, word=word, trigrams=grams)
+        )
+    else:
+        ids = search.matching_all(words, lambda word: _q.matching_scanned(connection, **filters, word=word))
+    page = ids[query["offset"] : query["offset"] + query["limit"]]
+    return [_q.card(connection, id=id, nsfw=nsfw) for id in page], len(ids)
+
+
+@blp.route("/<id:persona_id>", methods=["GET"])
+@login_required
+@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.alt_response(304, description="Not modified")
+def read(persona_id: int) -> Response:
+    """One persona."""
+    return _answer(get_db().connection, persona_id)
+
+
+def _answer(connection: Connection, persona_id: int, status: int = 200, **headers: str) -> Response:
+    row = _q.get(connection, id=persona_id, user_id=g.user["id"])
+    if row is None:
+        raise NotFound("persona")
+    return reply_versioned(_shown(row), row["version"], status, **headers)
+
+
+# ------------------------------------------------------------------------------------------------ writing
+
+
+@blp.route("", methods=["POST"])
+@login_required
+@blp.arguments(PersonaSchema, example=PERSONA_BODY_EXAMPLE)
+@blp.response(201, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.alt_response(403, "PROBLEM")
+def create(body: dict[str, Any]) -> Response:
+    """Make a persona."""
+    with get_db().transaction() as tx:
+        return _create(tx, _DEFAULTS | body)
+
+
+def _create(tx: Connection, values: dict[str, Any]) -> Response:
+    policy.check_may_make(tx, g.user["id"], values["is_nsfw"])
+    _settle_avatar(tx, values, None)
+    persona_id = _q.create(tx, user_id=g.user["id"], now=timestamp(), **_columns(values))
+    _write_tags(tx, persona_id, values["tags"])
+    return _answer(tx, persona_id, 201, Location=f"{public_url()}/api/personas/{persona_id}")
+
+
+@blp.route("/<id:persona_id>", methods=["PUT"])
+@login_required
+@blp.arguments(PersonaChangeSchema, example={"is_favorite": True})
+@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(412, "PROBLEM")
+def put(change: dict[str, Any], persona_id: int) -> Response:
+    """Change a persona; what is left out stays."""
+    return _change(persona_id, change)
+
+
+@blp.route("/<id:persona_id>", methods=["PATCH"])
+@login_required
+@blp.arguments(PersonaChangeSchema, example={"is_favorite": True})
+@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(412, "PROBLEM")
+def patch(change: dict[str, Any], persona_id: int) -> Response:
+    """Change a persona; what is left out stays."""
+    return _change(persona_id, change)
+
+
+def _change(persona_id: int, change: dict[str, Any]) -> Response:
+    with get_db().transaction() as tx:
+        stored, version = _stored(tx, persona_id)
+        check_if_match(version)
+        values = stored | change
+        if values["is_nsfw"] and not stored["is_nsfw"]:
+            policy.check_may_make(tx, g.user["id"], True)
+            queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
+            queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
+        if "avatar_url" in change:
+            _settle_avatar(tx, values, stored["avatar_media_id"])
+        _write(tx, persona_id, values)
+        return _answer(tx, persona_id)
+
+
+@blp.route("/<id:persona_id>", methods=["DELETE"])
+@login_required
+@blp.response(204)
+@blp.alt_response(412, "PROBLEM")
+def delete(persona_id: int) -> Response:
+    """Delete a persona; its jobs and media stay, without a persona."""
+    with get_db().transaction() as tx:
+        version = _q.version(tx, id=persona_id, user_id=g.user["id"])
+        if version is None:
+            raise NotFound("persona")
+        check_if_match(version)
+        _q.delete(tx, id=persona_id, user_id=g.user["id"])
+    return no_content()
+
+
+@blp.route("/<id:persona_id>/duplicate", methods=["POST"])
+@login_required
+@blp.arguments(DuplicateQuery, location="query")
+@blp.arguments(DuplicateSchema, required=False, example={"name": "Élodie at night"})
+@blp.response(201, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.alt_response(403, "PROBLEM")
+def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> Response:
+    """Make a copy, named as asked or "<name> (copy)"."""
+    with get_db().transaction() as tx:
+        values, _ = _stored(tx, persona_id)
+        suffix = " (copy)"
+        default = values["name"][: 100 - len(suffix)] + suffix
+        return _create(tx, values | {"name": body.get("name") or query.get("new_name") or default})
+
+
+@blp.route("/<id:persona_id>/avatar", methods=["PUT"])
+@login_required
+@blp.arguments(AvatarSchema, example={"media_id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"})
+@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.alt_response(412, "PROBLEM")
+def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
+    """Make one of my media items the avatar."""
+    with get_db().transaction() as tx:
+        stored, version = _stored(tx, persona_id)
+        check_if_match(version)
+        media_id = str(body["media_id"])
+        _check_own_media(tx, media_id, "media_id")
+        _write(tx, persona_id, stored | {"avatar_url": None, "avatar_media_id": media_id})
+        return _answer(tx, persona_id)
+
+
+@blp.route("/<id:persona_id>/preview", methods=["POST"])
+@login_required
+@blp.arguments(PreviewSchema, required=False, example={"seed": 42})
+@blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
+@blp.alt_response(429, "PROBLEM")
+def preview(body: dict[str, Any], persona_id: int) -> Response:
+    """Queue a preview of the persona's style; follow the job at Location."""
+    with get_db().transaction() as tx:
+        persona, _ = _stored(tx, persona_id)
+        answer = previews.enqueue(tx, g.user["id"], {**persona, "id": persona_id}, body.get("seed"), get_settings())
+    current_app.extensions["seidra.wake"].set()
+    return reply(answer, 202, {**PRIVATE, "Location": f"{public_url()}/api/jobs/{answer['job_id']}"})
+
+
+# ------------------------------------------------------------------------------------------------ rows
+
+
+def _stored(tx: Connection, persona_id: int) -> tuple[dict[str, Any], int]:
+    """A persona as values to merge a change into, and its version. Raises NotFound."""
+    row = _q.get_for_update(tx, id=persona_id, user_id=g.user["id"])
+    if row is None:
+        raise NotFound("persona")
+    values = {name: from_json(row[name]) if name in _JSON else row[name] for name in _STORED}
+    return values, row["version"]
+
+
+def _columns(values: dict[str, Any]) -> dict[str, Any]:
+    """The values as the columns of a whole row, with what is derived from them."""
+    text = [values["name"], values["description"], values["style_prompt"], *values["tags"]]
+    return {
+        **{name: to_json(values[name]) if name in _JSON else values[name] for name in _STORED},
+        "name_key": search.fold(values["name"]),
+        "search_text": search.document(text),
+    }
+
+
+def _write(tx: Connection, persona_id: int, values: dict[str, Any]) -> None:
+    _q.update(tx, id=persona_id, user_id=g.user["id"], now=timestamp(), **_columns(values))
+    _q.tags_clear(tx, persona_id=persona_id)
+    _write_tags(tx, persona_id, values["tags"])
+
+
+def _write_tags(tx: Connection, persona_id: int, tags: list[str]) -> None:
+    keys = {search.fold(tag) for tag in tags}
+    rows = [{"user_id": g.user["id"], "tag_key": key, "persona_id": persona_id} for key in sorted(keys)]
+    _q.tags_add(tx, rows)
+
+
+def _settle_avatar(tx: Connection, values: dict[str, Any], kept: str | None) -> None:
+    """Turn the link of one's own media, as an answer gave it, back into the reference that it came from."""
+    media_id = media_id_of(values["avatar_url"]) if values["avatar_url"] else None
+    if media_id is not None:
+        if media_id != kept:
+            _check_own_media(tx, media_id, "avatar_url")
+        values["avatar_url"] = None
+        values["avatar_media_id"] = media_id
+    elif values["avatar_url"] is not None or kept is not None:
+        values["avatar_media_id"] = None
+
+
+def _check_own_media(tx: Connection, media_id: str, field: str) -> None:
+    if queries.media.get(tx, id=media_id, user_id=g.user["id"]) is None:
+        raise Invalid({field: ["Must be one of your own media items."]})

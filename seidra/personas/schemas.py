@@ -1,0 +1,143 @@
+"""Bodies, queries and answers of /api/personas."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marshmallow import INCLUDE, ValidationError, fields, validate, validates_schema
+from marshmallow.validate import URL
+
+from seidra.fields import (
+    Body,
+    Flag,
+    Names,
+    Number,
+    PageQuery,
+    Query,
+    QueryFlag,
+    Tags,
+    Text,
+    Whole,
+    check_json,
+    check_size,
+    one_of,
+)
+from seidra.media.links import is_media_link
+
+SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
+MAX_SEED = 2**53 - 1
+"""Above it a JavaScript number cannot hold a seed."""
+
+
+class GenerationParamsSchema(Body):
+    """Generation parameters: the known ones are checked, others are kept as they are; 8 KB in all."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    width = Whole(64, 2048, metadata={"description": "Pixels."})
+    height = Whole(64, 2048, metadata={"description": "Pixels."})
+    num_inference_steps = Whole(1, 150)
+    guidance_scale = Number(0, 30)
+    seed = Whole(0, MAX_SEED)
+    scheduler = Text(1, 100, line=True)
+    quality = Text(validate=one_of("draft", "standard", "high"))
+    model_name = Text(1, 100, line=True)
+
+    @validates_schema(pass_original=True)
+    def _fits(self, data: Any, original: Any, **kwargs: Any) -> None:
+        check_json(original)
+        check_size(original, 8192)
+
+
+class AvatarUrl(Text):
+    """null, an http(s) URL, or the link of one's own media that an answer gave."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(1, 500, line=True, allow_none=True, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        url = super()._deserialize(value, attr, data, **kwargs)
+        if not is_media_link(url):
+            URL(schemes={"http", "https"}, require_tld=False, error="Must be an http or https URL.")(url)
+        return url
+
+
+class PersonaSchema(Body):
+    """A persona: a look that pictures are made with."""
+
+    id = fields.Integer(dump_only=True)
+    name = Text(1, 100, line=True, required=True)
+    description = Text(0, 500)
+    style_prompt = Text(1, 1000, required=True)
+    negative_prompt = Text(0, 1000)
+    lora_models = Names()
+    generation_params = fields.Nested(GenerationParamsSchema)
+    tags = Tags()
+    is_favorite = Flag()
+    is_nsfw = Flag()
+    avatar_url = AvatarUrl()
+    created_at = fields.DateTime(dump_only=True)
+    updated_at = fields.DateTime(dump_only=True)
+
+
+class PersonaChangeSchema(PersonaSchema):
+    """Changes to a persona; what is left out stays."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(partial=True, **kwargs)
+
+    @validates_schema
+    def _something(self, data: Any, **kwargs: Any) -> None:
+        if not data:
+            raise ValidationError("Must change at least one field.")
+
+
+class PersonaQuery(PageQuery):
+    """Filters and order of the list."""
+
+    search = Text(1, 100, metadata={"description": "Words that must all be somewhere in name, description, style"
+                                    " prompt or tags; without case and accents."})  # fmt: skip
+    tag = fields.List(
+        Text(1, 50, line=True), load_default=list, validate=validate.Length(max=8, error="Must be at most 8 tags."),
+        metadata={"description": "Repeatable: all must match."},
+    )  # fmt: skip
+    is_favorite = QueryFlag(load_default=None, metadata={"description": "false: only the others."})
+    include_nsfw = QueryFlag(load_default=False)
+    sort = Text(validate=one_of(*SORTS), load_default="-created_at")
+
+
+class DuplicateSchema(Body):
+    """The copy's name."""
+
+    name = Text(1, 100, line=True)
+
+
+class DuplicateQuery(Query):
+    """The copy's name, for clients that send no body."""
+
+    new_name = Text(1, 100, line=True)
+
+
+class AvatarSchema(Body):
+    """Which of one's own media items is the avatar."""
+
+    media_id = fields.UUID(required=True)
+
+
+class PreviewSchema(Body):
+    """The seed, when it should not be the persona's own."""
+
+    seed = Whole(0, MAX_SEED)
+
+
+PERSONA_EXAMPLE = {
+    "id": 1, "name": "Élodie of the Tides", "description": "Sea-worn portraits", "style_prompt": "moonlit ocean, soft"
+    " teal light, film grain", "negative_prompt": "text, watermark", "lora_models": ["film-grain-xl"],
+    "generation_params": {"width": 768, "height": 768, "guidance_scale": 7.5}, "tags": ["sea", "portrait"],
+    "is_favorite": True, "is_nsfw": False, "avatar_url": None, "created_at": "2026-01-31T12:00:00.000000Z",
+    "updated_at": "2026-01-31T12:00:00.000000Z",
+}  # fmt: skip
+PERSONA_BODY_EXAMPLE = {
+    name: value for name, value in PERSONA_EXAMPLE.items() if name not in ("id", "created_at", "updated_at")
+}

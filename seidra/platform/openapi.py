@@ -1,0 +1,135 @@
+"""The OpenAPI 3.1 document: flask-smorest makes it from the schemas that validate; this adds what all routes share."""
+
+from __future__ import annotations
+
+import re
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import flask_smorest
+import flask_swagger_ui
+import orjson
+from flask import Flask, Response, send_from_directory
+from marshmallow import Schema, fields
+
+from seidra.errors import http_problem
+
+
+class ProblemSchema(Schema):
+    """A failure (RFC 9457)."""
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String(metadata={"description": "A sentence for people."})
+    errors = fields.Dict(
+        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "{field: [messages]}"}
+    )
+    request_id = fields.String(allow_none=True)
+
+
+class Api(flask_smorest.Api):  # type: ignore[misc]
+    """flask-smorest with SEIDRA's failures, and the document served as bytes that are made once."""
+
+    ERROR_SCHEMA = ProblemSchema
+    DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def handle_http_exception(self, error: Any) -> Response:
+        return http_problem(error)
+
+    def _openapi_json(self) -> Response:
+        if not hasattr(self, "_document"):
+            self._document = orjson.dumps(self.spec.to_dict())
+        return Response(self._document, content_type="application/json")
+
+
+_SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
+
+_DESCRIPTION = """The backend of a self-hosted AI image studio: personas, previews, jobs and media.
+
+Send `Authorization: Bearer <access token>`. Failures are `application/problem+json` (RFC 9457). Lists take `limit`
+and `offset` and answer `X-Total-Count` and `Link`. Times are ISO-8601 UTC with microseconds."""
+
+_PROBLEMS = {
+    400: "The body is not well-formed JSON.",
+    401: "No live token.",
+    403: "Not allowed.",
+    404: "It does not exist, or is another user's.",
+    409: "It does not fit the present state.",
+    412: "It has changed since it was read.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    422: "Fields break their rules.",
+    429: "Too many.",
+    503: "The database is busy.",
+}
+
+
+def make_api(app: Flask) -> Api:
+    """The Api that blueprints are registered with; the document is at /api/openapi.json, its page at /api/docs."""
+    app.config.update(
+        API_TITLE="SEIDRA",
+        API_VERSION=version("seidra"),
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/api",
+        OPENAPI_SWAGGER_UI_PATH="/docs",
+        OPENAPI_SWAGGER_UI_URL="/api/docs/files/",
+        API_SPEC_OPTIONS={
+            "info": {"description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+            "servers": [{"url": "/"}],
+            "components": {
+                "securitySchemes": {
+                    "access": {"type": "http", "scheme": "bearer", "description": "The access token."},
+                    "refresh": {"type": "http", "scheme": "bearer", "description": "The refresh token."},
+                }
+            },
+        },
+    )  # fmt: skip
+    api = Api(app)
+    api.spec.components.response("PROBLEM", {
+        "description": "A failure.", "content": {"application/problem+json": {"schema": ProblemSchema}},
+    })  # fmt: skip
+
+    @app.get("/api/docs/files/<path:name>")
+    def docs_file(name: str) -> Response:
+        return send_from_directory(_SWAGGER_UI, name, max_age=86_400)
+
+    return api
+
+
+def complete(app: Flask, api: Api) -> None:
+    """Say of every operation what the guards and parsers around it do: its security, its failures, its headers."""
+    for rule in app.url_map.iter_rules():
+        operations = api.spec._paths.get(re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule), {})
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            operation = operations.get(method.lower())
+            if operation is not None:
+                _complete(operation, app.view_functions[rule.endpoint], "<" in rule.rule)
+
+
+def _complete(operation: dict[str, Any], view: Any, has_id: bool) -> None:
+    body = operation.get("requestBody")
+    statuses = {503}
+    if getattr(view, "login_required", False):
+        operation["security"] = [{"access": []}]
+        statuses.add(401)
+    else:
+        operation.setdefault("security", [])
+    if any(operation["security"]):
+        statuses.add(401)
+    if getattr(view, "admin_required", False):
+        statuses.add(403)
+    if has_id:
+        statuses.add(404)
+    if body is not None or operation.get("parameters"):
+        statuses.add(422)
+    if body is not None:
+        statuses |= {400, 413, 415}
+    responses = operation.setdefault("responses", {})
+    responses.pop("422", None)
+    for status in sorted(statuses | {int(code) for code in responses if int(code) in _PROBLEMS}):
+        responses[str(status)] = {
+            "description": _PROBLEMS[status],
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }

@@ -1,0 +1,94 @@
+"""Health and the instance's summary."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from flask import Response, current_app
+from marshmallow import Schema, fields
+
+from seidra.auth.tokens import admin_required
+from seidra.database import migrate
+from seidra.database.connect import get_db
+from seidra.database.service import platform_summary
+from seidra.errors import StartError, problem_response
+from seidra.http import Blueprint, get_settings, reply
+from seidra.queries import queries
+
+blp = Blueprint("platform", __name__, url_prefix="/api", description="Health and summary")
+
+_PUBLIC = {"Cache-Control": "no-store"}
+
+
+class HealthSchema(Schema):
+    """The process is up."""
+
+    status = fields.String()
+
+
+class ReadySchema(Schema):
+    """Whether requests can be served: one flag for each thing they need."""
+
+    status = fields.String()
+    checks = fields.Dict(keys=fields.String(), values=fields.Boolean())
+
+
+class SummarySchema(Schema):
+    """How much there is in the whole instance."""
+
+    users = fields.Integer()
+    personas = fields.Integer()
+    jobs = fields.Integer()
+    media = fields.Integer()
+
+
+@blp.route("/health", methods=["GET"])
+@blp.response(200, HealthSchema, example={"status": "ok"})
+def health() -> Response:
+    """Whether the process is alive; it asks nothing else."""
+    return reply({"status": "ok"}, headers=_PUBLIC)
+
+
+@blp.route("/health/ready", methods=["GET"])
+@blp.response(
+    200, ReadySchema, example={"status": "ready", "checks": {"database": True, "schema": True, "storage": True}}
+)
+@blp.alt_response(503, "PROBLEM")
+def ready() -> Response:
+    """Whether requests can be served: the database answers, its schema is this version's, storage can be written."""
+    checks = {"database": _database_answers(), "schema": _schema_is_current(), "storage": _storage_is_writable()}
+    if all(checks.values()):
+        return reply({"status": "ready", "checks": checks}, headers=_PUBLIC)
+    missing = ", ".join(name for name, well in checks.items() if not well)
+    response = problem_response(503, f"Not ready: {missing}.", checks=checks)
+    response.headers.extend(_PUBLIC)
+    return response
+
+
+def _database_answers() -> bool:
+    try:
+        return bool(queries.platform.ping(get_db().connection))
+    except sqlite3.Error:
+        current_app.logger.exception("the database does not answer")
+        return False
+
+
+def _schema_is_current() -> bool:
+    try:
+        return all(step.applied for step in migrate.status(get_settings()))
+    except StartError:
+        return False
+
+
+def _storage_is_writable() -> bool:
+    settings = get_settings()
+    return all(os.access(folder, os.W_OK | os.X_OK) for folder in (settings.media_dir, settings.tmp_dir))
+
+
+@blp.route("/system/summary", methods=["GET"])
+@admin_required
+@blp.response(200, SummarySchema, example={"users": 2, "personas": 12, "jobs": 30, "media": 28})
+def summary() -> Response:
+    """How much there is, for administrators."""
+    return reply(platform_summary(get_db()))

@@ -1,0 +1,39 @@
+"""Small values that rows and answers are made of: times as text, JSON as text, folded keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import orjson
+
+
+def timestamp(moment: datetime | None = None) -> str:
+    """A moment (default: now) as ISO-8601 UTC, always with microseconds and Z, so that text order is time order."""
+    moment = (moment or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
+    return moment.isoformat(timespec="microseconds") + "Z"
+
+
+def timestamp_in(seconds: float) -> str:
+    """The timestamp that many seconds from now (negative: ago)."""
+    return timestamp(datetime.now(UTC) + timedelta(seconds=seconds))
+
+
+def moment(text: str) -> datetime:
+    """The aware datetime of a timestamp."""
+    return datetime.fromisoformat(text)
+
+
+def to_json(value: Any) -> str:
+    """JSON text for a column. Takes what `check_json` (seidra.http) lets through."""
+    return orjson.dumps(value).decode()
+
+
+def from_json(text: str) -> Any:
+    """The value of a JSON column."""
+    return orjson.loads(text)
+
+
+def json_fragment(text: str) -> orjson.Fragment:
+    """A JSON column passed into an answer as it is, without parsing and writing it again."""
+    return orjson.Fragment(text)

@@ -1,0 +1,175 @@
+-- name: create!
+-- Insert a picture that a job made.
+INSERT INTO media_items (
+    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, metadata,
+    is_nsfw, search_text, created_at, updated_at
+)
+VALUES (
+    :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :metadata,
+    :is_nsfw, :search_text, :now, :now
+);
+
+-- name: get^
+-- One media item of a user that the NSFW settings in force let be seen.
+SELECT
+    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
+    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+FROM media_items AS m
+WHERE m.id = :id AND m.user_id = :user_id
+    AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
+
+-- name: card^
+-- One media item that a list has found.
+SELECT
+    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
+    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+FROM media_items AS m
+WHERE m.id = :id;
+
+-- name: linked^
+-- What a signed link shows: the item and its owner are live and the NSFW settings in force let it be seen.
+SELECT m.id, m.mime_type, m.file_type, m.created_at
+FROM media_items AS m
+INNER JOIN users AS u ON u.id = m.user_id
+WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
+    AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
+
+-- name: update!
+-- Write what a user may change of a media item.
+UPDATE media_items
+SET tags = :tags, is_favorite = :is_favorite, is_nsfw = :is_nsfw, search_text = :search_text,
+    version = version + 1, updated_at = :now
+WHERE id = :id AND user_id = :user_id;
+
+-- name: version$
+-- The version of an item whatever the NSFW settings: its owner may always delete it.
+SELECT version FROM media_items WHERE id = :id AND user_id = :user_id;
+
+-- name: delete!
+-- Delete a media item; a trigger queues its files.
+DELETE FROM media_items WHERE id = :id AND user_id = :user_id;
+
+-- name: tags_clear!
+-- Forget what an item is filtered by.
+DELETE FROM media_tags WHERE media_id = :media_id;
+
+-- name: tags_add*!
+-- Remember what an item is filtered by.
+INSERT INTO media_tags (user_id, tag_key, media_id) VALUES (:user_id, :tag_key, :media_id);
+
+-- name: mark_nsfw!
+-- Make all media of a persona NSFW.
+UPDATE media_items SET is_nsfw = TRUE, version = version + 1, updated_at = :now
+WHERE persona_id = :persona_id AND is_nsfw = FALSE;
+
+-- name: counts^
+-- How many items a user has, how many of them favourites, and their bytes, from the counters.
+SELECT
+    COALESCE(SUM(n), 0) AS total,
+    COALESCE(SUM(n) FILTER (WHERE is_favorite = TRUE), 0) AS favorites,
+    COALESCE(SUM(n) FILTER (WHERE is_nsfw = TRUE), 0) AS nsfw,
+    COALESCE(SUM(n) FILTER (WHERE file_type = 'image'), 0) AS images,
+    COALESCE(SUM(n) FILTER (WHERE file_type = 'video'), 0) AS videos,
+    COALESCE(SUM(bytes), 0) AS bytes
+FROM media_counts
+WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE);
+
+-- name: page
+-- Newest first, NSFW included.
+SELECT
+    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
+    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+FROM (
+    SELECT id FROM media_items
+    WHERE user_id = :user_id
+    ORDER BY created_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+) AS page
+INNER JOIN media_items AS m ON m.id = page.id
+ORDER BY m.created_at DESC, m.id DESC;
+
+-- name: page_safe
+-- Newest first, without NSFW.
+SELECT
+    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
+    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+FROM (
+    SELECT id FROM media_items
+    WHERE user_id = :user_id AND is_nsfw = FALSE
+    ORDER BY created_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+) AS page
+INNER JOIN media_items AS m ON m.id = page.id
+ORDER BY m.created_at DESC, m.id DESC;
+
+-- name: page_favorites
+-- The favourites, newest first.
+SELECT
+    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
+    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+FROM (
+    SELECT id FROM media_items
+    WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ORDER BY created_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+) AS page
+INNER JOIN media_items AS m ON m.id = page.id
+ORDER BY m.created_at DESC, m.id DESC;
+
+-- name: matching
+-- The ids of all items of a time that contain a word (the empty one is in all), newest first.
+SELECT m.id
+FROM media_items AS m
+WHERE m.user_id = :user_id
+    AND m.created_at >= :date_from AND m.created_at <= :date_to
+    AND m.search_text LIKE :pattern ESCAPE '\'
+    AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
+ORDER BY m.created_at DESC, m.id DESC;
+
+-- name: matching_persona
+-- The same for one persona.
+SELECT m.id
+FROM media_items AS m
+WHERE m.persona_id = :persona_id AND m.user_id = :user_id
+    AND m.created_at >= :date_from AND m.created_at <= :date_to
+    AND m.search_text LIKE :pattern ESCAPE '\'
+    AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
+ORDER BY m.created_at DESC, m.id DESC;
+
+-- name: matching_tagged
+-- The same for the items that have any of some tags.
+SELECT m.id
+FROM (
+    SELECT DISTINCT media_id FROM media_tags
+    WHERE user_id = :user_id
+        AND tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
+) AS t
+INNER JOIN media_items AS m ON m.id = t.media_id
+WHERE (CAST(:persona_id AS INTEGER) IS NULL OR m.persona_id = :persona_id)
+    AND m.created_at >= :date_from AND m.created_at <= :date_to
+    AND m.search_text LIKE :pattern ESCAPE '\'
+    AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
+ORDER BY m.created_at DESC, m.id DESC;
+
+-- name: exists$
+-- Whether an item is there, whoever owns it.
+SELECT 1 FROM media_items WHERE id = :id;
+
+-- name: deletions
+-- Items whose files are to go.
+SELECT media_id FROM file_deletions LIMIT :limit;
+
+-- name: deletion_add!
+-- Queue files that a job which did not complete may have left.
+INSERT INTO file_deletions (media_id) VALUES (:media_id) ON CONFLICT (media_id) DO NOTHING;
+
+-- name: deletion_done!
+-- The files of an item are gone.
+DELETE FROM file_deletions WHERE media_id = :media_id;
+
+-- name: purge_batch!
+-- Delete some media of a deleted account.
+DELETE FROM media_items WHERE id IN (SELECT id FROM media_items WHERE user_id = :user_id LIMIT :limit);

@@ -1,0 +1,169 @@
+"""A fixed cast (alice, bob and an administrator) on a real, migrated database in a temporary folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from seidra import create_app, engines
+from seidra.config import Settings
+from seidra.database.connect import Database
+from seidra.jobs.worker import Worker
+
+PASSWORD = "a long phrase"
+
+# A hash in a test costs next to nothing; the tests of passwords raise it themselves.
+CHEAP = {"SEIDRA_ARGON2_MEMORY_KIB": "8", "SEIDRA_ARGON2_TIME_COST": "1", "SEIDRA_LOG_LEVEL": "error"}
+
+
+def environment(folder: Path, **more: str) -> dict[str, str]:
+    """The variables of an instance that lives in `folder`."""
+    return {"SEIDRA_DATABASE_URL": f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}", **CHEAP, **more}
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """Poll until the condition is true and return what it gave; fail after a deadline."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {condition}"
+        time.sleep(0.01)
+    return value
+
+
+class Person:
+    """A client that sends one user's token. `person.get("/api/personas")`."""
+
+    def __init__(self, app: Flask, name: str) -> None:
+        self.name = name
+        self.client: FlaskClient = app.test_client()
+        body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        answer = self.client.post("/api/auth/register", json=body)
+        assert answer.status_code == 201, answer.text
+        self.use(answer.get_json())
+
+    def use(self, token: dict[str, Any]) -> None:
+        """Send this Token's access token from now on."""
+        self.token = token
+        self.id: int = token["user"]["id"]
+        self.headers = {"Authorization": f"Bearer {token['access_token']}"}
+
+    def open(self, method: str, path: str, **kwargs: Any) -> TestResponse:
+        headers = {**self.headers, **kwargs.pop("headers", {})}
+        return self.client.open(path, method=method, headers=headers, **kwargs)
+
+    def get(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.open("GET", path, **kwargs)
+
+    def post(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.open("POST", path, **kwargs)
+
+    def put(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.open("PUT", path, **kwargs)
+
+    def patch(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.open("PATCH", path, **kwargs)
+
+    def delete(self, path: str, **kwargs: Any) -> TestResponse:
+        return self.open("DELETE", path, **kwargs)
+
+    # What many tests begin with; each asserts that it worked.
+
+    def persona(self, **fields: Any) -> dict[str, Any]:
+        """Make a persona and return it."""
+        answer = self.post("/api/personas", json={"name": "Luna", "style_prompt": "moonlit ocean", **fields})
+        assert answer.status_code == 201, answer.text
+        return answer.get_json()
+
+    def preview(self, persona_id: int, **body: Any) -> str:
+        """Queue a preview and return the job's id."""
+        answer = self.post(f"/api/personas/{persona_id}/preview", json=body)
+        assert answer.status_code == 202, answer.text
+        return answer.get_json()["job_id"]
+
+    def allow_nsfw(self) -> None:
+        """Put NSFW things in force for this person."""
+        assert self.patch("/api/settings/nsfw", json={"age_verified": True}).status_code == 200
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a migrated and seeded instance that nobody has used; tests get copies."""
+    folder = tmp_path_factory.mktemp("template")
+    create_app(Settings.load(environment(folder)))
+    return folder
+
+
+@pytest.fixture
+def settings(template: Path, tmp_path: Path) -> Settings:
+    """The settings of a fresh instance."""
+    shutil.copytree(template, tmp_path / "instance")
+    return Settings.load(environment(tmp_path / "instance"))
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    """The application on a fresh instance, with no worker."""
+    app = create_app(settings)
+    yield app
+    app.extensions["seidra.database"].close()
+
+
+@pytest.fixture
+def make_app(settings: Settings) -> Iterator[Callable[..., Flask]]:
+    """Make the application with some settings changed: `make_app(registration="closed")`."""
+    made: list[Flask] = []
+
+    def make(**changes: Any) -> Flask:
+        made.append(create_app(dataclasses.replace(settings, **changes)))
+        return made[-1]
+
+    yield make
+    for app in made:
+        app.extensions["seidra.database"].close()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """A client without a token."""
+    return app.test_client()
+
+
+@pytest.fixture
+def admin(app: Flask) -> Person:
+    """The first person, and so the administrator."""
+    return Person(app, "admin")
+
+
+@pytest.fixture
+def alice(app: Flask, admin: Person) -> Person:
+    """A user."""
+    return Person(app, "alice")
+
+
+@pytest.fixture
+def bob(app: Flask, admin: Person) -> Person:
+    """Another user."""
+    return Person(app, "bob")
+
+
+@pytest.fixture
+def database(app: Flask) -> Database:
+    """The application's database."""
+    return app.extensions["seidra.database"]
+
+
+@pytest.fixture
+def worker(app: Flask) -> Worker:
+    """A worker that is not started: `worker.work_one()` works off one job in the test's own thread."""
+    settings = app.extensions["seidra.settings"]
+    return Worker(app.extensions["seidra.database"], settings, engines.get("mock"), threading.Event())
