@@ -6,8 +6,8 @@ CREATE TABLE nsfw_settings (
     enabled INTEGER NOT NULL CONSTRAINT nsfw_enabled CHECK (enabled IN (0, 1)),
     age_verified INTEGER NOT NULL CONSTRAINT nsfw_age_verified CHECK (age_verified IN (0, 1)),
     intensity TEXT NOT NULL CONSTRAINT nsfw_intensity CHECK (intensity IN ('low', 'medium', 'high')),
-    categories TEXT NOT NULL CONSTRAINT nsfw_categories_json CHECK (json_valid(categories)),
-    overrides TEXT NOT NULL CONSTRAINT nsfw_overrides_json CHECK (json_valid(overrides)),
+    categories TEXT NOT NULL CONSTRAINT nsfw_categories_json CHECK (JSON_VALID(categories)),
+    overrides TEXT NOT NULL CONSTRAINT nsfw_overrides_json CHECK (JSON_VALID(overrides)),
     updated_at TEXT NOT NULL
 ) STRICT;
 

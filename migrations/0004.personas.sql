@@ -5,15 +5,15 @@
 CREATE TABLE personas (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id BETWEEN 1 AND 4294967295),
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    name TEXT NOT NULL CONSTRAINT personas_name_length CHECK (length(name) BETWEEN 1 AND 100),
-    description TEXT NOT NULL DEFAULT '' CONSTRAINT personas_description_length CHECK (length(description) <= 500),
-    style_prompt TEXT NOT NULL CONSTRAINT personas_style_prompt_length CHECK (length(style_prompt) BETWEEN 1 AND 1000),
+    name TEXT NOT NULL CONSTRAINT personas_name_length CHECK (LENGTH(name) BETWEEN 1 AND 100),
+    description TEXT NOT NULL DEFAULT '' CONSTRAINT personas_description_length CHECK (LENGTH(description) <= 500),
+    style_prompt TEXT NOT NULL CONSTRAINT personas_style_prompt_length CHECK (LENGTH(style_prompt) BETWEEN 1 AND 1000),
     negative_prompt TEXT NOT NULL DEFAULT ''
-        CONSTRAINT personas_negative_prompt_length CHECK (length(negative_prompt) <= 1000),
-    lora_models TEXT NOT NULL DEFAULT '[]' CONSTRAINT personas_lora_models_json CHECK (json_valid(lora_models)),
+        CONSTRAINT personas_negative_prompt_length CHECK (LENGTH(negative_prompt) <= 1000),
+    lora_models TEXT NOT NULL DEFAULT '[]' CONSTRAINT personas_lora_models_json CHECK (JSON_VALID(lora_models)),
     generation_params TEXT NOT NULL DEFAULT '{}'
-        CONSTRAINT personas_generation_params_json CHECK (json_valid(generation_params)),
-    tags TEXT NOT NULL DEFAULT '[]' CONSTRAINT personas_tags_json CHECK (json_valid(tags)),
+        CONSTRAINT personas_generation_params_json CHECK (JSON_VALID(generation_params)),
+    tags TEXT NOT NULL DEFAULT '[]' CONSTRAINT personas_tags_json CHECK (JSON_VALID(tags)),
     is_favorite INTEGER NOT NULL DEFAULT 0 CONSTRAINT personas_is_favorite CHECK (is_favorite IN (0, 1)),
     is_nsfw INTEGER NOT NULL DEFAULT 0 CONSTRAINT personas_is_nsfw CHECK (is_nsfw IN (0, 1)),
     avatar_url TEXT,

@@ -121,7 +121,8 @@ SELECT
     j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
 FROM (
     SELECT id FROM generation_jobs
-    WHERE user_id = :user_id AND status = :status AND (is_nsfw = FALSE OR :nsfw = TRUE) AND (CAST(:job_type AS TEXT) IS NULL OR job_type = :job_type)
+    WHERE user_id = :user_id AND status = :status AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        AND (CAST(:job_type AS TEXT) IS NULL OR job_type = :job_type)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page

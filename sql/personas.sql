@@ -368,7 +368,7 @@ FROM persona_search AS s
 CROSS JOIN personas AS p ON p.id = (s.rowid & 4294967295)
 WHERE s.persona_search MATCH :trigrams
     AND s.rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
-    AND instr(p.search_text, :word) > 0
+    AND INSTR(p.search_text, :word) > 0
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR p.is_favorite = :favorite)
     AND (
@@ -379,16 +379,20 @@ WHERE s.persona_search MATCH :trigrams
         )
     )
 ORDER BY
-    CASE :sort WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key END,
-    CASE :sort WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key END DESC,
-    CASE WHEN substr(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
+    CASE :sort
+        WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key
+    END,
+    CASE :sort
+        WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key
+    END DESC,
+    CASE WHEN SUBSTR(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
 
 -- name: matching_scanned
 -- The same for a word too short for trigrams (the empty one is in all): a scan of one owner.
 SELECT p.id
 FROM personas AS p
 WHERE p.user_id = :user_id
-    AND instr(p.search_text, :word) > 0
+    AND INSTR(p.search_text, :word) > 0
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR p.is_favorite = :favorite)
     AND (
@@ -399,9 +403,13 @@ WHERE p.user_id = :user_id
         )
     )
 ORDER BY
-    CASE :sort WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key END,
-    CASE :sort WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key END DESC,
-    CASE WHEN substr(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
+    CASE :sort
+        WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key
+    END,
+    CASE :sort
+        WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key
+    END DESC,
+    CASE WHEN SUBSTR(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
 
 -- name: matching_tagged
 -- The ids of all personas that have every tag: read from the rarest side, the tags.
@@ -415,9 +423,13 @@ WHERE t.user_id = :user_id
 GROUP BY p.id
 HAVING COUNT(*) = :tag_count
 ORDER BY
-    CASE :sort WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key END,
-    CASE :sort WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key END DESC,
-    CASE WHEN substr(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
+    CASE :sort
+        WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key
+    END,
+    CASE :sort
+        WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key
+    END DESC,
+    CASE WHEN SUBSTR(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
 
 -- name: search_check!
 -- Compare the index with its table; raises when they differ.
