@@ -26,7 +26,7 @@ lint: $(STAMP) ## ruff, mypy --strict and the SQL linter
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/sqlfluff lint --processes 0 --nofail-on-warnings -q sql migrations
+	$(BIN)/sqlfluff lint -q sql migrations
 
 format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix-only --quiet .

@@ -5,7 +5,7 @@
 CREATE VIEW persona_search_source AS
 SELECT (user_id << 32) | id AS doc_id, search_text FROM personas;
 
-CREATE VIRTUAL TABLE persona_search USING fts5(
+CREATE VIRTUAL TABLE persona_search USING fts5 (
     search_text,
     content = 'persona_search_source',
     content_rowid = 'doc_id',
