@@ -12,9 +12,7 @@ RETURNING id;
 
 -- name: get^
 -- One persona of a user, when the NSFW settings in force let it be seen, with its avatar when that may be too.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM personas AS p
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id
@@ -24,9 +22,7 @@ WHERE p.id = :id AND p.user_id = :user_id
 
 -- name: card^
 -- One persona that a list has found, with its avatar as the list may show it.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM personas AS p
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -75,9 +71,7 @@ WHERE user_id = :user_id
 
 -- name: page_created_desc_safe
 -- Newest first, without NSFW.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -91,9 +85,7 @@ ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: page_created_desc
 -- Newest first, NSFW included.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -107,9 +99,7 @@ ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: page_created_asc_safe
 -- Oldest first, without NSFW.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -123,9 +113,7 @@ ORDER BY p.created_at ASC, p.id ASC;
 
 -- name: page_created_asc
 -- Oldest first, NSFW included.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -139,9 +127,7 @@ ORDER BY p.created_at ASC, p.id ASC;
 
 -- name: page_updated_desc_safe
 -- Last changed first, without NSFW.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -155,9 +141,7 @@ ORDER BY p.updated_at DESC, p.id DESC;
 
 -- name: page_updated_desc
 -- Last changed first, NSFW included.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -171,9 +155,7 @@ ORDER BY p.updated_at DESC, p.id DESC;
 
 -- name: page_updated_asc_safe
 -- First changed first, without NSFW.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -187,9 +169,7 @@ ORDER BY p.updated_at ASC, p.id ASC;
 
 -- name: page_updated_asc
 -- First changed first, NSFW included.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -203,9 +183,7 @@ ORDER BY p.updated_at ASC, p.id ASC;
 
 -- name: page_name_desc_safe
 -- From Z to A, without NSFW.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -219,9 +197,7 @@ ORDER BY p.name_key DESC, p.id DESC;
 
 -- name: page_name_desc
 -- From Z to A, NSFW included.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -235,9 +211,7 @@ ORDER BY p.name_key DESC, p.id DESC;
 
 -- name: page_name_asc_safe
 -- From A to Z, without NSFW.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -251,9 +225,7 @@ ORDER BY p.name_key ASC, p.id ASC;
 
 -- name: page_name_asc
 -- From A to Z, NSFW included.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
@@ -267,9 +239,7 @@ ORDER BY p.name_key ASC, p.id ASC;
 
 -- name: page_favorites_created_desc
 -- The favourites. Newest first.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -283,9 +253,7 @@ ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: page_favorites_created_asc
 -- The favourites. Oldest first.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -299,9 +267,7 @@ ORDER BY p.created_at ASC, p.id ASC;
 
 -- name: page_favorites_updated_desc
 -- The favourites. Last changed first.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -315,9 +281,7 @@ ORDER BY p.updated_at DESC, p.id DESC;
 
 -- name: page_favorites_updated_asc
 -- The favourites. First changed first.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -331,9 +295,7 @@ ORDER BY p.updated_at ASC, p.id ASC;
 
 -- name: page_favorites_name_desc
 -- The favourites. From Z to A.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -347,9 +309,7 @@ ORDER BY p.name_key DESC, p.id DESC;
 
 -- name: page_favorites_name_asc
 -- The favourites. From A to Z.
-SELECT
-    p.id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params, p.tags,
-    p.is_favorite, p.is_nsfw, p.avatar_url, m.id AS avatar_media_id, p.version, p.created_at, p.updated_at
+SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from flask import Response, current_app, g
 
 from seidra import search
@@ -57,26 +58,12 @@ _SAFE_PAGES = {sort: getattr(_q, f"page_{name}_safe") for sort, name in _SORTED.
 _FAVORITE_PAGES = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in _SORTED.items()}
 
 
-def _shown(row: Row) -> dict[str, Any]:
-    """A persona's row as the API shows it."""
+def _shown(row: Row) -> orjson.Fragment:
+    """A persona as the API shows it: its card, which the database keeps as JSON, and its avatar."""
     avatar = row["avatar_url"]
     if row["avatar_media_id"] is not None:
         avatar = current_app.extensions["seidra.links"].make(row["avatar_media_id"], "thumbnail", g.user["id"])
-    return {
-        "id": row["id"],
-        "name": row["name"],
-        "description": row["description"],
-        "style_prompt": row["style_prompt"],
-        "negative_prompt": row["negative_prompt"],
-        "lora_models": json_fragment(row["lora_models"]),
-        "generation_params": json_fragment(row["generation_params"]),
-        "tags": json_fragment(row["tags"]),
-        "is_favorite": bool(row["is_favorite"]),
-        "is_nsfw": bool(row["is_nsfw"]),
-        "avatar_url": avatar,
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
-    }
+    return json_fragment(f'{row["card"][:-1]},"avatar_url":{to_json(avatar) if avatar else "null"}}}')
 
 
 # ------------------------------------------------------------------------------------------------ reading
