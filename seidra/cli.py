@@ -22,7 +22,7 @@ from werkzeug.serving import is_running_from_reloader
 from seidra import engines, logs
 from seidra.auth import accounts, passwords
 from seidra.auth.schemas import RegisterSchema
-from seidra.config import Settings, get_settings
+from seidra.config import PASSWORD_VARIABLE, Settings, get_settings
 from seidra.database import DatabaseService, init_database, migrate, seed_default_nsfw_settings, seed_default_user
 from seidra.database.connect import Row
 from seidra.errors import Problem, StartError, flatten
@@ -150,7 +150,7 @@ def users() -> None:
 
 
 _password = click.option(
-    "--password", envvar="SEIDRA_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True,
+    "--password", envvar=PASSWORD_VARIABLE, prompt=True, hide_input=True, confirmation_prompt=True,
     help="Asked for when it is not given.",
 )  # fmt: skip
 

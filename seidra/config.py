@@ -26,6 +26,9 @@ from werkzeug.local import LocalProxy
 from seidra.errors import StartError
 
 PACKAGE_DIR = Path(__file__).resolve().parent
+PASSWORD_VARIABLE = "SEIDRA_PASSWORD"  # noqa: S105 (a name)
+"""What `flask users create` and `set-password` read a password from; no setting, and not misspelt either."""
+
 _SQLITE = "sqlite:///"
 _DEFAULT_DATABASE = "sqlite:///../data/seidra.db"
 _log = logging.getLogger(__name__)
@@ -91,9 +94,14 @@ def _origins(value: str) -> tuple[str, ...]:
 
 
 def _public_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("must be an http(s) URL without query, such as https://studio.example")
+    rule = "must be an http(s) URL without query, such as https://studio.example"
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError(rule) from None
+    if not valid or not re.fullmatch(r"[^\s?#@\\]+", value):
+        raise ValueError(rule)
     return value.rstrip("/")
 
 
@@ -133,7 +141,10 @@ _COMMON = {
 
 
 def _folder(value: str) -> Path:
-    return Path(value).expanduser().absolute()
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with the home of a user who does not exist") from None
 
 
 def _database_url(value: str) -> str:
@@ -143,6 +154,8 @@ def _database_url(value: str) -> str:
         raise ValueError("must be sqlite:///relative/path.db or sqlite:////absolute/path.db")
     if ":memory:" in value:
         raise ValueError("must name a file: an in-memory database cannot be shared by the worker and the server")
+    if not _database_path(value).name:
+        raise ValueError("must name a file")
     return value
 
 
@@ -231,7 +244,7 @@ class Settings:
         Raises StartError, with the variable's name, for a value that breaks its rule.
         """
         if environ is None:
-            environ = {k: v for k, v in dotenv_values(".env").items() if v is not None} | dict(os.environ)
+            environ = _dotenv() | dict(os.environ)
         fields = {cls.variable(field.name): field for field in dataclasses.fields(cls)}
         _warn_misspelt(environ, list(fields))
         values: dict[str, Any] = {}
@@ -255,6 +268,13 @@ class Settings:
                 self.models_dir, self.tmp_dir]  # fmt: skip
 
 
+def _dotenv() -> dict[str, str]:
+    try:
+        return {k: v for k, v in dotenv_values(".env").items() if v is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise StartError(f"The file .env cannot be read: {error}.") from None
+
+
 def _database_path(url: str) -> Path:
     path = Path(unquote(url.removeprefix(_SQLITE)))
     return Path(os.path.normpath(path if path.is_absolute() else PACKAGE_DIR / path))
@@ -273,7 +293,7 @@ def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
 
 def _warn_misspelt(environ: Mapping[str, str], known: list[str]) -> None:
     for name in sorted(environ):
-        if name.startswith("SEIDRA_") and name not in known:
+        if name.startswith("SEIDRA_") and name not in known and name != PASSWORD_VARIABLE:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             _log.warning("The setting %s is unknown and has no effect%s", name, hint)
@@ -282,12 +302,17 @@ def _warn_misspelt(environ: Mapping[str, str], known: list[str]) -> None:
 def ensure_runtime_directories(settings: Settings | None = None) -> None:
     """Make the runtime folders, private to their owner. Raises StartError naming the folder that cannot be."""
     for folder in (settings or get_settings()).folders():
-        try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise StartError(f"The folder {folder} cannot be written: {error.strerror or error}.") from None
+        ensure_directory(folder)
+
+
+def ensure_directory(folder: Path) -> None:
+    """Make one folder, private to its owner. Raises StartError naming it when it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StartError(f"The folder {folder} cannot be written: {error.strerror or error}.") from None
 
 
 def jwt_secret(settings: Settings) -> str:

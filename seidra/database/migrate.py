@@ -15,7 +15,7 @@ from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table
 
-from seidra.config import Settings, ensure_runtime_directories, packaged_dir
+from seidra.config import Settings, ensure_directory, ensure_runtime_directories, packaged_dir
 from seidra.errors import StartError
 
 OLDEST_SQLITE = (3, 38, 0)
@@ -57,6 +57,7 @@ class Status:
 def start_lock(settings: Settings) -> Iterator[None]:
     """Let one process at a time migrate and seed; the kernel frees the lock of one that is killed."""
     path = settings.database_path.with_name(settings.database_path.name + ".init.lock")
+    ensure_directory(path.parent)
     try:
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -86,11 +87,8 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
 
 def status(settings: Settings) -> list[Status]:
     """Every migration in order. A database that does not exist yet has none applied (and is not made)."""
-    known = _ids()
-    if not settings.database_path.exists():
-        return [Status(id, False) for id in known]
     applied = _applied(settings)
-    return [Status(id, id in applied) for id in known]
+    return [Status(id, id in applied) for id in _ids()]
 
 
 def _ids() -> list[str]:
@@ -102,9 +100,14 @@ def _ids() -> list[str]:
 
 
 def _applied(settings: Settings) -> set[str]:
-    """The ids that the database has, read without changing it. Raises StartError for what is no database."""
+    """The ids that the database has, read without changing it; none when there is no database.
+
+    Raises StartError for what is no database.
+    """
     path = settings.database_path
     try:
+        if not path.exists():
+            return set()
         connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
         try:
             marks = "SELECT name FROM sqlite_master WHERE name = ?"  # yoyo's own table, not the schema's
@@ -114,7 +117,7 @@ def _applied(settings: Settings) -> set[str]:
             return {row[0] for row in connection.execute(applied)}
         finally:
             connection.close()
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, OSError) as error:
         raise StartError(f"The database {path} cannot be used: {error}.") from None
 
 
@@ -125,12 +128,12 @@ def _open(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
         raise StartError(
             f"SQLite {sqlite3.sqlite_version} is too old; SEIDRA needs {'.'.join(map(str, OLDEST_SQLITE))}."
         )
-    ensure_runtime_directories(settings)
     path = settings.database_path
-    known = _ids()
-    newer = sorted(_applied(settings) - set(known)) if path.exists() else []
+    newer = sorted(_applied(settings) - set(_ids()))
     if newer:
         raise StartError(f"The database {path} is from a newer version of SEIDRA: it has the migration {newer[-1]}.")
+    # Only now: beside a database that cannot be used nothing is made.
+    ensure_runtime_directories(settings)
     uri = DatabaseURI("sqlite", None, None, None, None, str(path), {})
     try:
         # Private from its first byte on: it holds password hashes.

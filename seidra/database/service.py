@@ -6,7 +6,7 @@ import sqlite3
 from types import TracebackType
 from typing import Self
 
-from seidra.config import Settings, ensure_runtime_directories, get_settings
+from seidra.config import Settings, get_settings
 from seidra.database import migrate, seeds
 from seidra.database.connect import Database
 from seidra.errors import Problem, StartError
@@ -46,7 +46,6 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
     Idempotent, and safe when several processes start at once. Raises StartError with the one thing that is wrong.
     """
     settings = settings or get_settings()
-    ensure_runtime_directories(settings)
     with migrate.start_lock(settings):
         applied = migrate.upgrade(settings)
         if seed:
