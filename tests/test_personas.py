@@ -1,0 +1,532 @@
+"""Personas: the contract's fields, copies, pages, versions, tags and avatars."""
+
+from __future__ import annotations
+
+import random
+import re
+from typing import Any
+
+import pytest
+from conftest import Person
+from werkzeug.test import TestResponse
+
+from seidra.database.connect import Database
+from seidra.jobs.worker import Worker
+
+LOOK = {"name": "Luna", "style_prompt": "moonlit ocean"}
+FULL = {
+    "name": "Élodie", "description": "Sea-worn", "style_prompt": "ocean", "negative_prompt": "text",
+    "lora_models": ["film-grain"], "generation_params": {"width": 512, "own": {"kept": [1, None]}},
+    "tags": ["sea"], "is_favorite": True, "is_nsfw": False, "avatar_url": "https://example.com/a.png",
+}  # fmt: skip
+SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
+SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
+
+
+def wrong_fields(answer: TestResponse) -> set[str]:
+    """The fields that a 422 names."""
+    assert answer.status_code == 422, answer.text
+    assert answer.content_type == "application/problem+json"
+    return set(answer.get_json()["errors"])
+
+
+def made_media(person: Person, worker: Worker, **fields: Any) -> dict[str, Any]:
+    """A picture of a persona of this person."""
+    job_id = person.preview(person.persona(**SMALL, **fields)["id"])
+    worker.work_one()
+    items = person.get("/api/media?include_nsfw=true").get_json()["items"]
+    return next(item for item in items if item["job_id"] == job_id)
+
+
+# ------------------------------------------------------------------------------------------------ fields
+
+
+def test_created_with_location_etag_and_defaults(alice: Person) -> None:
+    answer = alice.post("/api/personas", json=LOOK)
+    made = answer.get_json()
+    assert (answer.status_code, answer.headers["ETag"]) == (201, '"1"')
+    assert answer.headers["Location"] == f"/api/personas/{made['id']}"
+    assert made.pop("created_at") == made.pop("updated_at")
+    assert made == LOOK | {
+        "id": made["id"], "description": "", "negative_prompt": "", "lora_models": [], "generation_params": {},
+        "tags": [], "is_favorite": False, "is_nsfw": False, "avatar_url": None,
+    }  # fmt: skip
+
+
+def test_every_field_comes_back_as_sent(alice: Person) -> None:
+    made = alice.persona(**FULL)
+    read = alice.get(f"/api/personas/{made['id']}").get_json()
+    assert read == made
+    assert {name: read[name] for name in FULL} == FULL
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", read["created_at"])
+    assert alice.get("/api/personas").get_json() == [made]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", ""), ("name", "   "), ("name", None), ("name", "x" * 101), ("name", 5), ("name", "two\nlines"),
+        ("name", "a\x00b"), ("name", "\ud800"), ("description", "x" * 501), ("description", None),
+        ("style_prompt", ""), ("style_prompt", " \n "), ("style_prompt", "x" * 1001), ("style_prompt", None),
+        ("negative_prompt", "x" * 1001), ("negative_prompt", ["no"]),
+        ("lora_models", "one"), ("lora_models", ["x" * 101]), ("lora_models", [""]), ("lora_models", [1]),
+        ("lora_models", None), ("generation_params", []), ("generation_params", None),
+        ("tags", "a"), ("tags", [""]), ("tags", ["x" * 51]), ("tags", [3]), ("tags", None),
+        ("tags", [str(n) for n in range(51)]),
+        ("is_favorite", "true"), ("is_favorite", 1), ("is_favorite", None), ("is_nsfw", "no"), ("is_nsfw", None),
+        ("avatar_url", ""), ("avatar_url", "javascript:alert(1)"), ("avatar_url", "ftp://example.com/x"),
+        ("avatar_url", "https://example.com/" + "x" * 500), ("avatar_url", "/etc/passwd"), ("avatar_url", 7),
+        ("nmae", "x"), ("user_id", 1), ("version", 3), ("avatar_media_id", "x"),
+    ],
+)  # fmt: skip
+def test_a_broken_rule_is_422_and_names_the_field(alice: Person, field: str, value: Any) -> None:
+    made = alice.persona()
+    for answer in (
+        alice.post("/api/personas", json=LOOK | {field: value}),
+        alice.patch(f"/api/personas/{made['id']}", json={field: value}),
+        alice.put(f"/api/personas/{made['id']}", json={field: value}),
+    ):
+        assert {name.partition(".")[0] for name in wrong_fields(answer)} == {field}
+    assert alice.get("/api/personas").get_json() == [made]
+
+
+@pytest.mark.parametrize("missing", ["name", "style_prompt"])
+def test_a_required_field_left_out_is_422(alice: Person, missing: str) -> None:
+    body = {name: value for name, value in LOOK.items() if name != missing}
+    assert wrong_fields(alice.post("/api/personas", json=body)) == {missing}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "x" * 100), ("name", "🌊" * 100), ("description", "y" * 500), ("description", ""),
+        ("style_prompt", "x" * 1000), ("style_prompt", "two\nlines"), ("negative_prompt", "x" * 1000),
+        ("lora_models", ["x" * 100] * 50), ("tags", [f"{n:050}" for n in range(50)]),
+        ("avatar_url", "http://localhost:9000/a.png"), ("avatar_url", None),
+    ],
+)  # fmt: skip
+def test_a_value_on_the_limit_is_kept(alice: Person, field: str, value: Any) -> None:
+    assert alice.persona(**{field: value})[field] == value
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("width", [64, 2048], [63, 2049, 64.0, "512", None, True]),
+        ("height", [64, 2048], [63, 2049, "512"]),
+        ("num_inference_steps", [1, 150], [0, 151, 2.5]),
+        ("guidance_scale", [0, 7.5, 30], [-0.1, 30.1, "7", True, None]),
+        ("seed", [0, 2**53 - 1], [-1, 2**53, 1.5]),
+        ("scheduler", ["ddim", "x" * 100], ["", "x" * 101, 1, None]),
+        ("quality", ["draft", "standard", "high"], ["ultra", "", 1, None]),
+        ("model_name", ["sdxl-base", "x" * 100], ["", "x" * 101, None]),
+        ("own_key", [None, 1.5, "x" * 8000, {"deep": [1, "ß"]}], [2**63, "\ud800", "x" * 8192]),
+    ],
+)
+def test_generation_params_are_checked_when_saved(alice: Person, name: str, good: list[Any], bad: list[Any]) -> None:
+    persona = alice.persona()
+    path = f"/api/personas/{persona['id']}"
+    for value in bad:
+        fields = wrong_fields(alice.patch(path, json={"generation_params": {name: value}}))
+        assert fields <= {"generation_params", f"generation_params.{name}", "generation_params.body"}, value
+        if name != "own_key":
+            assert fields == {f"generation_params.{name}"}
+    for value in good:
+        answer = alice.patch(path, json={"generation_params": {name: value}})
+        assert answer.get_json()["generation_params"] == {name: value}
+
+
+def test_generation_params_take_8_kb_in_all(alice: Person) -> None:
+    room = 8192 - len('{"a":"","b":""}')
+    exact = {"a": "x" * (room - 4000), "b": "y" * 4000}
+    assert alice.persona(generation_params=exact)["generation_params"] == exact
+    over = alice.post("/api/personas", json=LOOK | {"generation_params": exact | {"b": "y" * 4001}})
+    assert all(field.startswith("generation_params") for field in wrong_fields(over))
+
+
+def test_infinite_numbers_are_no_json(alice: Person) -> None:
+    body = '{"name": "x", "style_prompt": "y", "generation_params": {"own": NaN}}'
+    answer = alice.post("/api/personas", data=body, content_type="application/json")
+    assert answer.status_code == 400
+
+
+# ------------------------------------------------------------------------------------------------ changing
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_get_edit_put_works_with_read_only_fields(alice: Person, method: str) -> None:
+    made = alice.persona(**FULL)
+    edited = made | {"name": "Nova", "created_at": "1999-01-01T00:00:00.000000Z", "id": 77}
+    answer = alice.open(method, f"/api/personas/{made['id']}", json=edited)
+    assert answer.status_code == 200, answer.text
+    now = answer.get_json()
+    assert now.pop("updated_at") > made.pop("updated_at")
+    assert now == made | {"name": "Nova"}
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_what_a_change_leaves_out_stays(alice: Person, method: str) -> None:
+    made = alice.persona(**FULL)
+    path = f"/api/personas/{made['id']}"
+    changed = alice.open(method, path, json={"description": ""}).get_json()
+    assert changed == made | {"description": "", "updated_at": changed["updated_at"]}
+    assert alice.open(method, path, json={"avatar_url": None}).get_json()["avatar_url"] is None
+    for empty in ({}, {"id": 3, "created_at": "x"}):
+        wrong_fields(alice.open(method, path, json=empty))
+    assert alice.open(method, path, data="", content_type="application/json").status_code == 400
+
+
+def test_a_deleted_persona_is_gone(alice: Person) -> None:
+    path = f"/api/personas/{alice.persona()['id']}"
+    assert alice.delete(path).status_code == 204
+    for method in ("GET", "PUT", "PATCH", "DELETE"):
+        body = None if method in ("GET", "DELETE") else {"name": "x"}
+        assert alice.open(method, path, json=body).status_code == 404
+    assert alice.get("/api/personas").get_json() == []
+
+
+@pytest.mark.parametrize("id", ["0", str(2**63), "9" * 40, "-1", "abc", "1.0"])
+def test_an_id_that_cannot_be_is_404(alice: Person, id: str) -> None:
+    assert alice.get(f"/api/personas/{id}").status_code == 404
+
+
+def test_deleting_a_persona_keeps_its_jobs_and_media(alice: Person, worker: Worker) -> None:
+    item = made_media(alice, worker)
+    waiting = alice.preview(item["persona_id"])
+    assert alice.delete(f"/api/personas/{item['persona_id']}").status_code == 204
+    assert alice.get(f"/api/media/{item['id']}").get_json()["persona_id"] is None
+    for job_id in (item["job_id"], waiting):
+        assert alice.get(f"/api/jobs/{job_id}").get_json()["persona_id"] is None
+    worker.work_one()
+    assert alice.get(f"/api/jobs/{waiting}").get_json()["status"] == "completed"
+    assert alice.get("/api/media").get_json()["total"] == 2
+
+
+# ------------------------------------------------------------------------------------------------ copies
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "name"),
+    [
+        ("", None, "Luna (copy)"),
+        ("", {}, "Luna (copy)"),
+        ("", {"name": "Nova"}, "Nova"),
+        ("?new_name=Stella", None, "Stella"),
+        ("?new_name=Stella", {"name": "Nova"}, "Nova"),
+    ],
+)
+def test_a_copy_is_named_as_asked(alice: Person, query: str, body: Any, name: str) -> None:
+    made = alice.persona(**FULL | {"name": "Luna"})
+    answer = alice.post(f"/api/personas/{made['id']}/duplicate{query}", **({} if body is None else {"json": body}))
+    copy = answer.get_json()
+    assert (answer.status_code, answer.headers["ETag"]) == (201, '"1"')
+    assert answer.headers["Location"] == f"/api/personas/{copy['id']}"
+    assert copy["id"] != made["id"]
+    own = ("id", "name", "created_at", "updated_at")
+    assert copy["name"] == name
+    assert {k: v for k, v in copy.items() if k not in own} == {k: v for k, v in made.items() if k not in own}
+    assert alice.get("/api/personas", query_string={"tag": "sea"}).headers["X-Total-Count"] == "2"
+
+
+def test_the_copy_of_a_long_name_still_fits(alice: Person) -> None:
+    made = alice.persona(name="é" * 100)
+    copy = alice.post(f"/api/personas/{made['id']}/duplicate").get_json()
+    assert copy["name"] == "é" * 93 + " (copy)"
+
+
+@pytest.mark.parametrize(("query", "body"), [("?new_name=", None), ("?new_name=" + "x" * 101, None),
+                                             ("", {"name": " "}), ("", {"new_name": "x"})])  # fmt: skip
+def test_a_copy_needs_a_good_name(alice: Person, query: str, body: Any) -> None:
+    made = alice.persona()
+    kwargs = {} if body is None else {"json": body}
+    wrong_fields(alice.post(f"/api/personas/{made['id']}/duplicate{query}", **kwargs))
+    assert alice.get("/api/personas").headers["X-Total-Count"] == "1"
+
+
+# ------------------------------------------------------------------------------------------------ pages
+
+
+def crowd(person: Person, count: int) -> list[dict[str, Any]]:
+    """Personas of all kinds, some of one name and changed in another order than they were made in."""
+    rng = random.Random(count)
+    person.allow_nsfw()
+    names = ["ada", "Ada", "Ádám", "Zoë", "zoe", "Ωmega", "b", "B 2"]
+    made = [
+        person.persona(name=rng.choice(names), is_favorite=n % 3 == 0, is_nsfw=n % 4 == 0, description=str(n))
+        for n in range(count)
+    ]
+    for persona in rng.sample(made, count // 2):
+        person.patch(f"/api/personas/{persona['id']}", json={"negative_prompt": "x"})
+    return person.get("/api/personas?include_nsfw=true&limit=100").get_json()
+
+
+def links(answer: TestResponse) -> dict[str, str]:
+    return {rel: url for url, rel in re.findall(r'<([^>]+)>; rel="(\w+)"', answer.headers["Link"])}
+
+
+def folded(name: str) -> str:
+    return {"Ádám": "adam", "Zoë": "zoe", "Ωmega": "ωmega"}.get(name, name.lower())
+
+
+def test_following_next_walks_every_list_exactly_once(alice: Person) -> None:
+    everyone = crowd(alice, 23)
+    keys = {
+        "created_at": lambda p: (p["created_at"], p["id"]),
+        "updated_at": lambda p: (p["updated_at"], p["id"]),
+        "name": lambda p: (folded(p["name"]), p["id"]),
+    }
+    for sort in SORTS:
+        for favorite in (None, True, False):
+            for nsfw in (True, False):
+                wanted = [
+                    p["id"]
+                    for p in sorted(everyone, key=keys[sort.strip("-")], reverse=sort.startswith("-"))
+                    if (favorite is None or p["is_favorite"] is favorite) and (nsfw or not p["is_nsfw"])
+                ]
+                query = f"?sort={sort}&include_nsfw={str(nsfw).lower()}&limit=4"
+                query += "" if favorite is None else f"&is_favorite={str(favorite).lower()}"
+                url: str | None = f"/api/personas{query}"
+                walked: list[int] = []
+                while url:
+                    answer = alice.get(url)
+                    assert answer.headers["X-Total-Count"] == str(len(wanted)), url
+                    walked += [p["id"] for p in answer.get_json()]
+                    last, url = links(answer)["last"], links(answer).get("next")
+                assert walked == wanted, query
+                assert [p["id"] for p in alice.get(last).get_json()] == wanted[(len(wanted) - 1) // 4 * 4 :]
+
+
+def test_any_window_is_the_same_slice_from_either_end(alice: Person) -> None:
+    everyone = [p["id"] for p in crowd(alice, 9)]
+    for offset in range(12):
+        for limit in (1, 2, 5, 9, 100):
+            answer = alice.get(f"/api/personas?include_nsfw=true&limit={limit}&offset={offset}")
+            assert [p["id"] for p in answer.get_json()] == everyone[offset : offset + limit], (offset, limit)
+            assert answer.headers["X-Total-Count"] == "9"
+
+
+def test_links_of_a_page_keep_the_query(alice: Person) -> None:
+    for n in range(5):
+        alice.persona(name=f"Äda {n}", tags=["a&b"])
+    answer = alice.get("/api/personas", query_string={"search": "äda", "tag": "a&b", "limit": 2, "offset": 2})
+    found = links(answer)
+    assert set(found) == {"first", "prev", "next", "last"}
+    assert [p["name"] for p in alice.get(found["prev"]).get_json()] == ["Äda 4", "Äda 3"]
+    assert [p["name"] for p in alice.get(found["next"]).get_json()] == ["Äda 0"]
+    assert found["last"] == found["next"]
+    assert found["first"] == found["prev"]
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("offset=-1", "offset"),
+        ("offset=1_0", "offset"), ("sort=id", "sort"), ("is_favorite=maybe", "is_favorite"),
+        ("include_nsfw=2", "include_nsfw"), ("search=", "search"), ("search=" + "x" * 101, "search"),
+        ("search=%00", "search"), ("&".join(f"tag={n}" for n in range(9)), "tag"), ("tag=" + "x" * 51, "tag"),
+    ],
+)  # fmt: skip
+def test_a_bad_query_is_422_and_names_the_parameter(alice: Person, query: str, field: str) -> None:
+    assert {name.partition(".")[0] for name in wrong_fields(alice.get(f"/api/personas?{query}"))} == {field}
+
+
+@pytest.mark.parametrize("offset", [1, 2**62, 2**63 - 1, 2**63, 10**29])
+def test_an_offset_beyond_the_end_is_an_empty_page(alice: Person, offset: int) -> None:
+    alice.persona()
+    for query in ("", "&search=luna", "&is_favorite=false"):
+        answer = alice.get(f"/api/personas?offset={offset}&unknown=x{query}")
+        assert (answer.status_code, answer.get_json(), answer.headers["X-Total-Count"]) == (200, [], "1")
+        assert "next" not in links(answer)
+
+
+def test_counters_agree_with_the_table_after_any_operations(
+    alice: Person, bob: Person, worker: Worker, database: Database
+) -> None:
+    rng = random.Random(5)
+    for person in (alice, bob):
+        person.allow_nsfw()
+    for _ in range(60):
+        person = rng.choice([alice, bob])
+        mine = person.get("/api/personas?include_nsfw=true").get_json()
+        flags = {"is_favorite": rng.random() < 0.5, "is_nsfw": rng.random() < 0.5}
+        action = rng.choice(["create", "create", "change", "copy", "delete", "preview"])
+        if action == "create" or not mine:
+            person.persona(**SMALL, **flags)
+            continue
+        path = f"/api/personas/{rng.choice(mine)['id']}"
+        if action == "change":
+            person.patch(path, json=flags)
+        elif action == "delete":
+            person.delete(path)
+        elif action == "copy":
+            person.post(f"{path}/duplicate")
+        else:
+            person.post(f"{path}/preview")
+            worker.work_one()
+            item = person.get("/api/media?include_nsfw=true").get_json()["items"]
+            if item and rng.random() < 0.5:
+                person.put(f"/api/media/{item[0]['id']}/favorite")
+            elif item:
+                person.delete(f"/api/media/{item[0]['id']}")
+    counters = {
+        "persona_counts": ("personas", "user_id, is_nsfw, is_favorite", ""),
+        "job_counts": ("generation_jobs", "user_id, is_nsfw, status, job_type", ""),
+        "media_counts": ("media_items", "user_id, is_nsfw, is_favorite, file_type", ", SUM(file_size)"),
+    }
+    for counter, (table, group, more) in counters.items():
+        kept = f"SELECT {group}, n{', bytes' if more else ''} FROM {counter} WHERE n <> 0 ORDER BY {group}"
+        real = f"SELECT {group}, COUNT(*){more} FROM {table} GROUP BY {group} ORDER BY {group}"
+        rows = [[tuple(row) for row in database.connection.execute(sql)] for sql in (kept, real)]
+        assert rows[0] == rows[1], counter
+        assert rows[0]
+
+
+# ------------------------------------------------------------------------------------------------ versions
+
+
+def test_the_etag_changes_with_each_write_alone(alice: Person) -> None:
+    path = f"/api/personas/{alice.persona()['id']}"
+    assert [alice.get(path).headers["ETag"] for _ in range(2)] == ['"1"', '"1"']
+    assert alice.patch(path, json={"name": "x"}).headers["ETag"] == '"2"'
+    answer = alice.get(path)
+    assert answer.headers["ETag"] == '"2"'
+    assert answer.headers["Cache-Control"] == "private, no-cache"
+    assert answer.headers["Vary"] == "Authorization, Origin"
+
+
+@pytest.mark.parametrize(
+    ("known", "status"), [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"7", "1"', 304), ('"2"', 200), ('"11"', 200)]
+)
+def test_if_none_match(alice: Person, known: str, status: int) -> None:
+    path = f"/api/personas/{alice.persona()['id']}"
+    answer = alice.get(path, headers={"If-None-Match": known})
+    assert (answer.status_code, answer.headers["ETag"]) == (status, '"1"')
+    assert bool(answer.data) is (status == 200)
+
+
+@pytest.mark.parametrize(
+    ("expected", "fresh"),
+    [('"1"', True), ('W/"1"', True), ("*", True), ('"7", "1"', True), ('"2"', False), ("", False)],
+)
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE"])
+def test_if_match(alice: Person, method: str, expected: str, fresh: bool) -> None:
+    path = f"/api/personas/{alice.persona()['id']}"
+    body = {} if method == "DELETE" else {"json": {"name": "Nova"}}
+    answer = alice.open(method, path, headers={"If-Match": expected}, **body)
+    assert answer.status_code == ((204 if method == "DELETE" else 200) if fresh else 412)
+    if not fresh:
+        assert alice.get(path).get_json()["name"] == "Luna"
+
+
+# ------------------------------------------------------------------------------------------------ tags
+
+
+def test_tags_are_trimmed_and_unique_without_case(alice: Person) -> None:
+    made = alice.persona(tags=[" Sea ", "sea", "SEA", "Straße", "STRASSE", "café", "cafe"])
+    assert made["tags"] == ["Sea", "Straße", "café", "cafe"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "found"),
+    [
+        (["sea"], ["a", "b"]), (["SEA"], ["a", "b"]), (["sea", "nuit"], ["b"]), (["sea", "Sea"], ["a", "b"]),
+        (["ete"], ["a"]), (["ÉTÉ"], ["a"]), (["se"], []), (["sea", "none"], []), (["%"], []),
+        (["t1", "t2", "t3", "t4", "t5", "t6", "t7", "sea"], ["b"]),
+    ],
+)  # fmt: skip
+def test_all_tags_must_match_without_case_and_accents(alice: Person, bob: Person, tags: list[str], found: Any) -> None:
+    alice.persona(name="a", tags=["Sea", "été", "ete"])
+    alice.persona(name="b", tags=["sea", "Nuit", *(f"t{n}" for n in range(1, 8))])
+    alice.persona(name="c")
+    bob.persona(name="d", tags=["sea", "nuit", "été"])
+    for more in ({}, {"search": "moon"}, {"search": "m"}):
+        answer = alice.get("/api/personas", query_string={"tag": tags, "sort": "name", **more})
+        assert [p["name"] for p in answer.get_json()] == found
+        assert answer.headers["X-Total-Count"] == str(len(found))
+
+
+def test_tags_follow_a_change_and_go_with_the_persona(alice: Person, database: Database) -> None:
+    path = f"/api/personas/{alice.persona(tags=['old', 'kept'])['id']}"
+    alice.patch(path, json={"tags": ["kept", "new"]})
+    counts = [alice.get(f"/api/personas?tag={tag}").headers["X-Total-Count"] for tag in ("old", "kept", "new")]
+    assert counts == ["0", "1", "1"]
+    alice.delete(path)
+    assert database.connection.execute("SELECT COUNT(*) FROM persona_tags").fetchone()[0] == 0
+
+
+# ------------------------------------------------------------------------------------------------ avatars
+
+
+def test_an_avatar_is_a_fresh_link_that_loads(alice: Person, worker: Worker) -> None:
+    item = made_media(alice, worker)
+    path = f"/api/personas/{alice.persona(avatar_url='https://example.com/a.png')['id']}"
+    answer = alice.put(f"{path}/avatar", json={"media_id": item["id"]})
+    assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
+    for avatar in (answer.get_json()["avatar_url"], alice.get(path).get_json()["avatar_url"],
+                   alice.get("/api/personas").get_json()[0]["avatar_url"]):  # fmt: skip
+        picture = alice.client.get(avatar, buffered=True)
+        assert (picture.status_code, picture.mimetype) == (200, "image/webp")
+
+
+def test_get_edit_put_keeps_the_avatar(alice: Person, worker: Worker) -> None:
+    item = made_media(alice, worker)
+    path = f"/api/personas/{item['persona_id']}"
+    alice.put(f"{path}/avatar", json={"media_id": item["id"]})
+    before = alice.get(path).get_json()
+    after = alice.put(path, json=before | {"name": "Nova"}).get_json()
+    assert after["avatar_url"] == before["avatar_url"] is not None
+    copy = alice.post(f"{path}/duplicate").get_json()
+    assert copy["avatar_url"] == before["avatar_url"]
+    assert alice.patch(path, json={"avatar_url": "https://example.com/b.png"}).get_json()["avatar_url"][-5:] == "b.png"
+    assert alice.patch(path, json={"avatar_url": before["avatar_url"]}).get_json()["avatar_url"] == before["avatar_url"]
+    assert alice.patch(path, json={"avatar_url": None}).get_json()["avatar_url"] is None
+
+
+def test_somebody_elses_media_is_no_avatar(alice: Person, bob: Person, worker: Worker) -> None:
+    item = made_media(bob, worker)
+    path = f"/api/personas/{alice.persona()['id']}"
+    for media_id in (item["id"], "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10", "no uuid", None):
+        assert wrong_fields(alice.put(f"{path}/avatar", json={"media_id": media_id})) == {"media_id"}
+    assert wrong_fields(alice.put(f"{path}/avatar", json={})) == {"media_id"}
+    assert wrong_fields(alice.patch(path, json={"avatar_url": item["thumbnail_url"]})) == {"avatar_url"}
+    assert wrong_fields(alice.post("/api/personas", json=LOOK | {"avatar_url": item["url"]})) == {"avatar_url"}
+    assert alice.get(path).get_json()["avatar_url"] is None
+
+
+def test_an_avatar_whose_media_is_deleted_reads_as_null(alice: Person, worker: Worker) -> None:
+    item = made_media(alice, worker)
+    path = f"/api/personas/{item['persona_id']}"
+    alice.put(f"{path}/avatar", json={"media_id": item["id"]})
+    alice.delete(f"/api/media/{item['id']}")
+    read = alice.get(path).get_json()
+    assert read["avatar_url"] is None
+    assert alice.get("/api/personas").get_json()[0]["avatar_url"] is None
+    assert alice.put(path, json=read).status_code == 200
+
+
+def test_an_avatar_that_the_nsfw_settings_hide_reads_as_null(alice: Person, worker: Worker) -> None:
+    alice.allow_nsfw()
+    item = made_media(alice, worker, is_nsfw=True)
+    path = f"/api/personas/{alice.persona()['id']}"
+    alice.put(f"{path}/avatar", json={"media_id": item["id"]})
+    assert alice.get(path).get_json()["avatar_url"]
+    alice.patch("/api/settings/nsfw", json={"enabled": False})
+    assert alice.get(path).get_json()["avatar_url"] is None
+    alice.patch("/api/settings/nsfw", json={"enabled": True})
+    assert alice.get(path).get_json()["avatar_url"]
+
+
+# ------------------------------------------------------------------------------------------------ owners
+
+
+def test_somebody_elses_persona_does_not_exist(alice: Person, bob: Person) -> None:
+    path = f"/api/personas/{bob.persona()['id']}"
+    for method, more, body in (
+        ("GET", "", None), ("PUT", "", {"name": "x"}), ("PATCH", "", {"name": "x"}), ("DELETE", "", None),
+        ("POST", "/duplicate", {}), ("POST", "/preview", {}),
+        ("PUT", "/avatar", {"media_id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"}),
+    ):  # fmt: skip
+        answer = alice.open(method, path + more, **({} if body is None else {"json": body}))
+        assert answer.status_code == 404, (method, more)
+    assert alice.get("/api/personas").headers["X-Total-Count"] == "0"
+    assert bob.get(path).headers["ETag"] == '"1"'
