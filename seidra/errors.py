@@ -96,10 +96,10 @@ def flatten(messages: Any, prefix: str = "") -> dict[str, list[str]]:
     if isinstance(messages, dict):
         flat: dict[str, list[str]] = {}
         for key, value in messages.items():
+            # A field's name is the client's, and may be what no UTF-8 answer can hold.
+            key = str(key).encode("utf-8", "backslashreplace").decode()
             # A Dict field reports below "key" and "value"; people know the entry by its name.
-            name = (
-                prefix if key in ("_schema", "value", "key") and prefix else f"{prefix}.{key}" if prefix else str(key)
-            )
+            name = prefix if key in ("_schema", "value", "key") and prefix else f"{prefix}.{key}" if prefix else key
             for field, texts in flatten(value, "body" if name == "_schema" else name).items():
                 flat.setdefault(field, []).extend(texts)
         return flat

@@ -86,6 +86,8 @@ class LoginSchema(Body):
 class AccountSchema(Body):
     """Changes to one's account: a new email or password, with the present password."""
 
+    READ_ONLY = frozenset(UserSchema._declared_fields)
+
     email = _Email()
     password = Text(8, 128)
     current_password = Text(1, 1024, required=True)
@@ -119,9 +121,10 @@ def merge_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, 
 
 
 def _merge(stored: Any, change: Any) -> Any:
-    if not isinstance(stored, dict) or not isinstance(change, dict):
+    if not isinstance(change, dict):
         return change
-    merged = dict(stored)
+    # As RFC 7396: what was no object begins as an empty one, so that no null is stored.
+    merged = dict(stored) if isinstance(stored, dict) else {}
     for name, value in change.items():
         if value is None:
             merged.pop(name, None)
