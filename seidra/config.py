@@ -294,8 +294,9 @@ def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
 def _warn_misspelt(environ: Mapping[str, str], known: list[str]) -> None:
     for name in sorted(environ):
         if name.startswith("SEIDRA_") and name not in known and name != PASSWORD_VARIABLE:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            # Compared without the prefix, which would make any two names alike.
+            near = difflib.get_close_matches(name[7:], [variable[7:] for variable in known], n=1)
+            hint = f"; did you mean SEIDRA_{near[0]}?" if near else ""
             _log.warning("The setting %s is unknown and has no effect%s", name, hint)
 
 

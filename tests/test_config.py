@@ -1,0 +1,446 @@
+"""The settings: what each takes, what it refuses and how, and where files end up."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from conftest import CHEAP, environment
+
+from seidra.config import (
+    PACKAGE_DIR,
+    Settings,
+    ensure_runtime_directories,
+    get_settings,
+    jwt_secret,
+)
+from seidra.database import DatabaseService, init_database
+from seidra.errors import StartError
+
+CHECKOUT = PACKAGE_DIR.parent
+HERE = Path.cwd()
+SECRET = "0123456789abcdef" * 2
+
+DEFAULTS = {
+    "database_url": "sqlite:///../data/seidra.db",
+    "data_dir": CHECKOUT / "data",
+    "media_dir": CHECKOUT / "data" / "media",
+    "thumbnail_dir": CHECKOUT / "data" / "thumbnails",
+    "models_dir": CHECKOUT / "data" / "models",
+    "tmp_dir": CHECKOUT / "data" / "tmp",
+    "jwt_secret": None,
+    "bind": "127.0.0.1:8000",
+    "public_url": None,
+    "allowed_origins": ("http://localhost:3000", "http://127.0.0.1:3000"),
+    "trusted_proxies": 0,
+    "default_user_password": None,
+    "registration": "open",
+    "access_token_seconds": 15 * 60,
+    "refresh_token_seconds": 30 * 24 * 3600,
+    "session_seconds": 90 * 24 * 3600,
+    "refresh_grace": 10,
+    "argon2_memory_kib": 19 * 1024,
+    "argon2_time_cost": 2,
+    "engine": "mock",
+    "embedded_worker": True,
+    "job_lease_seconds": 30,
+    "job_max_attempts": 3,
+    "job_poll_ms": 500,
+    "max_queued_jobs": 100,
+    "media_link_seconds": 24 * 3600,
+    "max_body": 1024 * 1024,
+    "sqlite_synchronous": "normal",
+    "web_workers": 2,
+    "web_threads": 4,
+    "log_level": "info",
+}
+
+GOOD: dict[str, list[tuple[str, Any]]] = {
+    "database_url": [("sqlite:///x.db", "sqlite:///x.db"), ("sqlite:////srv/x.db", "sqlite:////srv/x.db")],
+    "data_dir": [("/srv/data", Path("/srv/data")), ("data", HERE / "data"), ("~/data", Path.home() / "data")],
+    "media_dir": [("/srv/media", Path("/srv/media"))],
+    "thumbnail_dir": [("/srv/thumbnails", Path("/srv/thumbnails"))],
+    "models_dir": [("/srv/models", Path("/srv/models"))],
+    "tmp_dir": [("/srv/tmp", Path("/srv/tmp"))],
+    "jwt_secret": [(SECRET, SECRET), ("ü" * 16, "ü" * 16)],
+    "bind": [
+        (bind, bind) for bind in ("0.0.0.0:80", "[::1]:8000", "localhost:65535", ":8000", "unix:/run/seidra.sock")
+    ],
+    "public_url": [
+        ("https://studio.example", "https://studio.example"),
+        ("http://studio.example:8080/seidra/", "http://studio.example:8080/seidra"),
+        ("https://[::1]:8000", "https://[::1]:8000"),
+    ],
+    "allowed_origins": [
+        ("https://a.example", ("https://a.example",)),
+        (" https://a.example/ , http://[::1]:3000,", ("https://a.example", "http://[::1]:3000")),
+    ],
+    "trusted_proxies": [("0", 0), (" 2 ", 2), ("10", 10)],
+    "default_user_password": [("a long phrase", "a long phrase"), ("pässwörter sind lang", "pässwörter sind lang")],
+    "registration": [("closed", "closed"), ("OPEN", "open")],
+    "access_token_seconds": [("30", 30), ("86400", 86_400)],
+    "refresh_token_seconds": [("60", 60), ("31536000", 31_536_000)],
+    "session_seconds": [("60", 60), ("31536000", 31_536_000)],
+    "refresh_grace": [("0", 0), ("300", 300)],
+    "argon2_memory_kib": [("8", 8), ("4194304", 4_194_304)],
+    "argon2_time_cost": [("1", 1), ("100", 100)],
+    "engine": [("comfyui", "comfyui")],
+    "embedded_worker": [
+        *((text, True) for text in ("1", "true", "YES", " on ")),
+        *((text, False) for text in ("0", "False", "no", "OFF")),
+    ],
+    "job_lease_seconds": [("1", 1), ("3600", 3600)],
+    "job_max_attempts": [("1", 1), ("100", 100)],
+    "job_poll_ms": [("50", 50), ("1000", 1000)],
+    "max_queued_jobs": [("1", 1), ("100000", 100_000)],
+    "media_link_seconds": [("60", 60), ("604800", 604_800)],
+    "max_body": [("1024", 1024), ("1073741824", 1_073_741_824)],
+    "sqlite_synchronous": [("full", "full"), ("NORMAL", "normal")],
+    "web_workers": [("1", 1), ("64", 64)],
+    "web_threads": [("1", 1), ("128", 128)],
+    "log_level": [(level, level) for level in ("debug", "info", "warning", "error")] + [("DEBUG", "debug")],
+}
+
+
+def numbers(low: int, high: int) -> tuple[str, list[str]]:
+    rule = f"must be a whole number from {low} to {high}"
+    return rule, [str(low - 1), str(high + 1), "many", "1.5", "0x10", "1e3", "9" * 30]
+
+
+DATABASE_RULE = "must be sqlite:///relative/path.db or sqlite:////absolute/path.db"
+ORIGIN_RULE = "must list origins such as https://studio.example, not"
+URL_RULE = "must be an http(s) URL without query"
+COMMON_RULE = "is too common a password"
+
+# Field -> rules, each with the values that break it. A field without rules takes any text.
+BAD: dict[str, list[tuple[str, list[str]]]] = {
+    "database_url": [
+        (DATABASE_RULE, ["seidra.db", "/srv/seidra.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://x.db",
+                         "mysql://x", "sqlite:///a%00b"]),
+        ("names PostgreSQL", ["postgresql://host/db", "postgres://host/db", "postgresql:///db"]),
+        ("must name a file: an in-memory database", ["sqlite:///:memory:", "sqlite:///file::memory:?cache=shared"]),
+        ("must name a file", ["sqlite:////", "sqlite:////../.."]),
+    ],
+    "data_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name/data"])],
+    "media_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
+    "thumbnail_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
+    "models_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
+    "tmp_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
+    "jwt_secret": [("must have at least 32 characters", ["secret", SECRET[1:]])],
+    "bind": [("must be host:port", ["8000", "localhost", "localhost:", "localhost:http", "a b:80", "http://h:80",
+                                    "h:65536", "::1:8000", "unix:"])],
+    "public_url": [(URL_RULE, ["studio.example", "ftp://studio.example", "https://", "https://a.example?x=1",
+                               "https://a.example?", "https://a.example#x", "https://u:p@a.example", "https://[::1",
+                               "https://a.example:99999", "https://studio example", "javascript:alert(1)"])],
+    "allowed_origins": [(ORIGIN_RULE, ["*", "null", "https://a.example, *", "http://localhost:3000,null",
+                                       "https://*.example", "a.example", "https://a.example/path", "ftp://a.example",
+                                       "https://u@a.example", "https://a.example https://b.example"])],
+    "trusted_proxies": [numbers(0, 10)],
+    "default_user_password": [
+        ("must have 12 to 128 characters", ["short", "elevenchars", "x1y2z" * 26]),
+        (COMMON_RULE, ["passwordpassword", "Password1234", "changeme!!!!", "Change-Me-Change-Me", "aaaaaaaaaaaa",
+                       "123412341234", "correct horse battery staple", "SEIDRA-Ultimate-2024"]),
+    ],
+    "registration": [("must be one of: open, closed", ["invite", "true", "opened"])],
+    "access_token_seconds": [numbers(30, 86_400)],
+    "refresh_token_seconds": [numbers(60, 31_536_000)],
+    "session_seconds": [numbers(60, 31_536_000)],
+    "refresh_grace": [numbers(0, 300)],
+    "argon2_memory_kib": [numbers(8, 4_194_304)],
+    "argon2_time_cost": [numbers(1, 100)],
+    "engine": [],
+    "embedded_worker": [("must be true or false", ["maybe", "2", "enabled", "-1"])],
+    "job_lease_seconds": [numbers(1, 3600)],
+    "job_max_attempts": [numbers(1, 100)],
+    "job_poll_ms": [numbers(50, 1000)],
+    "max_queued_jobs": [numbers(1, 100_000)],
+    "media_link_seconds": [numbers(60, 604_800)],
+    "max_body": [numbers(1024, 1_073_741_824)],
+    "sqlite_synchronous": [("must be one of: normal, full", ["off", "extra", "1"])],
+    "web_workers": [numbers(1, 64)],
+    "web_threads": [numbers(1, 128)],
+    "log_level": [("must be one of: debug, info, warning, error", ["trace", "verbose", "10"])],
+}  # fmt: skip
+
+FIELDS = [field.name for field in dataclasses.fields(Settings)]
+
+
+BAD_VALUES = [
+    pytest.param(field, value, rule, id=f"{field}-{value[:30]}")
+    for field, rules in BAD.items()
+    for rule, values in rules
+    for value in values
+]
+
+
+def python(program: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a program with nothing of SEIDRA in the environment but what is given."""
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))} | variables
+    return subprocess.run(
+        [sys.executable, "-c", program], cwd=cwd, env=variables, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """No setting in the environment, and an empty working folder, which is returned."""
+    for name in [name for name in os.environ if name.startswith("SEIDRA_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# ------------------------------------------------------------------------------------------------ each setting
+
+
+def test_the_tables_below_know_every_setting() -> None:
+    assert list(DEFAULTS) == list(GOOD) == list(BAD) == FIELDS
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_default(field: str) -> None:
+    assert getattr(Settings.load({}), field) == DEFAULTS[field]
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_variable_is_the_default(field: str, empty: str) -> None:
+    assert getattr(Settings.load({Settings.variable(field): empty}), field) == DEFAULTS[field]
+
+
+@pytest.mark.parametrize(("field", "text", "value"), [(f, *pair) for f, pairs in GOOD.items() for pair in pairs])
+def test_good_value(field: str, text: str, value: Any) -> None:
+    settings = Settings.load({Settings.variable(field): text})
+    assert getattr(settings, field) == value
+    assert type(getattr(settings, field)) is type(value)
+
+
+@pytest.mark.parametrize(("field", "value", "rule"), BAD_VALUES)
+def test_a_bad_value_names_the_variable_and_the_rule(field: str, value: str, rule: str) -> None:
+    with pytest.raises(StartError) as caught:
+        Settings.load({Settings.variable(field): value})
+    assert caught.value.message.startswith(f"SEIDRA_{field.upper()} {rule}")
+    assert "\n" not in caught.value.message
+    assert caught.value.message.endswith(".")
+
+
+@pytest.mark.parametrize("secret", ["jwt_secret", "default_user_password"])
+def test_an_error_never_repeats_a_secret(secret: str) -> None:
+    with pytest.raises(StartError) as caught:
+        Settings.load({Settings.variable(secret): "hunter2"})
+    assert "hunter2" not in caught.value.message
+
+
+def test_every_setting_is_documented() -> None:
+    for field in dataclasses.fields(Settings):
+        assert field.metadata["doc"].endswith("."), field.name
+
+
+# ------------------------------------------------------------------------------------------------ paths
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///seidra.db", PACKAGE_DIR / "seidra.db"),
+        ("sqlite:///../data/seidra.db", CHECKOUT / "data" / "seidra.db"),
+        ("sqlite:///../../x/../seidra.db", CHECKOUT.parent / "seidra.db"),
+        ("sqlite:////srv/seidra.db", Path("/srv/seidra.db")),
+        ("sqlite:////srv/my%20data/s.db", Path("/srv/my data/s.db")),
+        ("sqlite:////srv/100%25/s.db", Path("/srv/100%/s.db")),
+        ("sqlite:////srv/a%23b%3Fc/s.db", Path("/srv/a#b?c/s.db")),
+        ("sqlite:////srv/a#b?c/s.db", Path("/srv/a#b?c/s.db")),
+        ("sqlite:////srv/k%C3%BCche.db", Path("/srv/küche.db")),
+        ("sqlite:////srv/küche.db", Path("/srv/küche.db")),
+    ],
+)
+def test_the_file_of_a_database_url(bare: Path, url: str, path: Path) -> None:
+    settings = Settings.load({"SEIDRA_DATABASE_URL": url})
+    assert settings.database_path == path
+    assert settings.data_dir == path.parent
+    assert settings.media_dir == path.parent / "media"
+
+
+def test_a_data_folder_of_its_own_moves_the_files_but_not_the_database(tmp_path: Path) -> None:
+    settings = Settings.load(environment(tmp_path / "db", SEIDRA_DATA_DIR=str(tmp_path / "files")))
+    ensure_runtime_directories(settings)
+    assert settings.database_path == tmp_path / "db" / "seidra.db"
+    assert sorted(path.name for path in (tmp_path / "files").iterdir()) == ["media", "models", "thumbnails", "tmp"]
+    assert list((tmp_path / "db").iterdir()) == []
+
+
+@pytest.mark.parametrize("encoded", [True, False], ids=["percent-encoded", "as-it-is"])
+@pytest.mark.parametrize(
+    "name", ["a#b", "a?b", "a b", "über", "a%zb", "a&b=c", "a'b\"c", "a:b;c", "日本", "~a", "a\\b"]
+)
+def test_odd_characters_in_the_path_work_end_to_end(tmp_path: Path, name: str, encoded: bool) -> None:
+    path = tmp_path / name / f"{name}.db"
+    shown = quote(str(path)) if encoded else str(path)
+    settings = Settings.load({"SEIDRA_DATABASE_URL": f"sqlite:///{shown}", **CHEAP})
+    assert len(init_database(settings)) > 0
+    assert init_database(settings) == []
+    with DatabaseService(settings) as service:
+        assert service.get_platform_summary()["users"] == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+    assert path.is_file()
+    assert {entry.name for entry in path.parent.iterdir()} == {
+        path.name, f"{path.name}.init.lock", "media", "models", "thumbnails", "tmp",
+    }  # fmt: skip
+
+
+def test_runtime_folders_are_private(tmp_path: Path) -> None:
+    settings = Settings.load(environment(tmp_path / "instance"))
+    init_database(settings)
+    for folder in settings.folders():
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
+    assert stat.S_IMODE(settings.database_path.stat().st_mode) == 0o600
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    media = tmp_path / "file" / "media"
+    settings = Settings.load(environment(tmp_path, SEIDRA_MEDIA_DIR=str(media)))
+    with pytest.raises(StartError) as caught:
+        ensure_runtime_directories(settings)
+    assert caught.value.message == f"The folder {media} cannot be written: Not a directory."
+
+
+# ------------------------------------------------------------------------------------------------ where from
+
+
+def test_dotenv_in_the_working_folder_is_read_and_the_environment_wins(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bare / ".env").write_text("SEIDRA_WEB_WORKERS=5\nSEIDRA_WEB_THREADS='7'\n# SEIDRA_BIND=x\nSEIDRA_LOG_LEVEL\n")
+    monkeypatch.setenv("SEIDRA_WEB_WORKERS", "6")
+    settings = Settings.load()
+    assert (settings.web_workers, settings.web_threads, settings.bind) == (6, 7, "127.0.0.1:8000")
+
+
+def test_a_bad_value_in_dotenv_is_refused(bare: Path) -> None:
+    (bare / ".env").write_text("SEIDRA_WEB_WORKERS=none\n")
+    with pytest.raises(StartError, match="SEIDRA_WEB_WORKERS must be a whole number"):
+        Settings.load()
+
+
+def test_a_dotenv_that_cannot_be_read_is_refused(bare: Path) -> None:
+    (bare / ".env").write_bytes(b"SEIDRA_BIND=\xff\xfe\n")
+    with pytest.raises(StartError, match=r"The file \.env cannot be read"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("SEIDRA_DATABSE_URL", "; did you mean SEIDRA_DATABASE_URL?"),
+        ("SEIDRA_ALLOWED_ORIGIN", "; did you mean SEIDRA_ALLOWED_ORIGINS?"),
+        ("SEIDRA_EMBEDED_WORKER", "; did you mean SEIDRA_EMBEDDED_WORKER?"),
+        ("SEIDRA_X", ""),
+        ("SEIDRA_SOMETHING_ELSE", ""),
+    ],
+)
+def test_a_misspelt_name_is_warned_about(caplog: pytest.LogCaptureFixture, name: str, hint: str) -> None:
+    Settings.load({name: "secret value"})
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage() == f"The setting {name} is unknown and has no effect{hint}"
+
+
+def test_a_known_name_is_not_warned_about(caplog: pytest.LogCaptureFixture) -> None:
+    # SEIDRA_PASSWORD is no setting: `flask users create` reads it.
+    Settings.load({"SEIDRA_WEB_WORKERS": "1", "SEIDRA_PASSWORD": "x", "PATH": "x", "SEIDRAX": "x"})
+    assert caplog.records == []
+
+
+def test_settings_are_read_when_first_used(tmp_path: Path) -> None:
+    program = (
+        "from seidra.config import settings, ensure_runtime_directories\n"
+        "import seidra, seidra.database\n"
+        "print('imported', flush=True)\n"
+        "settings.bind\n"
+    )
+    done = python(program, tmp_path, SEIDRA_BIND="nowhere")
+    assert done.stdout == "imported\n"
+    assert done.returncode == 1
+    assert "SEIDRA_BIND must be host:port" in done.stderr
+
+
+def test_settings_are_read_once(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    get_settings.cache_clear()
+    try:
+        monkeypatch.setenv("SEIDRA_WEB_WORKERS", "3")
+        assert get_settings().web_workers == 3
+        monkeypatch.setenv("SEIDRA_WEB_WORKERS", "4")
+        assert get_settings().web_workers == 3
+    finally:
+        get_settings.cache_clear()
+
+
+# ------------------------------------------------------------------------------------------------ the secret
+
+
+def test_the_signing_secret_is_made_once_and_private(settings: Settings) -> None:
+    path = settings.data_dir / "jwt.secret"
+    path.unlink(missing_ok=True)
+    made = jwt_secret(settings)
+    assert len(made) >= 43
+    assert path.read_text() == made
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert jwt_secret(settings) == made
+    assert [file.name for file in settings.data_dir.glob("tmp*")] == ["tmp"]
+
+
+def test_two_instances_have_different_secrets(tmp_path: Path) -> None:
+    made = set()
+    for name in ("one", "two", "three"):
+        settings = Settings.load(environment(tmp_path / name))
+        ensure_runtime_directories(settings)
+        made.add(jwt_secret(settings))
+    assert len(made) == 3
+
+
+def test_a_given_secret_is_used_and_not_written(tmp_path: Path) -> None:
+    settings = Settings.load(environment(tmp_path, SEIDRA_JWT_SECRET=SECRET))
+    ensure_runtime_directories(settings)
+    assert jwt_secret(settings) == SECRET
+    assert not (tmp_path / "jwt.secret").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 40], ids=["empty", "short", "no text"])
+def test_a_kept_secret_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "jwt.secret").write_bytes(content)
+    with pytest.raises(StartError) as caught:
+        jwt_secret(Settings.load(environment(tmp_path)))
+    assert str(tmp_path / "jwt.secret") in caught.value.message
+    assert (tmp_path / "jwt.secret").read_bytes() == content
+
+
+def test_six_processes_at_once_make_one_secret(tmp_path: Path) -> None:
+    # Each waits for the last one to be ready, so that they race for the file and not for the import.
+    program = (
+        "import sys, time, pathlib, os\n"
+        "from seidra.config import settings, jwt_secret, ensure_runtime_directories\n"
+        "ensure_runtime_directories()\n"
+        "ready = pathlib.Path('ready'); ready.mkdir(exist_ok=True); (ready / str(os.getpid())).touch()\n"
+        "deadline = time.monotonic() + 60\n"
+        "while len(list(ready.iterdir())) < 6 and time.monotonic() < deadline: time.sleep(0.001)\n"
+        "print(jwt_secret(settings))\n"
+    )
+    variables = os.environ | environment(tmp_path / "instance")
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(6)
+    ]
+    made = [process.communicate(timeout=120)[0] for process in started]
+    assert [process.returncode for process in started] == [0] * 6
+    assert len(set(made)) == 1
+    assert made[0].strip() == (tmp_path / "instance" / "jwt.secret").read_text()
