@@ -1,0 +1,314 @@
+"""Search: what text folds to, and that HTTP finds what a plain filter over the same texts finds."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import unicodedata
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Person, environment
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from seidra import create_app, search
+from seidra.config import Settings
+from seidra.database.connect import Database
+from seidra.queries import queries
+
+
+def found(person: Person, text: str, **query: Any) -> list[str]:
+    """The names that a search lists, in order of their making."""
+    answer = person.get("/api/personas", query_string={"search": text, "sort": "created_at", "limit": 100, **query})
+    assert answer.status_code == 200, answer.text
+    names = [persona["name"] for persona in answer.get_json()]
+    assert answer.headers["X-Total-Count"] == str(len(names))
+    return names
+
+
+# ------------------------------------------------------------------------------------------------ folding
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("Élodie À Ñandú Ångström", "elodie a nandu angstrom"),
+        ("E\u0301lodie", "elodie"),
+        ("ΣΊΣΥΦΟΣ", "σισυφοσ"),
+        ("Σίσυφος", "σισυφοσ"),
+        ("Ёлка", "елка"),
+        ("ÜBERMÄSSIG", "ubermassig"),
+        ("Straße", "strasse"),
+        ("STRAẞE", "strasse"),
+        ("İstanbul", "istanbul"),
+        ("ISTANBUL", "istanbul"),
+        ("ıstanbul", "istanbul"),
+        ("مُحَمَّد", "محمد"),
+        ("שָׁלוֹם", "שלום"),
+        ("हिन्दी", "हिन्दी"),
+        ("ｶﾞﾗｽ", "ガラス"),
+        ("が", "が"),
+        ("か\u3099", "が"),
+        ("ＦＵＬＬ　ｗｉｄｔｈ", "full width"),
+        ("한국", "한국"),
+        ("\u1112\u1161\u11ab국", "한국"),
+        ("ที่", "ที่"),
+        ("Łódź", "lodz"),
+        ("Ærø", "aero"),
+        ("œuvre", "oeuvre"),
+        ("Þórður", "thordur"),
+        ("ﬁne", "fine"),
+        ("zero\u200bwidth soft\u00adhyphen", "zerowidth softhyphen"),
+        (" a \t b\u00a0\u2003c\n", "a b c"),
+        ("100% _x_ \\ \"q\" 'q' *", "100% _x_ \\ \"q\" 'q' *"),
+        ("", ""),
+    ],
+)
+def test_text_folds_without_case_and_accents(text: str, folded: str) -> None:
+    assert search.fold(text) == folded
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("が", "か"), ("ガ", "が"), ("क़", "क"), ("ที่", "ที"), ("क्", "क"), ("कि", "क"), ("한", "하"), ("ö", "u")],
+)
+def test_marks_that_make_another_letter_stay(one: str, other: str) -> None:
+    assert search.fold(one) != search.fold(other)
+
+
+SCRIPTS = (
+    "abcXYZ éÀñßŁøİıﬁ", "αΣςάΪᾳ", "ЁёйЩї", "אָשׁם", "مُحّد", "हिन्दीक़", "かがガｶﾞー", "한국ᄒ", "ที่ກໍ", "漢字", "👩‍🎨🌊",
+    "%_\\\"'*^:(){}[]-+~ \t", "\u0301\u0345\u200d\u00ad\u3099",
+)  # fmt: skip
+letters = st.one_of(*(st.sampled_from(script) for script in SCRIPTS), st.characters(exclude_categories=["Cs"]))
+no_control = letters.filter(lambda c: not unicodedata.category(c).startswith(("Cc", "Zl", "Zp")))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(letters, max_size=30))
+def test_folding_twice_is_folding_once(text: str) -> None:
+    once = search.fold(text)
+    assert search.fold(once) == once
+    assert search.fold(text.upper().lower()) == search.fold(text.lower().upper())
+    assert "\n" not in once
+
+
+# ------------------------------------------------------------------------------------------------ over HTTP
+
+
+@pytest.mark.parametrize("field", ["name", "description", "style_prompt", "tags"])
+def test_every_field_is_searched(alice: Person, field: str) -> None:
+    text = "The Élodie of Łódź"
+    alice.persona(**{"name": "hit", field: [text] if field == "tags" else text})
+    alice.persona(name="miss", negative_prompt=text, lora_models=[text], generation_params={"own": text})
+    for query in ("elodie", "ÉLODIE", "lodz", "e of ł", "odie lod", "el", "Z"):
+        assert len(found(alice, query)) == 1, query
+        assert found(alice, query) != ["miss"]
+
+
+PLAIN = ["100%", "a_b", "back\\slash", 'say "hi"', "it's", "star*", "cats AND dogs", "x OR y", "NEAR(a b)", "(paren)",
+         "-minus", "^caret", "a:b", "{brace}", "name:x", "semi;colon", "--", "'; DROP TABLE personas", "?1", ":word",
+         "100 percent", "aXb", "not this"]  # fmt: skip
+
+
+def contains_all(text: str, query: str) -> bool:
+    return all(word in text.lower() for word in query.lower().split())
+
+
+def test_wildcards_quotes_and_operators_are_plain_characters(alice: Person) -> None:
+    for name in PLAIN:
+        alice.persona(name=name, style_prompt="s")
+    queries_ = [*PLAIN, "%", "_", "\\", '"', "'", "*", "%%%", "___", "a_", "_b", '"""', "AND", "OR", "NEAR", "NOT",
+                "NEAR(", "(", ")", "-", "^", "^ca", ":", "a:", "s*", "sta*", '"hi', 'hi"', "\\s", "% _", "cats dogs",
+                "dogs AND cats", "a* OR b", "{", ";", "()", '"" ""']  # fmt: skip
+    for query in queries_:
+        assert found(alice, query) == [name for name in PLAIN if contains_all(f"{name}\ns", query)], query
+
+
+@pytest.mark.parametrize(
+    ("query", "names"),
+    [
+        ("m", ["Mara", "Tim", "Ümit"]), ("ar", ["Mara", "Ümit"]), ("ara", ["Mara"]), ("mara", ["Mara"]),
+        ("blue mara", ["Mara"]), ("MARA Blue s", ["Mara"]), ("blue tim", []), ("mar ar", ["Mara"]),
+        ("blue mist", ["Ümit"]), ("umit", ["Ümit"]), ("u", ["Mara", "Ümit"]),
+        ("maratim", []), ("a b", ["Mara", "Ümit"]),
+        ("漢", ["Tim"]), ("漢字", ["Tim"]), ("漢字の", ["Tim"]), ("字漢", []),
+        ("🌊", ["Ümit"]), ("\u200b", ["Mara", "Tim", "Ümit"]),
+    ],
+)  # fmt: skip
+def test_words_of_any_length_must_all_match_anywhere(alice: Person, query: str, names: list[str]) -> None:
+    alice.persona(name="Mara", description="blue", style_prompt="s")
+    alice.persona(name="Tim", description="漢字の絵", style_prompt="s")
+    alice.persona(name="Ümit", description="mist", style_prompt="🌊", tags=["blue", "ar"])
+    assert found(alice, query) == names
+
+
+def test_no_word_matches_across_two_fields(alice: Person) -> None:
+    alice.persona(name="abc", description="def", style_prompt="ghi", tags=["jkl", "mno"])
+    for query in ("cdef", "cd", "fghi", "fg", "ijkl", "klmn", "lm", "abcdef"):
+        assert found(alice, query) == [], query
+    for query in ("abc def", "c d", "abc mno"):
+        assert found(alice, query) == ["abc"], query
+
+
+def test_search_follows_every_change(alice: Person) -> None:
+    made = alice.persona(name="first", tags=["old"])
+    path = f"/api/personas/{made['id']}"
+    alice.patch(path, json={"name": "second", "tags": ["new"]})
+    assert [found(alice, word) for word in ("first", "old", "second", "new", "ne")] == [[], [], *[["second"]] * 3]
+    alice.patch(path, json={"is_favorite": True})
+    assert found(alice, "second") == ["second"]
+    alice.post(f"{path}/duplicate", json={"name": "third"})
+    assert found(alice, "new") == ["second", "third"]
+    assert found(alice, "second") == ["second"]
+    alice.delete(path)
+    assert found(alice, "new") == found(alice, "third") == ["third"]
+    assert found(alice, "second") == []
+
+
+def test_nobody_finds_what_is_another_users(alice: Person, bob: Person) -> None:
+    for n in range(3):
+        alice.persona(name=f"alice {n}")
+        bob.persona(name=f"bob {n}")
+    for query in ("moonlit", "mo", "o", "bob"):
+        assert {name[0] for name in found(alice, query)} <= {"a"}, query
+        assert {name[0] for name in found(bob, query)} <= {"b"}, query
+    assert len(found(bob, "moonlit")) == 3
+
+
+def test_nsfw_personas_are_found_only_where_asked_for_and_in_force(alice: Person) -> None:
+    alice.allow_nsfw()
+    alice.persona(name="tame")
+    alice.persona(name="wild", is_nsfw=True)
+    for query in ("moonlit", "mo"):
+        assert found(alice, query) == ["tame"]
+        assert found(alice, query, include_nsfw="true") == ["tame", "wild"]
+    alice.patch("/api/settings/nsfw", json={"enabled": False})
+    assert found(alice, "moonlit", include_nsfw="true") == ["tame"]
+
+
+# ------------------------------------------------------------------------------------------------ a plain filter
+
+
+@pytest.fixture(scope="module")
+def reader(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Person]:
+    """Somebody on an instance that the examples of one property share."""
+    folder = tmp_path_factory.mktemp("search") / "instance"
+    shutil.copytree(template, folder)
+    app = create_app(Settings.load(environment(folder)))
+    person = Person(app, "reader")
+    person.allow_nsfw()
+    other = Person(app, "other")
+    for script in SCRIPTS:
+        other.persona(name="other", description=script.strip())
+    yield person
+    app.extensions["seidra.database"].close()
+
+
+def some_text(low: int, high: int) -> st.SearchStrategy[str]:
+    return st.text(no_control, min_size=low, max_size=high).map(str.strip).filter(lambda text: len(text) >= low)
+
+
+personas = st.lists(
+    st.fixed_dictionaries({
+        "name": some_text(1, 12), "description": some_text(0, 12), "style_prompt": some_text(1, 12),
+        "tags": st.lists(some_text(1, 6), max_size=3), "is_favorite": st.booleans(), "is_nsfw": st.booleans(),
+    }),
+    min_size=1, max_size=4,
+)  # fmt: skip
+KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "created_at": lambda p: (p["created_at"], p["id"]),
+    "updated_at": lambda p: (p["updated_at"], p["id"]),
+    "name": lambda p: (search.fold(p["name"]).encode(), p["id"]),
+}
+
+
+def cut(data: st.DataObject, made: list[dict[str, Any]]) -> str:
+    """A query: pieces of the texts, in any case."""
+    texts = [text for p in made for text in (p["name"], p["description"], p["style_prompt"], *p["tags"]) if text]
+    pieces = []
+    for _ in range(data.draw(st.integers(1, 3))):
+        text = data.draw(st.sampled_from(texts))
+        start = data.draw(st.integers(0, len(text) - 1))
+        piece = text[start : start + data.draw(st.integers(1, 8))]
+        pieces.append(data.draw(st.sampled_from([piece, piece.upper(), piece.lower()])))
+    return " ".join(pieces)[:100]
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+@given(personas, st.data())
+def test_search_finds_what_a_plain_filter_finds(reader: Person, bodies: list[dict[str, Any]], data: Any) -> None:
+    made = [reader.persona(**body) for body in bodies]
+    try:
+        for _ in range(4):
+            query = cut(data, made)
+            if not query.strip():
+                continue
+            sort = data.draw(st.sampled_from([*KEYS, *(f"-{key}" for key in KEYS)]))
+            nsfw, favorite = data.draw(st.booleans()), data.draw(st.sampled_from([None, True, False]))
+            wanted = [
+                p["id"]
+                for p in sorted(made, key=KEYS[sort.strip("-")], reverse=sort.startswith("-"))
+                if (nsfw or not p["is_nsfw"])
+                and (favorite is None or p["is_favorite"] is favorite)
+                and all(
+                    any(word in search.fold(field) for field in
+                        (p["name"], p["description"], p["style_prompt"], *p["tags"]))
+                    for word in search.fold(query).split()
+                )
+            ]  # fmt: skip
+            filters = {} if favorite is None else {"is_favorite": favorite}
+            answer = reader.get("/api/personas", query_string={
+                "search": query, "sort": sort, "include_nsfw": nsfw, **filters,
+            })  # fmt: skip
+            assert [p["id"] for p in answer.get_json()] == wanted, (query, sort, nsfw, favorite)
+            assert answer.headers["X-Total-Count"] == str(len(wanted))
+    finally:
+        for persona in made:
+            reader.delete(f"/api/personas/{persona['id']}")
+
+
+# ------------------------------------------------------------------------------------------------ the index
+
+
+def check(database: Database) -> None:
+    with database.transaction() as tx:
+        queries.personas.search_check(tx)
+
+
+def test_check_finds_a_damaged_index_and_rebuild_mends_it(alice: Person, database: Database) -> None:
+    alice.persona(name="Luna")
+    check(database)
+    with database.transaction() as tx:
+        [row] = tx.execute("SELECT doc_id, search_text FROM persona_search_source").fetchall()
+        tx.execute(
+            "INSERT INTO persona_search (persona_search, rowid, search_text) VALUES ('delete', ?, ?)", tuple(row)
+        )
+    assert found(alice, "luna") == []
+    with pytest.raises(sqlite3.DatabaseError, match="malformed"):
+        check(database)
+    with database.transaction() as tx:
+        queries.personas.search_rebuild(tx)
+    check(database)
+    assert found(alice, "luna") == ["Luna"]
+
+
+def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, database: Database) -> None:
+    made = [person.persona(name=f"{n} é", tags=[f"t{n}"]) for n in range(4) for person in (alice, bob)]
+    alice.patch(f"/api/personas/{made[0]['id']}", json={"name": "other"})
+    alice.patch(f"/api/personas/{made[0]['id']}", json={"is_favorite": True})
+    alice.post(f"/api/personas/{made[2]['id']}/duplicate")
+    bob.delete(f"/api/personas/{made[1]['id']}")
+    check(database)
+
+
+def test_a_write_from_outside_the_application_keeps_the_index(alice: Person, settings: Settings) -> None:
+    made = alice.persona(name="Luna")
+    with sqlite3.connect(settings.database_path) as connection:
+        connection.execute("UPDATE personas SET search_text = 'changed' WHERE id = ?", (made["id"],))
+    connection.close()
+    assert found(alice, "changed") == ["Luna"]
+    assert found(alice, "luna") == []
