@@ -1,0 +1,347 @@
+"""Jobs: previews, lists, figures, and what may be done to a job in which status."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Person
+from flask import Flask
+
+from seidra.database.connect import Database
+from seidra.jobs.worker import Worker
+
+SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
+FIELDS = {
+    "job_id", "status", "progress", "job_type", "persona_id", "prompt", "negative_prompt", "model_name", "lora_models",
+    "parameters", "result_images", "metadata", "is_nsfw", "error_message", "attempts", "created_at", "updated_at",
+    "started_at", "completed_at",
+}  # fmt: skip
+STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
+
+
+def job(person: Person, job_id: str) -> dict[str, Any]:
+    answer = person.get(f"/api/jobs/{job_id}")
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
+
+
+def listed(person: Person, query: str = "") -> list[str]:
+    """The ids of a list, whose totals must agree."""
+    answer = person.get(f"/api/jobs?limit=100&{query}")
+    assert answer.status_code == 200, answer.text
+    body = answer.get_json()
+    assert str(body["total"]) == answer.headers["X-Total-Count"]
+    assert body["total"] == len(body["jobs"])
+    return [shown["job_id"] for shown in body["jobs"]]
+
+
+def put_into(database: Database, job_id: str, status: str) -> None:
+    """Bring a job into a status as its worker would."""
+    final = status in ("completed", "failed", "cancelled")
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE generation_jobs SET status = ?, claim = ?, completed_at = ? WHERE id = ?",
+            (status, "a worker" if status == "processing" else None, "2026-01-01" if final else None, job_id),
+        )
+
+
+# ------------------------------------------------------------------------------------------------ previews
+
+
+def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(app: Flask, alice: Person) -> None:
+    persona = alice.persona(negative_prompt="text", lora_models=["grain"], tags=["sea"])
+    answer = alice.post(f"/api/personas/{persona['id']}/preview", json={"seed": 42})
+    body = answer.get_json()
+    assert answer.status_code == 202
+    assert answer.headers["Location"] == f"/api/jobs/{body['job_id']}"
+    assert (body["status"], body["persona_id"]) == ("queued", persona["id"])
+    assert body["estimated_time"] > 0
+    assert isinstance(body["message"], str)
+    queued = alice.get(answer.headers["Location"]).get_json()
+    assert set(queued) == FIELDS
+    for name in ("started_at", "completed_at", "error_message"):
+        assert queued.pop(name) is None
+    assert queued == {
+        "job_id": body["job_id"], "status": "queued", "progress": 0, "job_type": "persona_preview",
+        "persona_id": persona["id"], "prompt": "moonlit ocean", "negative_prompt": "text", "model_name": "sdxl-base",
+        "lora_models": ["grain"], "result_images": [], "is_nsfw": False, "attempts": 0,
+        "parameters": {
+            "width": 768, "height": 768, "num_inference_steps": 25, "guidance_scale": 7.5, "scheduler": "ddim",
+            "quality": "standard", "model_name": "sdxl-base", "seed": 42,
+        },
+        "metadata": queued["metadata"], "created_at": queued["created_at"], "updated_at": queued["created_at"],
+    }  # fmt: skip
+    assert not list(app.extensions["seidra.settings"].media_dir.rglob("*.png"))
+    assert app.extensions["seidra.wake"].is_set()
+
+
+def test_the_seed_is_the_given_one_or_the_personas_or_derived(alice: Person) -> None:
+    def seed(persona: dict[str, Any], **body: Any) -> int:
+        return job(alice, alice.preview(persona["id"], **body))["parameters"]["seed"]
+
+    plain, other = alice.persona(), alice.persona()
+    own = alice.persona(generation_params={"seed": 7})
+    assert (seed(own), seed(own, seed=0), seed(plain, seed=2**53 - 1)) == (7, 0, 2**53 - 1)
+    derived = seed(plain)
+    assert derived == seed(plain)
+    assert derived != seed(other)
+    assert 0 <= derived < 2**53
+
+
+def test_the_personas_own_parameters_come_before_the_defaults(alice: Person) -> None:
+    own = {"width": 512, "num_inference_steps": 5, "model_name": "mine", "scheduler": "euler", "extra": {"kept": 1}}
+    made = job(alice, alice.preview(alice.persona(generation_params=own)["id"], seed=1))
+    assert made["model_name"] == "mine"
+    assert made["parameters"] == own | {"height": 768, "guidance_scale": 7.5, "quality": "standard", "seed": 1}
+
+
+@pytest.mark.parametrize("body", [{"seed": -1}, {"seed": 2**53}, {"seed": "4"}, {"seed": None}, {"sede": 1}])
+def test_a_bad_seed_is_422(alice: Person, body: Any) -> None:
+    answer = alice.post(f"/api/personas/{alice.persona()['id']}/preview", json=body)
+    assert answer.status_code == 422
+    assert set(answer.get_json()["errors"]) == set(body)
+    assert listed(alice) == []
+
+
+def test_a_job_takes_the_personas_nsfw_flag(alice: Person) -> None:
+    alice.allow_nsfw()
+    assert job(alice, alice.preview(alice.persona(is_nsfw=True)["id"]))["is_nsfw"] is True
+
+
+# ------------------------------------------------------------------------------------------------ lists
+
+
+def test_the_list_is_newest_first_with_every_field_and_filters(
+    alice: Person, bob: Person, worker: Worker, database: Database
+) -> None:
+    one, two = alice.persona(name="Élodie", **SMALL), alice.persona(style_prompt="red desert", **SMALL)
+    ids = [alice.preview(persona["id"]) for persona in (one, two, one, two, one)]
+    bob.preview(bob.persona()["id"])
+    worker.work_one()
+    for job_id, status in zip(ids[1:4], ("processing", "failed", "cancelled"), strict=True):
+        put_into(database, job_id, status)
+    everything = alice.get("/api/jobs").get_json()
+    assert everything["total"] == 5
+    assert [shown["job_id"] for shown in everything["jobs"]] == ids[::-1]
+    assert everything["jobs"] == [job(alice, job_id) for job_id in ids[::-1]]
+    done, processing, failed, cancelled, queued = ids
+    for query, wanted in {
+        "status=queued": [queued], "status=processing": [processing], "status=completed": [done],
+        "status=failed": [failed], "status=cancelled": [cancelled], "job_type=persona_preview": ids[::-1],
+        "job_type=other": [], "job_type=other&status=queued": [], f"persona_id={one['id']}": [queued, failed, done],
+        f"persona_id={two['id']}&status=processing": [processing], "persona_id=0": [],
+        f"persona_id={2**63}": [], f"persona_id={bob.persona()['id']}": [],
+        "search=DESERT": [cancelled, processing], "search=elodie": [queued, failed, done], "search=desert elo": [],
+        "search=ocean+elo": [queued, failed, done], "search=%25": [], "search=_": [],
+        "search=re": [cancelled, processing],
+        f"search=desert&persona_id={one['id']}": [], "search=ocean&status=completed": [done],
+        "search=ocean&job_type=other": [],
+    }.items():  # fmt: skip
+        assert listed(alice, query) == wanted, query
+
+
+def test_nsfw_jobs_are_seen_only_where_asked_for_and_in_force(alice: Person) -> None:
+    alice.allow_nsfw()
+    tame, wild = alice.preview(alice.persona()["id"]), alice.preview(alice.persona(is_nsfw=True)["id"])
+    for query in ("", "status=queued&", "search=moon&", "job_type=persona_preview&"):
+        assert listed(alice, query) == [tame], query
+        assert listed(alice, f"{query}include_nsfw=true") == [wild, tame], query
+    alice.patch("/api/settings/nsfw", json={"enabled": False})
+    assert listed(alice, "include_nsfw=true") == [tame]
+    assert alice.get(f"/api/jobs/{wild}").status_code == 404
+    for action in ("cancel", "retry"):
+        assert alice.post(f"/api/jobs/{wild}/{action}").status_code == 404
+
+
+@pytest.mark.parametrize("query", ["", "&status=queued", "&search=moon"])
+def test_pages_walk_the_list_once(alice: Person, query: str) -> None:
+    persona = alice.persona()
+    ids = [alice.preview(persona["id"]) for _ in range(7)][::-1]
+    for limit in (1, 3, 7, 100):
+        walked: list[str] = []
+        for offset in range(0, 9, limit):
+            answer = alice.get(f"/api/jobs?limit={limit}&offset={offset}{query}")
+            assert (answer.get_json()["total"], answer.headers["X-Total-Count"]) == (7, "7")
+            assert ('rel="next"' in answer.headers["Link"]) is (offset + limit < 7)
+            walked += [shown["job_id"] for shown in answer.get_json()["jobs"]]
+        assert walked == ids
+
+
+@pytest.mark.parametrize(
+    "query", ["status=done", "limit=0", "limit=101", "offset=-1", "persona_id=x", "job_type=", "search="]
+)
+def test_a_bad_query_is_422(alice: Person, query: str) -> None:
+    answer = alice.get(f"/api/jobs?{query}")
+    assert answer.status_code == 422
+    assert set(answer.get_json()["errors"]) == {query.partition("=")[0]}
+
+
+def test_stats_are_of_my_jobs(alice: Person, bob: Person, worker: Worker, database: Database) -> None:
+    empty = alice.get("/api/jobs/stats").get_json()
+    assert empty == {
+        "total": 0, "by_status": dict.fromkeys(STATUSES, 0), "average_duration": None, "last_completed": None,
+    }  # fmt: skip
+    persona = alice.persona(**SMALL)
+    ids = [alice.preview(persona["id"]) for _ in range(4)]
+    bob.preview(bob.persona(**SMALL)["id"])
+    assert [worker.work_one() for _ in range(2)] == [True, True]
+    put_into(database, ids[3], "failed")
+    stats = alice.get("/api/jobs/stats").get_json()
+    assert stats["by_status"] == {"queued": 1, "processing": 0, "completed": 2, "failed": 1, "cancelled": 0}
+    assert stats["total"] == 4
+    assert stats["last_completed"] == job(alice, ids[1])["completed_at"]
+    seconds = [row[0] for row in database.connection.execute("SELECT seconds FROM generation_jobs WHERE seconds > 0")]
+    assert stats["average_duration"] == pytest.approx(sum(seconds) / 2, abs=0.001)
+
+
+def test_stats_count_nsfw_jobs_only_where_asked_for(alice: Person) -> None:
+    alice.allow_nsfw()
+    alice.preview(alice.persona(is_nsfw=True)["id"])
+    assert alice.get("/api/jobs/stats").get_json()["total"] == 0
+    assert alice.get("/api/jobs/stats?include_nsfw=true").get_json()["total"] == 1
+
+
+# ------------------------------------------------------------------------------------------------ actions
+
+
+@pytest.mark.parametrize(
+    ("status", "cancel", "retry", "delete"),
+    [
+        ("queued", 200, 409, 409),
+        ("processing", 200, 409, 409),
+        ("completed", 409, 409, 204),
+        ("failed", 409, 201, 204),
+        ("cancelled", 409, 201, 204),
+    ],
+)
+def test_what_may_be_done_in_each_status(
+    alice: Person, database: Database, status: str, cancel: int, retry: int, delete: int
+) -> None:
+    persona = alice.persona()
+
+    def in_status() -> str:
+        job_id = alice.preview(persona["id"])
+        put_into(database, job_id, status)
+        return f"/api/jobs/{job_id}"
+
+    for method, action, wanted in (("POST", "/cancel", cancel), ("POST", "/retry", retry), ("DELETE", "", delete)):
+        path = in_status()
+        before = alice.get(path).get_json()
+        answer = alice.open(method, f"{path}{action}")
+        assert answer.status_code == wanted, action
+        if wanted == 409:
+            assert answer.content_type == "application/problem+json"
+            assert status in answer.get_json()["detail"]
+            assert alice.get(path).get_json() == before
+    if cancel == 200:
+        path = in_status()
+        cancelled = alice.post(f"{path}/cancel").get_json()
+        assert cancelled == alice.get(path).get_json()
+        assert cancelled["status"] == "cancelled"
+        assert cancelled["completed_at"] == cancelled["updated_at"]
+
+
+def test_a_retry_is_a_new_job_of_the_same_work(alice: Person, database: Database, worker: Worker) -> None:
+    job_id = alice.preview(alice.persona(**SMALL)["id"], seed=9)
+    put_into(database, job_id, "failed")
+    answer = alice.post(f"/api/jobs/{job_id}/retry")
+    new = answer.get_json()
+    assert answer.headers["Location"] == f"/api/jobs/{new['job_id']}"
+    old = job(alice, job_id)
+    same = ("prompt", "negative_prompt", "model_name", "lora_models", "parameters", "persona_id", "job_type", "is_nsfw")
+    assert [new[name] for name in same] == [old[name] for name in same]
+    assert (new["status"], new["attempts"], old["status"]) == ("queued", 0, "failed")
+    assert new["metadata"]["retry_of"] == job_id
+    assert listed(alice, "search=luna") == [new["job_id"], job_id]
+    worker.work_one()
+    assert job(alice, new["job_id"])["status"] == "completed"
+
+
+def test_a_deleted_job_is_gone_and_its_media_stay(alice: Person, worker: Worker) -> None:
+    job_id = alice.preview(alice.persona(**SMALL)["id"])
+    worker.work_one()
+    assert alice.delete(f"/api/jobs/{job_id}").status_code == 204
+    for method, action in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry")):
+        assert alice.open(method, f"/api/jobs/{job_id}{action}").status_code == 404
+    [item] = alice.get("/api/media").get_json()["items"]
+    assert item["job_id"] is None
+    assert alice.client.get(item["url"], buffered=True).status_code == 200
+
+
+def test_versions_of_a_job(alice: Person) -> None:
+    path = f"/api/jobs/{alice.preview(alice.persona()['id'])}"
+    etag = alice.get(path).headers["ETag"]
+    assert alice.get(path, headers={"If-None-Match": f"W/{etag}"}).status_code == 304
+    alice.post(f"{path}/cancel")
+    assert alice.get(path, headers={"If-None-Match": etag}).status_code == 200
+    assert alice.delete(path, headers={"If-Match": etag}).status_code == 412
+    assert alice.delete(path, headers={"If-Match": alice.get(path).headers["ETag"]}).status_code == 204
+
+
+def test_somebody_elses_job_does_not_exist(alice: Person, bob: Person, database: Database) -> None:
+    job_id = bob.preview(bob.persona()["id"])
+    for status in ("queued", "failed"):
+        put_into(database, job_id, status)
+        for method, action in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry")):
+            assert alice.open(method, f"/api/jobs/{job_id}{action}").status_code == 404
+    assert listed(alice) == listed(alice, "search=moon") == listed(alice, "status=failed") == []
+    assert job(bob, job_id)["status"] == "failed"
+
+
+@pytest.mark.parametrize("id", ["1", "x", "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11", "0" * 36])
+def test_an_unknown_id_is_404(alice: Person, id: str) -> None:
+    assert alice.get(f"/api/jobs/{id}").status_code == 404
+
+
+def test_a_user_may_have_so_many_jobs_waiting(make_app: Callable[..., Flask]) -> None:
+    app = make_app(max_queued_jobs=2)
+    alice, bob = Person(app, "alice"), Person(app, "bob")
+    persona = alice.persona()
+    first, _ = alice.preview(persona["id"]), alice.preview(persona["id"])
+    refused = alice.post(f"/api/personas/{persona['id']}/preview")
+    assert (refused.status_code, refused.content_type) == (429, "application/problem+json")
+    assert int(refused.headers["Retry-After"]) > 0
+    assert len(listed(alice)) == 2
+    bob.preview(bob.persona()["id"])
+    alice.post(f"/api/jobs/{first}/cancel")
+    alice.preview(persona["id"])
+    again = alice.post(f"/api/jobs/{first}/retry")
+    assert (again.status_code, "Retry-After" in again.headers) == (429, True)
+
+
+# ------------------------------------------------------------------------------------------------ the table
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("status = 'done'", "jobs_status"),
+        ("status = 'completed'", "jobs_final_has_end"),
+        ("completed_at = '2026'", "jobs_final_has_end"),
+        ("status = 'queued', claim = 'x'", "jobs_claim_while_processing"),
+        ("status = 'failed', claim = 'x', completed_at = '2026'", "jobs_claim_while_processing"),
+        ("progress = 1.1", "jobs_progress"),
+        ("progress = -0.1", "jobs_progress"),
+        ("attempts = -1", "jobs_attempts"),
+        ("metadata = '{'", "jobs_metadata_json"),
+        ("is_nsfw = 2", "jobs_is_nsfw"),
+    ],
+)
+def test_the_table_refuses_an_impossible_job(alice: Person, database: Database, change: str, constraint: str) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    with pytest.raises(sqlite3.IntegrityError, match=constraint), database.transaction() as tx:
+        tx.execute(f"UPDATE generation_jobs SET {change} WHERE id = ?", (job_id,))
+
+
+def test_a_preview_answers_at_once_and_its_estimate_grows_with_the_queue(alice: Person) -> None:
+    persona = alice.persona(generation_params={"width": 2048, "height": 2048, "quality": "high"})
+    began = time.monotonic()
+    path = f"/api/personas/{persona['id']}/preview"
+    estimates = [alice.post(path).get_json()["estimated_time"] for _ in range(5)]
+    # Five such pictures take tens of seconds.
+    assert time.monotonic() - began < 5
+    assert estimates == sorted(set(estimates))
