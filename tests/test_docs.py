@@ -1,0 +1,299 @@
+"""The documentation says what is: settings, commands, routes, the guides, links, and the answers that it shows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shlex
+import sqlite3
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from conftest import environment
+from dotenv import dotenv_values
+from flask import Flask
+from flask.testing import FlaskClient
+from werkzeug.test import TestResponse
+
+from seidra import engines
+from seidra.config import Settings
+from seidra.engines.base import RenderContext, RenderRequest
+from seidra.jobs.worker import Worker
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+GUIDE, FRENCH_GUIDE = "docs/initialisation.md", "docs/initialisation.fr.md"
+FIELDS = dataclasses.fields(Settings)
+
+
+def read(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """The code blocks of a page: language and text."""
+    return re.findall(r"^```(\w*)\n(.*?)^```$", read(page), re.MULTILINE | re.DOTALL)
+
+
+def headings(text: str) -> list[str]:
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"^#+ .*$", prose, re.MULTILINE)
+
+
+def plain(default: Any) -> str:
+    """A default as its variable would say it."""
+    if isinstance(default, bool):
+        return str(default).lower()
+    return ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
+
+
+# ------------------------------------------------------------------------------------------------ settings
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_setting_is_documented_with_its_default(field: dataclasses.Field[Any]) -> None:
+    variable = Settings.variable(field.name)
+    rows = re.findall(rf"^\| `{variable}` \| (.*?) \| (.*?) \| (.*?) \|$", read("docs/configuration.md"), re.MULTILINE)
+    assert len(rows) == 1
+    if field.default is None:
+        assert rows[0][0] == (field.metadata["shown"] or "unset")
+    else:
+        assert rows[0][0] == f"`{plain(field.default)}`"
+    assert f"\n#{variable}={plain(field.default)}\n" in read(".env.example")
+
+
+def test_documented_settings_exist() -> None:
+    known = {Settings.variable(field.name) for field in FIELDS}
+    assert set(re.findall(r"^\| `(SEIDRA_\w+)`", read("docs/configuration.md"), re.MULTILINE)) == known
+    assert set(re.findall(r"^#(SEIDRA_\w+)=", read(".env.example"), re.MULTILINE)) == known
+
+
+def test_env_example_is_the_defaults() -> None:
+    uncommented = re.sub(r"^#(SEIDRA_)", r"\1", read(".env.example"), flags=re.MULTILINE)
+    values = {name: value or "" for name, value in dotenv_values(stream=StringIO(uncommented)).items()}
+    assert len(values) == len(FIELDS)
+    assert Settings.load(values) == Settings.load({})
+
+
+# ------------------------------------------------------------------------------------------------ commands, routes
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command of SEIDRA's by its whole name."""
+    found: dict[str, click.Command] = {}
+
+    def walk(name: str, command: click.Command) -> None:
+        if isinstance(command, click.Group):
+            for part, child in command.commands.items():
+                walk(f"{name} {part}", child)
+        else:
+            found[name] = command
+
+    for entry in entry_points(group="flask.commands"):
+        if entry.value.startswith("seidra."):
+            walk(f"flask {entry.name}", entry.load())
+    return found
+
+
+def test_commands_are_documented_with_their_options() -> None:
+    sections = re.split(r"^## ", read("docs/commands.md"), flags=re.MULTILINE)[1:]
+    documented = {section.split("\n", 1)[0].strip("`"): section for section in sections}
+    known = commands()
+    assert len(known) > 10
+    assert set(documented) == set(known)
+    for name, command in known.items():
+        options = [] if name == "flask run" else [p for p in command.params if isinstance(p, click.Option)]
+        for option in options:
+            assert any(opt in documented[name] for opt in option.opts), f"{name} {option.opts}"
+
+
+def test_routes_are_documented(app: Flask) -> None:
+    known = {
+        f"{method} {rule.rule}"
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    documented = re.findall(r"^\| `([A-Z]+ /\S+)` \|", read("docs/api.md"), re.MULTILINE)
+    assert len(documented) == len(set(documented))
+    assert set(documented) == known
+
+
+# ------------------------------------------------------------------------------------------------ links
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    names = [heading.lstrip("# ") for heading in headings(page.read_text(encoding="utf-8"))]
+    return {re.sub(r"[^\w\- ]", "", name.lower()).replace(" ", "-") for name in names}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert target.is_relative_to(ROOT), link
+        assert not anchor or anchor in anchors(target), link
+
+
+# ------------------------------------------------------------------------------------------------ the guide
+
+
+def test_guides_say_the_same() -> None:
+    english, french = headings(read(GUIDE)), headings(read(FRENCH_GUIDE))
+    assert [h.split()[0] for h in english] == [h.split()[0] for h in french]
+    assert [(kind, _without_comments(text)) for kind, text in blocks(GUIDE)] == [
+        (kind, _without_comments(text)) for kind, text in blocks(FRENCH_GUIDE)
+    ]
+    sentences = [re.findall(r"^\*\*(`+.*?`+)\*\*", read(page), re.MULTILINE) for page in (GUIDE, FRENCH_GUIDE)]
+    assert sentences[0] == sentences[1] != []
+
+
+def _without_comments(text: str) -> str:
+    return re.sub(r"(^|\s+)# .*$", "", text, flags=re.MULTILINE)
+
+
+def test_guide_works(tmp_path: Path) -> None:
+    """Every Python block, `flask` command and query of the guide, in its order, gives what stands below it."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SEIDRA_")}
+    env |= environment(tmp_path / "data")
+    shown = blocks(GUIDE)
+    answers = {at: text for at, (kind, text) in enumerate(shown) if kind == "text"}
+    checked = 0
+    for at, (kind, text) in enumerate(shown):
+        if kind == "python":
+            output = _run([sys.executable, "-c", text], tmp_path, env)
+        elif text.startswith(("flask init", "flask db upgrade", "flask seed", "flask summary")):
+            output = "".join(_run(["-m", *shlex.split(line)], tmp_path, env) for line in text.splitlines())
+        elif text.startswith("sqlite3 "):
+            output = _query(tmp_path / "data/seidra.db", shlex.split(text)[2])
+        else:
+            continue
+        if at + 1 in answers and not text.startswith("flask init"):
+            checked += 1
+            assert output.endswith(answers[at + 1]), text
+    assert checked >= 7
+
+
+def _run(command: list[str], folder: Path, env: dict[str, str]) -> str:
+    if command[0] == "-m":
+        command = [sys.executable, *command]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _query(path: Path, statements: str) -> str:
+    connection = sqlite3.connect(path)
+    try:
+        rows = [row for statement in statements.split(";") for row in connection.execute(statement)]
+    finally:
+        connection.close()
+    return "".join("|".join(map(str, row)) + "\n" for row in rows)
+
+
+def test_the_example_engine_renders() -> None:
+    scope: dict[str, Any] = {}
+    exec(next(text for kind, text in blocks("docs/architecture.md") if kind == "python"), scope)
+    context = RenderContext()
+    (image,) = scope["PlainEngine"]().render(RenderRequest("a", seed=7, width=64, height=80), context)
+    assert image.data.startswith(b"\x89PNG")
+    assert engines.get("mock").render(RenderRequest("a", seed=7, width=64, height=80), context)
+
+
+# ------------------------------------------------------------------------------------------------ shown answers
+
+CHANGING = {"access_token", "refresh_token", "job_id", "created_at", "updated_at", "started_at", "completed_at",
+            "result_images"}  # fmt: skip
+
+
+class Session:
+    """Runs a page's curl commands on the test client, with this instance's tokens and ids for the page's."""
+
+    def __init__(self, client: FlaskClient, worker: Worker) -> None:
+        self.client, self.worker = client, worker
+        self.real: dict[str, str] = {}
+
+    def curl(self, command: str) -> TestResponse:
+        while self.worker.work_one():
+            pass
+        for shown, real in self.real.items():
+            command = command.replace(shown, real)
+        method, url, headers, data = "", "", {}, None
+        words = iter(shlex.split(command.replace("\\\n", " "))[1:])
+        for word in words:
+            if word == "-X":
+                method = next(words)
+            elif word == "-H":
+                name, _, value = next(words).partition(": ")
+                headers[name] = value
+            elif word == "-d":
+                data = next(words)
+            elif word == "-o":
+                next(words)
+            elif not word.startswith("-"):
+                url = word
+        path = url.removeprefix("http://127.0.0.1:8000")
+        assert path.startswith("/"), url
+        return self.client.open(path, method=method or ("POST" if data else "GET"), headers=headers, data=data)
+
+    def answers(self, page: str) -> list[tuple[str, Any, Any]]:
+        """Each command of the page that has an answer: the command, what the page shows, what SEIDRA answers."""
+        found, shown = [], blocks(page)
+        for (kind, command), (answer_kind, answer) in pairwise(shown):
+            if kind != "sh" or not command.startswith("curl") or answer_kind != "json":
+                continue
+            told, given = json.loads(answer), self.curl(command).get_json()
+            found.append((command, told, given))
+            if "access_token" in told:
+                self.real["$TOKEN"] = given["access_token"]
+            if told.get("result_images"):
+                self._learn_links(told["result_images"][0], given["result_images"][0])
+            if "job_id" in told:
+                self.real[told["job_id"]] = given["job_id"]
+        return found
+
+    def _learn_links(self, told: str, given: str) -> None:
+        self.real[told] = given
+        self.real[told.split("/")[3]] = given.split("/")[3]
+
+
+def shape(value: Any) -> Any:
+    """The keys of an answer at every depth, without its values."""
+    if isinstance(value, dict):
+        return {key: shape(part) for key, part in value.items()}
+    return [shape(part) for part in value] if isinstance(value, list) else None
+
+
+def test_shown_answers_are_what_the_api_gives(client: FlaskClient, worker: Worker) -> None:
+    session = Session(client, worker)
+    readme = session.answers("README.md")
+    assert len(readme) == 4
+    for command, told, given in readme:
+        assert shape(given) == shape(told), command
+        for key in told.keys() - CHANGING - {"user"}:
+            assert given[key] == told[key], (command, key)
+    picture = session.curl(next(text for kind, text in blocks("README.md") if text.startswith("curl -o")))
+    assert (picture.status_code, picture.mimetype) == (200, "image/png")
+    picture.close()
+
+    # A change, so that the stale ETag of the page is one.
+    headers = {"Authorization": f"Bearer {session.real['$TOKEN']}"}
+    assert client.patch("/api/personas/1", json={"tags": ["elf"]}, headers=headers).status_code == 200
+    api = session.answers("docs/api.md")
+    assert len(api) >= 9
+    for command, told, given in api:
+        assert shape(given) == shape(told), command
