@@ -1,0 +1,685 @@
+"""The worker: one job, one result, whatever is cancelled, lost, taken over, stopped or killed in between."""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import io
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import PASSWORD, Person, environment, wait_for
+from flask import Flask
+from PIL import Image
+
+from seidra import engines
+from seidra.config import Settings
+from seidra.database.connect import Database
+from seidra.engines.base import Engine, EngineError, RenderContext, RenderedImage, RenderRequest
+from seidra.jobs import housekeeping
+from seidra.jobs.housekeeping import Housekeeper, media_id
+from seidra.jobs.worker import Worker
+from seidra.media.storage import Storage
+from seidra.values import moment, timestamp_in
+
+SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
+LARGE = {"generation_params": {"width": 2048, "height": 2048, "quality": "high"}}
+PAST = "2000-01-01T00:00:00.000000Z"
+
+
+def picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> RenderedImage:
+    out = io.BytesIO()
+    Image.new("RGB", size, colour).save(out, "PNG")
+    return RenderedImage(out.getvalue(), "image/png", *size)
+
+
+class Held(Engine):
+    """Shows a picture once it is released, deaf to everything else."""
+
+    name = "held"
+
+    def __init__(self, colour: str = "teal") -> None:
+        self.entered, self.released = threading.Event(), threading.Event()
+        self.picture = picture(colour)
+        self.context: RenderContext
+
+    def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
+        self.context = context
+        self.entered.set()
+        assert self.released.wait(60)
+        return [self.picture]
+
+
+class Doing(Engine):
+    """Does what the test says."""
+
+    name = "doing"
+
+    def __init__(self, render: Callable[[RenderContext], list[RenderedImage]]) -> None:
+        self._render = render
+
+    def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
+        return self._render(context)
+
+
+@pytest.fixture
+def hire(app: Flask, database: Database, settings: Settings) -> Callable[..., Worker]:
+    """Make a worker that is not started: `hire(engine, job_lease_seconds=1)`."""
+
+    def make(engine: Engine, wake: threading.Event | None = None, **changes: Any) -> Worker:
+        return Worker(database, dataclasses.replace(settings, **changes), engine, wake or threading.Event())
+
+    return make
+
+
+@contextmanager
+def background(database: Database, target: Callable[[], Any]) -> Iterator[threading.Thread]:
+    """Run it in a thread, which must have ended by the end of the block."""
+
+    def run() -> None:
+        try:
+            target()
+        finally:
+            database.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    yield thread
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+@contextmanager
+def started(worker: Worker) -> Iterator[Worker]:
+    worker.start()
+    try:
+        yield worker
+    finally:
+        worker.stop(grace=30)
+
+
+def row(database: Database, job_id: str) -> dict[str, Any]:
+    """The job's row, with what the API does not show."""
+    return dict(database.connection.execute("SELECT * FROM generation_jobs WHERE id = ?", (job_id,)).fetchone())
+
+
+def due_again(database: Database, job_id: str) -> None:
+    """Let the job's pause or lease be over."""
+    with database.transaction() as tx:
+        tx.execute("UPDATE generation_jobs SET run_after = ? WHERE id = ?", (PAST, job_id))
+
+
+def files(settings: Settings) -> list[Path]:
+    """Everything that lies in the folders of media, thumbnails and temporary files."""
+    folders = (settings.media_dir, settings.thumbnail_dir, settings.tmp_dir)
+    return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def items(person: Person) -> list[dict[str, Any]]:
+    return person.get("/api/media?limit=200").get_json()["items"]
+
+
+# ------------------------------------------------------------------------------------------------ one job
+
+
+def test_a_job_becomes_one_picture_with_a_thumbnail(
+    alice: Person, worker: Worker, database: Database, settings: Settings
+) -> None:
+    persona = alice.persona(generation_params={"width": 640, "height": 480, "quality": "draft", "seed": 5})
+    job_id = alice.preview(persona["id"])
+    assert worker.work_one() is True
+    assert worker.work_one() is False
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["progress"], job["attempts"], job["error_message"]) == ("completed", 1, 1, None)
+    assert job["created_at"] <= job["started_at"] <= job["completed_at"] == job["updated_at"]
+    assert job["metadata"]["engine"] == "mock"
+    [item] = items(alice)
+    assert job["result_images"] == [item["url"]]
+    assert item["id"] == media_id(job_id, 0)
+    shown = ("job_id", "persona_id", "file_type", "mime_type", "width", "height", "is_nsfw")
+    assert [item[name] for name in shown] == [job_id, persona["id"], "image", "image/png", 640, 480, False]
+    assert (item["metadata"]["prompt"], item["metadata"]["seed"]) == ("moonlit ocean", 5)
+    large, small = files(settings)
+    assert (large.name, small.name) == (f"{item['id']}.png", f"{item['id']}.webp")
+    assert large.stat().st_size == item["file_size"]
+    with Image.open(large) as image, Image.open(small) as thumbnail:
+        image.load()
+        thumbnail.load()
+        assert (image.format, image.size) == ("PNG", (640, 480))
+        assert (thumbnail.format, thumbnail.size) == ("WEBP", (320, 240))
+    assert not list(settings.tmp_dir.iterdir())
+    assert row(database, job_id)["claim"] is None
+
+
+def test_jobs_are_taken_in_the_order_in_which_they_wait(alice: Person, bob: Person, worker: Worker) -> None:
+    mine, other = alice.persona(**SMALL), bob.persona(**SMALL)
+    waiting = [
+        (person, person.preview(persona["id"])) for person, persona in [(alice, mine), (bob, other), (alice, mine)]
+    ]
+    for person, job_id in waiting:
+        worker.work_one()
+        assert person.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed"
+
+
+def test_several_pictures_come_in_order(alice: Person, hire: Callable[..., Worker]) -> None:
+    colours = ["red", "green", "blue"]
+    job_id = alice.preview(alice.persona()["id"])
+    hire(Doing(lambda context: [picture(colour) for colour in colours])).work_one()
+    links = alice.get(f"/api/jobs/{job_id}").get_json()["result_images"]
+    assert [alice.client.get(link, buffered=True).data for link in links] == [
+        picture(colour).data for colour in colours
+    ]
+    assert alice.get("/api/jobs").get_json()["total"] == 1
+
+
+@pytest.mark.parametrize("count", [0, 9])
+def test_no_pictures_and_too_many_are_the_engines_fault(
+    alice: Person, hire: Callable[..., Worker], settings: Settings, count: int
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    hire(Doing(lambda context: [picture()] * count)).work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"]) == ("failed", 1)
+    assert str(count) in job["error_message"]
+    assert files(settings) == items(alice) == []
+
+
+def test_media_take_the_flags_of_the_moment_the_job_ends(
+    alice: Person, hire: Callable[..., Worker], database: Database
+) -> None:
+    alice.allow_nsfw()
+    engine, persona = Held(), alice.persona()
+    alice.preview(persona["id"])
+    with background(database, hire(engine).work_one):
+        assert engine.entered.wait(30)
+        assert alice.patch(f"/api/personas/{persona['id']}", json={"is_nsfw": True}).status_code == 200
+        engine.released.set()
+    assert items(alice) == []
+    assert alice.get("/api/media?include_nsfw=true").get_json()["items"][0]["is_nsfw"] is True
+
+
+# ------------------------------------------------------------------------------------------------ the fence
+
+
+@pytest.mark.parametrize("noticed", [True, False])
+def test_the_late_result_of_a_cancelled_job_is_thrown_away(
+    alice: Person, hire: Callable[..., Worker], database: Database, settings: Settings, noticed: bool
+) -> None:
+    engine = Held()
+    job_id = alice.preview(alice.persona()["id"])
+    with background(database, hire(engine).work_one):
+        assert engine.entered.wait(30)
+        answer = alice.post(f"/api/jobs/{job_id}/cancel")
+        assert (answer.status_code, answer.get_json()["status"]) == (200, "cancelled")
+        if noticed:
+            wait_for(lambda: engine.context.cancelled)
+        engine.released.set()
+    assert alice.get(f"/api/jobs/{job_id}").get_json() == answer.get_json()
+    assert files(settings) == items(alice) == []
+
+
+def test_a_deleted_accounts_late_result_is_thrown_away(
+    alice: Person, hire: Callable[..., Worker], database: Database, settings: Settings
+) -> None:
+    engine = Held()
+    alice.preview(alice.persona()["id"])
+    with background(database, hire(engine).work_one):
+        assert engine.entered.wait(30)
+        assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
+        Housekeeper(database, Storage(settings)).run(idle=True)
+        engine.released.set()
+    assert files(settings) == []
+    assert database.connection.execute("SELECT COUNT(*) FROM media_items").fetchone()[0] == 0
+
+
+@pytest.mark.parametrize("late", ["before", "after"])
+def test_who_lost_the_lease_cannot_bring_a_result(
+    alice: Person, hire: Callable[..., Worker], database: Database, settings: Settings, late: str
+) -> None:
+    first, second = Held("red"), Held("blue")
+    job_id = alice.preview(alice.persona()["id"])
+    other = hire(second)
+
+    def take_over() -> None:
+        # Again, where a heartbeat of the first renews the lease in between.
+        while not second.entered.is_set():
+            due_again(database, job_id)
+            other.work_one()
+
+    with background(database, hire(first).work_one) as losing:
+        assert first.entered.wait(30)
+        with background(database, take_over) as taking:
+            assert second.entered.wait(30)
+            if late == "before":
+                first.released.set()
+                losing.join(30)
+                assert row(database, job_id)["status"] == "processing"
+                assert items(alice) == []
+            second.released.set()
+            taking.join(30)
+        first.released.set()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"]) == ("completed", 2)
+    [item] = items(alice)
+    assert alice.client.get(item["url"], buffered=True).data == second.picture.data
+    assert len(files(settings)) == 2
+
+
+def test_a_crash_between_files_and_rows_leaves_what_the_next_attempt_overwrites(
+    alice: Person, worker: Worker, settings: Settings
+) -> None:
+    job_id = alice.preview(alice.persona(**SMALL)["id"])
+    storage = Storage(settings)
+    storage.put_temporary("dead-1", 0, picture("red").data)
+    storage.promote("dead-1", 0, media_id(job_id, 0), "image/png")
+    worker.work_one()
+    [item] = items(alice)
+    assert alice.client.get(item["url"], buffered=True).data != picture("red").data
+    assert len(files(settings)) == 2
+
+
+# ------------------------------------------------------------------------------------------------ failures
+
+
+def failing(error: Exception) -> Engine:
+    def render(context: RenderContext) -> list[RenderedImage]:
+        raise error
+
+    return Doing(render)
+
+
+def test_a_permanent_failure_ends_the_job_at_once(alice: Person, hire: Callable[..., Worker]) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    hire(failing(EngineError("No such model.", permanent=True))).work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"], job["error_message"]) == ("failed", 1, "No such model.")
+    assert job["completed_at"] == job["updated_at"]
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (EngineError("The server is busy."), "The server is busy."),
+        (RuntimeError("secret"), "The engine failed unexpectedly; the server's log says why."),
+        (OSError(errno.ENOSPC, "x"), f"The picture could not be stored: {os.strerror(errno.ENOSPC)}."),
+    ],
+)
+def test_another_failure_is_tried_again_until_the_attempts_are_used_up(
+    alice: Person, hire: Callable[..., Worker], database: Database, error: Exception, message: str
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    worker = hire(failing(error), job_max_attempts=3)
+    for attempt in (1, 2):
+        assert worker.work_one() is True
+        job = alice.get(f"/api/jobs/{job_id}").get_json()
+        assert (job["status"], job["attempts"], job["error_message"]) == ("processing", attempt, message)
+        stored = row(database, job_id)
+        assert stored["claim"] is None
+        assert stored["run_after"] > stored["updated_at"]
+        due_again(database, job_id)
+    worker.work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"], job["error_message"]) == ("failed", 3, message)
+    assert worker.work_one() is False
+
+
+def test_a_later_attempt_may_succeed(alice: Person, hire: Callable[..., Worker], database: Database) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    hire(failing(EngineError("Busy."))).work_one()
+    due_again(database, job_id)
+    began = row(database, job_id)["started_at"]
+    hire(Doing(lambda context: [picture()])).work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"], job["started_at"]) == ("completed", 2, began)
+
+
+def test_what_is_no_picture_fails_with_a_true_message(
+    alice: Person, hire: Callable[..., Worker], settings: Settings
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    hire(Doing(lambda context: [RenderedImage(b"no picture", "image/png", 1, 1)]), job_max_attempts=1).work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert job["status"] == "failed"
+    assert job["error_message"] == "The engine failed unexpectedly; the server's log says why."
+    assert files(settings) == items(alice) == []
+
+
+def test_a_job_whose_workers_were_lost_too_often_fails(alice: Person, worker: Worker, database: Database) -> None:
+    job_id, after = (alice.preview(alice.persona(**SMALL)["id"]) for _ in range(2))
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = 3, run_after = ? WHERE id = ?",
+            (PAST, job_id),
+        )
+    worker.work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"]) == ("failed", 3)
+    assert "lost 3 times" in job["error_message"]
+    assert alice.get(f"/api/jobs/{after}").get_json()["status"] == "completed"
+
+
+# ------------------------------------------------------------------------------------------------ while it renders
+
+
+def test_the_heartbeat_renews_the_lease_of_a_silent_engine(
+    alice: Person, hire: Callable[..., Worker], database: Database
+) -> None:
+    engine = Held()
+    job_id = alice.preview(alice.persona()["id"])
+    with background(database, hire(engine, job_lease_seconds=1).work_one):
+        assert engine.entered.wait(30)
+        first = moment(row(database, job_id)["run_after"])
+        wait_for(lambda: (moment(row(database, job_id)["run_after"]) - first).total_seconds() > 1.2)
+        engine.released.set()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"]) == ("completed", 1)
+
+
+def test_progress_is_written_under_growing_revisions(
+    alice: Person, hire: Callable[..., Worker], database: Database
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    seen: list[tuple[float, int]] = []
+
+    def render(context: RenderContext) -> list[RenderedImage]:
+        def next_report() -> bool:
+            context.report(0.2 + 0.3 * len(seen))
+            now = row(database, job_id)
+            return bool(now["progress"] > (seen[-1][0] if seen else 0.0))
+
+        for _ in range(2):
+            wait_for(next_report)
+            now = row(database, job_id)
+            seen.append((now["progress"], now["revision"]))
+        return [picture()]
+
+    hire(Doing(render)).work_one()
+    assert [progress for progress, _ in seen] == [0.2, 0.5]
+    assert 1 < seen[0][1] < seen[1][1] < row(database, job_id)["revision"]
+
+
+def test_what_an_engine_remembers_reaches_the_next_attempt(
+    alice: Person, hire: Callable[..., Worker], database: Database
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    states: list[dict[str, Any]] = []
+
+    def render(context: RenderContext) -> list[RenderedImage]:
+        states.append(dict(context.state))
+        context.remember(**{f"step{len(states)}": "é"})
+        if len(states) < 3:
+            raise EngineError("Not yet.")
+        return [picture()]
+
+    worker = hire(Doing(render))
+    for _ in range(3):
+        due_again(database, job_id)
+        worker.work_one()
+    assert states == [{}, {"step1": "é"}, {"step1": "é", "step2": "é"}]
+    assert "step1" not in alice.get(f"/api/jobs/{job_id}").text
+
+
+# ------------------------------------------------------------------------------------------------ running and stopping
+
+
+def test_an_idle_worker_is_woken_by_a_request(app: Flask, alice: Person, hire: Callable[..., Worker]) -> None:
+    persona = alice.persona(**SMALL)
+    # It would look by itself every hour.
+    with started(hire(engines.get("mock"), app.extensions["seidra.wake"], job_poll_ms=3_600_000)):
+        for _ in range(3):
+            job_id = alice.preview(persona["id"])
+            wait_for(lambda id=job_id: alice.get(f"/api/jobs/{id}").get_json()["status"] == "completed")
+        item = items(alice)[0]
+        path = app.extensions["seidra.storage"].path(item["id"], "image/png")
+        assert path.exists()
+        alice.delete(f"/api/media/{item['id']}")
+        wait_for(lambda: not path.exists())
+
+
+def test_an_idle_worker_finds_the_jobs_of_other_processes(alice: Person, hire: Callable[..., Worker]) -> None:
+    with started(hire(engines.get("mock"), job_poll_ms=50)):
+        job_id = alice.preview(alice.persona(**SMALL)["id"])
+        wait_for(lambda: alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed")
+
+
+def test_a_worker_goes_on_after_a_failure_of_its_own(
+    alice: Person, hire: Callable[..., Worker], database: Database
+) -> None:
+    job_id = alice.preview(alice.persona(**SMALL)["id"])
+    with database.transaction() as tx:
+        tx.execute("UPDATE generation_jobs SET parameters = '{}' WHERE id = ?", (job_id,))
+    with started(hire(engines.get("mock"), job_poll_ms=50, job_max_attempts=1)):
+        good = alice.preview(alice.persona(**SMALL)["id"])
+        wait_for(lambda: alice.get(f"/api/jobs/{good}").get_json()["status"] == "completed")
+    assert alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "failed"
+
+
+def test_stopping_finishes_the_job_in_hand_and_takes_no_other(
+    alice: Person, hire: Callable[..., Worker], database: Database
+) -> None:
+    engine, wake, persona = Held(), threading.Event(), alice.persona()
+    in_hand, waiting = (alice.preview(persona["id"]) for _ in range(2))
+    worker = hire(engine, wake)
+    worker.start()
+    assert engine.entered.wait(30)
+    with background(database, lambda: worker.stop(grace=30)):
+        # A stop wakes the worker up.
+        assert wake.wait(30)
+        engine.released.set()
+    assert row(database, in_hand)["status"] == "completed"
+    assert row(database, waiting)["status"] == "queued"
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_stopping_in_the_middle_gives_the_job_back_uncounted(
+    alice: Person, hire: Callable[..., Worker], database: Database, settings: Settings, listens: bool
+) -> None:
+    held = Held("red")
+
+    def listen(context: RenderContext) -> list[RenderedImage]:
+        held.entered.set()
+        context.wait(60)
+        return [held.picture]
+
+    job_id = alice.preview(alice.persona()["id"])
+    worker = hire(Doing(listen) if listens else held)
+    worker.start()
+    assert held.entered.wait(30)
+    worker.stop(grace=0)
+    stored = row(database, job_id)
+    assert (stored["status"], stored["claim"], stored["attempts"]) == ("processing", None, 0)
+    assert stored["error_message"] is None
+    assert hire(Doing(lambda context: [picture("blue")])).work_one() is True
+    held.released.set()
+    worker.stop(grace=30)
+    stored = row(database, job_id)
+    assert (stored["status"], stored["attempts"]) == ("completed", 1)
+    [item] = items(alice)
+    assert alice.client.get(item["url"], buffered=True).data == picture("blue").data
+    assert len(files(settings)) == 2
+
+
+# ------------------------------------------------------------------------------------------------ housekeeping
+
+
+@pytest.fixture
+def keeper(database: Database, settings: Settings) -> Housekeeper:
+    return Housekeeper(database, Storage(settings))
+
+
+def queued_deletions(database: Database) -> list[str]:
+    return [found[0] for found in database.connection.execute("SELECT media_id FROM file_deletions")]
+
+
+def test_the_files_of_deleted_media_go(
+    alice: Person, worker: Worker, keeper: Housekeeper, database: Database, settings: Settings
+) -> None:
+    persona = alice.persona(**SMALL)
+    for _ in range(2):
+        alice.preview(persona["id"])
+        worker.work_one()
+    gone, kept = items(alice)
+    alice.delete(f"/api/media/{gone['id']}")
+    assert queued_deletions(database) == [gone["id"]]
+    keeper.run(idle=True)
+    assert {path.stem for path in files(settings)} == {kept["id"]}
+    assert queued_deletions(database) == []
+    keeper.run(idle=True)
+    assert len(files(settings)) == 2
+
+
+def test_a_crash_after_the_files_went_repeats_harmlessly(
+    alice: Person, worker: Worker, keeper: Housekeeper, database: Database, settings: Settings
+) -> None:
+    alice.preview(alice.persona(**SMALL)["id"])
+    worker.work_one()
+    [item] = items(alice)
+    alice.delete(f"/api/media/{item['id']}")
+    for path in files(settings):
+        path.unlink()
+    keeper.run(idle=True)
+    assert queued_deletions(database) == []
+
+
+def test_a_queued_deletion_spares_an_item_that_is_there(
+    alice: Person, worker: Worker, keeper: Housekeeper, database: Database, settings: Settings
+) -> None:
+    alice.preview(alice.persona(**SMALL)["id"])
+    worker.work_one()
+    [item] = items(alice)
+    with database.transaction() as tx:
+        tx.execute("INSERT INTO file_deletions (media_id) VALUES (?)", (item["id"],))
+    keeper.run(idle=True)
+    assert len(files(settings)) == 2
+    assert queued_deletions(database) == []
+
+
+def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
+    alice: Person, database: Database, settings: Settings
+) -> None:
+    storage, job_id = Storage(settings), alice.preview(alice.persona()["id"])
+    with database.transaction() as tx:
+        tx.execute("UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?", (job_id,))
+    for claim in ("live-1", "dead-1"):
+        storage.put_temporary(claim, 0, picture().data)
+    Housekeeper(database, storage)
+    assert [folder.name for folder in settings.tmp_dir.iterdir()] == ["live-1"]
+
+
+def test_a_deleted_account_is_purged_in_batches(
+    alice: Person, bob: Person, worker: Worker, keeper: Housekeeper, database: Database, settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(housekeeping, "_BATCH", 3)
+    for person, count in ((alice, 7), (bob, 1)):
+        for _ in range(count):
+            person.preview(person.persona(tags=["t"], **SMALL)["id"])
+            worker.work_one()
+    alice.preview(alice.persona()["id"])
+    assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
+    largest: dict[str, list[int]] = {"personas": [], "generation_jobs": [], "media_items": []}
+    for table, batches in largest.items():
+        total = database.connection.execute(f"SELECT COUNT(*) FROM {table} WHERE user_id = ?", (alice.id,)).fetchone()
+        assert total[0] >= 7
+        batches.append(total[0])
+    statements: list[str] = []
+    database.connection.set_trace_callback(statements.append)
+    for _ in range(8):
+        keeper.run(idle=True)
+    database.connection.set_trace_callback(None)
+    for table in largest:
+        assert sum(f"DELETE FROM {table} WHERE id IN" in text for text in statements) >= 3, table
+    tables = [
+        found[0]
+        for found in database.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if "user_id" in [column[1] for column in database.connection.execute(f"PRAGMA table_info({found[0]})")]
+    ]
+    assert len(tables) >= 9
+    for table in tables:
+        left = f"SELECT COUNT(*) FROM {table} WHERE user_id = ?"
+        assert database.connection.execute(left, (alice.id,)).fetchone()[0] == 0, table
+    assert database.connection.execute("SELECT 1 FROM users WHERE id = ?", (alice.id,)).fetchone() is None
+    [kept] = items(bob)
+    assert {path.stem for path in files(settings)} == {kept["id"]}
+
+
+# ------------------------------------------------------------------------------------------------ processes
+
+
+@contextmanager
+def processes(folder: Path, count: int, *arguments: str, **more: str) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """`flask worker`, so many times, on the instance in `folder`; nothing is left of them after the block."""
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("SEIDRA_")}
+    variables |= environment(folder, **more)
+    with ExitStack() as stack:
+        started = []
+        for _ in range(count):
+            command = [sys.executable, "-m", "flask", "worker", *arguments]
+            process = stack.enter_context(subprocess.Popen(command, env=variables, cwd=folder))
+            stack.callback(process.kill)
+            started.append(process)
+        yield started
+
+
+def claimant(database: Database, job_id: str) -> int | None:
+    """The process that renders a job."""
+    claim = row(database, job_id)["claim"]
+    return int(claim.rsplit("-", 3)[1]) if claim else None
+
+
+def test_a_job_whose_process_is_killed_is_made_once_by_another(
+    alice: Person, database: Database, settings: Settings
+) -> None:
+    persona = alice.persona(**LARGE)
+    with processes(settings.data_dir, 2, SEIDRA_JOB_LEASE_SECONDS="1", SEIDRA_JOB_POLL_MS="50") as both:
+        job_id = alice.preview(persona["id"])
+        pid = wait_for(lambda: claimant(database, job_id))
+        killed = next(process for process in both if process.pid == pid)
+        killed.kill()
+        killed.wait(30)
+        assert row(database, job_id)["status"] == "processing"
+        wait_for(lambda: row(database, job_id)["status"] == "completed", 60)
+    assert row(database, job_id)["attempts"] == 2
+    [item] = items(alice)
+    assert (item["width"], item["height"]) == (2048, 2048)
+    assert sorted(path.suffix for path in files(settings) if settings.tmp_dir not in path.parents) == [".png", ".webp"]
+
+
+def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
+    alice: Person, database: Database, settings: Settings
+) -> None:
+    persona = alice.persona(**SMALL)
+    ids = {alice.preview(persona["id"], seed=n) for n in range(100)}
+    with processes(settings.data_dir, 2, SEIDRA_JOB_POLL_MS="50") as both:
+        wait_for(lambda: alice.get("/api/jobs/stats").get_json()["by_status"]["completed"] == 100, 60)
+        for process in both:
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(30) for process in both] == [0, 0]
+    rows = database.connection.execute("SELECT attempts, started_at, claim, revision FROM generation_jobs").fetchall()
+    assert [(found["attempts"], found["claim"]) for found in rows] == [(1, None)] * 100
+    assert all(found["started_at"] for found in rows)
+    assert {item["job_id"] for item in items(alice)} == ids
+    assert alice.get("/api/media").get_json()["total"] == 100
+    assert len(files(settings)) == 200
+
+
+def test_sigterm_ends_a_worker_well_and_gives_its_job_back(
+    alice: Person, database: Database, settings: Settings
+) -> None:
+    job_id = alice.preview(alice.persona(**LARGE)["id"])
+    with processes(settings.data_dir, 1, "--grace", "0") as [process]:
+        wait_for(lambda: claimant(database, job_id))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    stored = row(database, job_id)
+    assert (stored["status"], stored["claim"], stored["attempts"]) == ("processing", None, 0)
+    assert stored["run_after"] <= timestamp_in(0)
+    assert not list(settings.tmp_dir.iterdir())
