@@ -29,6 +29,14 @@ _PROGRESS_SECONDS = 0.2
 _log = logging.getLogger(__name__)
 
 
+def _reason(error: Exception) -> str:
+    """What a job's owner is told of a failure that is no EngineError."""
+    # The disk's errors have a number; those of Pillow and of HTTP clients are OSErrors without one.
+    if isinstance(error, OSError) and error.errno:
+        return f"The picture could not be stored: {os.strerror(error.errno)}."
+    return "The engine failed unexpectedly; the server's log says why."
+
+
 class _Lost(Exception):
     """The job is not this claim's any more: cancelled, deleted, or taken over."""
 
@@ -125,12 +133,9 @@ class Worker:
             _log.info("job left", extra={"fields": {"job": job["id"]}})
         except EngineError as error:
             self._fail(job, claim, str(error), permanent=error.permanent)
-        except OSError as error:
+        except Exception as error:
             _log.exception("job failed", extra={"fields": {"job": job["id"]}})
-            self._fail(job, claim, f"The picture could not be stored: {os.strerror(error.errno or 0)}.")
-        except Exception:
-            _log.exception("job failed", extra={"fields": {"job": job["id"]}})
-            self._fail(job, claim, "The engine failed unexpectedly; the server's log says why.")
+            self._fail(job, claim, _reason(error))
         finally:
             done.set()
             heart.join()
