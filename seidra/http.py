@@ -110,10 +110,18 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
 
 class _IdConverter(IntegerConverter):
-    """A row's id in a path; what no row can have is a 404 by itself."""
+    """A row's id in a path; what no row can have becomes 0, which names none.
+
+    A converter that refuses it would let the other methods of the path answer 405 instead of 404.
+    """
 
     def __init__(self, map: Any) -> None:
-        super().__init__(map, min=1, max=MAX_INTEGER)
+        super().__init__(map, min=1, max=MAX_INTEGER)  # for the OpenAPI document
+
+    def to_python(self, value: str) -> int:
+        # Longer ones are not even read: int() raises beyond 4300 digits.
+        number = int(value) if len(value) <= 19 else 0
+        return number if number <= MAX_INTEGER else 0
 
 
 # ------------------------------------------------------------------------------------------------ answers

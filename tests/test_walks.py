@@ -1,0 +1,643 @@
+"""Walks over the URL map: what holds for every route, so that a new one is guarded or a test fails.
+
+`ROUTES` is the table of what each guarded route takes; a route that is missing from it fails the first test.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from conftest import PASSWORD, Person
+from flask import Flask
+from flask.testing import FlaskClient
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate as validate_openapi
+from werkzeug.test import TestResponse
+
+from seidra.database.connect import Database
+from seidra.jobs.worker import Worker
+from seidra.logs import JsonFormatter
+
+PERSONA, JOB, MEDIA = "/api/personas/<id:persona_id>", "/api/jobs/<uuid:job_id>", "/api/media/<uuid:media_id>"
+NSFW = {"enabled": True, "age_verified": True, "intensity": "low", "categories": {"suggestive": True}}
+ANY_ID = "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"
+
+ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
+    ("GET", "/api/auth/me"): None,
+    ("PATCH", "/api/auth/me"): {"email": "new@example.com", "current_password": PASSWORD},
+    ("PUT", "/api/auth/me/settings"): {"theme": "midnight", "language": "fr"},
+    ("GET", "/api/settings"): None,
+    ("PUT", "/api/settings"): {"theme": "midnight", "extra": {"grid": 4}},
+    ("GET", "/api/settings/nsfw"): None,
+    ("PUT", "/api/settings/nsfw"): NSFW,
+    ("PATCH", "/api/settings/nsfw"): {"intensity": "low"},
+    ("GET", "/api/settings/nsfw/default"): None,
+    ("PUT", "/api/settings/nsfw/default"): NSFW,
+    ("PATCH", "/api/settings/nsfw/default"): {"intensity": "low"},
+    ("GET", "/api/system/summary"): None,
+    ("GET", "/api/personas"): None,
+    ("POST", "/api/personas"): {
+        "name": "Sol",
+        "style_prompt": "desert",
+        "description": "Dry",
+        "negative_prompt": "rain",
+    },
+    ("GET", PERSONA): None,
+    ("PUT", PERSONA): {"name": "Luna", "avatar_url": "https://pictures.example/luna.png"},
+    ("PATCH", PERSONA): {"style_prompt": "sunlit ocean", "avatar_url": None},
+    ("POST", f"{PERSONA}/duplicate"): {"name": "Luna again"},
+    ("PUT", f"{PERSONA}/avatar"): {"media_id": "{media}"},
+    ("POST", f"{PERSONA}/preview"): {"seed": 42},
+    ("GET", "/api/jobs"): None,
+    ("GET", "/api/jobs/stats"): None,
+    ("GET", JOB): None,
+    ("POST", f"{JOB}/cancel"): None,
+    ("POST", f"{JOB}/retry"): None,
+    ("GET", "/api/media"): None,
+    ("GET", "/api/media/stats"): None,
+    ("GET", MEDIA): None,
+    ("PATCH", MEDIA): {"is_favorite": True, "tags": ["keep"]},
+    ("PUT", f"{MEDIA}/favorite"): {"value": True},
+    ("PUT", f"{MEDIA}/tags"): {"tags": ["keep", "cover"]},
+    ("GET", f"{MEDIA}/content"): None,
+    ("GET", f"{MEDIA}/thumbnail"): None,
+    ("GET", f"{MEDIA}/download"): None,
+    ("DELETE", MEDIA): None,
+    ("DELETE", JOB): None,
+    ("DELETE", PERSONA): None,
+    ("POST", "/api/auth/me/delete"): {"password": PASSWORD},
+    ("DELETE", "/api/auth/me"): {"password": PASSWORD},
+    ("POST", "/api/auth/logout"): None,
+}
+PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
+    ("POST", "/api/auth/register"): {"username": "carol", "email": "carol@example.com", "password": PASSWORD},
+    ("POST", "/api/auth/login"): {"username": "alice", "password": PASSWORD},
+    ("POST", "/api/auth/refresh"): None,
+    ("GET", "/api/health"): None,
+    ("GET", "/api/health/ready"): None,
+    ("GET", "/api/openapi.json"): None,
+    ("GET", "/api/docs"): None,
+    ("GET", "/api/docs/files/<path:name>"): None,
+}
+WITH_ID = {route: body for route, body in ROUTES.items() if "<" in route[1]}
+WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is not None}
+OPTIONAL_BODY = {("POST", f"{PERSONA}/duplicate"), ("POST", f"{PERSONA}/preview"), ("PUT", f"{MEDIA}/favorite")}
+
+
+def routes(app: Flask) -> set[tuple[str, str]]:
+    """Every method and rule of the URL map."""
+    methods = {"GET", "POST", "PUT", "PATCH", "DELETE"}
+    return {(method, rule.rule) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) & methods}
+
+
+def fill(text: str, things: dict[str, Any]) -> str:
+    """A rule with the ids of these things, or a path with any ids."""
+    ids = {"id:persona_id": things["persona"], "uuid:job_id": things["job"], "uuid:media_id": things["media"]}
+    return re.sub(r"<([^>]+)>", lambda match: str(ids.get(match[1], "swagger-ui.css")), text)
+
+
+def filled(body: Any, things: dict[str, Any]) -> Any:
+    return json.loads(json.dumps(body).replace("{media}", str(things["media"])))
+
+
+NOTHING = {"persona": 1, "job": ANY_ID, "media": ANY_ID}
+
+
+def furnish(person: Person, worker: Worker) -> dict[str, Any]:
+    """Make a persona with a completed job and its media; returns their ids."""
+    persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
+    job = person.preview(persona)
+    while worker.work_one():
+        pass
+    return {"persona": persona, "job": job, "media": person.get("/api/media").get_json()["items"][0]["id"]}
+
+
+def problem(answer: TestResponse, status: int, *fields: str) -> None:
+    """Assert that an answer is the one shape of a failure, and names these fields."""
+    assert answer.status_code == status, answer.text
+    assert answer.content_type == "application/problem+json"
+    body = answer.get_json()
+    assert {"type", "title", "status", "detail", "request_id"} <= body.keys()
+    assert body.keys() - {"type", "title", "status", "detail", "request_id"} == ({"errors"} if fields else set())
+    assert (body["type"], body["status"]) == ("about:blank", status)
+    assert body["title"]
+    assert re.fullmatch(r"[A-Z0-9].*\.", body["detail"]), body["detail"]
+    assert body["request_id"] == answer.headers["X-Request-ID"]
+    assert list(body.get("errors", {})) == list(fields)
+    assert all(isinstance(text, str) for texts in body.get("errors", {}).values() for text in texts)
+
+
+# ------------------------------------------------------------------------------------------------ the URL map
+
+
+def test_every_route_stands_in_the_table(app: Flask) -> None:
+    assert routes(app) == ROUTES.keys() | PUBLIC.keys()
+
+
+def test_every_route_but_the_public_ones_refuses_bad_tokens(alice: Person, bob: Person, worker: Worker) -> None:
+    things = furnish(alice, worker)
+    assert bob.post("/api/auth/logout").status_code == 204
+    header, payload, signature = alice.token["access_token"].split(".")
+    bad = [
+        {},
+        {"Authorization": f"Bearer {header}.{payload}.{signature[::-1]}"},
+        {"Authorization": f"Bearer {alice.token['refresh_token']}"},
+        bob.headers,
+    ]
+    for (method, rule), body in ROUTES.items():
+        for headers in bad:
+            answer = alice.client.open(fill(rule, things), method=method, headers=headers, json=filled(body, things))
+            problem(answer, 401)
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer"), (method, rule)
+            # Nor is anything told about what stands behind it.
+            problem(alice.client.open(fill(rule, NOTHING), method=method, headers=headers), 401)
+    assert alice.get("/api/auth/me").get_json() == alice.token["user"]
+    assert len(alice.get("/api/personas").get_json()) == 1
+
+
+def test_another_users_things_do_not_exist(alice: Person, bob: Person, admin: Person, worker: Worker) -> None:
+    things = furnish(alice, worker)
+    others = {person.name: furnish(person, worker)["media"] for person in (bob, admin)}
+    before = [alice.get(fill(rule, things)).get_json() for rule in (PERSONA, JOB, MEDIA)]
+    for (method, rule), body in WITH_ID.items():
+        for person in (bob, admin):
+            path = fill(rule, things)
+            answer = person.open(method, path, json=filled(body, {"media": others[person.name]}))
+            problem(answer, 404)
+            detail = answer.get_json()["detail"]
+            # Not to be told from what never was.
+            missing = fill(rule, {"persona": 999, "job": uuid.uuid4(), "media": uuid.uuid4()})
+            assert person.open(method, missing, json=filled(body, things)).get_json()["detail"] == detail
+    assert [alice.get(fill(rule, things)).get_json() for rule in (PERSONA, JOB, MEDIA)] == before
+
+
+def test_lists_and_statistics_hold_ones_own_things_alone(alice: Person, bob: Person, worker: Worker) -> None:
+    empty = {path: bob.get(path).get_json() for path in ("/api/jobs/stats", "/api/media/stats")}
+    things = furnish(alice, worker)
+    for path in ("/api/personas", "/api/personas?search=luna", "/api/personas?search=lu", "/api/personas?sort=name",
+                 "/api/jobs", "/api/jobs?search=luna", f"/api/jobs?persona_id={things['persona']}",
+                 "/api/media", "/api/media?search=ocean", f"/api/media?persona_id={things['persona']}"):  # fmt: skip
+        assert alice.get(path).headers["X-Total-Count"] == "1", path
+        assert bob.get(path).headers["X-Total-Count"] == "0", path
+    assert {path: bob.get(path).get_json() for path in empty} == empty
+
+
+def test_another_users_media_is_no_avatar(alice: Person, bob: Person, worker: Worker) -> None:
+    media = furnish(alice, worker)["media"]
+    persona = bob.persona()["id"]
+    problem(bob.put(f"/api/personas/{persona}/avatar", json={"media_id": media}), 422, "media_id")
+    link = alice.get(f"/api/media/{media}").get_json()["thumbnail_url"]
+    problem(bob.patch(f"/api/personas/{persona}", json={"avatar_url": link}), 422, "avatar_url")
+
+
+def test_a_trailing_slash_changes_nothing(admin: Person, worker: Worker) -> None:
+    things = furnish(admin, worker)
+    for method, rule in ROUTES.keys() | PUBLIC.keys() - {("GET", "/api/docs/files/<path:name>")}:
+        path = fill(rule, things)
+        answers = [admin.client.open(at, method=method, json={}) for at in (path, f"{path}/")]
+        assert answers[0].status_code == answers[1].status_code in (200, 401, 422), (method, rule)
+        if method == "GET":
+            plain, slashed = (admin.get(at, buffered=True) for at in (path, f"{path}/"))
+            assert (plain.status_code, plain.data) == (slashed.status_code, slashed.data) == (200, plain.data), rule
+
+
+# ------------------------------------------------------------------------------------------------ bodies
+
+
+def send(
+    person: Person, route: tuple[str, str], data: str | bytes, media_type: str = "application/json"
+) -> TestResponse:
+    return person.open(route[0], fill(route[1], NOTHING), data=data, content_type=media_type)
+
+
+def test_bodies_that_are_no_json_object(admin: Person) -> None:
+    for route, body in WITH_BODY.items():
+        text = json.dumps(filled(body, NOTHING))
+        problem(send(admin, route, text, "text/plain"), 415)
+        problem(send(admin, route, "name=Luna", "application/x-www-form-urlencoded"), 415)
+        for malformed in ("{", text[:-1], text + "x", "{'name': 1}", b"\xff", '{"a": NaN}', '{"a": -Infinity}'):
+            problem(send(admin, route, malformed), 400)
+        for other in ("[]", "3", '"text"', "null", "true"):
+            problem(send(admin, route, other), 422, "body")
+        if route not in OPTIONAL_BODY:
+            problem(send(admin, route, ""), 400)
+
+
+def test_deep_nesting_is_malformed(admin: Person) -> None:
+    depth = 100_000
+    for route in WITH_BODY:
+        problem(send(admin, route, "[" * depth + "]" * depth), 400)
+        problem(send(admin, route, '{"a":' * depth + "1" + "}" * depth), 400)
+
+
+def test_unknown_fields_are_named(admin: Person) -> None:
+    for route, body in WITH_BODY.items():
+        for name, shown in (("colour", "colour"), ("\x00", "\x00"), ("\ud800", "\\ud800"), ("é", "é")):
+            problem(send(admin, route, json.dumps(filled(body, NOTHING) | {name: 1})), 422, shown)
+
+
+def test_text_that_nothing_can_hold_is_refused(admin: Person) -> None:
+    for route, body in WITH_BODY.items():
+        whole = filled(body, NOTHING)
+        for name in (name for name, value in whole.items() if isinstance(value, str)):
+            for bad in ("carol\x00@example.com", "carol\ud800@example.com", "\udfff" * 20):
+                problem(send(admin, route, json.dumps(whole | {name: bad})), 422, name)
+
+
+def test_numbers_that_are_none(admin: Person) -> None:
+    for route, body in WITH_BODY.items():
+        whole = filled(body, NOTHING)
+        for name in whole:
+            for number in ("1e999", "-1e999", str(10**40)):
+                data = json.dumps(whole | {name: "(number)"}).replace('"(number)"', number)
+                problem(send(admin, route, data), 422, name)
+    for number in ("1e999", "-1e999", str(10**40)):
+        free = f'{{"name": "a", "style_prompt": "b", "generation_params": {{"strength": [{number}]}}}}'
+        problem(send(admin, ("POST", "/api/personas"), free), 422, "generation_params")
+        problem(send(admin, ("PUT", "/api/settings"), f'{{"extra": {{"a": {number}}}}}'), 422, "extra")
+
+
+def test_bodies_that_are_too_large(make_app: Callable[..., Flask]) -> None:
+    admin = Person(make_app(max_body=1024), "admin")
+    for route, body in WITH_BODY.items():
+        text = json.dumps(filled(body, NOTHING))
+        problem(send(admin, route, text + " " * 1024), 413)
+        assert send(admin, route, "[]".ljust(1024)).status_code == 422
+
+
+# ------------------------------------------------------------------------------------------------ numbers in URLs
+
+
+@pytest.mark.parametrize("id", [0, -1, 2**31, 2**63 - 1, 2**63, 2**64, 10**400, "1.0", "x", "١٢", "%00", "1%2F2"])
+def test_ids_that_no_persona_has(admin: Person, id: Any) -> None:
+    for (method, rule), body in WITH_ID.items():
+        if rule.startswith(PERSONA):
+            problem(admin.open(method, fill(rule, NOTHING | {"persona": id}), json=filled(body, NOTHING)), 404)
+
+
+@pytest.mark.parametrize("id", [ANY_ID, ANY_ID.upper(), "1", "x" * 36, ANY_ID[:-1], "%00", "stats/x"])
+def test_ids_that_no_job_or_media_has(admin: Person, id: str) -> None:
+    for (method, rule), body in WITH_ID.items():
+        if not rule.startswith(PERSONA):
+            answer = admin.open(method, fill(rule, {"persona": 1, "job": id, "media": id}), json=filled(body, NOTHING))
+            problem(answer, 404)
+
+
+@pytest.mark.parametrize("offset", [1, 2**31, 2**63 - 1, 2**63, 2**64, 10**40])
+def test_offsets_beyond_the_end_give_an_empty_page(alice: Person, worker: Worker, offset: int) -> None:
+    furnish(alice, worker)
+    for path in ("/api/personas?", "/api/personas?search=luna&", "/api/jobs?", "/api/jobs?search=luna&",
+                 "/api/jobs?status=completed&", "/api/media?", "/api/media?search=ocean&"):  # fmt: skip
+        answer = alice.get(f"{path}offset={offset}")
+        body = answer.get_json()
+        assert answer.status_code == 200
+        assert (body if isinstance(body, list) else body.get("jobs", body.get("items"))) == []
+        assert answer.headers["X-Total-Count"] == "1"
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=-1", "limit=1.5", "limit=", "limit=١", "limit=1_0"])
+def test_limits_have_limits(admin: Person, query: str) -> None:
+    for path in ("/api/personas", "/api/jobs", "/api/media"):
+        problem(admin.get(f"{path}?{query}"), 422, "limit")
+        problem(admin.get(f"{path}?offset=-1"), 422, "offset")
+        assert admin.get(f"{path}?limit=100&offset=0&unknown=1").status_code == 200
+
+
+# ------------------------------------------------------------------------------------------------ failures, headers
+
+
+def test_every_failure_has_one_shape(make_app: Callable[..., Flask]) -> None:
+    app = make_app(max_queued_jobs=1)
+    admin = Person(app, "admin")
+    persona = admin.persona()["id"]
+    job = admin.preview(persona)
+    stale = {"If-Match": '"99"'}
+    for method, path, more, status, fields in (
+        ("GET", "/", {}, 404, ()),
+        ("GET", "/api", {}, 404, ()),
+        ("GET", "/api/personas//", {}, 404, ()),
+        ("GET", "/api/docs/files/none.js", {}, 404, ()),
+        ("GET", "/api/docs/files/..%2f__init__.py", {}, 404, ()),
+        ("GET", "/metrics", {}, 404, ()),
+        ("PUT", "/api/personas", {}, 405, ()),
+        ("TRACE", "/api/personas", {}, 405, ()),
+        ("POST", "/api/auth/login", {"json": {"username": "admin", "password": "wrong"}}, 401, ()),
+        ("POST", "/api/auth/refresh", {}, 401, ()),
+        ("POST", "/api/auth/register", {"json": PUBLIC["POST", "/api/auth/register"] | {"username": "ADMIN"}},
+         409, ("username",)),
+        ("PATCH", "/api/auth/me", {"json": {"email": "a@b.example", "current_password": "wrong"}},
+         403, ("current_password",)),
+        ("PATCH", f"/api/personas/{persona}", {"json": {"name": "x"}, "headers": stale}, 412, ()),
+        ("PATCH", f"/api/personas/{persona}", {"json": {}}, 422, ("body",)),
+        ("DELETE", f"/api/jobs/{job}", {}, 409, ()),
+        ("POST", f"/api/personas/{persona}/preview", {}, 429, ()),
+        ("GET", "/api/personas?search=%00&tag=", {}, 422, ("search", "tag.0")),
+        ("GET", f"/api/media/{ANY_ID}/content?user=1&expires=9&signature=x", {}, 403, ()),
+    ):  # fmt: skip
+        problem(admin.open(method, path, **more), status, *fields)
+    assert admin.post(f"/api/personas/{persona}/preview").headers["Retry-After"].isdigit()
+    assert "GET" in admin.put("/api/personas").headers["Allow"]
+
+
+def test_a_500_says_nothing_of_its_cause(admin: Person, database: Database) -> None:
+    database.connection.execute("ALTER TABLE users RENAME COLUMN settings TO hidden_settings")
+    answer = admin.get("/api/auth/me")
+    problem(answer, 500)
+    assert "settings" not in answer.text
+    assert "sql" not in answer.text.lower()
+
+
+@pytest.mark.parametrize("given", ["a", "0f9A-b_c.d", "x" * 64])
+def test_a_request_id_comes_back(client: FlaskClient, given: str) -> None:
+    for path in ("/api/health", "/api/auth/me", "/nothing"):
+        answer = client.get(path, headers={"X-Request-ID": given})
+        assert answer.headers["X-Request-ID"] == given
+        assert answer.get_json().get("request_id", given) == given
+
+
+@pytest.mark.parametrize("given", [None, "", "x" * 65, "two words", "a/b", "é", '{"a":1}'])
+def test_another_request_id_is_replaced(client: FlaskClient, given: str | None) -> None:
+    headers = {} if given is None else {"X-Request-ID": given}
+    ids = [client.get(path, headers=headers).headers["X-Request-ID"] for path in ("/api/health", "/nothing")]
+    assert all(re.fullmatch(r"[0-9a-f]{32}", id) for id in ids)
+    assert len(set(ids)) == 2
+
+
+ALLOWED = "http://localhost:3000"
+
+
+def test_cors_for_an_allowed_origin(alice: Person) -> None:
+    exposed = {"ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count", "Content-Disposition"}
+    for path in ("/api/personas", "/api/health", "/api/jobs/none", "/nothing"):
+        answer = alice.get(path, headers={"Origin": ALLOWED})
+        assert answer.headers["Access-Control-Allow-Origin"] == ALLOWED
+        assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == exposed
+        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert "Origin" in answer.headers["Vary"]
+    asked = {
+        "Origin": ALLOWED,
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "authorization, content-type, if-match",
+    }
+    preflight = alice.client.options("/api/personas/1", headers=asked)
+    assert preflight.status_code in (200, 204)
+    assert preflight.headers["Access-Control-Allow-Origin"] == ALLOWED
+    assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
+    allowed = preflight.headers["Access-Control-Allow-Headers"].lower().split(", ")
+    assert {"authorization", "content-type", "if-match"} <= set(allowed)
+    assert "Access-Control-Allow-Credentials" not in preflight.headers
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://localhost:3000",
+        "http://localhost:3001",
+        "http://localhost:30000",
+        "http://localhost:3000.evil.example",
+        "http://evil.example",
+        "http://xlocalhost:3000",
+        "null",
+        None,
+    ],
+)
+def test_cors_for_any_other_origin(alice: Person, origin: str | None) -> None:
+    headers = {} if origin is None else {"Origin": origin}
+    asked = {"Access-Control-Request-Method": "GET"}
+    for answer in (
+        alice.get("/api/personas", headers=headers),
+        alice.get("/nothing", headers=headers),
+        alice.client.options("/api/personas", headers=headers | asked),
+    ):
+        assert not [name for name in dict(answer.headers) if name.startswith("Access-Control")]
+
+
+# ------------------------------------------------------------------------------------------------ the document
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict[str, Any]:
+    """The OpenAPI document as it is served."""
+    return client.get("/api/openapi.json").get_json()
+
+
+def operation(document: dict[str, Any], method: str, rule: str) -> dict[str, Any]:
+    """What the document says of a route."""
+    return document["paths"][re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)][method.lower()]
+
+
+DESCRIBED = [route for route in ROUTES | PUBLIC if "docs" not in route[1] and "openapi" not in route[1]]
+
+
+def test_the_document_is_valid_and_describes_every_route(document: dict[str, Any]) -> None:
+    validate_openapi(document)
+    assert document["openapi"].startswith("3.1.")
+    paths = {re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule) for _, rule in DESCRIBED}
+    described = [
+        (method, path)
+        for path, item in document["paths"].items()
+        for method in item.keys() & {"get", "post", "put", "patch", "delete"}
+    ]
+    assert set(document["paths"]) == paths
+    assert len(described) == len(DESCRIBED)
+    assert all(operation(document, *route)["summary"] for route in DESCRIBED)
+
+
+def test_the_document_names_security_and_errors(document: dict[str, Any]) -> None:
+    for route in DESCRIBED:
+        described = operation(document, *route)
+        errors = {int(status) for status in described["responses"] if status[0] in "45"}
+        link = route[1].endswith(("/content", "/thumbnail", "/download"))
+        if route == ("POST", "/api/auth/refresh"):
+            assert described["security"] == [{"refresh": []}]
+        elif route in PUBLIC:
+            assert described["security"] == [], route
+        else:
+            assert described["security"] == ([{}, {"access": []}] if link else [{"access": []}]), route
+            assert 401 in errors, route
+        assert errors >= ({404} if route in WITH_ID else set()), route
+        assert errors >= ({400, 413, 415, 422} if route in WITH_BODY else set()), route
+        assert "default" in route[1] or "summary" in route[1] or 403 in errors or not link, route
+        for status in errors:
+            content = described["responses"][str(status)]["content"]
+            assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    """Assert that a value is what a schema of the document says."""
+    whole = {**schema, "components": document["components"]}
+    Draft202012Validator(whole, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(value)
+
+
+def check_fields(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
+    """Assert that an answer has every field of its schema and no other."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    schema = document["components"]["schemas"][name] if name else schema
+    if isinstance(value, list):
+        for item in value:
+            check_fields(document, schema.get("items", {}), item)
+    elif isinstance(value, dict) and "properties" in schema and name != "GenerationParams":
+        assert value.keys() == schema["properties"].keys(), name
+        for field, part in value.items():
+            check_fields(document, schema["properties"][field], part)
+
+
+def json_answers(document: dict[str, Any], route: tuple[str, str]) -> dict[str, Any]:
+    """{status: media type object} of the JSON answers of a route that are no failures."""
+    answers = operation(document, *route)["responses"].items()
+    return {code: a["content"]["application/json"] for code, a in answers if "application/json" in a.get("content", {})}
+
+
+def test_every_json_answer_and_body_has_an_example_of_its_schema(document: dict[str, Any]) -> None:
+    for route in DESCRIBED:
+        answers = json_answers(document, route)
+        responses = operation(document, *route)["responses"]
+        without = {"204", "304"} if not route[1].endswith(("/content", "/thumbnail", "/download")) else {"200", "304"}
+        assert {code for code in responses if code[0] in "23"} - answers.keys() <= without, route
+        for content in answers.values():
+            check(document, content["schema"], content["example"])
+            check_fields(document, content["schema"], content["example"])
+        assert ("requestBody" in operation(document, *route)) == (route in WITH_BODY), route
+        if route in WITH_BODY:
+            content = operation(document, *route)["requestBody"]["content"]["application/json"]
+            check(document, content["schema"], content["example"])
+
+
+def walk(person: Person, worker: Worker) -> Iterator[tuple[tuple[str, str], TestResponse]]:
+    """Every route's good answer: reading and changing first, then deleting, then the ends of sessions."""
+    things = furnish(person, worker)
+    # A Host that an attacker chose.
+    base = {"base_url": "http://evil.example", "buffered": True}
+    for (method, rule), body in (PUBLIC | ROUTES).items():
+        at = dict(things)
+        if rule.endswith(("/cancel", "/retry")):
+            at["job"] = person.preview(things["persona"])
+        if rule.endswith("/retry"):
+            assert person.post(f"/api/jobs/{at['job']}/cancel").status_code == 200
+        headers = {"X-Forwarded-Host": "evil.example"}
+        if rule == "/api/auth/refresh":
+            headers["Authorization"] = f"Bearer {person.token['refresh_token']}"
+        sent = filled(body, at)
+        if rule == "/api/auth/login":
+            sent["username"] = person.name
+        yield (method, rule), person.open(method, fill(rule, at), json=sent, headers=headers, **base)
+        if "current_password" in (body or {}) or "password" in (body or {}):
+            # Accounts that were deleted, or whose email changed, on the way are made anew.
+            person = _again(person, worker, things)
+
+
+def _again(person: Person, worker: Worker, things: dict[str, Any]) -> Person:
+    if person.get("/api/auth/me").status_code == 401:
+        person = Person(person.client.application, f"{person.name}-again")
+        things |= furnish(person, worker)
+    return person
+
+
+@pytest.fixture
+def answers(
+    admin: Person, alice: Person, database: Database, worker: Worker
+) -> list[tuple[tuple[str, str], TestResponse]]:
+    """The good answers of every route, to an administrator who is not the only one."""
+    with database.transaction() as tx:
+        tx.execute("UPDATE users SET is_admin = TRUE WHERE id = ?", (alice.id,))
+    return list(walk(alice, worker))
+
+
+def test_real_answers_are_what_the_document_says(
+    document: dict[str, Any], answers: list[tuple[tuple[str, str], TestResponse]]
+) -> None:
+    assert {route for route, _ in answers} == ROUTES.keys() | PUBLIC.keys()
+    for route, answer in answers:
+        assert answer.status_code in (200, 201, 202, 204), (route, answer.text)
+        if route in DESCRIBED:
+            responses = operation(document, *route)["responses"]
+            assert str(answer.status_code) in responses, route
+            content = responses[str(answer.status_code)].get("content", {})
+            assert answer.mimetype in content if content else not answer.data, route
+        if route in DESCRIBED and answer.mimetype == "application/json":
+            schema = content["application/json"]["schema"]
+            check(document, schema, answer.get_json())
+            check_fields(document, schema, answer.get_json())
+
+
+def test_answers_are_private_or_secret(answers: list[tuple[tuple[str, str], TestResponse]]) -> None:
+    for route, answer in answers:
+        assert answer.headers["X-Content-Type-Options"] == "nosniff", route
+        assert answer.headers["X-Request-ID"], route
+        if route[1] in ("/api/auth/register", "/api/auth/login", "/api/auth/refresh"):
+            assert answer.headers["Cache-Control"] == "no-store", route
+        if route in ROUTES:
+            assert answer.headers["Cache-Control"] == "private, no-cache", route
+            assert {"Authorization", "Origin"} <= set(answer.headers["Vary"].split(", ")), route
+
+
+def test_no_answer_names_a_host(answers: list[tuple[tuple[str, str], TestResponse]]) -> None:
+    for route, answer in answers:
+        headers = str(answer.headers)
+        text = answer.text if answer.mimetype in ("application/json", "text/html") else ""
+        text = text.replace("https://pictures.example/luna.png", "")
+        assert "evil.example" not in headers + text, route
+        assert not re.search(r"https?://|[\"'(]//", headers + text), route
+
+
+def test_the_documentation_page_is_served_locally(client: FlaskClient) -> None:
+    page = client.get("/api/docs")
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    files = re.findall(r"""(?:src|href|url\s*:)\s*=?\s*["']([^"']+)["']""", page.text)
+    assert len(files) >= 4
+    for path in files:
+        assert path.startswith("/api/"), path
+        answer = client.get(path, buffered=True)
+        assert (answer.status_code, len(answer.data) > 100) == (200, True), path
+
+
+# ------------------------------------------------------------------------------------------------ the log
+
+
+def test_the_log_is_json_and_keeps_secrets(make_app: Callable[..., Flask], worker: Worker) -> None:
+    app = make_app(log_level="debug")
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.addHandler(handler)
+    try:
+        alice = Person(app, "alice")
+        alice.get("/api/auth/me", headers={"X-Request-ID": "followed"})
+        media = alice.get(f"/api/media/{furnish(alice, worker)['media']}").get_json()
+        links = [media[name] for name in ("url", "thumbnail_url", "download_url")]
+        for link in (*links, links[0] + "x"):
+            alice.client.get(link, buffered=True)
+        tokens = [alice.token]
+        login = {"username": "alice", "password": PASSWORD}
+        tokens.append(alice.client.post("/api/auth/login", json=login).get_json())
+        alice.client.post("/api/auth/login", json=login | {"password": "wrong secret"})
+        refresh = {"Authorization": f"Bearer {alice.token['refresh_token']}"}
+        tokens.append(alice.client.post("/api/auth/refresh", headers=refresh).get_json())
+        change = {"password": "another secret", "current_password": PASSWORD}
+        assert alice.patch("/api/auth/me", json=change).status_code == 200
+        alice.get("/odd\npath\x1b[31m/%ff%00")
+        app.extensions["seidra.database"].connection.execute("ALTER TABLE personas RENAME TO gone")
+        assert alice.get("/api/personas").status_code == 500
+    finally:
+        root.removeHandler(handler)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
+    requests = [line for line in lines if line["message"] == "request"]
+    followed = [line for line in requests if line["request_id"] == "followed"]
+    assert [(line["path"], line["status"], line["user"]) for line in followed] == [("/api/auth/me", 200, alice.id)]
+    assert any("exception" in line for line in lines)
+    assert sum("/content" in line["path"] for line in requests) == 2
+    secrets = [PASSWORD, "wrong secret", "another secret"]
+    secrets += [token[name] for token in tokens for name in ("access_token", "refresh_token")]
+    secrets += [token[name].split(".")[2] for token in tokens for name in ("access_token", "refresh_token")]
+    secrets += [link.partition("signature=")[2] for link in links]
+    for secret in secrets:
+        assert secret not in stream.getvalue()
