@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
 .PHONY: help serve test lint format bench clean
@@ -32,8 +33,12 @@ format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## measure speed side by side with the peers (BENCH_QUICK=1: under two minutes)
-	$(BIN)/python -m benchmarks
+$(BENCH_STAMP): $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+bench: $(BENCH_STAMP) ## measure speed side by side with the peers (BENCH_QUICK=1: under two minutes)
+	@$(BIN)/python -m benchmarks
 
 clean: ## remove .venv and caches (not data/)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

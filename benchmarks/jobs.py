@@ -1,0 +1,83 @@
+"""Previews: how long one takes from POST to picture, and whether two worker processes ever do a job twice."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+import time
+
+import orjson
+
+from benchmarks import servers, texts
+from benchmarks.data import WRITER, Sizes, environment
+from seidra.config import Settings
+from seidra.database.connect import connect
+
+_PREVIEWS = 12
+_JOBS = 200
+_DEADLINE = 120.0
+
+
+def preview_ms(sizes: Sizes, token: str) -> list[float]:
+    """Milliseconds from a POST to the completed job, its 768x768 picture on disk, one after the other when idle.
+
+    The job is watched in the database, every 2 ms, so that asking does not slow down the one process that works.
+    """
+    taken = []
+    database = connect(Settings.load(environment(sizes)).database_path)
+    with servers.seidra(sizes, web_workers="1", embedded_worker="true") as server:
+        persona = _make_persona(server, token, {})
+        for seed in range(_PREVIEWS + 2):
+            time.sleep(0.3)
+            began = time.perf_counter()
+            body = json.dumps({"seed": seed}).encode()
+            answer = orjson.loads(server.post(f"/api/personas/{persona}/preview", token, body, 202))
+            _wait(database, "id = ?", answer["job_id"], 1)
+            taken.append((time.perf_counter() - began) * 1000)
+    database.close()
+    # The first two pay for imports.
+    return taken[2:]
+
+
+def preview_p50_ms(sizes: Sizes, token: str) -> float:
+    """The median of `preview_ms`."""
+    return statistics.median(preview_ms(sizes, token))
+
+
+def claims_double(sizes: Sizes, token: str) -> int:
+    """How many of 200 small jobs were begun more than once by two processes that both take from the queue."""
+    small = {"width": 64, "height": 64, "quality": "draft"}
+    with servers.seidra(sizes) as server:
+        persona = _make_persona(server, token, small)
+        for _ in range(_JOBS):
+            server.post(f"/api/personas/{persona}/preview", token, b"{}", 202)
+    database = connect(Settings.load(environment(sizes)).database_path)
+    with servers.seidra(sizes, embedded_worker="true"):
+        _wait(database, "persona_id = ?", persona, _JOBS)
+    twice = database.execute("SELECT COUNT(*) FROM generation_jobs WHERE persona_id = ? AND attempts > 1", (persona,))
+    pictures = database.execute("SELECT COUNT(*) FROM media_items WHERE persona_id = ?", (persona,))
+    double: int = twice.fetchone()[0] + abs(pictures.fetchone()[0] - _JOBS)
+    database.close()
+    return double
+
+
+def _make_persona(server: servers.Server, token: str, parameters: dict[str, object]) -> int:
+    body = {"name": "Previewed", "style_prompt": f"{texts.COMMON}, moonlit ocean", "generation_params": parameters}
+    return int(orjson.loads(server.post("/api/personas", token, orjson.dumps(body), 201))["id"])
+
+
+def _wait(database: sqlite3.Connection, condition: str, value: object, count: int) -> None:
+    """Wait until that many of the writer's jobs are completed. Raises when one fails, or after two minutes."""
+    deadline = time.monotonic() + _DEADLINE
+    statement = f"""
+        SELECT COALESCE(SUM(status = 'completed'), 0), COALESCE(SUM(status = 'failed'), 0)
+        FROM generation_jobs WHERE {condition} AND user_id = ?
+    """
+    while True:
+        completed, failed = database.execute(statement, (value, WRITER)).fetchone()
+        if completed == count:
+            return
+        if failed or time.monotonic() > deadline:
+            raise RuntimeError(f"Of {count} jobs {completed} were completed and {failed} failed.")
+        time.sleep(0.002)

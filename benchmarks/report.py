@@ -1,0 +1,50 @@
+"""The figures as a table, beside what is aimed at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+_AT_LEAST: Callable[[float, float], bool] = float.__ge__
+_AT_MOST: Callable[[float, float], bool] = float.__le__
+
+_TABLE: tuple[tuple[str, str, Callable[[float, float], bool] | None, float], ...] = (
+    ("list_share_of_bare_flask", "list of 20, share of bare Flask", _AT_LEAST, 0.65),
+    ("list_vs_fastapi_1k", "list against FastAPI, 1,000 personas", _AT_LEAST, 8),
+    ("list_vs_fastapi_100k", "list against FastAPI, 100,000", _AT_LEAST, 200),
+    ("list_100k_vs_1k", "list, 100,000 over 1,000 personas", _AT_LEAST, 0.9),
+    ("deep_offset_vs_first_page", "offset 80 % over first page", _AT_LEAST, 0.6),
+    ("jobs_list_100k_vs_1k", "jobs, 100,000 over 1,000", _AT_LEAST, 0.9),
+    ("media_list_100k_vs_1k", "media, 100,000 over 1,000", _AT_LEAST, 0.9),
+    ("search_vs_fastapi_100k", "search, common word, against FastAPI", None, 0),
+    ("search_rare_vs_list", "search, rare word, over the list", None, 0),
+    ("search_common_vs_list", "search, common word, over the list", None, 0),
+    ("search_2char_vs_list", "search, 2 characters, over the list", None, 0),
+    ("search_rare_ms", "search, rare word, in process, ms", _AT_MOST, 1),
+    ("search_common_ms", "search, word in 37 %, in process, ms", _AT_MOST, 10),
+    ("search_2char_ms", "search, 2 characters, in process, ms", _AT_MOST, 60),
+    ("search_1char_ms", "search, 1 character, in process, ms", _AT_MOST, 60),
+    ("search_two_words_ms", "search, two words, in process, ms", None, 0),
+    ("create_share_of_bare_flask", "create, share of bare Flask", _AT_LEAST, 0.25),
+    ("create_p99_ms_8_writers", "create, p99 of 8 writers, ms", _AT_MOST, 50),
+    ("preview_p50_ms", "preview 768x768, POST to picture, ms", _AT_MOST, 200),
+    ("claims_double", "jobs done twice by 2 processes of 200", _AT_MOST, 0),
+    ("rss_mb_per_worker", "resident memory of a server process, MB", _AT_MOST, 80),
+    ("start_s", "start until it answers, s", None, 0),
+)
+
+
+def show(found: dict[str, Any]) -> None:
+    """Print the figures, those with a goal beside it, then requests a second and the steps of a list."""
+    print(f"\n{'':44}{'measured':>10}  goal")
+    for key, text, met, goal in _TABLE:
+        if key in found:
+            value = float(found[key])
+            sign = "" if met is None else f"{'>=' if met is _AT_LEAST else '<='} {goal:g}"
+            verdict = "" if met is None or met(value, float(goal)) else "   missed"
+            print(f"{text:44}{value:>10.6g}  {sign}{verdict}")
+    for title, key in (("Requests a second", "per_second"), ("Microseconds in process", "steps_us")):
+        if found.get(key):
+            print(f"\n{title}")
+            for name, value in found[key].items():
+                print(f"  {name:42}{value:>10,.1f}")

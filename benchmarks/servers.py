@@ -1,0 +1,146 @@
+"""Starting what is measured, each on a free port of 127.0.0.1, and stopping it by its own process id."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from benchmarks.data import ROOT, WORK, Sizes, environment
+
+_DEADLINE = 30.0
+"""Seconds in which a server must answer."""
+
+
+class Server:
+    """A running server: its port, and the seconds that it took until it answered. A context manager."""
+
+    def __init__(self, name: str, command: list[str], variables: dict[str, str], port: int) -> None:
+        self.name, self.port = name, port
+        # Nothing of the caller's settings, and no .env: the working folder is the benchmark's.
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("SEIDRA_")}
+        self.log = WORK / f"{name}.log"
+        began = time.monotonic()
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command, cwd=WORK, env=kept | {"PYTHONPATH": str(ROOT)} | variables, stdout=log, stderr=log
+            )
+        try:
+            self._await()
+        except BaseException:
+            self.stop()
+            raise
+        self.seconds = time.monotonic() - began
+
+    def _await(self) -> None:
+        deadline = time.monotonic() + _DEADLINE
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+            try:
+                connection.request("GET", "/api/health")
+                if connection.getresponse().status == 200:
+                    return
+            except OSError:
+                time.sleep(0.005)
+            finally:
+                connection.close()
+        raise RuntimeError(f"{self.name} did not start:\n{self.log.read_text()[-2000:]}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End it, gently first."""
+        self.process.terminate()
+        try:
+            self.process.wait(35)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def workers_mb(self) -> list[float]:
+        """The resident memory of each server process, without the one that only watches them, in MB (10**6 bytes)."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [_resident(int(child)) for child in children]
+
+    def get(self, path: str, token: str) -> bytes:
+        """The body of a GET."""
+        return self._ask("GET", path, token, None, 200)
+
+    def post(self, path: str, token: str, body: bytes, status: int) -> bytes:
+        """The body of a POST's answer, which must have this status."""
+        return self._ask("POST", path, token, body, status)
+
+    def _ask(self, method: str, path: str, token: str, body: bytes | None, status: int) -> bytes:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        try:
+            connection.request(method, path, body, headers)
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status != status:
+            raise RuntimeError(f"{self.name} answered {method} {path} with {response.status}: {answer[:500]!r}")
+        return answer
+
+
+def seidra(sizes: Sizes, **changes: str) -> Server:
+    """SEIDRA under gunicorn; `changes` are settings that differ: `web_workers="1"`."""
+    port = _free_port()
+    variables = environment(sizes) | {f"SEIDRA_{name.upper()}": value for name, value in changes.items()}
+    variables["SEIDRA_BIND"] = f"127.0.0.1:{port}"
+    return Server("seidra", [_program("gunicorn"), "--config", str(ROOT / "gunicorn.conf.py")], variables, port)
+
+
+def bare_flask(sizes: Sizes, listed: Path, created: Path) -> Server:
+    """The floor: a Flask app that gives the bytes of these files, under SEIDRA's gunicorn settings."""
+    port = _free_port()
+    variables = environment(sizes) | {"SEIDRA_BIND": f"127.0.0.1:{port}", "BARE_LIST": str(listed)}
+    variables["BARE_CREATED"] = str(created)
+    config = ROOT / "benchmarks" / "peers" / "bare.conf.py"
+    return Server("bare_flask", [_program("gunicorn"), "--config", str(config)], variables, port)
+
+
+def fastapi(sizes: Sizes) -> Server:
+    """The FastAPI + SQLAlchemy service: 2 uvicorn workers."""
+    port = _free_port()
+    variables = {
+        "PEER_DATABASE_URL": f"sqlite:///{WORK / sizes.name / 'fastapi.db'}",
+        "PEER_SECRET": environment(sizes)["SEIDRA_JWT_SECRET"],
+    }
+    command = [_program("uvicorn"), "benchmarks.peers.fastapi_app.main:app", "--workers", "2", "--host", "127.0.0.1",
+               "--port", str(port), "--log-level", "warning"]  # fmt: skip
+    return Server("fastapi", command, variables, port)
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).parent / name)
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _resident(pid: int) -> float:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
