@@ -1,0 +1,450 @@
+"""The schema: every step can be undone and done again with rows in every table, and its constraints bite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import environment
+
+from seidra.config import Settings, packaged_dir
+from seidra.database import init_database, migrate
+from seidra.database.connect import Connection, connect
+
+NOW = "2026-01-31T12:00:00.000000Z"
+STEPS = sorted(path.stem for path in packaged_dir("migrations").glob("*.sql") if ".rollback" not in path.name)
+
+# A row for every table: the columns that must be given, and what the tests below change in them.
+ROWS: dict[str, dict[str, Any]] = {
+    "users": {
+        "id": 7, "username": "Alice", "username_key": "alice", "email": "Alice@example.com",
+        "email_key": "alice@example.com", "settings": "{}", "created_at": NOW, "updated_at": NOW,
+    },
+    "platform_state": {"name": "first_person", "value": "alice", "created_at": NOW},
+    "sessions": {"id": "s1", "user_id": 7, "created_at": NOW, "expires_at": NOW},
+    "refresh_tokens": {"digest": "d1", "session_id": "s1"},
+    "nsfw_settings": {
+        "user_id": 7, "enabled": 1, "age_verified": 1, "intensity": "low", "categories": "{}", "overrides": "{}",
+        "updated_at": NOW,
+    },
+    "personas": {
+        "id": 11, "user_id": 7, "name": "Luna", "style_prompt": "moon", "name_key": "luna", "search_text": "luna moon",
+        "created_at": NOW, "updated_at": NOW,
+    },
+    "persona_tags": {"user_id": 7, "tag_key": "sea", "persona_id": 11},
+    "generation_jobs": {
+        "id": "j1", "user_id": 7, "persona_id": 11, "job_type": "persona_preview", "status": "completed",
+        "prompt": "moon", "model_name": "sdxl-base", "run_after": NOW, "search_text": "moon", "seconds": 1.5,
+        "created_at": NOW, "updated_at": NOW, "completed_at": NOW,
+    },
+    "media_items": {
+        "id": "m1", "user_id": 7, "job_id": "j1", "persona_id": 11, "file_type": "image", "mime_type": "image/png",
+        "width": 768, "height": 768, "file_size": 1000, "metadata": "{}", "search_text": "moon", "created_at": NOW,
+        "updated_at": NOW,
+    },
+    "media_tags": {"user_id": 7, "tag_key": "sea", "media_id": "m1"},
+    "file_deletions": {"media_id": "gone"},
+}  # fmt: skip
+
+COUNTERS = {"persona_counts", "job_counts", "media_counts"}
+
+
+def insert(connection: Connection, table: str, **changes: Any) -> None:
+    """Insert the table's row with changes; a value of `...` leaves the column out."""
+    row = {k: v for k, v in (ROWS[table] | changes).items() if v is not ...}
+    columns, marks = ", ".join(row), ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(row.values()))
+
+
+def tables(connection: Connection) -> set[str]:
+    """SEIDRA's tables, without yoyo's, SQLite's and the parts of the full-text index."""
+    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return {name for name in names if not name.startswith(("_yoyo", "yoyo", "sqlite_", "persona_search"))}
+
+
+def dump(connection: Connection) -> list[tuple[Any, ...]]:
+    """The schema, without yoyo's tables."""
+    rows = connection.execute("SELECT type, name, COALESCE(sql, '') FROM sqlite_master ORDER BY type, name").fetchall()
+    return [tuple(row) for row in rows if "yoyo" not in row["name"]]
+
+
+def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row of every table."""
+    return {
+        table: sorted((tuple(row) for row in connection.execute(f"SELECT * FROM {table}")), key=repr)
+        for table in sorted(tables(connection))
+    }
+
+
+@pytest.fixture
+def connection(settings: Settings) -> Iterator[Connection]:
+    """A fresh, seeded database."""
+    with closing(connect(settings.database_path)) as connection:
+        yield connection
+
+
+@pytest.fixture
+def filled(connection: Connection) -> Connection:
+    """The same with a row in every table."""
+    for table in ROWS:
+        insert(connection, table)
+    return connection
+
+
+# ------------------------------------------------------------------------------------------------ up and down
+
+
+def test_every_step_has_its_rollback() -> None:
+    names = {path.name for path in packaged_dir("migrations").glob("*.sql")}
+    assert names == {f"{id}.sql" for id in STEPS} | {f"{id}.rollback.sql" for id in STEPS}
+    assert [id[:5] for id in STEPS] == [f"{number:04}." for number in range(1, len(STEPS) + 1)]
+
+
+def test_the_rows_of_these_tests_reach_every_table(filled: Connection) -> None:
+    assert tables(filled) == set(ROWS) | COUNTERS
+    assert all(content(filled).values())
+
+
+def test_status_before_between_and_after(tmp_path: Path) -> None:
+    settings = Settings.load(environment(tmp_path))
+    assert migrate.status(settings) == [migrate.Status(id, False) for id in STEPS]
+    assert list(tmp_path.iterdir()) == []
+    assert init_database(settings) == STEPS
+    assert migrate.status(settings) == [migrate.Status(id, True) for id in STEPS]
+    with migrate.start_lock(settings):
+        assert migrate.rollback(settings, 2) == STEPS[:-3:-1]
+    assert migrate.status(settings) == [migrate.Status(id, id in STEPS[:-2]) for id in STEPS]
+    assert init_database(settings) == STEPS[-2:]
+    assert init_database(settings) == []
+
+
+def test_all_steps_down_and_up_again_with_rows(settings: Settings, filled: Connection) -> None:
+    before = dump(filled)
+    with migrate.start_lock(settings):
+        assert migrate.rollback(settings, None) == STEPS[::-1]
+        assert tables(filled) == set()
+        assert [row for row in dump(filled) if row[1] != "sqlite_sequence"] == []
+        assert migrate.rollback(settings, None) == []
+        assert migrate.upgrade(settings) == STEPS
+    assert dump(filled) == before
+    for table in ROWS:
+        insert(filled, table)
+
+
+@pytest.mark.parametrize("depth", range(1, len(STEPS) + 1))
+def test_each_depth_down_and_up_again_with_rows(settings: Settings, filled: Connection, depth: int) -> None:
+    before, rows = dump(filled), content(filled)
+    with migrate.start_lock(settings):
+        assert migrate.rollback(settings, depth) == STEPS[::-1][:depth]
+        kept = content(filled)
+        assert kept == {table: rows[table] for table in kept}
+        assert migrate.upgrade(settings) == STEPS[len(STEPS) - depth :]
+    assert dump(filled) == before
+    # What was kept is still there, what was dropped is empty and takes rows.
+    assert content(filled) == {table: kept.get(table, []) for table in rows}
+    for table in ROWS:
+        if table not in kept:
+            insert(filled, table)
+    assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_personas_are_found_again_after_their_index_was_undone(settings: Settings, filled: Connection) -> None:
+    with migrate.start_lock(settings):
+        migrate.rollback(settings, len(STEPS) - STEPS.index("0005.persona_search"))
+        migrate.upgrade(settings)
+    found = filled.execute("SELECT rowid FROM persona_search WHERE persona_search MATCH 'moo'").fetchall()
+    assert [tuple(row) for row in found] == [((7 << 32) | 11,)]
+
+
+def test_the_database_is_sound(filled: Connection) -> None:
+    assert filled.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+    assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert filled.execute("PRAGMA foreign_keys").fetchone()[0] == 1
+    loose = filled.execute("SELECT name FROM pragma_table_list WHERE schema = 'main' AND strict = 0 AND type = 'table'")
+    assert {row[0] for row in loose if not row[0].startswith(("_yoyo", "yoyo", "sqlite_"))} == set()
+
+
+# ------------------------------------------------------------------------------------------------ constraints
+
+LONG = "x" * 1001
+NOT_NULL = [
+    (table, column)
+    for table, columns in {
+        "users": "username username_key email email_key settings created_at updated_at is_active is_admin",
+        "platform_state": "name value created_at",
+        "sessions": "id user_id created_at expires_at",
+        "refresh_tokens": "digest session_id",
+        "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
+        "personas": "user_id name description style_prompt negative_prompt lora_models generation_params tags"
+        " is_favorite is_nsfw name_key search_text version created_at updated_at",
+        "persona_tags": "user_id tag_key persona_id",
+        "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name lora_models"
+        " parameters metadata is_nsfw attempts revision run_after engine_state search_text created_at updated_at",
+        "media_items": "id user_id position file_type mime_type width height file_size metadata tags is_favorite"
+        " is_nsfw nsfw_tags search_text version created_at updated_at",
+        "media_tags": "user_id tag_key media_id",
+        "file_deletions": "media_id",
+    }.items()
+    for column in columns.split()
+]
+
+CHECKS: list[tuple[str, str, str, list[Any]]] = [
+    ("users", "username", "users_username_length", ["", "x" * 51]),
+    ("users", "is_active", "users_is_active", [2, -1]),
+    ("users", "is_admin", "users_is_admin", [2]),
+    ("users", "settings", "users_settings_json", ["", "{", "nonsense"]),
+    ("users", "deleted_at", "users_deleted_is_inactive", [NOW]),
+    ("users", "id", "id BETWEEN 1 AND 2147483647", [0, -1, 2**31]),
+    ("nsfw_settings", "enabled", "nsfw_enabled", [2]),
+    ("nsfw_settings", "age_verified", "nsfw_age_verified", [2]),
+    ("nsfw_settings", "intensity", "nsfw_intensity", ["extreme", "", "LOW"]),
+    ("nsfw_settings", "categories", "nsfw_categories_json", ["", "{"]),
+    ("nsfw_settings", "overrides", "nsfw_overrides_json", ["["]),
+    ("personas", "id", "id BETWEEN 1 AND 4294967295", [0, 2**32]),
+    ("personas", "name", "personas_name_length", ["", "x" * 101]),
+    ("personas", "description", "personas_description_length", ["x" * 501]),
+    ("personas", "style_prompt", "personas_style_prompt_length", ["", LONG]),
+    ("personas", "negative_prompt", "personas_negative_prompt_length", [LONG]),
+    ("personas", "lora_models", "personas_lora_models_json", ["[", "a, b"]),
+    ("personas", "generation_params", "personas_generation_params_json", ["{"]),
+    ("personas", "tags", "personas_tags_json", ["sea"]),
+    ("personas", "is_favorite", "personas_is_favorite", [2]),
+    ("personas", "is_nsfw", "personas_is_nsfw", [-1]),
+    ("generation_jobs", "status", "jobs_status", ["done", "", "QUEUED"]),
+    ("generation_jobs", "progress", "jobs_progress", [-0.1, 1.1]),
+    ("generation_jobs", "lora_models", "jobs_lora_models_json", ["["]),
+    ("generation_jobs", "parameters", "jobs_parameters_json", ["{"]),
+    ("generation_jobs", "metadata", "jobs_metadata_json", ["{"]),
+    ("generation_jobs", "engine_state", "jobs_engine_state_json", ["{"]),
+    ("generation_jobs", "is_nsfw", "jobs_is_nsfw", [2]),
+    ("generation_jobs", "attempts", "jobs_attempts", [-1]),
+    ("generation_jobs", "claim", "jobs_claim_while_processing", ["worker-1"]),
+    ("generation_jobs", "completed_at", "jobs_final_has_end", [None]),
+    ("media_items", "file_type", "media_file_type", ["audio", ""]),
+    ("media_items", "width", "media_width", [0, -1]),
+    ("media_items", "height", "media_height", [0]),
+    ("media_items", "file_size", "media_file_size", [-1]),
+    ("media_items", "metadata", "media_metadata_json", ["{"]),
+    ("media_items", "tags", "media_tags_json", ["sea"]),
+    ("media_items", "is_favorite", "media_is_favorite", [2]),
+    ("media_items", "is_nsfw", "media_is_nsfw", [2]),
+    ("media_items", "nsfw_tags", "media_nsfw_tags_json", ["["]),
+]
+
+
+# What makes a row the second of its kind: the same table, other keys.
+ANOTHER: dict[str, dict[str, Any]] = {
+    "users": {"id": 8, "username_key": "bob", "email_key": "bob@example.com"},
+    "platform_state": {"name": "other"},
+    "sessions": {"id": "s2"},
+    "refresh_tokens": {"digest": "d2"},
+    "nsfw_settings": {"user_id": 8},
+    "personas": {"id": 12},
+    "persona_tags": {"tag_key": "sun"},
+    "generation_jobs": {"id": "j2"},
+    "media_items": {"id": "m2", "position": 1},
+    "media_tags": {"tag_key": "sun"},
+    "file_deletions": {"media_id": "gone too"},
+}
+
+
+def test_the_rows_that_the_constraints_are_tried_with_are_good(filled: Connection) -> None:
+    for table, changes in ANOTHER.items():
+        insert(filled, table, **changes)
+
+
+@pytest.mark.parametrize(("table", "column"), NOT_NULL)
+def test_not_null(filled: Connection, table: str, column: str) -> None:
+    if table == "nsfw_settings":
+        insert(filled, "users", **ANOTHER["users"])
+    with pytest.raises(sqlite3.IntegrityError, match=rf"NOT NULL constraint failed: {table}\.{column}$"):
+        insert(filled, table, **ANOTHER[table] | {column: None})
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "name", "value"), [(*check, value) for *check, values in CHECKS for value in values]
+)
+def test_check(filled: Connection, table: str, column: str, name: str, value: Any) -> None:
+    if table == "nsfw_settings":
+        insert(filled, "users", **ANOTHER["users"])
+    # Where a generated column reads the JSON, that one may notice before the constraint does.
+    rule = f"CHECK constraint failed: {name}$" + ("|^malformed JSON$" if name.endswith("_json") else "")
+    with pytest.raises((sqlite3.IntegrityError, sqlite3.OperationalError), match=rule):
+        insert(filled, table, **ANOTHER[table] | {column: value})
+
+
+def test_every_named_check_is_tried(connection: Connection) -> None:
+    sql = " ".join(row[2] for row in dump(connection)).split()
+    named = {sql[i + 1] for i, word in enumerate(sql[:-2]) if word == "CONSTRAINT" and sql[i + 2] == "CHECK"}
+    assert named - {"personas_one_avatar"} == {check[2] for check in CHECKS if " " not in check[2]}
+
+
+def test_an_avatar_is_a_url_or_media_and_not_both(filled: Connection) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="personas_one_avatar"):
+        insert(filled, "personas", id=12, avatar_url="https://example.com/a.png", avatar_media_id="m1")
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [("users", "is_active", "yes"), ("personas", "version", "one"), ("personas", "name", b"Luna"),
+     ("media_items", "width", 1.5), ("generation_jobs", "progress", "half")],
+)  # fmt: skip
+def test_types_are_strict(filled: Connection, table: str, column: str, value: Any) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="cannot store"):
+        insert(filled, table, **ANOTHER[table] | {column: value})
+
+
+@pytest.mark.parametrize(
+    ("table", "changes", "columns"),
+    [
+        ("users", {"id": 8, "username": "ALICE", "email_key": "x"}, "users.username_key"),
+        ("users", {"id": 8, "email": "ALICE@example.com", "username_key": "x"}, "users.email_key"),
+        ("platform_state", {}, "platform_state.name"),
+        ("sessions", {}, "sessions.id"),
+        ("refresh_tokens", {}, "refresh_tokens.digest"),
+        ("nsfw_settings", {}, "index 'nsfw_settings_owner'"),
+        ("nsfw_settings", {"user_id": None}, "index 'nsfw_settings_owner'"),
+        ("persona_tags", {}, "persona_tags.user_id, persona_tags.tag_key, persona_tags.persona_id"),
+        ("generation_jobs", {}, "generation_jobs.id"),
+        ("media_items", {"id": "m2"}, "media_items.job_id, media_items.position"),
+        ("media_tags", {}, "media_tags.user_id, media_tags.tag_key, media_tags.media_id"),
+        ("file_deletions", {}, "file_deletions.media_id"),
+    ],
+)
+def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns: str) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match=f"UNIQUE constraint failed: {columns}$"):
+        insert(filled, table, **changes)
+
+
+@pytest.mark.parametrize(
+    ("table", "changes"),
+    [
+        ("sessions", {"id": "s2", "user_id": 99}),
+        ("refresh_tokens", {"digest": "d2", "session_id": "none"}),
+        ("nsfw_settings", {"user_id": 99}),
+        ("personas", {"id": 12, "user_id": 99}),
+        ("persona_tags", {"tag_key": "sun", "persona_id": 99}),
+        ("generation_jobs", {"id": "j2", "user_id": 99}),
+        ("generation_jobs", {"id": "j2", "persona_id": 99}),
+        ("media_items", {"id": "m2", "position": 1, "user_id": 99}),
+        ("media_items", {"id": "m2", "job_id": "none"}),
+        ("media_items", {"id": "m2", "position": 1, "persona_id": 99}),
+        ("media_tags", {"tag_key": "sun", "media_id": "none"}),
+    ],
+)
+def test_foreign_key(filled: Connection, table: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY constraint failed"):
+        insert(filled, table, **changes)
+
+
+# ------------------------------------------------------------------------------------------------ deleting
+
+
+def left(connection: Connection) -> set[str]:
+    """The tables that still hold something of the rows above (counters: something other than nothing)."""
+    rows = content(connection)
+    rows["users"] = [row for row in rows["users"] if row[0] != 1]
+    rows["nsfw_settings"] = [row for row in rows["nsfw_settings"] if row[1] is not None]
+    for table in COUNTERS:
+        rows[table] = [tuple(r) for r in connection.execute(f"SELECT n FROM {table} WHERE n <> 0")]
+    return {table for table, found in rows.items() if found}
+
+
+def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connection) -> None:
+    filled.execute("DELETE FROM users WHERE id = 7")
+    assert left(filled) == {"platform_state", "file_deletions"}
+    assert content(filled)["file_deletions"] == [("gone",), ("m1",)]
+    assert content(filled)["persona_counts"] == content(filled)["job_counts"] == content(filled)["media_counts"] == []
+
+
+def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> None:
+    filled.execute("DELETE FROM personas WHERE id = 11")
+    assert left(filled) == (set(ROWS) | COUNTERS) - {"personas", "persona_tags", "persona_counts"}
+    for table in ("generation_jobs", "media_items"):
+        assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] is None
+    assert filled.execute("SELECT COUNT(*) FROM persona_search WHERE persona_search MATCH 'moo'").fetchone()[0] == 0
+
+
+def test_deleting_a_job_leaves_its_media(filled: Connection) -> None:
+    filled.execute("DELETE FROM generation_jobs WHERE id = 'j1'")
+    assert left(filled) == (set(ROWS) | COUNTERS) - {"generation_jobs", "job_counts"}
+    assert filled.execute("SELECT job_id FROM media_items").fetchone()[0] is None
+
+
+def test_deleting_media_queues_its_file_once(filled: Connection) -> None:
+    filled.execute("INSERT INTO file_deletions (media_id) VALUES ('m1')")
+    filled.execute("DELETE FROM media_items WHERE id = 'm1'")
+    assert content(filled)["file_deletions"] == [("gone",), ("m1",)]
+    assert left(filled) == (set(ROWS) | COUNTERS) - {"media_items", "media_tags", "media_counts"}
+
+
+def test_deleting_a_session_takes_its_tokens(filled: Connection) -> None:
+    filled.execute("DELETE FROM sessions WHERE id = 's1'")
+    assert left(filled) == (set(ROWS) | COUNTERS) - {"sessions", "refresh_tokens"}
+
+
+@pytest.mark.parametrize("table", ["users", "personas"])
+def test_ids_are_never_used_again(filled: Connection, table: str) -> None:
+    # A column may be left out of the first insert, so that the database chooses.
+    again = {"users": {"username_key": "bob", "email_key": "bob@example.com"}, "personas": {}}[table]
+    insert(filled, table, **again, id=...)
+    (used,) = filled.execute(f"SELECT MAX(id) FROM {table}").fetchone()
+    filled.execute(f"DELETE FROM {table} WHERE id > 6")
+    if table == "personas":
+        assert filled.execute("SELECT COUNT(*) FROM personas").fetchone()[0] == 0
+    insert(filled, table, **again, id=...)
+    assert filled.execute(f"SELECT MAX(id) FROM {table}").fetchone()[0] == used + 1
+
+
+# ------------------------------------------------------------------------------------------------ counters
+
+
+def counted(connection: Connection, table: str) -> list[tuple[Any, ...]]:
+    """The counters' rows that say something."""
+    return sorted(tuple(row)[1:] for row in connection.execute(f"SELECT * FROM {table} WHERE n <> 0"))
+
+
+def test_personas_are_counted(filled: Connection) -> None:
+    insert(filled, "personas", id=12, is_favorite=1)
+    assert counted(filled, "persona_counts") == [(0, 0, 1), (0, 1, 1)]
+    filled.execute("UPDATE personas SET is_nsfw = 1")
+    assert counted(filled, "persona_counts") == [(1, 0, 1), (1, 1, 1)]
+    filled.execute("UPDATE personas SET is_favorite = 1, is_nsfw = 0 WHERE id = 11")
+    filled.execute("UPDATE personas SET name = 'Other', is_favorite = is_favorite")
+    assert counted(filled, "persona_counts") == [(0, 1, 1), (1, 1, 1)]
+    filled.execute("DELETE FROM personas")
+    assert counted(filled, "persona_counts") == []
+
+
+def test_jobs_are_counted_with_their_seconds(filled: Connection) -> None:
+    queued = {"status": "queued", "completed_at": None, "seconds": None}
+    insert(filled, "generation_jobs", id="j2", **queued)
+    insert(filled, "generation_jobs", id="j3", **queued)
+    kind = "persona_preview"
+    assert counted(filled, "job_counts") == [(0, "completed", kind, 1, 1.5), (0, "queued", kind, 2, 0.0)]
+    filled.execute(
+        "UPDATE generation_jobs SET status = 'completed', completed_at = ?, seconds = 2 WHERE id = 'j2'", [NOW]
+    )
+    filled.execute("UPDATE generation_jobs SET status = 'processing', claim = 'w' WHERE id = 'j3'")
+    assert counted(filled, "job_counts") == [(0, "completed", kind, 2, 3.5), (0, "processing", kind, 1, 0.0)]
+    filled.execute("UPDATE generation_jobs SET is_nsfw = 1 WHERE id = 'j2'")
+    assert (1, "completed", kind, 1, 2.0) in counted(filled, "job_counts")
+    filled.execute("DELETE FROM generation_jobs WHERE id <> 'j1'")
+    assert counted(filled, "job_counts") == [(0, "completed", kind, 1, 1.5)]
+
+
+def test_media_are_counted_with_their_bytes(filled: Connection) -> None:
+    insert(filled, "media_items", id="m2", position=1, file_size=50, file_type="video", mime_type="video/mp4")
+    insert(filled, "media_items", id="m3", position=2, file_size=24)
+    assert counted(filled, "media_counts") == [(0, 0, "image", 2, 1024), (0, 0, "video", 1, 50)]
+    filled.execute("UPDATE media_items SET is_nsfw = 1, is_favorite = 1 WHERE id = 'm3'")
+    assert counted(filled, "media_counts") == [
+        (0, 0, "image", 1, 1000), (0, 0, "video", 1, 50), (1, 1, "image", 1, 24),
+    ]  # fmt: skip
+    filled.execute("DELETE FROM media_items")
+    assert counted(filled, "media_counts") == []
+    assert filled.execute("SELECT SUM(bytes) FROM media_counts").fetchone()[0] == 0
