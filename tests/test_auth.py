@@ -24,6 +24,7 @@ from seidra.database.connect import Database
 from seidra.jobs.housekeeping import Housekeeper
 from seidra.jobs.worker import Worker
 from seidra.queries import queries
+from seidra.values import timestamp_in
 
 NEW_PASSWORD = "quite another phrase"
 CAROL = {"username": "carol", "email": "carol@example.com", "password": PASSWORD}
@@ -88,6 +89,10 @@ def test_only_the_first_person_ever_is_an_administrator(
     set_rights(database, alice, active=True, admin=True)
     assert admin.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
     assert not Person(app, "carol").token["user"]["is_admin"]
+    # Not even where there is no administrator at all any more: it is recorded, not counted.
+    with database.transaction() as tx:
+        tx.execute("UPDATE users SET is_admin = FALSE")
+    assert not Person(app, "dave").token["user"]["is_admin"]
 
 
 def test_an_account_of_the_command_line_is_a_first_person_too(app: Flask, database: Database) -> None:
@@ -275,6 +280,19 @@ def test_a_refresh_token_used_again_later_ends_its_session(make_app: Callable[..
     assert me(client, fresh["access_token"]) == 401
     assert refresh(client, fresh).status_code == 401
     assert me(client, other["access_token"]) == 200
+
+
+@pytest.mark.parametrize(("seconds", "status"), [(8, 200), (12, 401)])
+def test_the_grace_is_ten_seconds(
+    alice: Person, client: FlaskClient, database: Database, seconds: int, status: int
+) -> None:
+    fresh = refresh(client, alice.token).get_json()
+    with database.transaction() as tx:
+        used_at = timestamp_in(-seconds)
+        tx.execute("UPDATE refresh_tokens SET used_at = ? WHERE used_at IS NOT NULL", (used_at,))
+    assert refresh(client, alice.token).status_code == status
+    assert me(client, fresh["access_token"]) == status
+    assert refresh(client, fresh).status_code == status
 
 
 def test_refresh_tokens_are_stored_hashed(alice: Person, client: FlaskClient, database: Database) -> None:
@@ -508,6 +526,10 @@ def test_the_memo_never_outlives_a_revocation(alice: Person, client: FlaskClient
     with database.transaction() as tx:
         queries.users.session_end(tx, session_id=session)
     assert [me(client, token["access_token"]) for token in (alice.token, other)] == [200, 401]
+    with database.transaction() as tx:
+        tx.execute("UPDATE users SET is_active = FALSE WHERE id = ?", (alice.id,))
+    assert me(client, alice.token["access_token"]) == 401
+    assert refresh(client, alice.token).status_code == 401
 
 
 def test_a_token_expires_while_it_is_remembered(alice: Person, client: FlaskClient, settings: Settings) -> None:
