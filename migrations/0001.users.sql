@@ -19,7 +19,7 @@ CREATE TABLE users (
 
 CREATE INDEX users_deleted ON users (deleted_at) WHERE deleted_at IS NOT NULL;
 
-CREATE INDEX users_active_admins ON users (id) WHERE is_admin = 1 AND is_active = 1;
+CREATE INDEX users_active_admins ON users (id) WHERE is_admin = TRUE AND is_active = TRUE;
 
 CREATE TABLE platform_state (
     name TEXT PRIMARY KEY,

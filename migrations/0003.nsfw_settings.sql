@@ -13,9 +13,11 @@ CREATE TABLE nsfw_settings (
 
 CREATE UNIQUE INDEX nsfw_settings_owner ON nsfw_settings (COALESCE(user_id, 0));
 
+CREATE INDEX nsfw_settings_user ON nsfw_settings (user_id);
+
 -- The one NSFW predicate: the users for whom NSFW things are in force (their own word AND the default).
 CREATE VIEW nsfw_viewers AS
-SELECT COALESCE(own.user_id, 0) AS user_id
+SELECT own.user_id
 FROM nsfw_settings AS own
 INNER JOIN nsfw_settings AS instance ON COALESCE(instance.user_id, 0) = 0
 WHERE own.user_id IS NOT NULL
