@@ -54,8 +54,6 @@ def test_patch_merges(alice: Person) -> None:
     assert answer.get_json() == alice.get(OWN).get_json() == expected
 
 
-@pytest.mark.parametrize("path", [OWN, DEFAULT])
-@pytest.mark.parametrize("method", ["PUT", "PATCH"])
 @pytest.mark.parametrize(
     ("change", "field"),
     [
@@ -71,12 +69,13 @@ def test_patch_merges(alice: Person) -> None:
         ({"colour": "red"}, "colour"),
     ],
 )
-def test_bad_settings(admin: Person, path: str, method: str, change: dict[str, Any], field: str) -> None:
-    before = admin.get(path).get_json()
-    answer = admin.open(method, path, json=INSTANCE | change)
-    assert answer.status_code == 422
-    assert [name.removesuffix("._schema") for name in answer.get_json()["errors"]] == [field]
-    assert admin.get(path).get_json() == before
+def test_bad_settings(admin: Person, change: dict[str, Any], field: str) -> None:
+    for path in (OWN, DEFAULT):
+        before = admin.get(path).get_json()
+        for method in ("PUT", "PATCH"):
+            answer = admin.open(method, path, json=INSTANCE | change)
+            assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field])
+        assert admin.get(path).get_json() == before
 
 
 def test_put_needs_every_field(admin: Person) -> None:
