@@ -1,0 +1,370 @@
+"""The command line: what each command does, what it says, and how it refuses."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from conftest import PASSWORD, Person, environment
+from flask import Flask
+from flask.cli import FlaskGroup
+
+from seidra import cli, create_app
+from seidra.config import Settings, get_settings, packaged_dir
+from seidra.database import init_database
+from seidra.database.connect import connect
+
+ROOT = Path(__file__).resolve().parent.parent
+STEPS = sorted(path.stem for path in packaged_dir("migrations").glob("*.sql") if ".rollback" not in path.name)
+
+Flask_ = Callable[..., Result]
+
+
+@pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The environment names a folder that does not exist yet; the process's settings are read from it."""
+    for name in [name for name in os.environ if name.startswith("SEIDRA_")]:
+        monkeypatch.delenv(name)
+    for name, value in environment(tmp_path / "instance").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    get_settings.cache_clear()
+    yield tmp_path / "instance"
+    get_settings.cache_clear()
+
+
+@pytest.fixture
+def flask(instance: Path) -> Flask_:
+    """Run a command: `flask("users", "list")`. What it prints is in `stdout` and `stderr`."""
+
+    def run(*arguments: str, **options: Any) -> Result:
+        get_settings.cache_clear()
+        group = FlaskGroup(load_dotenv=False)
+        return CliRunner().invoke(group, arguments, **options)
+
+    return run
+
+
+@pytest.fixture
+def ready(flask: Flask_, instance: Path) -> Settings:
+    """The settings of an initialised instance."""
+    init_database()
+    return get_settings()
+
+
+def said(result: Result) -> str:
+    """What a command that must succeed printed."""
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
+
+
+def refused(result: Result) -> str:
+    """The one sentence of a command that must be refused."""
+    assert result.exit_code == 1, result.output
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+    return result.stderr.removeprefix("Error: ").removesuffix("\n")
+
+
+def rows(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
+    with closing(connect(settings.database_path)) as connection:
+        return [tuple(row) for row in connection.execute(statement)]
+
+
+def accounts(settings: Settings) -> dict[str, tuple[int, int]]:
+    """{username: (is_active, is_admin)} without the system account."""
+    return {name: rights for name, *rights in rows(settings, "SELECT username, is_active, is_admin FROM users")
+            if name != "system"}  # fmt: skip
+
+
+def make(flask: Flask_, name: str, *more: str) -> Result:
+    return flask("users", "create", name, f"{name}@example.com", "--password", PASSWORD, *more)
+
+
+# ------------------------------------------------------------------------------------------------ the database
+
+
+def test_every_command_says_what_it_is_for(flask: Flask_) -> None:
+    names = ["init", "db", "seed", "summary", "users", "search", "worker", "run"]
+    listed = flask("--help").stdout.partition("Commands:")[2]
+    assert [name for name in names if f"\n  {name} " not in listed] == []
+    for command in (*([name] for name in names), *(["db", name] for name in cli.db.commands),
+                    *(["users", name] for name in cli.users.commands)):  # fmt: skip
+        assert said(flask(*command, "--help")).split("\n\n")[1].strip() != "", command
+
+
+def test_init(flask: Flask_, instance: Path) -> None:
+    end = f"The database {instance / 'seidra.db'} is ready.\n"
+    assert said(flask("init")) == f"Applied {len(STEPS)} migrations.\n{end}"
+    assert said(flask("init")) == f"The schema is up to date.\n{end}"
+    assert {path.name for path in instance.iterdir() if path.is_dir()} == {"media", "thumbnails", "models", "tmp"}
+
+
+def test_db_status_makes_nothing(flask: Flask_, instance: Path) -> None:
+    assert said(flask("db", "status")) == "".join(f"pending  {id}\n" for id in STEPS)
+    assert not instance.exists()
+
+
+def test_db_upgrade_rollback_and_status(flask: Flask_, instance: Path) -> None:
+    assert said(flask("db", "upgrade")) == "".join(f"applied {id}\n" for id in STEPS)
+    assert rows(get_settings(), "SELECT * FROM users") == [], "upgrade seeds nothing"
+    assert said(flask("db", "upgrade")) == "applied nothing: the schema is up to date\n"
+    assert said(flask("db", "status")) == "".join(f"applied  {id}\n" for id in STEPS)
+    assert said(flask("db", "rollback", "--yes")) == f"rolled back {STEPS[-1]}\n"
+    assert said(flask("db", "rollback", "--yes", "--count", "2")) == "".join(
+        f"rolled back {i}\n" for i in STEPS[-2:-4:-1]
+    )
+    assert said(flask("db", "status")).splitlines()[-3:] == [f"pending  {id}" for id in STEPS[-3:]]
+    assert said(flask("db", "rollback", "--yes", "--all")).count("rolled back") == len(STEPS) - 3
+    assert said(flask("db", "rollback", "--yes", "--all")) == "rolled back nothing: none is applied\n"
+
+
+@pytest.mark.parametrize("answer", ["n\n", "\n", ""])
+def test_db_rollback_asks_first(flask: Flask_, ready: Settings, answer: str) -> None:
+    result = flask("db", "rollback", "--all", input=answer)
+    assert result.exit_code == 1
+    assert "This deletes the data that the migrations hold. Go on? [y/N]" in result.stdout
+    assert "pending" not in said(flask("db", "status"))
+    agreed = flask("db", "rollback", input="y\n")
+    assert agreed.exit_code == 0
+    assert f"rolled back {STEPS[-1]}" in agreed.stdout
+
+
+def test_db_rollback_without_a_database(flask: Flask_, instance: Path) -> None:
+    assert refused(flask("db", "rollback", "--yes")) == f"There is no database {instance / 'seidra.db'}."
+    assert not instance.exists()
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "all"])
+def test_db_rollback_of_a_wrong_count(flask: Flask_, ready: Settings, count: str) -> None:
+    assert flask("db", "rollback", "--yes", "--count", count).exit_code == 2
+    assert "pending" not in said(flask("db", "status"))
+
+
+def test_seed(flask: Flask_, instance: Path) -> None:
+    said(flask("db", "upgrade"))
+    for _ in range(2):
+        assert said(flask("seed")) == "The defaults are in place.\n"
+        assert rows(get_settings(), "SELECT id, username FROM users") == [(1, "system")]
+        assert rows(get_settings(), "SELECT user_id FROM nsfw_settings") == [(None,)]
+
+
+def test_summary(flask: Flask_, ready: Settings) -> None:
+    assert said(flask("summary")).split() == ["users", "1", "personas", "0", "jobs", "0", "media", "0"]
+    app = create_app(ready)
+    alice = Person(app, "alice")
+    alice.preview(alice.persona()["id"])
+    app.extensions["seidra.database"].close()
+    assert said(flask("summary")).split() == ["users", "2", "personas", "1", "jobs", "1", "media", "0"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("seed",), ("summary",), ("users", "list"), ("users", "disable", "alice"), ("search", "check"),
+     ("search", "rebuild"), ("users", "create", "alice", "alice@example.com", "--password", PASSWORD)],
+)  # fmt: skip
+def test_a_command_on_a_database_that_is_not_initialised(
+    flask: Flask_, instance: Path, command: tuple[str, ...]
+) -> None:
+    assert (
+        refused(flask(*command)) == f"The database {instance / 'seidra.db'} is not up to date: run `flask init` first."
+    )
+    assert not instance.exists()
+
+
+@pytest.mark.parametrize("command", [("init",), ("db", "status"), ("users", "list"), ("summary",), ("worker",)])
+def test_a_wrong_setting_is_named(flask: Flask_, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+    monkeypatch.setenv("SEIDRA_WEB_THREADS", "0")
+    assert refused(flask(*command)) == "SEIDRA_WEB_THREADS must be a whole number from 1 to 128."
+
+
+# ------------------------------------------------------------------------------------------------ accounts
+
+
+def test_the_first_account_is_the_administrator(flask: Flask_, ready: Settings) -> None:
+    assert said(make(flask, "alice")) == "Made alice (administrator), id 2.\n"
+    assert said(make(flask, "bob")) == "Made bob, id 3.\n"
+    assert said(make(flask, "carol", "--admin")) == "Made carol (administrator), id 4.\n"
+    assert accounts(ready) == {"alice": [1, 1], "bob": [1, 0], "carol": [1, 1]}
+
+
+def test_an_account_made_here_logs_in_there(flask: Flask_, ready: Settings) -> None:
+    said(make(flask, "alice"))
+    app: Flask = create_app(ready)
+    answer = app.test_client().post("/api/auth/login", json={"username": "alice", "password": PASSWORD})
+    assert answer.status_code == 200
+    assert Person(app, "bob").token["user"]["is_admin"] is False
+    app.extensions["seidra.database"].close()
+
+
+def test_a_password_is_asked_for_twice(flask: Flask_, ready: Settings) -> None:
+    result = flask("users", "create", "alice", "alice@example.com", input=f"{PASSWORD}\n{PASSWORD}\n")
+    assert result.exit_code == 0
+    assert PASSWORD not in result.output
+    result = flask("users", "create", "bob", "bob@example.com", input=f"{PASSWORD}\nanother one\n")
+    assert result.exit_code == 1
+    assert list(accounts(ready)) == ["alice"]
+
+
+def test_a_password_from_the_environment(flask: Flask_, ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEIDRA_PASSWORD", PASSWORD)
+    assert said(flask("users", "create", "alice", "alice@example.com")) == "Made alice (administrator), id 2.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "password", "sentence"),
+    [
+        ("bob", "no address", PASSWORD, "email: Must be an email address."),
+        ("b", "b@example.com", PASSWORD, "username: Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."),
+        ("bob smith", "b@example.com", PASSWORD, "username: Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."),
+        ("ALICE", "b@example.com", PASSWORD, "This username is taken."),
+        ("bob", "Alice@Example.com", PASSWORD, "This email is taken."),
+        ("System", "b@example.com", PASSWORD, "This username is taken."),
+    ],
+)
+def test_an_account_that_cannot_be_made(
+    flask: Flask_, ready: Settings, name: str, email: str, password: str, sentence: str
+) -> None:
+    said(make(flask, "alice"))
+    assert refused(flask("users", "create", name, email, "--password", password)) == sentence
+    assert list(accounts(ready)) == ["alice"]
+
+
+@pytest.mark.parametrize("password", ["short", "x" * 129])
+def test_a_password_that_breaks_the_rule(flask: Flask_, ready: Settings, password: str) -> None:
+    said(make(flask, "alice"))
+    for command in (("create", "bob", "bob@example.com"), ("set-password", "alice")):
+        sentence = refused(flask("users", *command, "--password", password))
+        assert sentence.startswith("password: ")
+        assert password not in sentence
+    assert list(accounts(ready)) == ["alice"]
+
+
+def test_a_refused_first_account_leaves_the_place_of_the_administrator(flask: Flask_, ready: Settings) -> None:
+    refused(flask("users", "create", "system", "x@example.com", "--password", PASSWORD))
+    assert said(make(flask, "alice")) == "Made alice (administrator), id 2.\n"
+
+
+def test_users_list(flask: Flask_, ready: Settings) -> None:
+    for name in ("alice", "bob"):
+        said(make(flask, name))
+    said(flask("users", "disable", "bob"))
+    assert [line.split() for line in said(flask("users", "list")).splitlines()] == [
+        ["1", "system", "system@seidra.local", "inactive"],
+        ["2", "alice", "alice@example.com", "active", "administrator"],
+        ["3", "bob", "bob@example.com", "inactive"],
+    ]
+
+
+@pytest.mark.parametrize("name", ["bob", "BOB", "bob@example.com", "Bob@Example.COM"])
+def test_an_account_is_found_by_name_or_email(flask: Flask_, ready: Settings, name: str) -> None:
+    said(make(flask, "alice"))
+    said(make(flask, "bob"))
+    assert said(flask("users", "promote", name)) == f"{name} is an administrator.\n"
+    assert accounts(ready)["bob"] == [1, 1]
+    assert said(flask("users", "demote", name)) == f"{name} is no administrator.\n"
+    assert accounts(ready)["bob"] == [1, 0]
+    assert said(flask("users", "disable", name)) == f"Disabled {name}.\n"
+    assert accounts(ready)["bob"] == [0, 0]
+    assert said(flask("users", "enable", name)) == f"Enabled {name}.\n"
+    assert accounts(ready) == {"alice": [1, 1], "bob": [1, 0]}
+
+
+@pytest.mark.parametrize("command", ["disable", "enable", "promote", "demote", "set-password"])
+def test_an_account_that_is_not_there(flask: Flask_, ready: Settings, command: str) -> None:
+    more = ("--password", PASSWORD) if command == "set-password" else ()
+    assert refused(flask("users", command, "nobody", *more)) == "There is no account nobody."
+
+
+@pytest.mark.parametrize("command", ["disable", "demote"])
+def test_the_last_administrator_stays(flask: Flask_, ready: Settings, command: str) -> None:
+    said(make(flask, "alice"))
+    said(make(flask, "bob", "--admin"))
+    said(flask("users", "disable", "bob"))
+    # bob is an administrator, but not an active one.
+    sentence = "This is the last active administrator; make another one first."
+    assert refused(flask("users", command, "alice")) == sentence
+    assert accounts(ready)["alice"] == [1, 1]
+    said(flask("users", "enable", "bob"))
+    said(flask("users", command, "alice"))
+    assert accounts(ready)["alice"] != [1, 1]
+
+
+def test_the_system_account_is_the_operators(flask: Flask_, ready: Settings) -> None:
+    before = rows(ready, "SELECT * FROM users")
+    assert refused(flask("users", "promote", "system")) == "The system account cannot be an administrator."
+    sentence = "The system account is changed by the operator's settings alone."
+    assert refused(flask("users", "set-password", "system", "--password", PASSWORD)) == sentence
+    assert rows(ready, "SELECT * FROM users") == before
+
+
+def test_disabling_and_a_new_password_end_sessions(flask: Flask_, ready: Settings) -> None:
+    app = create_app(ready)
+    admin, alice, bob = Person(app, "admin"), Person(app, "alice"), Person(app, "bob")
+    said(flask("users", "disable", "alice"))
+    said(flask("users", "set-password", "bob", "--password", "a new long phrase"))
+    assert [person.get("/api/auth/me").status_code for person in (admin, alice, bob)] == [200, 401, 401]
+
+    def login(name: str, password: str) -> int:
+        return app.test_client().post("/api/auth/login", json={"username": name, "password": password}).status_code
+
+    assert (login("alice", PASSWORD), login("bob", PASSWORD), login("bob", "a new long phrase")) == (401, 401, 200)
+    said(flask("users", "enable", "alice"))
+    assert login("alice", PASSWORD) == 200
+    assert alice.get("/api/auth/me").status_code == 401, "the old session is over for good"
+    app.extensions["seidra.database"].close()
+
+
+# ------------------------------------------------------------------------------------------------ search
+
+
+def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings) -> None:
+    app = create_app(ready)
+    alice = Person(app, "alice")
+    alice.persona(name="Élodie")
+    assert said(flask("search", "check")) == "The search index agrees with its table.\n"
+    with closing(connect(ready.database_path)) as connection:
+        connection.execute("INSERT INTO persona_search (persona_search) VALUES ('delete-all')")
+    assert alice.get("/api/personas?search=elodie").get_json() == []
+    sentence = "The search index differs from its table: run `flask search rebuild`."
+    assert refused(flask("search", "check")) == sentence
+    assert said(flask("search", "rebuild")) == "The search index is rebuilt.\n"
+    assert said(flask("search", "check")) == "The search index agrees with its table.\n"
+    assert [persona["name"] for persona in alice.get("/api/personas?search=elodie").get_json()] == ["Élodie"]
+    app.extensions["seidra.database"].close()
+
+
+# ------------------------------------------------------------------------------------------------ real processes
+
+
+@pytest.mark.parametrize("where", ["checkout", "empty"])
+def test_the_real_command(tmp_path: Path, where: str) -> None:
+    """From an empty folder there is no wsgi.py: the commands do not need the app."""
+    folder = ROOT if where == "checkout" else tmp_path / "empty"
+    folder.mkdir(exist_ok=True)
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))}
+    # Python finds the flask beside itself and SEIDRA's commands by their entry points.
+    env = kept | environment(tmp_path / "instance", SEIDRA_PASSWORD=PASSWORD) | {"PYTHONPATH": str(ROOT)}
+
+    def flask(*arguments: str) -> tuple[int, str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "flask", *arguments],
+            cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    assert flask("init")[::2] == (0, "")
+    assert flask("users", "create", "alice", "alice@example.com") == (0, "Made alice (administrator), id 2.\n", "")
+    assert flask("users", "demote", "alice") == (
+        1, "", "Error: This is the last active administrator; make another one first.\n",
+    )  # fmt: skip
+    assert (tmp_path / "instance" / "seidra.db").is_file()
+    if where == "empty":
+        assert list(folder.iterdir()) == []
