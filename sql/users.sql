@@ -100,10 +100,6 @@ FROM sessions AS s
 INNER JOIN users AS u ON u.id = s.user_id
 WHERE s.id = :session_id AND s.user_id = :user_id AND s.expires_at > :now AND u.is_active = TRUE;
 
--- name: session_expiry$
--- When a session ends, refreshed or not.
-SELECT expires_at FROM sessions WHERE id = :session_id;
-
 -- name: session_end!
 -- End a session: its tokens are worthless from here on.
 DELETE FROM sessions WHERE id = :session_id;
