@@ -1,0 +1,345 @@
+"""The statements of sql/: all prepare, all are used, none reads more than it must."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import environment
+
+import seidra
+from seidra.config import Settings, packaged_dir
+from seidra.database.connect import connect
+from seidra.queries import queries
+
+_HEADER = re.compile(r"^-- name: (\w+)\S*\n(.*)\n", re.MULTILINE)
+PURPOSES: dict[str, str] = {
+    f"{path.stem}.{name}": purpose
+    for path in packaged_dir("sql").glob("*.sql")
+    for name, purpose in _HEADER.findall(path.read_text())
+}
+"""Every statement, with the line that follows its name."""
+
+PYTHON = sorted(Path(seidra.__file__).parent.rglob("*.py"))
+
+
+def sql_of(statement: str) -> str:
+    namespace, name = statement.split(".")
+    return str(getattr(getattr(queries, namespace), name).sql)
+
+
+def nothing(sql: str) -> dict[str, None]:
+    """A value for each parameter: none."""
+    return dict.fromkeys(re.findall(r"(?<![:\w]):([a-z]\w*)", sql))
+
+
+@pytest.fixture(scope="module")
+def migrated(template: Path) -> Iterator[sqlite3.Connection]:
+    connection = connect(Settings.load(environment(template)).database_path)
+    yield connection
+    connection.close()
+
+
+# ------------------------------------------------------------------------------------------------ the texts
+
+
+@pytest.mark.parametrize("statement", PURPOSES)
+def test_every_statement_prepares(migrated: sqlite3.Connection, statement: str) -> None:
+    sql = sql_of(statement)
+    assert migrated.execute(f"EXPLAIN {sql}", nothing(sql)).fetchall()
+
+
+@pytest.mark.parametrize("statement", PURPOSES)
+def test_every_statement_says_its_purpose_and_names_its_columns(statement: str) -> None:
+    assert re.fullmatch(r"-- [A-Z].{10,}\.", PURPOSES[statement])
+    sql = sql_of(statement)
+    assert not re.search(r"(SELECT|DISTINCT|RETURNING|,)\s+(\w+\.)?\*", sql)
+    assert not re.search(r"\bOR (REPLACE|IGNORE|ABORT|ROLLBACK|FAIL)\b|\bjson_each\b|\bGLOB\b|\bNOCASE\b", sql, re.I)
+    assert '"' not in sql
+
+
+def test_the_files_hold_what_the_application_loads() -> None:
+    loaded = {
+        f"{namespace}.{name}"
+        for namespace, statements in vars(queries).items()
+        for name in statements.available_queries
+        if not name.endswith("_cursor")
+    }
+    assert loaded == set(PURPOSES)
+
+
+def used_statements() -> set[str]:
+    """The statements that the code names, or holds in a table that it made of names."""
+    used = set()
+    for path in PYTHON:
+        text = path.read_text()
+        used |= set(re.findall(r"queries\.(\w+\.\w+)", text))
+        for alias, namespace in re.findall(r"^(\w+) = queries\.(\w+)$", text, re.MULTILINE):
+            used |= {f"{namespace}.{name}" for name in re.findall(rf"\b{alias}\.(\w+)", text)}
+    functions = {
+        id(getattr(getattr(queries, namespace), name)): statement
+        for statement in PURPOSES
+        for namespace, name in [statement.split(".")]
+    }
+    for found in pkgutil.walk_packages(seidra.__path__, "seidra."):
+        for table in vars(importlib.import_module(found.name)).values():
+            if isinstance(table, dict):
+                used |= {functions[id(value)] for value in table.values() if id(value) in functions}
+    return used
+
+
+def test_every_statement_is_used_and_every_used_one_exists() -> None:
+    assert used_statements() == set(PURPOSES)
+
+
+_SQL = re.compile(
+    r"\b(SELECT\s|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s|DROP\s|ALTER\s|FROM\s+\w|WHERE\s|ORDER\s+BY|"
+    r"PRAGMA\b|BEGIN\b|COMMIT\b|ROLLBACK\b)"
+)
+_ALLOWED = {
+    "database/connect.py": re.compile(r"PRAGMA \S.*|PRAGMA |BEGIN|BEGIN IMMEDIATE|COMMIT"),
+    # yoyo's own tables, read before there is a schema.
+    "database/migrate.py": re.compile(r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "),
+}
+
+
+def strings(tree: ast.AST) -> Iterator[str]:
+    """The string literals of a module that are no documentation."""
+    documentation = {
+        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+            yield node.value
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.relative_to(Path(seidra.__file__).parent).as_posix())
+def test_python_holds_no_sql(path: Path) -> None:
+    allowed = _ALLOWED.get(path.relative_to(Path(seidra.__file__).parent).as_posix())
+    for text in strings(ast.parse(path.read_text())):
+        assert not _SQL.search(text) or (allowed and allowed.fullmatch(text)), text
+
+
+# ------------------------------------------------------------------------------------------------ the plans
+
+ROWID = "USING INTEGER PRIMARY KEY (rowid=?)"
+JOB = "INDEX sqlite_autoindex_generation_jobs_1 (id=?)"
+MEDIA = "INDEX sqlite_autoindex_media_items_1 (id=?)"
+VIEWER = "INDEX nsfw_settings_user (user_id=?)"
+NOTHING: tuple[str, ...] = ()
+"""For what only inserts."""
+
+PLANS: dict[str, tuple[str, ...]] = {
+    "jobs.cancel": (JOB,),
+    "jobs.cancel_all": ("INDEX jobs_status (user_id=? AND status=?)",),
+    "jobs.cards": (JOB, "INDEX media_job (job_id=?)"),
+    "jobs.claim": (JOB, "INDEX jobs_queue (run_after<?)"),
+    "jobs.counts": ("job_counts USING PRIMARY KEY (user_id=?)",),
+    "jobs.create": NOTHING,
+    "jobs.delete": (JOB,),
+    "jobs.due": ("INDEX jobs_queue (run_after<?)",),
+    "jobs.fail": (JOB,),
+    "jobs.fail_exhausted": ("INDEX jobs_queue (run_after<?)",),
+    "jobs.finish": (JOB,),
+    "jobs.get": (JOB, "INDEX media_job (job_id=?)", VIEWER),
+    "jobs.get_for_update": (JOB, VIEWER),
+    "jobs.give_back": (JOB,),
+    "jobs.heartbeat": (JOB,),
+    "jobs.last_completed": ("INDEX jobs_completed (user_id=?)",),
+    "jobs.live_claims": ("generation_jobs USING INDEX jobs_queue",),
+    "jobs.mark_nsfw": ("INDEX jobs_persona (persona_id=?)",),
+    "jobs.matching": ("INDEX jobs_created (user_id=?)",),
+    "jobs.matching_persona": ("INDEX jobs_persona (persona_id=?)",),
+    "jobs.page": ("INDEX jobs_created (user_id=?)", JOB, "INDEX media_job (job_id=?)"),
+    "jobs.page_safe": ("INDEX jobs_created_safe (user_id=? AND is_nsfw=?)", JOB, "INDEX media_job (job_id=?)"),
+    "jobs.page_status": ("INDEX jobs_status (user_id=? AND status=?)", JOB, "INDEX media_job (job_id=?)"),
+    "jobs.progress": (JOB,),
+    "jobs.purge_batch": (JOB, "(user_id=?)"),
+    "jobs.queued": ("job_counts USING PRIMARY KEY (user_id=?)",),
+    "jobs.remember": (JOB,),
+    "jobs.state": (JOB,),
+    "media.card": (MEDIA,),
+    "media.counts": ("media_counts USING PRIMARY KEY (user_id=?)",),
+    "media.create": NOTHING,
+    "media.delete": (MEDIA,),
+    "media.deletion_add": NOTHING,
+    "media.deletion_done": ("file_deletions USING PRIMARY KEY (media_id=?)",),
+    "media.deletions": ("SCAN file_deletions",),
+    "media.exists": (MEDIA,),
+    "media.get": (MEDIA, VIEWER),
+    "media.linked": (MEDIA, VIEWER, ROWID),
+    "media.mark_nsfw": ("INDEX media_persona (persona_id=?)",),
+    "media.matching": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
+    "media.matching_persona": ("INDEX media_persona (persona_id=? AND created_at>? AND created_at<?)",),
+    "media.matching_tagged": ("media_tags USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
+    "media.page": ("INDEX media_created (user_id=?)", MEDIA),
+    "media.page_favorites": ("INDEX media_favorite (user_id=?)", MEDIA),
+    "media.page_safe": ("INDEX media_created_safe (user_id=? AND is_nsfw=?)", MEDIA),
+    "media.purge_batch": (MEDIA, "(user_id=?)"),
+    "media.tags_add": NOTHING,
+    "media.tags_clear": ("INDEX media_tags_media (media_id=?)",),
+    "media.update": (MEDIA,),
+    "media.version": (MEDIA,),
+    "nsfw.get": ("INDEX nsfw_settings_owner (<expr>=?)",),
+    "nsfw.get_default": ("INDEX nsfw_settings_owner (<expr>=?)",),
+    "nsfw.in_force": (VIEWER, "INDEX nsfw_settings_owner (<expr>=?)"),
+    "nsfw.put": NOTHING,
+    "nsfw.seed_default": NOTHING,
+    "personas.card": (ROWID, MEDIA),
+    "personas.count": ("persona_counts USING PRIMARY KEY (user_id=?)",),
+    "personas.create": NOTHING,
+    "personas.delete": (ROWID,),
+    "personas.get": (ROWID, MEDIA, VIEWER),
+    "personas.get_for_update": (ROWID, VIEWER),
+    "personas.matching_indexed": ("VIRTUAL TABLE INDEX 0:M1><", ROWID, "INDEX persona_tags_persona (persona_id=?)"),
+    "personas.matching_scanned": ("SEARCH p USING INDEX personas_", "(user_id=?)"),
+    "personas.matching_tagged": ("t USING PRIMARY KEY (user_id=? AND tag_key=?)", ROWID),
+    "personas.purge_batch": (ROWID, "(user_id=?)"),
+    "personas.search_check": NOTHING,
+    "personas.search_rebuild": NOTHING,
+    "personas.tags_add": NOTHING,
+    "personas.tags_clear": ("INDEX persona_tags_persona (persona_id=?)",),
+    "personas.update": (ROWID,),
+    "personas.version": (ROWID,),
+    "platform.ping": NOTHING,
+    "platform.summary": ("SCAN persona_counts", "SCAN job_counts", "SCAN media_counts"),
+    "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
+    "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),
+    "users.create": NOTHING,
+    "users.end_sessions": ("INDEX sessions_user (user_id=?)",),
+    "users.get": (ROWID,),
+    "users.get_for_update": (ROWID,),
+    "users.list_all": ("SCAN users",),
+    "users.mark_deleted": (ROWID,),
+    "users.next_deleted": ("INDEX users_deleted",),
+    "users.other_active_admins": ("INDEX users_active_admins",),
+    "users.password_hash": (ROWID,),
+    "users.purge": (ROWID,),
+    "users.record_first_person": NOTHING,
+    "users.refresh_add": NOTHING,
+    "users.refresh_get": ("r USING PRIMARY KEY (digest=?)", "s USING PRIMARY KEY (id=?)", ROWID),
+    "users.refresh_prune": ("INDEX refresh_tokens_session (session_id=?)",),
+    "users.refresh_use": ("refresh_tokens USING PRIMARY KEY (digest=?)",),
+    "users.seed": NOTHING,
+    "users.seed_password": (ROWID,),
+    "users.session_create": NOTHING,
+    "users.session_end": ("sessions USING PRIMARY KEY (id=?)",),
+    "users.session_user": ("s USING PRIMARY KEY (id=?)", ROWID),
+    "users.sessions_prune": ("INDEX sessions_expiry (expires_at<?)",),
+    "users.update_email": (ROWID,),
+    "users.update_password": (ROWID,),
+    "users.update_rights": (ROWID,),
+    "users.update_settings": (ROWID,),
+}
+for _key in ("created", "updated", "name"):
+    for _way in ("asc", "desc"):
+        _page = f"personas.page_{_key}_{_way}"
+        PLANS[_page] = (f"INDEX personas_{_key} (user_id=?)", ROWID, MEDIA)
+        PLANS[f"{_page}_safe"] = (f"INDEX personas_{_key}_safe (user_id=? AND is_nsfw=?)", ROWID, MEDIA)
+        PLANS[f"personas.page_favorites_{_key}_{_way}"] = (
+            # In another order than that of making, SQLite may also pass over the others along that order's index.
+            "INDEX personas_favorite (user_id=?)" if _key == "created" else "SEARCH personas USING INDEX personas_",
+            "(user_id=?)", ROWID, MEDIA,
+        )  # fmt: skip
+
+WHOLE = {"media.deletions", "platform.summary", "users.list_all"}
+"""What is meant to read a table from end to end."""
+
+ROWS = 100_000
+PART = {
+    "jobs_queue": 50,
+    "users_deleted": 5,
+    "users_active_admins": 3,
+    "personas_favorite": 5_000,
+    "media_favorite": 5_000,
+}
+"""How many rows the partial indexes hold, of a big database."""
+
+
+def pretend(connection: sqlite3.Connection, owned: int) -> None:
+    """Store the statistics of a database of 100,000 rows a table, of which a user owns so many."""
+    connection.execute("ANALYZE")
+    connection.execute("DELETE FROM sqlite_stat1")
+    same = {"user_id": owned, "status": owned // 5, "is_nsfw": owned // 2, "persona_id": 50, "tag_key": owned // 200}
+    tables = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'"
+    ).fetchall()
+    for (table,) in tables:
+        for _, index, *_ in connection.execute(f"PRAGMA index_list({table})").fetchall():
+            columns = [found[2] for found in connection.execute(f"PRAGMA index_info({index})").fetchall()]
+            rows, figures = PART.get(index, ROWS), []
+            for column in columns:
+                # A user has many rows of everything but settings.
+                figures.append(1 if table == "nsfw_settings" else min(same.get(column, 1), rows, *figures))
+            if index == "jobs_completed":
+                rows, figures[0] = ROWS // 5, owned // 5
+            if table.endswith("_counts"):
+                figures = [8] * (len(columns) - 1) + [1]
+            text = " ".join(str(figure) for figure in (rows, *figures))
+            connection.execute("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)", (table, index, text))
+    connection.execute("ANALYZE sqlite_master")
+
+
+@pytest.fixture(scope="module", params=["no statistics", "many users", "one user has everything"])
+def planner(request: pytest.FixtureRequest, migrated: sqlite3.Connection) -> Iterator[tuple[str, sqlite3.Connection]]:
+    """A connection with the statistics of one kind of database, on an empty one."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    migrated.backup(copy)
+    if request.param != "no statistics":
+        pretend(copy, owned=1_000 if request.param == "many users" else ROWS)
+    yield request.param, copy
+    copy.close()
+
+
+def test_every_statement_has_its_plan_in_the_table() -> None:
+    assert set(PLANS) == set(PURPOSES)
+
+
+@pytest.mark.parametrize("statement", PLANS)
+def test_every_statement_reads_along_its_index(planner: tuple[str, sqlite3.Connection], statement: str) -> None:
+    kind, connection = planner
+    sql = sql_of(statement)
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
+    details = [str(step[3]).replace("COVERING INDEX", "INDEX") for step in plan]
+    if kind == "one user has everything" and statement == "personas.matching_scanned":
+        # Its owner's rows are the table.
+        return
+    for part in PLANS[statement]:
+        assert any(part in detail for detail in details), details
+    scans = [detail for detail in details if re.fullmatch(r"SCAN (?!CONSTANT|page$|t$)\w+", detail)]
+    assert not scans or statement in WHOLE, scans
+
+
+PAGES = [name for name in PLANS if re.search(r"\.page(?!_favorites_(name|updated))", name)]
+
+
+@pytest.mark.parametrize("statement", PAGES)
+def test_no_page_sorts_more_than_itself(planner: tuple[str, sqlite3.Connection], statement: str) -> None:
+    sql = sql_of(statement)
+    steps: list[Any] = planner[1].execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
+    [page] = [step[0] for step in steps if re.fullmatch(r"(MATERIALIZE|CO-ROUTINE) page", step[3])]
+    inside = [step[3] for step in steps if step[1] == page]
+    assert inside
+    assert not any("TEMP B-TREE" in detail for detail in inside), inside
+
+
+def test_every_foreign_key_has_an_index_to_follow(migrated: sqlite3.Connection) -> None:
+    tables = migrated.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'").fetchall()
+    keys = 0
+    for (table,) in tables:
+        leading = {
+            migrated.execute(f"PRAGMA index_info({index[1]})").fetchone()[2]
+            for index in migrated.execute(f"PRAGMA index_list({table})").fetchall()
+            if not index[4]
+        }
+        for key in migrated.execute(f"PRAGMA foreign_key_list({table})").fetchall():
+            keys += 1
+            assert key[3] in leading, (table, key[3])
+    assert keys > 10
