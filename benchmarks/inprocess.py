@@ -91,7 +91,7 @@ def searches(app: Flask, token: str) -> dict[str, float]:
 
 def _request(app: Flask, path: str, token: str) -> Callable[[], None]:
     """A call that sends one request through the whole WSGI application. Raises when the answer is not 200."""
-    environ = EnvironBuilder(path=path, headers={"Authorization": f"Bearer {token}"}).get_environ()
+    environ = EnvironBuilder(path=path, headers=[("Authorization", f"Bearer {token}")]).get_environ()
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
         if not status.startswith("200"):
