@@ -182,7 +182,8 @@ BAD_VALUES = [
 
 def python(program: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a program with nothing of SEIDRA in the environment but what is given."""
-    variables = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))} | variables
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))}
+    variables = kept | {"PYTHONPATH": str(CHECKOUT)} | variables
     return subprocess.run(
         [sys.executable, "-c", program], cwd=cwd, env=variables, capture_output=True, text=True, timeout=60, check=False
     )
@@ -423,24 +424,26 @@ def test_a_kept_secret_that_is_none_is_refused(tmp_path: Path, content: bytes) -
 
 
 def test_six_processes_at_once_make_one_secret(tmp_path: Path) -> None:
-    # Each waits for the last one to be ready, so that they race for the file and not for the import.
+    # Ten races; in each, all wait for the last one to be ready, so that they race for the file and not for the import.
     program = (
-        "import sys, time, pathlib, os\n"
-        "from seidra.config import settings, jwt_secret, ensure_runtime_directories\n"
-        "ensure_runtime_directories()\n"
-        "ready = pathlib.Path('ready'); ready.mkdir(exist_ok=True); (ready / str(os.getpid())).touch()\n"
+        "import dataclasses, os, time\n"
+        "from pathlib import Path\n"
+        "from seidra.config import settings, jwt_secret\n"
         "deadline = time.monotonic() + 60\n"
-        "while len(list(ready.iterdir())) < 6 and time.monotonic() < deadline: time.sleep(0.001)\n"
-        "print(jwt_secret(settings))\n"
+        "for turn in range(10):\n"
+        "    folder = Path(f'turn-{turn}'); ready = folder / 'ready'; ready.mkdir(parents=True, exist_ok=True)\n"
+        "    mine = dataclasses.replace(settings._get_current_object(), data_dir=folder)\n"
+        "    (ready / str(os.getpid())).touch()\n"
+        "    while len(os.listdir(ready)) < 6 and time.monotonic() < deadline: time.sleep(0)\n"
+        "    print(jwt_secret(mine))\n"
     )
-    variables = os.environ | environment(tmp_path / "instance")
+    variables = os.environ | environment(tmp_path) | {"PYTHONPATH": str(CHECKOUT)}
+    command = [sys.executable, "-c", program]
     started = [
-        subprocess.Popen(
-            [sys.executable, "-c", program], cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(6)
+        subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True) for _ in range(6)
     ]
-    made = [process.communicate(timeout=120)[0] for process in started]
+    made = [process.communicate(timeout=120)[0].split() for process in started]
     assert [process.returncode for process in started] == [0] * 6
-    assert len(set(made)) == 1
-    assert made[0].strip() == (tmp_path / "instance" / "jwt.secret").read_text()
+    kept = [(tmp_path / f"turn-{turn}" / "jwt.secret").read_text() for turn in range(10)]
+    assert made == [kept] * 6
+    assert len(set(kept)) == 10

@@ -97,7 +97,7 @@ CREATE_APP = "import seidra; seidra.create_app()"
 @pytest.mark.parametrize("program", [FLASK_INIT, CREATE_APP], ids=["flask init", "create_app"])
 def test_six_starts_at_once(tmp_path: Path, whole: list[tuple[str, ...]], program: str) -> None:
     instance = tmp_path / "instance"
-    for turn in ("empty", "migrated"):
+    for turn in ("empty", "migrated") if program == FLASK_INIT else ("empty",):
         ready = tmp_path / turn
         ready.mkdir()
         command = [sys.executable, "-c", TOGETHER + program, str(ready)]
