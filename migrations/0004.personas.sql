@@ -1,5 +1,5 @@
 -- Personas, the tags they are filtered by, and how many each user has.
--- name_key sorts without case and accents; search_text is what search looks into, folded by the application.
+-- name_key sorts without case and accents; it is folded by the application.
 -- avatar_media_id is a plain reference: media that is gone reads as no avatar.
 -- card is the persona as JSON, all but its avatar link: made once when it is written instead of at each reading
 -- (a list of 20 takes 24 us instead of 78), and by the database itself, so that it cannot be stale.
@@ -21,7 +21,6 @@ CREATE TABLE personas (
     avatar_url TEXT,
     avatar_media_id TEXT,
     name_key TEXT NOT NULL,
-    search_text TEXT NOT NULL,
     version INTEGER NOT NULL DEFAULT 1,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,

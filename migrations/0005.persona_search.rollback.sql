@@ -1,5 +1,4 @@
-DROP TRIGGER personas_search_update;
-DROP TRIGGER personas_search_delete;
-DROP TRIGGER personas_search_insert;
+DROP TRIGGER personas_text_flags;
+DROP TRIGGER personas_text_delete;
 DROP TABLE persona_search;
-DROP VIEW persona_search_source;
+DROP TABLE persona_texts;

@@ -29,6 +29,7 @@ from seidra.errors import Problem, StartError, flatten
 from seidra.jobs.embedded import start_worker
 from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
+from seidra.personas import search as persona_search
 from seidra.queries import queries
 
 
@@ -124,12 +125,10 @@ def search() -> None:
 @search.command("check")
 def search_check() -> None:
     """Compare the search index with the personas; code 1 when they differ."""
-    with DatabaseService() as service:
-        try:
-            with service.database.transaction() as tx:
-                queries.personas.search_check(tx)
-        except sqlite3.DatabaseError:
-            raise click.ClickException("The search index differs from its table: run `flask search rebuild`.") from None
+    with DatabaseService() as service, service.database.transaction() as tx:
+        wrong = persona_search.check(tx)
+    if wrong:
+        raise click.ClickException(f"{' '.join(wrong)} Run `flask search rebuild`.")
     click.echo("The search index agrees with its table.")
 
 
@@ -137,8 +136,8 @@ def search_check() -> None:
 def search_rebuild() -> None:
     """Make the search index again from the personas."""
     with DatabaseService() as service, service.database.transaction() as tx:
-        queries.personas.search_rebuild(tx)
-    click.echo("The search index is rebuilt.")
+        count = persona_search.rebuild(tx)
+    click.echo(f"The search index is rebuilt: {count} personas.")
 
 
 # ------------------------------------------------------------------------------------------------ accounts

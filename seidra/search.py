@@ -14,7 +14,8 @@ from typing import Any
 _PLAIN = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"}
 )
-_TRIGRAM = 3
+TRIGRAM = 3
+"""Words shorter than this are not in a trigram index."""
 
 
 def fold(text: str) -> str:
@@ -50,12 +51,6 @@ def words(query: str) -> list[str]:
         if not any(word in longer for longer in found):
             found.append(word)
     return found
-
-
-def trigrams(query_words: list[str]) -> str:
-    """The FTS5 expression that every match satisfies, or "" when all words are shorter than a trigram."""
-    grams = {word[at : at + _TRIGRAM] for word in query_words for at in range(len(word) - _TRIGRAM + 1)}
-    return " AND ".join('"' + gram.replace('"', '""') + '"' for gram in sorted(grams))
 
 
 def like(word: str) -> str:

@@ -2,11 +2,11 @@
 -- Insert a persona.
 INSERT INTO personas (
     user_id, name, description, style_prompt, negative_prompt, lora_models, generation_params, tags,
-    is_favorite, is_nsfw, avatar_url, avatar_media_id, name_key, search_text, created_at, updated_at
+    is_favorite, is_nsfw, avatar_url, avatar_media_id, name_key, created_at, updated_at
 )
 VALUES (
     :user_id, :name, :description, :style_prompt, :negative_prompt, :lora_models, :generation_params, :tags,
-    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :search_text, :now, :now
+    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :now, :now
 )
 RETURNING id;
 
@@ -43,7 +43,7 @@ UPDATE personas
 SET name = :name, description = :description, style_prompt = :style_prompt, negative_prompt = :negative_prompt,
     lora_models = :lora_models, generation_params = :generation_params, tags = :tags,
     is_favorite = :is_favorite, is_nsfw = :is_nsfw, avatar_url = :avatar_url, avatar_media_id = :avatar_media_id,
-    name_key = :name_key, search_text = :search_text, version = version + 1, updated_at = :now
+    name_key = :name_key, version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id;
 
 -- name: version$
@@ -321,75 +321,73 @@ LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY p.name_key ASC, p.id ASC;
 
+-- name: search_put!
+-- Write what search looks into for a persona; triggers bring it into the index.
+INSERT INTO persona_texts (doc_id, safety, favor, search_text)
+VALUES (
+    (:user_id << 32) | :id,
+    CASE :is_nsfw WHEN TRUE THEN 'nsf' ELSE 'sfw' END,
+    CASE :is_favorite WHEN TRUE THEN 'fav' ELSE 'oth' END,
+    :search_text
+)
+ON CONFLICT (doc_id) DO UPDATE
+SET safety = excluded.safety, favor = excluded.favor, search_text = excluded.search_text;
+
+-- name: search_count$
+-- How many personas match an expression of the index, in the range of one owner.
+SELECT COUNT(*) FROM persona_search
+WHERE persona_search MATCH :expression
+    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295);
+
+-- name: search_newest
+-- A page of their ids, newest first: ids grow in the order of creation.
+SELECT rowid & 4294967295 AS id FROM persona_search
+WHERE persona_search MATCH :expression
+    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
+ORDER BY rowid DESC
+LIMIT :limit OFFSET :offset;
+
+-- name: search_oldest
+-- A page of their ids, oldest first.
+SELECT rowid & 4294967295 AS id FROM persona_search
+WHERE persona_search MATCH :expression
+    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
+ORDER BY rowid
+LIMIT :limit OFFSET :offset;
+
 -- name: matching_indexed
--- The ids of all personas that contain a word: candidates by trigrams, in the range of one owner, then checked.
-SELECT p.id
-FROM persona_search AS s
-CROSS JOIN personas AS p ON p.id = (s.rowid & 4294967295)
-WHERE s.persona_search MATCH :trigrams
-    AND s.rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
-    AND INSTR(p.search_text, :word) > 0
-    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR p.is_favorite = :favorite)
-    AND (
-        :tag_count = 0 OR :tag_count = (
-            SELECT COUNT(*) FROM persona_tags AS t
-            WHERE t.persona_id = p.id
-                AND t.tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
-        )
-    )
-ORDER BY
-    CASE :sort
-        WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key
-    END,
-    CASE :sort
-        WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key
-    END DESC,
-    CASE WHEN SUBSTR(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
+-- All their ids.
+SELECT rowid & 4294967295 AS id FROM persona_search
+WHERE persona_search MATCH :expression
+    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295);
 
 -- name: matching_scanned
--- The same for a word too short for trigrams (the empty one is in all): a scan of one owner.
-SELECT p.id
-FROM personas AS p
-WHERE p.user_id = :user_id
-    AND INSTR(p.search_text, :word) > 0
-    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR p.is_favorite = :favorite)
-    AND (
-        :tag_count = 0 OR :tag_count = (
-            SELECT COUNT(*) FROM persona_tags AS t
-            WHERE t.persona_id = p.id
-                AND t.tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
-        )
-    )
-ORDER BY
-    CASE :sort
-        WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key
-    END,
-    CASE :sort
-        WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key
-    END DESC,
-    CASE WHEN SUBSTR(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
+-- The ids of all personas that contain a word too short for the index (the empty one is in all).
+SELECT doc_id & 4294967295 AS id FROM persona_texts
+WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
+    AND INSTR(search_text, :word) > 0
+    AND (safety = 'sfw' OR :nsfw = TRUE)
+    AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
 
 -- name: matching_tagged
--- The ids of all personas that have every tag: read from the rarest side, the tags.
-SELECT p.id
+-- The ids of all personas that have every tag.
+SELECT t.persona_id AS id
 FROM persona_tags AS t
-CROSS JOIN personas AS p ON p.id = t.persona_id
+CROSS JOIN persona_texts AS x ON x.doc_id = ((t.user_id << 32) | t.persona_id)
 WHERE t.user_id = :user_id
     AND t.tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
-    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR p.is_favorite = :favorite)
-GROUP BY p.id
-HAVING COUNT(*) = :tag_count
-ORDER BY
-    CASE :sort
-        WHEN 'created_at' THEN p.created_at WHEN 'updated_at' THEN p.updated_at WHEN 'name' THEN p.name_key
-    END,
-    CASE :sort
-        WHEN '-created_at' THEN p.created_at WHEN '-updated_at' THEN p.updated_at WHEN '-name' THEN p.name_key
-    END DESC,
-    CASE WHEN SUBSTR(:sort, 1, 1) = '-' THEN -p.id ELSE p.id END;
+    AND (x.safety = 'sfw' OR :nsfw = TRUE)
+    AND (CAST(:favorite AS INTEGER) IS NULL OR x.favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END)
+GROUP BY t.persona_id
+HAVING COUNT(*) = :tag_count;
+
+-- name: ids_by_updated
+-- The ids of all personas of a user in the order of their last change.
+SELECT id FROM personas WHERE user_id = :user_id ORDER BY updated_at, id;
+
+-- name: ids_by_name
+-- The ids of all personas of a user in the order of their names.
+SELECT id FROM personas WHERE user_id = :user_id ORDER BY name_key, id;
 
 -- name: search_check!
 -- Compare the index with its table; raises when they differ.
@@ -398,6 +396,33 @@ INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1);
 -- name: search_rebuild!
 -- Make the index again from its table.
 INSERT INTO persona_search (persona_search) VALUES ('rebuild');
+
+-- name: search_sources
+-- Some personas after an id, with what their search text is made of and what it is.
+SELECT p.id, p.user_id, p.name, p.description, p.style_prompt, p.tags, p.is_nsfw, p.is_favorite, x.search_text,
+    x.safety, x.favor
+FROM personas AS p
+LEFT JOIN persona_texts AS x ON x.doc_id = ((p.user_id << 32) | p.id)
+WHERE p.id > :after ORDER BY p.id LIMIT :limit;
+
+-- name: search_reset!
+-- Empty the index, whatever state it is in.
+INSERT INTO persona_search (persona_search) VALUES ('delete-all');
+
+-- name: search_strays$
+-- How many texts belong to no persona.
+SELECT COUNT(*) FROM persona_texts AS x
+WHERE NOT EXISTS (
+    SELECT 1 FROM personas AS p WHERE p.id = (x.doc_id & 4294967295) AND p.user_id = (x.doc_id >> 32)
+);
+
+-- name: search_drop_strays!
+-- Drop the texts that belong to no persona.
+DELETE FROM persona_texts
+WHERE NOT EXISTS (
+    SELECT 1 FROM personas AS p
+    WHERE p.id = (persona_texts.doc_id & 4294967295) AND p.user_id = (persona_texts.doc_id >> 32)
+);
 
 -- name: purge_batch!
 -- Delete some personas of a deleted account.

@@ -27,6 +27,7 @@ from seidra.jobs import previews
 from seidra.jobs.schemas import PREVIEW_EXAMPLE, PreviewAnswerSchema
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
+from seidra.personas import search as persona_search
 from seidra.personas.schemas import (
     PERSONA_BODY_EXAMPLE,
     PERSONA_EXAMPLE,
@@ -100,25 +101,9 @@ def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[li
 
 
 def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
-    """A page of what a search or tags match: all matching ids once, for page and total both."""
-    tags = sorted({search.fold(tag) for tag in query["tag"]})
-    filters = {
-        "user_id": g.user["id"], "nsfw": nsfw, "favorite": query["is_favorite"], "sort": query["sort"],
-        "tag_count": len(tags), **{f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)},
-    }  # fmt: skip
-    words = search.words(query.get("search", ""))
-    grams = search.trigrams(words)
-    if not words:
-        # Tags alone; or a search for nothing visible, which everything contains.
-        ids = [row[0] for row in (_q.matching_tagged if tags else _q.matching_scanned)(connection, **filters, word="")]
-    elif grams:
-        ids = search.matching_all(
-            words, lambda word: _q.matching_indexed(connection, **filters, word=word, trigrams=grams)
-        )
-    else:
-        ids = search.matching_all(words, lambda word: _q.matching_scanned(connection, **filters, word=word))
-    page = ids[query["offset"] : query["offset"] + query["limit"]]
-    return [_q.card(connection, id=id, nsfw=nsfw) for id in page], len(ids)
+    """A page of what a search or tags match."""
+    ids, total = persona_search.page(connection, g.user["id"], nsfw, query)
+    return [_q.card(connection, id=id, nsfw=nsfw) for id in ids], total
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])
@@ -155,7 +140,7 @@ def _create(tx: Connection, values: dict[str, Any]) -> Response:
     policy.check_may_make(tx, g.user["id"], values["is_nsfw"])
     _settle_avatar(tx, values, None)
     persona_id = _q.create(tx, user_id=g.user["id"], now=timestamp(), **_columns(values))
-    _write_tags(tx, persona_id, values["tags"])
+    _write_found_by(tx, persona_id, values)
     return _answer(tx, persona_id, 201, Location=f"{public_url()}/api/personas/{persona_id}")
 
 
@@ -270,22 +255,22 @@ def _stored(tx: Connection, persona_id: int) -> tuple[dict[str, Any], int]:
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
     """The values as the columns of a whole row, with what is derived from them."""
-    text = [values["name"], values["description"], values["style_prompt"], *values["tags"]]
     return {
         **{name: to_json(values[name]) if name in _JSON else values[name] for name in _STORED},
         "name_key": search.fold(values["name"]),
-        "search_text": search.document(text),
     }
 
 
 def _write(tx: Connection, persona_id: int, values: dict[str, Any]) -> None:
     _q.update(tx, id=persona_id, user_id=g.user["id"], now=timestamp(), **_columns(values))
     _q.tags_clear(tx, persona_id=persona_id)
-    _write_tags(tx, persona_id, values["tags"])
+    _write_found_by(tx, persona_id, values)
 
 
-def _write_tags(tx: Connection, persona_id: int, tags: list[str]) -> None:
-    keys = {search.fold(tag) for tag in tags}
+def _write_found_by(tx: Connection, persona_id: int, values: dict[str, Any]) -> None:
+    """Write what the persona is found by: its search text and its tags."""
+    persona_search.put(tx, g.user["id"], persona_id, values)
+    keys = {search.fold(tag) for tag in values["tags"]}
     rows = [{"user_id": g.user["id"], "tag_key": key, "persona_id": persona_id} for key in sorted(keys)]
     _q.tags_add(tx, rows)
 
