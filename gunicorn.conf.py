@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from typing import Any
 
@@ -46,6 +48,19 @@ control_socket_disable = True
 # The app logs its requests itself, without query strings; gunicorn's own access log stays off.
 logconfig_dict = logs.configuration(settings.log_level)
 accesslog = None
+
+
+def on_starting(server: Any) -> None:
+    """With reuse_port the kernel would let a second server, even a stranger's, share the port unnoticed."""
+    host, _, port = bind.rpartition(":")
+    if not reuse_port or "GUNICORN_FD" in os.environ:
+        return
+    with socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host.strip("[]"), int(port)))
+        except OSError as error:
+            sys.exit(f"Error: SEIDRA_BIND {bind} cannot be listened on: {error.strerror}.")
 
 
 def when_ready(server: Any) -> None:

@@ -49,6 +49,7 @@ END;
 
 CREATE TRIGGER persona_texts_update AFTER UPDATE ON persona_texts
 WHEN old.search_text <> new.search_text OR old.safety <> new.safety OR old.favor <> new.favor
+    OR old.doc_id <> new.doc_id
 BEGIN
     INSERT INTO persona_search (persona_search, rowid, search_text, safety, favor)
     VALUES ('delete', old.doc_id, old.search_text, old.safety, old.favor);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging.config
 import signal
 import sqlite3
+import sys
 import threading
 from types import FrameType
 from typing import Any
@@ -76,8 +77,11 @@ def db() -> None:
 @db.command()
 def upgrade() -> None:
     """Apply every migration that is missing."""
-    for id in init_database(seed=False) or ["nothing: the schema is up to date"]:
+    applied = init_database(seed=False)
+    for id in applied:
         click.echo(f"applied {id}")
+    if not applied:
+        click.echo("The schema is up to date.")
 
 
 @db.command()
@@ -90,15 +94,19 @@ def rollback(count: int, everything: bool) -> None:
     if not settings.database_path.exists():
         raise StartError(f"There is no database {settings.database_path}.")
     with migrate.start_lock(settings):
-        for id in migrate.rollback(settings, None if everything else count) or ["nothing: none is applied"]:
-            click.echo(f"rolled back {id}")
+        undone = migrate.rollback(settings, None if everything else count)
+    for id in undone:
+        click.echo(f"rolled back {id}")
+    if not undone:
+        click.echo("There is no migration to roll back.")
 
 
 @db.command()
 def status() -> None:
-    """List the migrations and whether they are applied."""
+    """List the migrations and whether they are applied; unknown ones are from a newer version."""
     for step in migrate.status(get_settings()):
-        click.echo(f"{'applied' if step.applied else 'pending'}  {step.id}")
+        state = "unknown" if not step.known else "applied" if step.applied else "pending"
+        click.echo(f"{state}  {step.id}")
 
 
 @click.command(cls=_Command)
@@ -279,6 +287,8 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     """Flask's own `run`, with the embedded worker beside the server."""
     reload = get_debug_flag() if options.get("reload") is None else options["reload"]
     embedded = None
+    # Without a handler Python dies of the signal, and the worker below would not give back its job.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if not reload or is_running_from_reloader():
         # With the reloader, the parent process only watches files.
         embedded = start_worker(ctx.ensure_object(ScriptInfo).load_app())

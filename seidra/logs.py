@@ -38,6 +38,8 @@ def configuration(level: str) -> dict[str, Any]:
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "seidra": {"level": level.upper()},
+            # The development server's access lines hold query strings, and those hold signatures.
+            "werkzeug": {"level": "WARNING"},
             "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
             "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
         },

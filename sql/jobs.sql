@@ -207,7 +207,7 @@ WHERE id = :id AND claim = :claim AND status = 'processing';
 -- name: finish^
 -- Complete a job that is still this claim; answers the flags that its media take.
 UPDATE generation_jobs
-SET status = 'completed', progress = 1, claim = NULL, seconds = :seconds, metadata = :metadata,
+SET status = 'completed', progress = 1, claim = NULL, error_message = NULL, seconds = :seconds, metadata = :metadata,
     completed_at = :now, updated_at = :now, revision = revision + 1
 WHERE id = :id AND claim = :claim AND status = 'processing'
 RETURNING user_id, persona_id, is_nsfw;

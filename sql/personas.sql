@@ -405,10 +405,6 @@ FROM personas AS p
 LEFT JOIN persona_texts AS x ON x.doc_id = ((p.user_id << 32) | p.id)
 WHERE p.id > :after ORDER BY p.id LIMIT :limit;
 
--- name: search_reset!
--- Empty the index, whatever state it is in.
-INSERT INTO persona_search (persona_search) VALUES ('delete-all');
-
 -- name: search_strays$
 -- How many texts belong to no persona.
 SELECT COUNT(*) FROM persona_texts AS x

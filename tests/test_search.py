@@ -13,20 +13,26 @@ import pytest
 from conftest import Person, environment
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from werkzeug.test import TestResponse
 
 from seidra import create_app, search
 from seidra.config import Settings
 from seidra.database.connect import Database
-from seidra.queries import queries
+from seidra.personas import search as persona_search
 
 
 def found(person: Person, text: str, **query: Any) -> list[str]:
-    """The names that a search lists, in order of their making."""
+    """The names that a search lists, in order of their making; the total agrees."""
+    answer = answered(person, text, **query)
+    listed = [persona["name"] for persona in answer.get_json()]
+    assert answer.headers["X-Total-Count"] == str(len(listed))
+    return listed
+
+
+def answered(person: Person, text: str, **query: Any) -> TestResponse:
     answer = person.get("/api/personas", query_string={"search": text, "sort": "created_at", "limit": 100, **query})
     assert answer.status_code == 200, answer.text
-    names = [persona["name"] for persona in answer.get_json()]
-    assert answer.headers["X-Total-Count"] == str(len(names))
-    return names
+    return answer
 
 
 # ------------------------------------------------------------------------------------------------ folding
@@ -274,41 +280,49 @@ def test_search_finds_what_a_plain_filter_finds(reader: Person, bodies: list[dic
 # ------------------------------------------------------------------------------------------------ the index
 
 
-def check(database: Database) -> None:
+def wrong(database: Database) -> list[str]:
     with database.transaction() as tx:
-        queries.personas.search_check(tx)
+        return persona_search.check(tx)
 
 
-def test_check_finds_a_damaged_index_and_rebuild_mends_it(alice: Person, database: Database) -> None:
+DAMAGE = [
+    "INSERT INTO persona_search (persona_search, rowid, search_text, safety, favor)"
+    " SELECT 'delete', doc_id, search_text, safety, favor FROM persona_texts",
+    "UPDATE persona_texts SET search_text = 'stella'",
+    "DELETE FROM persona_texts",
+    "UPDATE persona_texts SET doc_id = doc_id + 1000",
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: Database, damage: str) -> None:
     alice.persona(name="Luna")
-    check(database)
+    assert wrong(database) == []
     with database.transaction() as tx:
-        [row] = tx.execute("SELECT doc_id, search_text FROM persona_search_source").fetchall()
-        tx.execute(
-            "INSERT INTO persona_search (persona_search, rowid, search_text) VALUES ('delete', ?, ?)", tuple(row)
-        )
-    assert found(alice, "luna") == []
-    with pytest.raises(sqlite3.DatabaseError, match="malformed"):
-        check(database)
+        tx.execute(damage)
+    assert answered(alice, "luna").get_json() == []
+    assert wrong(database) != []
     with database.transaction() as tx:
-        queries.personas.search_rebuild(tx)
-    check(database)
+        assert persona_search.rebuild(tx) == 1
+    assert wrong(database) == []
     assert found(alice, "luna") == ["Luna"]
 
 
 def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, database: Database) -> None:
+    alice.allow_nsfw()
     made = [person.persona(name=f"{n} é", tags=[f"t{n}"]) for n in range(4) for person in (alice, bob)]
     alice.patch(f"/api/personas/{made[0]['id']}", json={"name": "other"})
-    alice.patch(f"/api/personas/{made[0]['id']}", json={"is_favorite": True})
+    alice.patch(f"/api/personas/{made[0]['id']}", json={"is_favorite": True, "is_nsfw": True})
     alice.post(f"/api/personas/{made[2]['id']}/duplicate")
     bob.delete(f"/api/personas/{made[1]['id']}")
-    check(database)
+    assert wrong(database) == []
 
 
-def test_a_write_from_outside_the_application_keeps_the_index(alice: Person, settings: Settings) -> None:
+def test_a_flag_set_from_outside_the_application_reaches_the_index(alice: Person, settings: Settings) -> None:
     made = alice.persona(name="Luna")
     with sqlite3.connect(settings.database_path) as connection:
-        connection.execute("UPDATE personas SET search_text = 'changed' WHERE id = ?", (made["id"],))
+        connection.execute("UPDATE personas SET is_nsfw = 1 WHERE id = ?", (made["id"],))
     connection.close()
-    assert found(alice, "changed") == ["Luna"]
     assert found(alice, "luna") == []
+    alice.allow_nsfw()
+    assert found(alice, "luna", include_nsfw="true") == ["Luna"]

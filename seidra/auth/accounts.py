@@ -54,6 +54,8 @@ def set_rights(tx: Connection, row: Row, *, active: bool, admin: bool) -> None:
     """Write an account's rights. Raises Conflict where that leaves no active administrator."""
     if row["id"] == SYSTEM_USER_ID and admin:
         raise Conflict("The system account cannot be an administrator.")
+    if active and not row["is_active"] and row["password_hash"] is None:
+        raise Conflict("This account has no password: set SEIDRA_DEFAULT_USER_PASSWORD and start again.")
     if row["is_active"] and row["is_admin"] and not (active and admin):
         check_not_last_admin(tx, row["id"])
     queries.users.update_rights(tx, id=row["id"], is_active=active, is_admin=admin, now=timestamp())

@@ -47,10 +47,11 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Status:
-    """One migration and whether it is applied."""
+    """One migration, whether it is applied, and whether this version knows it."""
 
     id: str
     applied: bool
+    known: bool = True
 
 
 @contextmanager
@@ -87,8 +88,23 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
 
 def status(settings: Settings) -> list[Status]:
     """Every migration in order. A database that does not exist yet has none applied (and is not made)."""
-    applied = _applied(settings)
-    return [Status(id, id in applied) for id in _ids()]
+    known, applied = _ids(), _applied(settings)
+    return [Status(id, id in applied, id in known) for id in sorted(applied | set(known))]
+
+
+def check_current(settings: Settings) -> None:
+    """Raise StartError unless the database has just this version's migrations."""
+    steps = status(settings)
+    _check_known(settings, steps)
+    if not all(step.applied for step in steps):
+        raise StartError(f"The database {settings.database_path} is not up to date: run `flask init` first.")
+
+
+def _check_known(settings: Settings, steps: list[Status]) -> None:
+    newer = [step.id for step in steps if not step.known]
+    if newer:
+        path = settings.database_path
+        raise StartError(f"The database {path} is from a newer version of SEIDRA: it has the migration {newer[-1]}.")
 
 
 def _ids() -> list[str]:
@@ -129,9 +145,7 @@ def _open(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
             f"SQLite {sqlite3.sqlite_version} is too old; SEIDRA needs {'.'.join(map(str, OLDEST_SQLITE))}."
         )
     path = settings.database_path
-    newer = sorted(_applied(settings) - set(_ids()))
-    if newer:
-        raise StartError(f"The database {path} is from a newer version of SEIDRA: it has the migration {newer[-1]}.")
+    _check_known(settings, status(settings))
     # Only now: beside a database that cannot be used nothing is made.
     ensure_runtime_directories(settings)
     uri = DatabaseURI("sqlite", None, None, None, None, str(path), {})

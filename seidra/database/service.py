@@ -21,8 +21,7 @@ class DatabaseService:
         self.database = Database(self.settings)
 
     def __enter__(self) -> Self:
-        if not all(step.applied for step in migrate.status(self.settings)):
-            raise StartError(f"The database {self.settings.database_path} is not up to date: run `flask init` first.")
+        migrate.check_current(self.settings)
         return self
 
     def __exit__(

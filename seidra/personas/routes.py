@@ -103,7 +103,9 @@ def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[li
 def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
     """A page of what a search or tags match."""
     ids, total = persona_search.page(connection, g.user["id"], nsfw, query)
-    return [_q.card(connection, id=id, nsfw=nsfw) for id in ids], total
+    rows = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
+    # A text without its persona, as only damage leaves it (`flask search check`), must not break the page.
+    return [row for row in rows if row is not None], total
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])

@@ -114,13 +114,13 @@ def check(tx: Connection) -> list[str]:
 def rebuild(tx: Connection) -> int:
     """Make every text and the index again from the personas; returns how many texts there are."""
     count = 0
-    _q.search_reset(tx)
+    # First, so that the triggers below find in the index what they are to take out of it.
+    _q.search_rebuild(tx)
     for row in _sources(tx):
         count += 1
         if _differs(row):
             put(tx, row["user_id"], row["id"], _values(row))
     _q.search_drop_strays(tx)
-    _q.search_rebuild(tx)
     return count
 
 

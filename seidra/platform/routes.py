@@ -76,9 +76,10 @@ def _database_answers() -> bool:
 
 def _schema_is_current() -> bool:
     try:
-        return all(step.applied for step in migrate.status(get_settings()))
+        migrate.check_current(get_settings())
     except StartError:
         return False
+    return True
 
 
 def _storage_is_writable() -> bool:
