@@ -13,20 +13,20 @@ from flask_cors.core import get_cors_options, set_cors_headers
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from seidra import errors, http, logs
-from seidra.auth import tokens
-from seidra.auth.routes import blp as auth
-from seidra.auth.routes import settings_blp as user_settings
+from seidra.auth import passwords, tokens
+from seidra.auth.routes import blp as auth_blp
+from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
 from seidra.database.connect import Database, translate
 from seidra.database.service import init_database
-from seidra.jobs.routes import blp as jobs
+from seidra.jobs.routes import blp as jobs_blp
 from seidra.media.links import Links
-from seidra.media.routes import blp as media
+from seidra.media.routes import blp as media_blp
 from seidra.media.storage import Storage
-from seidra.nsfw.routes import blp as nsfw
-from seidra.personas.routes import blp as personas
+from seidra.nsfw.routes import blp as nsfw_blp
+from seidra.personas.routes import blp as personas_blp
 from seidra.platform.openapi import complete, make_api
-from seidra.platform.routes import blp as platform
+from seidra.platform.routes import blp as platform_blp
 
 __all__ = ["create_app"]
 
@@ -50,9 +50,11 @@ def create_app(settings: Settings | None = None) -> Flask:
     _add_parts(app, settings)
     http.register(app, settings)
     tokens.register(app, settings)
+    # Made now, so that the first login of an unknown name takes no longer than any other.
+    passwords.decoy(settings)
     _add_cors(app, settings)
     api = make_api(app)
-    for blueprint in (auth, user_settings, nsfw, personas, jobs, media, platform):
+    for blueprint in (auth_blp, settings_blp, nsfw_blp, personas_blp, jobs_blp, media_blp, platform_blp):
         api.register_blueprint(blueprint)
     complete(app, api)
     _add_errors(app)

@@ -145,7 +145,7 @@ def search_rebuild() -> None:
     """Make the search index again from the personas."""
     with DatabaseService() as service, service.database.transaction() as tx:
         count = persona_search.rebuild(tx)
-    click.echo(f"The search index is rebuilt: {count} personas.")
+    click.echo(f"The search index is rebuilt; it has {count} personas.")
 
 
 # ------------------------------------------------------------------------------------------------ accounts

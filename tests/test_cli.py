@@ -115,7 +115,7 @@ def test_db_status_makes_nothing(flask: Flask_, instance: Path) -> None:
 def test_db_upgrade_rollback_and_status(flask: Flask_, instance: Path) -> None:
     assert said(flask("db", "upgrade")) == "".join(f"applied {id}\n" for id in STEPS)
     assert rows(get_settings(), "SELECT * FROM users") == [], "upgrade seeds nothing"
-    assert said(flask("db", "upgrade")) == "applied nothing: the schema is up to date\n"
+    assert said(flask("db", "upgrade")) == "The schema is up to date.\n"
     assert said(flask("db", "status")) == "".join(f"applied  {id}\n" for id in STEPS)
     assert said(flask("db", "rollback", "--yes")) == f"rolled back {STEPS[-1]}\n"
     assert said(flask("db", "rollback", "--yes", "--count", "2")) == "".join(
@@ -123,7 +123,7 @@ def test_db_upgrade_rollback_and_status(flask: Flask_, instance: Path) -> None:
     )
     assert said(flask("db", "status")).splitlines()[-3:] == [f"pending  {id}" for id in STEPS[-3:]]
     assert said(flask("db", "rollback", "--yes", "--all")).count("rolled back") == len(STEPS) - 3
-    assert said(flask("db", "rollback", "--yes", "--all")) == "rolled back nothing: none is applied\n"
+    assert said(flask("db", "rollback", "--yes", "--all")) == "There is no migration to roll back.\n"
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
@@ -333,9 +333,9 @@ def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings)
     with closing(connect(ready.database_path)) as connection:
         connection.execute("INSERT INTO persona_search (persona_search) VALUES ('delete-all')")
     assert alice.get("/api/personas?search=elodie").get_json() == []
-    sentence = "The search index differs from its table: run `flask search rebuild`."
+    sentence = "The index differs from its table. Run `flask search rebuild`."
     assert refused(flask("search", "check")) == sentence
-    assert said(flask("search", "rebuild")) == "The search index is rebuilt.\n"
+    assert said(flask("search", "rebuild")) == "The search index is rebuilt; it has 1 personas.\n"
     assert said(flask("search", "check")) == "The search index agrees with its table.\n"
     assert [persona["name"] for persona in alice.get("/api/personas?search=elodie").get_json()] == ["Élodie"]
     app.extensions["seidra.database"].close()
