@@ -143,8 +143,9 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
     rare = set(rng.sample([at for at, owner in enumerate(owners) if owner == LARGE], RARE_ROWS))
     rows = _rows(rng, owners, rare)
     while batch := list(islice(rows, _BATCH)):
-        personas, tags, jobs, media = zip(*batch, strict=True)
+        personas, found_by, tags, jobs, media = zip(*batch, strict=True)
         _insert(connection, "personas", personas)
+        _insert(connection, "persona_texts", found_by)
         _insert(connection, "persona_tags", [row for each in tags for row in each])
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
@@ -173,8 +174,8 @@ def _users() -> list[dict[str, Any]]:
 
 def _rows(
     rng: random.Random, owners: list[int], rare: set[int]
-) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]], dict[str, Any], dict[str, Any]]]:
-    """One persona after another, with its tags, a job that it had and the picture that the job made."""
+) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, Any], dict[str, Any]]]:
+    """One persona after another, with its search text, its tags, a job that it had and the picture that the job made."""
     step = timedelta(days=700) / len(owners)
     for at, owner in enumerate(owners):
         body = texts.persona(rng, rare=at in rare)
@@ -182,9 +183,13 @@ def _rows(
         shared = {"user_id": owner, "is_nsfw": body["is_nsfw"], "created_at": now, "updated_at": now}
         persona = {
             **body, **shared, "id": at + 1, "name_key": search.fold(body["name"]),
+            **{name: to_json(body[name]) for name in ("lora_models", "generation_params", "tags")},
+        }  # fmt: skip
+        text = {
+            "doc_id": (owner << 32) | (at + 1),
+            "safety": "nsf" if body["is_nsfw"] else "sfw", "favor": "fav" if body["is_favorite"] else "oth",
             "search_text": search.document(
                 [body["name"], body["description"], body["style_prompt"], *body["tags"]]),
-            **{name: to_json(body[name]) for name in ("lora_models", "generation_params", "tags")},
         }  # fmt: skip
         keys = {search.fold(tag) for tag in body["tags"]}
         tags = [{"user_id": owner, "tag_key": key, "persona_id": at + 1} for key in sorted(keys)]
@@ -206,7 +211,7 @@ def _rows(
             "metadata": to_json({"prompt": body["style_prompt"], "seed": at, "parameters": parameters}),
             "is_favorite": body["is_favorite"], "search_text": search_text,
         }  # fmt: skip
-        yield persona, tags, job, item
+        yield persona, text, tags, job, item
 
 
 def _check(connection: sqlite3.Connection, sizes: Sizes) -> dict[str, int]:
