@@ -175,7 +175,7 @@ def _users() -> list[dict[str, Any]]:
 def _rows(
     rng: random.Random, owners: list[int], rare: set[int]
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, Any], dict[str, Any]]]:
-    """One persona after another, with its search text, its tags, a job that it had and the picture that the job made."""
+    """One persona after another: its row, search text and tags, a job that it had and the picture that the job made."""
     step = timedelta(days=700) / len(owners)
     for at, owner in enumerate(owners):
         body = texts.persona(rng, rare=at in rare)
