@@ -562,6 +562,28 @@ def test_a_queued_deletion_spares_an_item_that_is_there(
     assert queued_deletions(database) == []
 
 
+@pytest.mark.parametrize("end", ["cancelled", "failed", "lost"])
+def test_what_a_crashed_attempt_left_goes_when_its_job_ends_without_a_result(
+    alice: Person, hire: Callable[..., Worker], keeper: Housekeeper, database: Database, settings: Settings, end: str
+) -> None:
+    storage, job_id = Storage(settings), alice.preview(alice.persona()["id"])
+    storage.put_temporary("dead-1", 0, picture().data)
+    storage.promote("dead-1", 0, media_id(job_id, 0), "image/png")
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = ?, run_after = ? WHERE id = ?",
+            (3 if end == "lost" else 1, PAST, job_id),
+        )
+    if end == "cancelled":
+        alice.post(f"/api/jobs/{job_id}/cancel")
+    else:
+        hire(failing(EngineError("No.", permanent=True))).work_one()
+    assert row(database, job_id)["status"] == ("cancelled" if end == "cancelled" else "failed")
+    assert len(files(settings)) == 2
+    keeper.run(idle=True)
+    assert files(settings) == []
+
+
 def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
     alice: Person, database: Database, settings: Settings
 ) -> None:
