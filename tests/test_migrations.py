@@ -32,10 +32,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "updated_at": NOW,
     },
     "personas": {
-        "id": 11, "user_id": 7, "name": "Luna", "style_prompt": "moon", "name_key": "luna", "search_text": "luna moon",
+        "id": 11, "user_id": 7, "name": "Luna", "style_prompt": "moon", "name_key": "luna",
         "created_at": NOW, "updated_at": NOW,
     },
     "persona_tags": {"user_id": 7, "tag_key": "sea", "persona_id": 11},
+    "persona_texts": {"doc_id": (7 << 32) | 11, "safety": "sfw", "favor": "oth", "search_text": "luna moon"},
     "generation_jobs": {
         "id": "j1", "user_id": 7, "persona_id": 11, "job_type": "persona_preview", "status": "completed",
         "prompt": "moon", "model_name": "sdxl-base", "run_after": NOW, "search_text": "moon", "seconds": 1.5,
@@ -152,12 +153,24 @@ def test_each_depth_down_and_up_again_with_rows(settings: Settings, filled: Conn
     assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_personas_are_found_again_after_their_index_was_undone(settings: Settings, filled: Connection) -> None:
-    with migrate.start_lock(settings):
-        migrate.rollback(settings, len(STEPS) - STEPS.index("0005.persona_search"))
-        migrate.upgrade(settings)
-    found = filled.execute("SELECT rowid FROM persona_search WHERE persona_search MATCH 'moo'").fetchall()
-    assert [tuple(row) for row in found] == [((7 << 32) | 11,)]
+def found(connection: Connection, words: str) -> list[int]:
+    """The documents that the full-text index has for some words."""
+    return [
+        row[0] for row in connection.execute("SELECT rowid FROM persona_search WHERE persona_search MATCH ?", [words])
+    ]
+
+
+def test_the_full_text_index_follows_its_table(filled: Connection) -> None:
+    document = (7 << 32) | 11
+    assert (found(filled, "moo"), found(filled, "safety:sfw favor:oth")) == ([document], [document])
+    filled.execute("UPDATE personas SET is_nsfw = 1, is_favorite = 1")
+    assert (found(filled, "safety:sfw"), found(filled, "safety:nsf favor:fav")) == ([], [document])
+    filled.execute("UPDATE persona_texts SET search_text = 'sunny'")
+    assert (found(filled, "moo"), found(filled, "sun")) == ([], [document])
+    filled.execute("DELETE FROM personas")
+    assert found(filled, "sun") == []
+    # Raises when the index and its table differ.
+    filled.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1)")
 
 
 def test_the_database_is_sound(filled: Connection) -> None:
@@ -180,8 +193,9 @@ NOT_NULL = [
         "refresh_tokens": "digest session_id",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
         "personas": "user_id name description style_prompt negative_prompt lora_models generation_params tags"
-        " is_favorite is_nsfw name_key search_text version created_at updated_at",
+        " is_favorite is_nsfw name_key version created_at updated_at",
         "persona_tags": "user_id tag_key persona_id",
+        "persona_texts": "safety favor search_text",
         "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name lora_models"
         " parameters metadata is_nsfw attempts revision run_after engine_state search_text created_at updated_at",
         "media_items": "id user_id position file_type mime_type width height file_size metadata tags is_favorite"
@@ -214,6 +228,8 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("personas", "tags", "personas_tags_json", ["sea"]),
     ("personas", "is_favorite", "personas_is_favorite", [2]),
     ("personas", "is_nsfw", "personas_is_nsfw", [-1]),
+    ("persona_texts", "safety", "persona_texts_safety", ["", "safe"]),
+    ("persona_texts", "favor", "persona_texts_favor", ["yes"]),
     ("generation_jobs", "status", "jobs_status", ["done", "", "QUEUED"]),
     ("generation_jobs", "progress", "jobs_progress", [-0.1, 1.1]),
     ("generation_jobs", "lora_models", "jobs_lora_models_json", ["["]),
@@ -245,6 +261,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "nsfw_settings": {"user_id": 8},
     "personas": {"id": 12},
     "persona_tags": {"tag_key": "sun"},
+    "persona_texts": {"doc_id": (7 << 32) | 12},
     "generation_jobs": {"id": "j2"},
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
@@ -363,7 +380,7 @@ def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connectio
 
 def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> None:
     filled.execute("DELETE FROM personas WHERE id = 11")
-    assert left(filled) == (set(ROWS) | COUNTERS) - {"personas", "persona_tags", "persona_counts"}
+    assert left(filled) == (set(ROWS) | COUNTERS) - {"personas", "persona_tags", "persona_texts", "persona_counts"}
     for table in ("generation_jobs", "media_items"):
         assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] is None
     assert filled.execute("SELECT COUNT(*) FROM persona_search WHERE persona_search MATCH 'moo'").fetchone()[0] == 0
