@@ -360,8 +360,12 @@ def test_a_start_that_cannot_work_says_why_in_one_sentence_and_changes_nothing(
 
 # Root may write everywhere, so it becomes another user, once everything is imported that this user might not read.
 AS_NOBODY = """
-import os, sys
-import asyncio, flask.cli, seidra, seidra.cli
+import asyncio, importlib.readers, os, sys, tempfile
+import flask.cli, seidra.cli
+from seidra.config import Settings
+from seidra.database import init_database
+with tempfile.TemporaryDirectory() as rehearsal:
+    init_database(Settings.load(dict(os.environ) | {"SEIDRA_DATABASE_URL": f"sqlite:///{rehearsal}/seidra.db"}))
 if os.geteuid() == 0:
     os.setgroups([])
     os.setgid(65534)
