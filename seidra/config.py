@@ -105,6 +105,12 @@ def _public_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _location(value: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9_\-]+)+/?", value) or value.startswith("/api"):
+        raise ValueError("must be the path of an internal location outside of /api, such as /protected")
+    return value.rstrip("/")
+
+
 def _bind(value: str) -> str:
     if value.startswith("unix:") and len(value) > len("unix:"):
         return value
@@ -197,6 +203,10 @@ class Settings:
     trusted_proxies: int = _setting(
         _integer(0, 10), 0, "How many reverse proxies in front are trusted to set X-Forwarded-For and -Proto."
     )
+    x_accel_redirect: str | None = _setting(
+        _location, None, "The internal location of nginx that serves the media, such as /protected."
+        " Unset: SEIDRA sends the bytes itself."
+    )  # fmt: skip
     default_user_password: str | None = _setting(
         _seed_password, None, "Password of the seeded account `system` (12 characters or more, not a common one)."
         " Unset: the account is inactive."

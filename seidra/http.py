@@ -214,5 +214,6 @@ def register(app: Flask, settings: Settings) -> None:
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = _IdConverter
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    app.config["USE_X_SENDFILE"] = settings.x_accel_redirect is not None
     app.before_request(_begin)
     app.after_request(_end)

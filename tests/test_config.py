@@ -40,6 +40,7 @@ DEFAULTS = {
     "public_url": None,
     "allowed_origins": ("http://localhost:3000", "http://127.0.0.1:3000"),
     "trusted_proxies": 0,
+    "x_accel_redirect": None,
     "default_user_password": None,
     "registration": "open",
     "access_token_seconds": 15 * 60,
@@ -83,6 +84,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         (" https://a.example/ , http://[::1]:3000,", ("https://a.example", "http://[::1]:3000")),
     ],
     "trusted_proxies": [("0", 0), (" 2 ", 2), ("10", 10)],
+    "x_accel_redirect": [("/protected", "/protected"), ("/seidra/files_1/", "/seidra/files_1")],
     "default_user_password": [("a long phrase", "a long phrase"), ("pässwörter sind lang", "pässwörter sind lang")],
     "registration": [("closed", "closed"), ("OPEN", "open")],
     "access_token_seconds": [("30", 30), ("86400", 86_400)],
@@ -143,6 +145,11 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
                                        "https://*.example", "a.example", "https://a.example/path", "ftp://a.example",
                                        "https://u@a.example", "https://a.example https://b.example"])],
     "trusted_proxies": [numbers(0, 10)],
+    "x_accel_redirect": [
+        ("must be the path of an internal location outside of /api",
+         ["protected", "/", "//x", "/api", "/api/media", "/a b", "/a/../b", "/a?b", "https://x.example/",
+          "/a\r\nX: y"]),
+    ],
     "default_user_password": [
         ("must have 12 to 128 characters", ["short", "elevenchars", "x1y2z" * 26]),
         (COMMON_RULE, ["passwordpassword", "Password1234", "changeme!!!!", "Change-Me-Change-Me", "aaaaaaaaaaaa",

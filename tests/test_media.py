@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +18,7 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
+from seidra import engines
 from seidra.config import Settings
 from seidra.database.connect import Database
 from seidra.jobs.worker import Worker
@@ -448,3 +451,57 @@ def test_a_picture_that_is_missing_or_damaged_is_404(
         assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
         assert str(settings.data_dir) not in answer.text
     assert alice.get(f"/api/media/{item['id']}").status_code == 200
+
+
+# ------------------------------------------------------------------------------------------------ behind a proxy
+
+
+def test_behind_a_proxy_the_answer_names_the_file_and_still_checks_each_use(
+    make_app: Callable[..., Flask], alice: Person, bob: Person, make: Make, settings: Settings
+) -> None:
+    item = make(alice)
+    client = make_app(x_accel_redirect="/protected").test_client()
+    for link, folder, suffix, mime_type in (
+        ("url", "media", "png", "image/png"),
+        ("download_url", "media", "png", "image/png"),
+        ("thumbnail_url", "thumbnails", "webp", "image/webp"),
+    ):
+        for method in ("GET", "HEAD"):
+            answer = client.open(item[link], method=method, headers={"Range": "bytes=0-9", "If-None-Match": "*"})
+            assert (answer.status_code, answer.data, answer.headers["Content-Length"]) == (200, b"", "0")
+            named = f"/{folder}/{item['id'][:2]}/{item['id']}.{suffix}"
+            assert answer.headers["X-Accel-Redirect"] == f"/protected{named}"
+            assert (settings.data_dir / named[1:]).is_file()
+            assert "X-Sendfile" not in answer.headers
+            assert answer.mimetype == mime_type
+            kind = "attachment" if link == "download_url" else "inline"
+            assert answer.headers["Content-Disposition"] == f"{kind}; filename=seidra-{item['id']}.{suffix}"
+            assert answer.headers["Cache-Control"].startswith("private, max-age=")
+            assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
+    for refused, status in ((item["url"] + "x", 403), (item["url"].replace("content", "download"), 403)):
+        answer = client.get(refused)
+        assert (answer.status_code, answer.headers.get("X-Accel-Redirect")) == (status, None)
+    assert client.get(item["url"].partition("?")[0], headers=bob.headers).status_code == 404
+    assert alice.delete(f"/api/media/{item['id']}").status_code == 204
+    assert "X-Accel-Redirect" not in client.get(item["url"]).headers
+
+
+def test_behind_a_proxy_the_group_may_read_the_files_and_nothing_else(
+    make_app: Callable[..., Flask], alice: Person, settings: Settings
+) -> None:
+    def modes(folder: Path) -> set[tuple[bool, str]]:
+        return {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in [folder, *folder.rglob("*")]}
+
+    app = make_app(x_accel_redirect="/protected")
+    parts = app.extensions
+    worker = Worker(parts["seidra.database"], parts["seidra.settings"], engines.get("mock"), threading.Event())
+    previous = os.umask(0o077)
+    try:
+        alice.preview(alice.persona(generation_params={"width": 64, "height": 64})["id"])
+        assert worker.work_one()
+    finally:
+        os.umask(previous)
+    for folder in (settings.media_dir, settings.thumbnail_dir):
+        assert modes(folder) == {(True, "0o750"), (False, "0o640")}
+    assert modes(settings.tmp_dir) == {(True, "0o700")}
+    assert all(path.stat().st_mode & 0o077 == 0 for path in settings.data_dir.glob("*.secret"))

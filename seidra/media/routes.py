@@ -13,7 +13,7 @@ from seidra import search
 from seidra.auth.tokens import bearer_token, login_required, user_of
 from seidra.database.connect import Connection, Row, get_db
 from seidra.errors import Forbidden, NotFound
-from seidra.http import Blueprint, check_if_match, no_content, page_headers, reply, reply_versioned
+from seidra.http import Blueprint, check_if_match, get_settings, no_content, page_headers, reply, reply_versioned
 from seidra.media.schemas import (
     MEDIA_EXAMPLE,
     FavoriteSchema,
@@ -231,17 +231,23 @@ def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
 
 def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
     mime_type = THUMBNAIL_TYPE if variant == "thumbnail" else row["mime_type"]
+    proxy = get_settings().x_accel_redirect
     try:
         locate = storage.thumbnail_path if variant == "thumbnail" else storage.path
         path = locate(row["id"], row["mime_type"])
         # The bytes under an id never change: the id is the ETag.
         response = send_file(
-            path, mime_type, etag=f"{row['id']}-{variant}", conditional=True, max_age=max_age,
+            path, mime_type, etag=f"{row['id']}-{variant}", conditional=proxy is None, max_age=max_age,
             as_attachment=variant == "download", download_name=f"seidra-{row['id']}{path.suffix}",
         )  # fmt: skip
     except OSError:
         current_app.logger.exception("file of media item %s is missing or damaged", row["id"])
         raise NotFound("file; it is missing from the server's disk") from None
+    if proxy is not None:
+        # The proxy sends the bytes; ranges and conditions are its own to judge, by its own ETag.
+        del response.headers["X-Sendfile"]
+        response.headers["X-Accel-Redirect"] = proxy + storage.location(path)
+        response.content_length = 0
     response.headers["Cache-Control"] = f"private, max-age={max_age}" if max_age else "private, no-cache"
     response.headers["Vary"] = "Authorization, Origin"
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"

@@ -24,24 +24,27 @@ class Storage:
         self._media = settings.media_dir
         self._thumbnails = settings.thumbnail_dir
         self._tmp = settings.tmp_dir
+        # Closed to others; a proxy that sends the files is in the group.
+        self._open = settings.x_accel_redirect is not None
 
     def check(self) -> None:
         """Raise StartError unless a temporary file can be renamed into the media and thumbnail folders."""
         for name, folder in (("SEIDRA_MEDIA_DIR", self._media), ("SEIDRA_THUMBNAIL_DIR", self._thumbnails)):
             if folder.stat().st_dev != self._tmp.stat().st_dev:
                 raise StartError(f"SEIDRA_TMP_DIR must be on the same file system as {name} ({folder}).")
+            self._make(folder)
 
     def put_temporary(self, claim: str, position: int, data: bytes) -> None:
         """Write a picture and its thumbnail, synced, under temporary names of a claim."""
         folder = self._tmp / claim
         folder.mkdir(mode=0o700, exist_ok=True)
-        _write(folder / f"{position}.media", data)
-        _write(folder / f"{position}.thumbnail", thumbnails.thumbnail(data))
+        self._write(folder / f"{position}.media", data)
+        self._write(folder / f"{position}.thumbnail", thumbnails.thumbnail(data))
 
     def promote(self, claim: str, position: int, media_id: str, mime_type: str) -> None:
         """Give a claim's temporary files their final names; what a crashed attempt left there is overwritten."""
         for name, target in (("media", self.path(media_id, mime_type)), ("thumbnail", self._thumbnail(media_id))):
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make(target.parent)
             os.replace(self._tmp / claim / f"{position}.{name}", target)
             _sync_folder(target.parent)
 
@@ -66,9 +69,9 @@ class Storage:
         path = self._thumbnail(media_id)
         if not path.exists():
             data = thumbnails.thumbnail(self.path(media_id, mime_type).read_bytes())
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._make(path.parent)
             part = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
-            _write(part, data)
+            self._write(part, data)
             os.replace(part, path)
         return path
 
@@ -78,15 +81,31 @@ class Storage:
             (self._media / media_id[:2] / f"{media_id}{extension}").unlink(missing_ok=True)
         self._thumbnail(media_id).unlink(missing_ok=True)
 
+    def location(self, path: Path) -> str:
+        """A picture or thumbnail as the proxy's internal locations name it: `/media/6f/6f1c....png`."""
+        name, folder = next(
+            (name, folder)
+            for name, folder in (("thumbnails", self._thumbnails), ("media", self._media))
+            if path.is_relative_to(folder)
+        )
+        return f"/{name}/{path.relative_to(folder)}"
+
     def _thumbnail(self, media_id: str) -> Path:
         return self._thumbnails / media_id[:2] / f"{media_id}.webp"
 
+    def _make(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # By chmod, for the umask would take the group's right away.
+        if self._open and folder.stat().st_mode & 0o050 != 0o050:
+            folder.chmod(0o750)
 
-def _write(path: Path, data: bytes) -> None:
-    with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    def _write(self, path: Path, data: bytes) -> None:
+        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+            if self._open:
+                os.fchmod(file.fileno(), 0o640)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
