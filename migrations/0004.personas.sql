@@ -1,8 +1,9 @@
 -- Personas, the tags they are filtered by, and how many each user has.
 -- name_key sorts without case and accents; it is folded by the application.
 -- avatar_media_id is a plain reference: media that is gone reads as no avatar.
--- card is the persona as JSON, all but its avatar link: made once when it is written instead of at each reading
--- (a list of 20 takes 24 us instead of 78), and by the database itself, so that it cannot be stale.
+-- card is the persona as JSON, open at its end, where the statements add the avatar: made once when it is written
+-- instead of at each reading (a list of 20 takes 24 us instead of 78), and by the database itself, so that it
+-- cannot be stale.
 
 CREATE TABLE personas (
     id INTEGER PRIMARY KEY AUTOINCREMENT CHECK (id BETWEEN 1 AND 4294967295),
@@ -24,14 +25,14 @@ CREATE TABLE personas (
     version INTEGER NOT NULL DEFAULT 1,
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
-    card TEXT NOT NULL GENERATED ALWAYS AS (JSON_OBJECT(
+    card TEXT NOT NULL GENERATED ALWAYS AS (RTRIM(JSON_OBJECT(
         'id', id, 'name', name, 'description', description,
         'style_prompt', style_prompt, 'negative_prompt', negative_prompt,
         'lora_models', JSON(lora_models), 'generation_params', JSON(generation_params), 'tags', JSON(tags),
         'is_favorite', JSON(CASE is_favorite WHEN 1 THEN 'true' ELSE 'false' END),
         'is_nsfw', JSON(CASE is_nsfw WHEN 1 THEN 'true' ELSE 'false' END),
         'created_at', created_at, 'updated_at', updated_at
-    )) STORED,
+    ), '}')) STORED,
     CONSTRAINT personas_one_avatar CHECK (avatar_url IS NULL OR avatar_media_id IS NULL)
 ) STRICT;
 
@@ -48,6 +49,11 @@ CREATE INDEX personas_name ON personas (user_id, name_key, id);
 CREATE INDEX personas_name_safe ON personas (user_id, is_nsfw, name_key, id);
 
 CREATE INDEX personas_favorite ON personas (user_id, created_at DESC, id DESC, is_nsfw) WHERE is_favorite = TRUE;
+
+CREATE INDEX personas_favorite_updated ON personas (user_id, updated_at DESC, id DESC, is_nsfw)
+WHERE is_favorite = TRUE;
+
+CREATE INDEX personas_favorite_name ON personas (user_id, name_key, id, is_nsfw) WHERE is_favorite = TRUE;
 
 CREATE TABLE persona_tags (
     user_id INTEGER NOT NULL,

@@ -10,9 +10,15 @@ VALUES (
 )
 RETURNING id;
 
+-- Where a statement answers a persona's card it adds the avatar: its URL, or the id of its media item between two
+-- CHAR(1), which JSON text cannot hold, for the application to put a fresh link there. A page is one row, its cards a
+-- line each: every row that is fetched hands the interpreter to another thread and has to win it back.
+
 -- name: get^
 -- One persona of a user, when the NSFW settings in force let it be seen, with its avatar when that may be too.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT
+    p.version,
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}' AS card
 FROM personas AS p
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id
@@ -20,9 +26,10 @@ LEFT JOIN media_items AS m
 WHERE p.id = :id AND p.user_id = :user_id
     AND (p.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id));
 
--- name: card^
+-- name: card$
 -- One persona that a list has found, with its avatar as the list may show it.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}'
 FROM personas AS p
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -69,257 +76,293 @@ WHERE user_id = :user_id
     AND (is_nsfw = FALSE OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite);
 
--- name: page_created_desc_safe
+-- name: page_created_desc_safe$
 -- Newest first, without NSFW.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.created_at DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_created_desc
+-- name: page_created_desc$
 -- Newest first, NSFW included.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.created_at DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_created_asc_safe
+-- name: page_created_asc_safe$
 -- Oldest first, without NSFW.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY created_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.created_at ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_created_asc
+-- name: page_created_asc$
 -- Oldest first, NSFW included.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY created_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.created_at ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_updated_desc_safe
+-- name: page_updated_desc_safe$
 -- Last changed first, without NSFW.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY updated_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.updated_at DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_updated_desc
+-- name: page_updated_desc$
 -- Last changed first, NSFW included.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY updated_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.updated_at DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_updated_asc_safe
+-- name: page_updated_asc_safe$
 -- First changed first, without NSFW.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.updated_at ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_updated_asc
+-- name: page_updated_asc$
 -- First changed first, NSFW included.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.updated_at ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_name_desc_safe
+-- name: page_name_desc_safe$
 -- From Z to A, without NSFW.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY name_key DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.name_key DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_name_desc
+-- name: page_name_desc$
 -- From Z to A, NSFW included.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY name_key DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.name_key DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_name_asc_safe
+-- name: page_name_asc_safe$
 -- From A to Z, without NSFW.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.name_key ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_name_asc
+-- name: page_name_asc$
 -- From A to Z, NSFW included.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
     ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.name_key ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_created_desc
+-- name: page_favorites_created_desc$
 -- The favourites. Newest first.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.created_at DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_created_asc
+-- name: page_favorites_created_asc$
 -- The favourites. Oldest first.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY created_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.created_at ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_updated_desc
+-- name: page_favorites_updated_desc$
 -- The favourites. Last changed first.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY updated_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.updated_at DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_updated_asc
+-- name: page_favorites_updated_asc$
 -- The favourites. First changed first.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.updated_at ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_name_desc
+-- name: page_favorites_name_desc$
 -- The favourites. From Z to A.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY name_key DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.name_key DESC, p.id DESC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_name_asc
+-- name: page_favorites_name_asc$
 -- The favourites. From A to Z.
-SELECT p.card, p.avatar_url, m.id AS avatar_media_id, p.version
+SELECT GROUP_CONCAT(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+    CHAR(10)
+)
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN personas AS p ON p.id = page.id
+CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY p.name_key ASC, p.id ASC;
+    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: search_put!
 -- Write what search looks into for a persona; triggers bring it into the index.

@@ -10,7 +10,7 @@ from flask import Response, current_app, g
 
 from seidra import search
 from seidra.auth.tokens import login_required
-from seidra.database.connect import Connection, Row, get_db
+from seidra.database.connect import Connection, get_db
 from seidra.errors import Invalid, NotFound
 from seidra.http import (
     PRIVATE,
@@ -54,17 +54,18 @@ _STORED = ("name", "style_prompt", *_DEFAULTS)
 _q = queries.personas
 _SORTED = {"created_at": "created_asc", "-created_at": "created_desc", "updated_at": "updated_asc",
            "-updated_at": "updated_desc", "name": "name_asc", "-name": "name_desc"}  # fmt: skip
-_PAGES: dict[str, Callable[..., list[Row]]] = {sort: getattr(_q, f"page_{name}") for sort, name in _SORTED.items()}
+_PAGES: dict[str, Callable[..., str]] = {sort: getattr(_q, f"page_{name}") for sort, name in _SORTED.items()}
 _SAFE_PAGES = {sort: getattr(_q, f"page_{name}_safe") for sort, name in _SORTED.items()}
 _FAVORITE_PAGES = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in _SORTED.items()}
 
 
-def _shown(row: Row) -> orjson.Fragment:
-    """A persona as the API shows it: its card, which the database keeps as JSON, and its avatar."""
-    avatar = row["avatar_url"]
-    if row["avatar_media_id"] is not None:
-        avatar = current_app.extensions["seidra.links"].make(row["avatar_media_id"], "thumbnail", g.user["id"])
-    return json_fragment(f'{row["card"][:-1]},"avatar_url":{to_json(avatar) if avatar else "null"}}}')
+def _linked(cards: str) -> orjson.Fragment:
+    """Cards as the statements answer them, as JSON: media ids, between two CHAR(1), become fresh signed links."""
+    parts = cards.split("\x01")
+    if len(parts) > 1:
+        link = current_app.extensions["seidra.links"].make
+        parts[1::2] = [to_json(link(media_id, "thumbnail", g.user["id"])) for media_id in parts[1::2]]
+    return json_fragment("".join(parts))
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -79,11 +80,12 @@ def list_personas(query: dict[str, Any]) -> Response:
     with get_db().snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
         find = _matching_page if "search" in query or query["tag"] else _page
-        rows, total = find(connection, nsfw, query)
-    return reply([_shown(row) for row in rows], headers=page_headers(total, query["limit"], query["offset"]))
+        cards, total = find(connection, nsfw, query)
+    headers = page_headers(total, query["limit"], query["offset"])
+    return reply(_linked(f"[{','.join(cards)}]"), headers=headers)
 
 
-def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
+def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[str], int]:
     """A page read along an index, from whichever end is nearer, and the total from the counters."""
     total = _q.count(connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"])
     sort, limit, offset = query["sort"], query["limit"], query["offset"]
@@ -95,17 +97,18 @@ def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[li
         limit = min(limit, total - offset)
         offset = total - offset - limit
     pages = _FAVORITE_PAGES if query["is_favorite"] else _PAGES if nsfw else _SAFE_PAGES
-    rows = pages[sort](connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"],
+    page = pages[sort](connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"],
                        limit=limit, offset=offset)  # fmt: skip
-    return rows[::-1] if from_tail else rows, total
+    cards = page.split("\n")
+    return cards[::-1] if from_tail else cards, total
 
 
-def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
+def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[str], int]:
     """A page of what a search or tags match."""
     ids, total = persona_search.page(connection, g.user["id"], nsfw, query)
-    rows = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
+    cards = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
     # A text without its persona, as only damage leaves it (`flask search check`), must not break the page.
-    return [row for row in rows if row is not None], total
+    return [card for card in cards if card is not None], total
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])
@@ -121,7 +124,7 @@ def _answer(connection: Connection, persona_id: int, status: int = 200, **header
     row = _q.get(connection, id=persona_id, user_id=g.user["id"])
     if row is None:
         raise NotFound("persona")
-    return reply_versioned(_shown(row), row["version"], status, **headers)
+    return reply_versioned(_linked(row["card"]), row["version"], status, **headers)
 
 
 # ------------------------------------------------------------------------------------------------ writing
