@@ -7,7 +7,6 @@ truth. Query parameters are text by nature and use the `Query*` fields.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +14,8 @@ from typing import Any
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from seidra.values import timestamp, to_json
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 MAX_INTEGER = 2**63 - 1
 """The largest integer that the database holds; ids and offsets beyond it name nothing."""
@@ -24,8 +25,10 @@ def check_text(value: str) -> None:
     """Raise ValidationError for text that no database column or UTF-8 answer can hold."""
     if "\x00" in value:
         raise ValidationError("Must not contain NUL characters.")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise ValidationError("Must not contain unpaired surrogates.")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValidationError("Must not contain unpaired surrogates.") from None
 
 
 def check_json(value: Any, depth: int = 8) -> None:
@@ -59,7 +62,7 @@ class Text(fields.String):
         check_text(text)
         if self.line:
             text = text.strip()
-            if any(unicodedata.category(character) in ("Cc", "Zl", "Zp") for character in text):
+            if _CONTROL.search(text):
                 raise ValidationError("Must be one line, without control characters.")
         if self.low and not text.strip():
             raise ValidationError("Must not be blank.")

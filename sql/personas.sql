@@ -84,7 +84,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -100,7 +100,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -116,7 +116,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY created_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -132,7 +132,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id
     ORDER BY created_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -148,7 +148,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY updated_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -164,7 +164,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id
     ORDER BY updated_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -180,7 +180,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -196,7 +196,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id
     ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -212,7 +212,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY name_key DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -228,7 +228,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id
     ORDER BY name_key DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -244,7 +244,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -260,7 +260,7 @@ SELECT GROUP_CONCAT(
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    WHERE user_id = :user_id
     ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -398,39 +398,45 @@ WHERE persona_search MATCH :expression
 ORDER BY rowid
 LIMIT :limit OFFSET :offset;
 
--- name: matching_indexed
--- All their ids.
-SELECT rowid & 4294967295 AS id FROM persona_search
+-- name: matching_indexed$
+-- All their ids, as one JSON array: fetching 40,000 rows one by one takes twice as long as finding them.
+SELECT JSON_GROUP_ARRAY(rowid & 4294967295) FROM persona_search
 WHERE persona_search MATCH :expression
     AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295);
 
--- name: matching_scanned
+-- name: matching_scanned$
 -- The ids of all personas that contain a word too short for the index (the empty one is in all).
-SELECT doc_id & 4294967295 AS id FROM persona_texts
+SELECT JSON_GROUP_ARRAY(doc_id & 4294967295) FROM persona_texts
 WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
     AND INSTR(search_text, :word) > 0
     AND (safety = 'sfw' OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
 
--- name: matching_tagged
+-- name: matching_tagged$
 -- The ids of all personas that have every tag.
-SELECT t.persona_id AS id
-FROM persona_tags AS t
-CROSS JOIN persona_texts AS x ON x.doc_id = ((t.user_id << 32) | t.persona_id)
-WHERE t.user_id = :user_id
-    AND t.tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
-    AND (x.safety = 'sfw' OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR x.favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END)
-GROUP BY t.persona_id
-HAVING COUNT(*) = :tag_count;
+SELECT JSON_GROUP_ARRAY(id)
+FROM (
+    SELECT t.persona_id AS id
+    FROM persona_tags AS t
+    CROSS JOIN persona_texts AS x ON x.doc_id = ((t.user_id << 32) | t.persona_id)
+    WHERE t.user_id = :user_id
+        AND t.tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
+        AND (x.safety = 'sfw' OR :nsfw = TRUE)
+        AND (CAST(:favorite AS INTEGER) IS NULL OR x.favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END)
+    GROUP BY t.persona_id
+    HAVING COUNT(*) = :tag_count
+    ORDER BY t.persona_id
+) AS found;
 
--- name: ids_by_updated
+-- name: ids_by_updated$
 -- The ids of all personas of a user in the order of their last change.
-SELECT id FROM personas WHERE user_id = :user_id ORDER BY updated_at, id;
+SELECT JSON_GROUP_ARRAY(id)
+FROM (SELECT id FROM personas WHERE user_id = :user_id ORDER BY updated_at, id) AS found;
 
--- name: ids_by_name
+-- name: ids_by_name$
 -- The ids of all personas of a user in the order of their names.
-SELECT id FROM personas WHERE user_id = :user_id ORDER BY name_key, id;
+SELECT JSON_GROUP_ARRAY(id)
+FROM (SELECT id FROM personas WHERE user_id = :user_id ORDER BY name_key, id) AS found;
 
 -- name: search_check!
 -- Compare the index with its table; raises when they differ.

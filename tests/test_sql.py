@@ -62,7 +62,8 @@ def test_every_statement_says_its_purpose_and_names_its_columns(statement: str) 
     sql = sql_of(statement)
     assert not re.search(r"(SELECT|DISTINCT|RETURNING|,)\s+(\w+\.)?\*", sql)
     assert not re.search(r"\bOR (REPLACE|IGNORE|ABORT|ROLLBACK|FAIL)\b|\bjson_each\b|\bGLOB\b|\bNOCASE\b", sql, re.I)
-    assert '"' not in sql
+    # A name in double quotes is a string to SQLite where no such column is; JSON in a string may hold them.
+    assert '"' not in re.sub(r"'[^']*'", "''", sql)
 
 
 def test_the_files_hold_what_the_application_loads() -> None:
@@ -323,7 +324,7 @@ def test_every_statement_reads_along_its_index(planner: tuple[str, sqlite3.Conne
     details = [str(step[3]).replace("COVERING INDEX", "INDEX") for step in plan]
     for part in PLANS[statement]:
         assert any(part in detail for detail in details), details
-    scans = [detail for detail in details if re.fullmatch(r"SCAN (?!CONSTANT|page$|t$)\w+", detail)]
+    scans = [detail for detail in details if re.fullmatch(r"SCAN (?!CONSTANT|page$|found$|t$)\w+", detail)]
     assert not scans or statement in WHOLE, scans
 
 

@@ -79,7 +79,7 @@ def list_personas(query: dict[str, Any]) -> Response:
     """My personas: a page of them, the total in X-Total-Count."""
     with get_db().snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        find = _matching_page if "search" in query or query["tag"] else _page
+        find = _matching_page if "search" in query or query["tag"] or query["is_favorite"] is False else _page
         cards, total = find(connection, nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     return reply(_linked(f"[{','.join(cards)}]"), headers=headers)
@@ -97,8 +97,7 @@ def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[li
         limit = min(limit, total - offset)
         offset = total - offset - limit
     pages = _FAVORITE_PAGES if query["is_favorite"] else _PAGES if nsfw else _SAFE_PAGES
-    page = pages[sort](connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"],
-                       limit=limit, offset=offset)  # fmt: skip
+    page = pages[sort](connection, user_id=g.user["id"], nsfw=nsfw, limit=limit, offset=offset)
     cards = page.split("\n")
     return cards[::-1] if from_tail else cards, total
 

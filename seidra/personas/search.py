@@ -19,6 +19,8 @@ from seidra.values import from_json
 
 _q = queries.personas
 _BATCH = 1000
+_FEW = 1000
+"""Up to so many matches, reading all ids is faster than the index's own descending order (0.2 ms against 0.7)."""
 
 
 def put(tx: Connection, user_id: int, persona_id: int, values: dict[str, Any]) -> None:
@@ -39,10 +41,11 @@ def page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
     sort, limit, offset = query["sort"], query["limit"], query["offset"]
     expression = _expression(indexed, nsfw, query["is_favorite"])
     if not scanned and not query["tag"] and sort.endswith("created_at"):
-        read = _q.search_newest if sort.startswith("-") else _q.search_oldest
         total = _q.search_count(connection, user_id=user_id, expression=expression)
-        rows = read(connection, user_id=user_id, expression=expression, limit=limit, offset=offset)
-        return [row["id"] for row in rows], total
+        if total > _FEW:
+            read = _q.search_newest if sort.startswith("-") else _q.search_oldest
+            rows = read(connection, user_id=user_id, expression=expression, limit=limit, offset=offset)
+            return [row["id"] for row in rows], total
     found = []
     if indexed:
         found.append(_q.matching_indexed(connection, user_id=user_id, expression=expression))
@@ -73,9 +76,10 @@ def _tags(tags: list[str]) -> dict[str, Any]:
     return {"tag_count": len(keys), **{f"tag_{n + 1}": keys[n] if n < len(keys) else None for n in range(8)}}
 
 
-def _intersection(found: list[list[Row]]) -> list[int]:
-    """The ids that all answers have, in the order of the first: oldest first."""
-    first, *others = ([row["id"] for row in rows] for rows in found)
+def _intersection(found: list[str]) -> list[int]:
+    """The ids that all answers (JSON arrays) have, in the order of the first: oldest first."""
+    first: list[int]
+    first, *others = (from_json(ids) for ids in found)
     for other in others:
         kept = set(other)
         first = [id for id in first if id in kept]
@@ -86,10 +90,10 @@ def _sorted(connection: Connection, user_id: int, ids: list[int], sort: str) -> 
     """The ids, which come oldest first, in the order asked."""
     if sort.endswith("updated_at"):
         kept = set(ids)
-        ids = [row["id"] for row in _q.ids_by_updated(connection, user_id=user_id) if row["id"] in kept]
+        ids = [id for id in from_json(_q.ids_by_updated(connection, user_id=user_id)) if id in kept]
     elif sort.endswith("name"):
         kept = set(ids)
-        ids = [row["id"] for row in _q.ids_by_name(connection, user_id=user_id) if row["id"] in kept]
+        ids = [id for id in from_json(_q.ids_by_name(connection, user_id=user_id)) if id in kept]
     return ids[::-1] if sort.startswith("-") else ids
 
 
