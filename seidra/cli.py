@@ -34,14 +34,14 @@ from seidra.personas import search as persona_search
 from seidra.queries import queries
 
 
-class _Group(click.Group):
+class CheckedGroup(click.Group):
     """A group whose commands' failures are one sentence on standard error and code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
         return _told(super().invoke, ctx)
 
 
-class _Command(click.Command):
+class CheckedCommand(click.Command):
     """A command with the same manners."""
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -61,7 +61,7 @@ def _told(invoke: Any, ctx: click.Context) -> Any:
 # ------------------------------------------------------------------------------------------------ the database
 
 
-@click.command(cls=_Command)
+@click.command(cls=CheckedCommand)
 def init() -> None:
     """Make the folders, migrate the database and seed the defaults. Safe to repeat."""
     applied = init_database()
@@ -69,7 +69,7 @@ def init() -> None:
     click.echo(f"The database {get_settings().database_path} is ready.")
 
 
-@click.group(cls=_Group)
+@click.group(cls=CheckedGroup)
 def db() -> None:
     """Migrate the database."""
 
@@ -109,7 +109,7 @@ def status() -> None:
         click.echo(f"{state}  {step.id}")
 
 
-@click.command(cls=_Command)
+@click.command(cls=CheckedCommand)
 def seed() -> None:
     """Seed the default account and NSFW settings where they are absent."""
     seed_default_user()
@@ -117,7 +117,7 @@ def seed() -> None:
     click.echo("The defaults are in place.")
 
 
-@click.command(cls=_Command)
+@click.command(cls=CheckedCommand)
 def summary() -> None:
     """Print how many users, personas, jobs and media there are."""
     with DatabaseService() as service:
@@ -125,7 +125,7 @@ def summary() -> None:
             click.echo(f"{name:<9} {count}")
 
 
-@click.group(cls=_Group)
+@click.group(cls=CheckedGroup)
 def search() -> None:
     """Look after the search index."""
 
@@ -151,7 +151,7 @@ def search_rebuild() -> None:
 # ------------------------------------------------------------------------------------------------ accounts
 
 
-@click.group(cls=_Group)
+@click.group(cls=CheckedGroup)
 def users() -> None:
     """Manage accounts."""
 
@@ -254,7 +254,7 @@ def _account(connection: sqlite3.Connection, name: str) -> Row:
 # ------------------------------------------------------------------------------------------------ processes
 
 
-@click.command(cls=_Command)
+@click.command(cls=CheckedCommand)
 @click.option("--grace", default=25.0, type=click.FloatRange(0), help="Seconds a stop waits for the job in hand.")
 def worker(grace: float) -> None:
     """Work off jobs until SIGTERM or SIGINT; the job in hand is finished, or given back."""

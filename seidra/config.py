@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values
 from werkzeug.local import LocalProxy
@@ -271,6 +271,10 @@ class Settings:
     def database_path(self) -> Path:
         """The SQLite file, absolute."""
         return _database_path(self.database_url)
+
+    def at(self, path: Path) -> Settings:
+        """These settings with another SQLite file, absolute."""
+        return dataclasses.replace(self, database_url=f"{_SQLITE}/{quote(str(path).lstrip('/'))}")
 
     def folders(self) -> list[Path]:
         """The runtime folders that `ensure_runtime_directories` makes."""

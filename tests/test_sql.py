@@ -195,6 +195,13 @@ PLANS: dict[str, tuple[str, ...]] = {
     "nsfw.in_force": (VIEWER, "INDEX nsfw_settings_owner (<expr>=?)"),
     "nsfw.put": NOTHING,
     "nsfw.seed_default": NOTHING,
+    "operations.copy": NOTHING,
+    "operations.dangling": NOTHING,
+    "operations.integrity": NOTHING,
+    "operations.media_after": ("INDEX sqlite_autoindex_media_items_1 (id>?)",),
+    "operations.media_drop": (MEDIA,),
+    "operations.media_total": ("SCAN media_items",),
+    "operations.sessions_end": NOTHING,
     "personas.card": (ROWID, MEDIA),
     "personas.count": ("persona_counts USING PRIMARY KEY (user_id=?)",),
     "personas.create": NOTHING,
@@ -262,7 +269,8 @@ for _key in ("created", "updated", "name"):
         )  # fmt: skip
 
 WHOLE = {
-    "media.deletions", "personas.search_drop_strays", "personas.search_strays", "platform.summary", "users.list_all",
+    "media.deletions", "operations.media_total", "operations.sessions_end",
+    "personas.search_drop_strays", "personas.search_strays", "platform.summary", "users.list_all",
 }  # fmt: skip
 """What is meant to read a table from end to end."""
 

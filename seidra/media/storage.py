@@ -46,7 +46,7 @@ class Storage:
         for name, target in (("media", self.path(media_id, mime_type)), ("thumbnail", self._thumbnail(media_id))):
             self._make(target.parent)
             os.replace(self._tmp / claim / f"{position}.{name}", target)
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
 
     def discard_temporary(self, claim: str) -> None:
         """Drop a claim's temporary files."""
@@ -97,18 +97,28 @@ class Storage:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # By chmod, for the umask would take the group's right away.
         if self._open and folder.stat().st_mode & 0o050 != 0o050:
-            folder.chmod(0o750)
+            self.grant(folder)
 
     def _write(self, path: Path, data: bytes) -> None:
-        with open(path, "wb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            if self._open:
-                os.fchmod(file.fileno(), 0o640)
+        with open(path, "wb", opener=private) as file:
+            self.grant(path)
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
 
+    def grant(self, path: Path) -> None:
+        """Let the proxy that sends the files read a new one, where there is such a proxy."""
+        if self._open:
+            path.chmod(0o750 if path.is_dir() else 0o640)
 
-def _sync_folder(folder: Path) -> None:
+
+def private(path: str, flags: int) -> int:
+    """An opener for files that their owner alone may read."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames into a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

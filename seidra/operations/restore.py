@@ -1,0 +1,197 @@
+"""`flask restore`: an archive of `flask backup` into an empty place.
+
+The archive is read twice: first all of it is verified and nothing is written, then it is unpacked, verified again,
+beside the places where things go. What can fail comes before the renames; the last of them, the database's, makes the
+instance.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import sqlite3
+import tempfile
+import zlib
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from seidra.config import Settings, ensure_runtime_directories
+from seidra.database import migrate
+from seidra.database.connect import Database
+from seidra.errors import Problem, StartError
+from seidra.media.storage import Storage, private, sync_folder
+from seidra.operations.archive import CHUNK, DATABASE, Damaged, Progress, Reader
+from seidra.personas import search
+from seidra.queries import queries
+
+_BATCH = 500
+_q = queries.operations
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What came back: how many pictures, items whose picture is not in the archive, migrations applied now."""
+
+    media: int
+    lost: int
+    applied: int
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Reader]:
+    """The archive, read as far as its manifest. Raises StartError for what is no whole archive of ours."""
+    try:
+        with open(path, "rb") as file, open(path, "rb") as lines:
+            yield Reader(file, lines)
+    except OSError as error:
+        raise StartError(f"The archive {path} cannot be read: {error.strerror or error}.") from None
+
+
+def check_place(settings: Settings) -> None:
+    """Raise StartError unless there is neither a database nor a picture where things will go."""
+    path = settings.database_path
+    for name in (path, path.with_name(f"{path.name}-wal")):
+        if name.exists():
+            raise StartError(f"There is a database {path} already; restore into an empty place.")
+    try:
+        if settings.media_dir.exists() and any(settings.media_dir.iterdir()):
+            raise StartError(f"There are files in {settings.media_dir} already; restore into an empty place.")
+    except OSError as error:
+        raise StartError(f"The folder {settings.media_dir} cannot be read: {error.strerror}.") from None
+
+
+def check_archive(settings: Settings, reader: Reader, progress: Progress) -> None:
+    """Verify everything and write nothing. Raises StartError for what is damaged, newer, or too large for the disk."""
+    known = {step.id for step in migrate.status(settings)}
+    newer = [id for id in reader.about["migrations"] if id not in known]
+    if newer:
+        raise StartError(f"The archive is from a newer version of SEIDRA: it has the migration {newer[-1]}.")
+    needed = reader.about["bytes"] + reader.about["database"]["size"]
+    for folder in (settings.media_dir, settings.database_path.parent):
+        if (free := free_bytes(folder)) < needed:
+            raise StartError(f"There are {free:,} bytes free for {folder}; the archive needs {needed:,}.")
+    databases = 0
+    for member, checksum in reader.members():
+        databases += member.name == DATABASE
+        reader.read(member, checksum, lambda chunk: None, progress)
+    if databases != 1:
+        raise Damaged("The archive is no backup of SEIDRA: it holds no database.")
+
+
+def free_bytes(folder: Path) -> int:
+    """How many bytes may still be written into a folder, which need not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
+    """Unpack a checked archive, bring its database up to date, end its sessions, and put all in place."""
+    with migrate.start_lock(settings):
+        # Again: a server may have started in between. From here on, one that starts waits.
+        check_place(settings)
+        ensure_runtime_directories(settings)
+        Storage(settings).check()
+        staged = settings.database_path.with_name(f".{settings.database_path.name}.restored")
+        folder = Path(tempfile.mkdtemp(prefix="restore-", dir=settings.tmp_dir))
+        try:
+            media = _unpack(reader, folder, staged, Storage(settings), progress)
+            applied = len(_prepare_database(settings.at(staged)))
+            lost = _lost(settings.at(staged), folder / "media")
+            _put_in_place(settings, folder / "media", staged)
+        except sqlite3.Error as error:
+            raise Damaged(f"The database in the archive is damaged: {error}.") from None
+        except OSError as error:
+            raise StartError(f"The archive cannot be unpacked: {error.strerror or error}.") from None
+        except Problem as problem:
+            raise StartError(problem.detail) from None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            for end in ("", "-wal", "-shm", "-journal"):
+                staged.with_name(staged.name + end).unlink(missing_ok=True)
+    return Restored(media, lost, applied)
+
+
+def _unpack(reader: Reader, folder: Path, staged: Path, storage: Storage, progress: Progress) -> int:
+    """Unpack the pictures under `folder` and the database to `staged`; returns how many pictures."""
+    (folder / "media").mkdir(mode=0o700)
+    count = 0
+    for member, checksum in reader.members():
+        # Names have one of two shapes, without dots between slashes, and nothing is opened that exists.
+        path = folder / member.name
+        if not path.parent.exists():
+            path.parent.mkdir(mode=0o700)
+            storage.grant(path.parent)
+        with open(path, "xb", opener=private) as file:
+            reader.read(member, checksum, file.write, progress)
+        if member.name != DATABASE:
+            storage.grant(path)
+            count += 1
+    _unpack_database(folder / DATABASE, staged, reader.about["database"])
+    return count
+
+
+def _unpack_database(packed: Path, staged: Path, about: dict[str, Any]) -> None:
+    staged.unlink(missing_ok=True)
+    digest, size = hashlib.sha256(), 0
+    try:
+        with gzip.open(packed) as source, open(staged, "xb", opener=private) as target:
+            # Never more than was announced, whatever it unpacks to.
+            while size <= about["size"] and (chunk := source.read(CHUNK)):
+                digest.update(chunk)
+                size += len(chunk)
+                target.write(chunk)
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        size = -1
+    if size != about["size"] or digest.hexdigest() != about.get("sha256"):
+        raise Damaged("The archive is damaged: its database has not the bytes that its manifest says.")
+
+
+def _prepare_database(settings: Settings) -> list[str]:
+    """Check the unpacked database, migrate it to head, end all sessions, mend the search index."""
+    database = Database(settings)
+    with closing(database):
+        wrong = [row["message"] for row in _q.integrity(database.connection) if row["message"] != "ok"]
+        dangling = _q.dangling(database.connection)
+    if wrong or dangling:
+        reason = wrong[0] if wrong else f"{dangling} rows refer to what does not exist"
+        raise Damaged(f"The database in the archive is damaged: {reason}.")
+    applied = migrate.upgrade(settings)
+    with closing(database), database.transaction() as tx:
+        _q.sessions_end(tx)
+        if search.check(tx):
+            search.rebuild(tx)
+    return applied
+
+
+def _lost(settings: Settings, media: Path) -> int:
+    """How many items have no picture among those unpacked."""
+    database, after, lost = Database(settings), "", 0
+    with closing(database):
+        while batch := _q.media_after(database.connection, after=after, limit=_BATCH):
+            after = batch[-1]["id"]
+            paths = [Storage(settings).path(row["id"], row["mime_type"]) for row in batch]
+            lost += sum(not (media / path.relative_to(settings.media_dir)).exists() for path in paths)
+    return lost
+
+
+def _put_in_place(settings: Settings, media: Path, staged: Path) -> None:
+    """Everything to the disk, then the renames; the database's comes last and makes the instance."""
+    os.sync()
+    moved: list[Path] = []
+    try:
+        for folder in sorted(media.iterdir()):
+            moved.append(settings.media_dir / folder.name)
+            os.rename(folder, moved[-1])
+        sync_folder(settings.media_dir)
+        os.rename(staged, settings.database_path)
+    except BaseException:
+        for path in moved:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+    sync_folder(settings.database_path.parent)
