@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import sys
+import time
 from typing import Any
 
-from seidra import engines, logs
+from seidra import logs, server
 from seidra.config import settings
-from seidra.database import init_database
 from seidra.errors import StartError
 from seidra.jobs.embedded import start_worker
 
 try:
     # A wrong setting ends the start with its one sentence, before anything listens.
-    engines.get(settings.engine)
-    init_database()
+    server.prepare()
     bind = settings.bind
 except StartError as error:
     sys.exit(f"Error: {error.message}")
 
 wsgi_app = "wsgi:app"
 
-# Threads, because requests wait on SQLite and disk for microseconds only; a second process for the second core.
-worker_class = "gthread"
+# gthread, with stops that lose nobody. MEASURED
+worker_class = "seidra.server.GracefulWorker"
 workers = settings.web_workers
 threads = settings.web_threads
-
-# Without it the kernel often hands all keep-alive connections to one worker: 2,000 instead of 5,000 requests/s.
-# A unix socket cannot be shared that way.
-reuse_port = not bind.startswith("unix:")
 
 # Longer than a reverse proxy keeps idle upstream connections (nginx: 60 s), so that it never writes into a closed one.
 keepalive = 75
@@ -50,20 +43,28 @@ logconfig_dict = logs.configuration(settings.log_level)
 accesslog = None
 
 
-def on_starting(server: Any) -> None:
-    """With reuse_port the kernel would let a second server, even a stranger's, share the port unnoticed."""
-    host, _, port = bind.rpartition(":")
-    if not reuse_port or "GUNICORN_FD" in os.environ:
-        return
-    with socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host.strip("[]"), int(port)))
-        except OSError as error:
-            sys.exit(f"Error: SEIDRA_BIND {bind} cannot be listened on: {error.strerror}.")
+def on_starting(arbiter: Any) -> None:
+    """One socket for each server process, owned by the master: a reload resets no connection."""
+    server.listen(arbiter)
 
 
-def when_ready(server: Any) -> None:
+def nworkers_changed(arbiter: Any, new: int, old: int | None) -> None:
+    """SIGTTOU cannot take away the last process of a socket: its connections would wait for ever."""
+    if new < len(arbiter.LISTENERS):
+        arbiter.num_workers = len(arbiter.LISTENERS)
+
+
+def pre_fork(arbiter: Any, worker: Any) -> None:
+    """Each process has a socket of its own."""
+    server.assign(arbiter, worker)
+
+
+def post_fork(arbiter: Any, worker: Any) -> None:
+    """Each process has a socket of its own."""
+    server.take(worker)
+
+
+def when_ready(arbiter: Any) -> None:
     """Say where to look."""
     base = f"http://{bind}" if not bind.startswith("unix:") else bind
     print(
@@ -83,7 +84,8 @@ def post_worker_init(worker: Any) -> None:
     worker.seidra_worker = start_worker(worker.app.wsgi())
 
 
-def worker_exit(server: Any, worker: Any) -> None:
-    """Finish the job in hand, or give it back."""
-    if getattr(worker, "seidra_worker", None) is not None:
-        worker.seidra_worker.stop(grace=graceful_timeout - 5)
+def worker_exit(arbiter: Any, worker: Any) -> None:
+    """Finish the job in hand, or give it back, before gunicorn's patience ends."""
+    if worker.seidra_worker is not None:
+        began = worker.stopping_since or time.monotonic()
+        worker.seidra_worker.stop(grace=max(began + graceful_timeout - 5 - time.monotonic(), 1))

@@ -6,7 +6,7 @@ from pathlib import Path
 from runpy import run_path
 
 _SEIDRA = Path(__file__).resolve().parents[2] / "gunicorn.conf.py"
-_HOOKS = {"when_ready", "post_worker_init", "worker_exit", "post_fork", "on_exit"}
+_HOOKS = {"when_ready", "post_worker_init", "worker_exit"}
 
 globals().update({k: v for k, v in run_path(str(_SEIDRA)).items() if not k.startswith("_") and k not in _HOOKS})
 wsgi_app = "benchmarks.peers.bare_flask:app"

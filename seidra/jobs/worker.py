@@ -60,10 +60,14 @@ class Worker:
         """Begin to work."""
         self._thread.start()
 
-    def stop(self, grace: float) -> None:
-        """Take no more jobs; finish the one in hand within `grace` seconds, or else give it back, uncounted."""
+    def retire(self) -> None:
+        """Take no more jobs; the one in hand goes on. `stop` follows."""
         self._stopping.set()
         self._wake.set()
+
+    def stop(self, grace: float) -> None:
+        """Take no more jobs; finish the one in hand within `grace` seconds, or else give it back, uncounted."""
+        self.retire()
         self._thread.join(grace)
         if current := self._current:
             job_id, claim, context = current

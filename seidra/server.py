@@ -1,0 +1,98 @@
+"""What gunicorn does for SEIDRA beyond its settings: sockets that outlive server processes, and stops without loss."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+from functools import cache
+from typing import Any
+
+from gunicorn.sock import create_sockets
+from gunicorn.workers.gthread import ThreadWorker
+
+from seidra import engines
+from seidra.config import get_settings
+from seidra.database import init_database
+
+
+@cache
+def prepare() -> None:
+    """What must work before anything listens; raises StartError. Done once: a reload cannot end a running server."""
+    engines.get(get_settings().engine)
+    init_database()
+
+
+class GracefulWorker(ThreadWorker):  # type: ignore[misc]
+    """gunicorn's gthread worker; when told to stop it also serves who is connected but not accepted yet."""
+
+    stopping_since = 0.0
+    seidra_worker: Any = None
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        super().set_accept_enabled(enabled)
+        if self.alive or enabled or self.stopping_since:
+            return
+        self.stopping_since = time.monotonic()
+        if self.seidra_worker is not None:
+            self.seidra_worker.retire()
+        for listener in self.sockets:
+            known = -1
+            while known != self.nr_conns:
+                known = self.nr_conns
+                self.accept(listener)
+            # The last one to close it has newcomers refused at once, instead of waiting for an end without an answer.
+            listener.close()
+
+
+def listen(server: Any) -> None:
+    """Open one listening socket for each worker, in the master, so that a worker's end takes no connection along.
+
+    Several sockets, because of a single one the kernel often gives all keep-alive connections to one worker. Unix
+    sockets, systemd's sockets and those of an upgraded gunicorn are gunicorn's own to open.
+    """
+    given = "GUNICORN_FD" in os.environ or os.environ.get("LISTEN_PID") == str(os.getpid())
+    (address, *others) = server.cfg.address
+    if given or others or not isinstance(address, tuple):
+        return
+    try:
+        # Without the option the kernel refuses a port that a second server, even a stranger's, would share unnoticed.
+        _bound(address, shared=False).close()
+        handles = [_bound(address, shared=True).detach() for _ in range(server.cfg.workers)]
+    except OSError as error:
+        sys.exit(f"Error: SEIDRA_BIND {get_settings().bind} cannot be listened on: {error.strerror}.")
+    server.LISTENERS = create_sockets(server.cfg, server.log, handles)
+
+
+def _bound(address: tuple[Any, ...], *, shared: bool) -> socket.socket:
+    bound = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        bound.bind(address)
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+def assign(server: Any, worker: Any) -> None:
+    """Choose the socket of a worker to come: the one that none of the others listens on.
+
+    Of n sockets only the n - 1 newest workers count: older ones are on their way out.
+    """
+    number = len(server.LISTENERS)
+    newest = sorted(server.WORKERS.values(), key=lambda other: other.age)[max(len(server.WORKERS) - number + 1, 0) :]
+    taken = {other.seidra_slot for other in newest}
+    worker.seidra_slot = min(set(range(number)) - taken, default=0)
+
+
+def take(worker: Any) -> None:
+    """In the new process: keep the worker's own socket, and close its copies of the others'."""
+    own = worker.sockets[worker.seidra_slot]
+    for listener in worker.sockets:
+        if listener is not own:
+            listener.close()
+    worker.sockets = [own]
