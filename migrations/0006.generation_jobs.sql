@@ -45,6 +45,8 @@ CREATE INDEX jobs_persona ON generation_jobs (persona_id, created_at DESC, id DE
 
 CREATE INDEX jobs_completed ON generation_jobs (user_id, completed_at DESC, is_nsfw) WHERE status = 'completed';
 
+CREATE INDEX jobs_ended ON generation_jobs (completed_at) WHERE completed_at IS NOT NULL;
+
 CREATE TABLE job_counts (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     is_nsfw INTEGER NOT NULL,

@@ -230,6 +230,12 @@ class Settings:
         _integer(50, 1000), 500, "How often an idle worker looks for jobs of other processes, in ms."
     )
     max_queued_jobs: int = _setting(_integer(1, 100_000), 100, "How many queued jobs one user may have.")
+    keep_jobs_days: int = _setting(
+        _integer(0, 36_500), 0, "How many days a job is kept after its end; its pictures stay. 0: for ever."
+    )
+    keep_temporary_hours: int = _setting(
+        _integer(1, 8760), 24, "How many hours temporary files that nobody works on are kept."
+    )
     media_link_seconds: int = _setting(
         _integer(60, 604_800), 86_400, "How long a signed media link is valid at least; at most twice that."
     )

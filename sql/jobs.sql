@@ -234,3 +234,13 @@ WHERE status IN ('queued', 'processing') AND claim IS NOT NULL;
 -- name: purge_batch!
 -- Delete some jobs of a deleted account.
 DELETE FROM generation_jobs WHERE id IN (SELECT id FROM generation_jobs WHERE user_id = :user_id LIMIT :limit);
+
+-- name: prunable$
+-- Whether a job ended before a moment, asked without the write lock.
+SELECT 1 FROM generation_jobs WHERE completed_at < :before LIMIT 1;
+
+-- name: prune!
+-- Delete some of the jobs that ended before a moment; their media stay.
+DELETE FROM generation_jobs WHERE id IN (
+    SELECT id FROM generation_jobs WHERE completed_at < :before ORDER BY completed_at LIMIT :limit
+);

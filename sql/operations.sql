@@ -25,3 +25,11 @@ SELECT integrity_check AS message FROM pragma_integrity_check LIMIT 5;
 -- name: dangling$
 -- How many rows refer to something that does not exist.
 SELECT COUNT(*) FROM pragma_foreign_key_check;
+
+-- name: media_kind$
+-- What kind of file an item has, whoever owns it.
+SELECT mime_type FROM media_items WHERE id = :id;
+
+-- name: media_deletion_queued$
+-- Whether the files of an item are about to go anyway.
+SELECT 1 FROM file_deletions WHERE media_id = :media_id;

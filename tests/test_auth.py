@@ -418,7 +418,7 @@ def test_deletion_disables_at_once_and_frees_the_names(
 
 def keep_house(app: Flask) -> None:
     """What the worker does when it has no job."""
-    keeper = Housekeeper(app.extensions["seidra.database"], app.extensions["seidra.storage"])
+    keeper = Housekeeper(*(app.extensions[f"seidra.{part}"] for part in ("database", "storage", "settings")))
     # The account's rows go in the first round, and their files in the next.
     for _ in range(2):
         keeper.run(idle=True)

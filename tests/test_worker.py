@@ -234,7 +234,7 @@ def test_a_deleted_accounts_late_result_is_thrown_away(
     with background(database, hire(engine).work_one):
         assert engine.entered.wait(30)
         assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
-        Housekeeper(database, Storage(settings)).run(idle=True)
+        Housekeeper(database, Storage(settings), settings).run(idle=True)
         engine.released.set()
     assert files(settings) == []
     assert database.connection.execute("SELECT COUNT(*) FROM media_items").fetchone()[0] == 0
@@ -512,7 +512,7 @@ def test_stopping_in_the_middle_gives_the_job_back_uncounted(
 
 @pytest.fixture
 def keeper(database: Database, settings: Settings) -> Housekeeper:
-    return Housekeeper(database, Storage(settings))
+    return Housekeeper(database, Storage(settings), settings)
 
 
 def queued_deletions(database: Database) -> list[str]:
@@ -592,7 +592,7 @@ def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
         tx.execute("UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?", (job_id,))
     for claim in ("live-1", "dead-1"):
         storage.put_temporary(claim, 0, picture().data)
-    Housekeeper(database, storage)
+    Housekeeper(database, storage, settings)
     assert [folder.name for folder in settings.tmp_dir.iterdir()] == ["live-1"]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 import uuid
 
+from seidra.config import Settings
 from seidra.database.connect import Connection, Database
 from seidra.media.storage import Storage
 from seidra.queries import queries
-from seidra.values import timestamp
+from seidra.values import timestamp, timestamp_in
 
 MAX_IMAGES = 8
 """The most pictures that one job may have."""
@@ -27,18 +28,20 @@ def media_id(job_id: str, position: int) -> str:
     return str(uuid.uuid5(uuid.UUID(job_id), str(position)))
 
 
-def queue_cleanup(tx: Connection, job_id: str) -> None:
-    """Queue the files that an attempt at a job without a result may have left for deletion."""
-    for position in range(MAX_IMAGES):
+def queue_cleanup(tx: Connection, job_id: str, first: int = 0) -> None:
+    """Queue for deletion the files that attempts may have left which the job, from that position on, does not have."""
+    for position in range(first, MAX_IMAGES):
         queries.media.deletion_add(tx, media_id=media_id(job_id, position))
 
 
 class Housekeeper:
     """Runs the chores when the worker is idle, and every few seconds when it is not."""
 
-    def __init__(self, database: Database, storage: Storage) -> None:
+    def __init__(self, database: Database, storage: Storage, settings: Settings) -> None:
         self._database = database
         self._storage = storage
+        self._keep_jobs_days = settings.keep_jobs_days
+        self._keep_temporary_seconds = settings.keep_temporary_hours * 3600.0
         self._last_run = 0.0
         self._last_sessions = 0.0
         storage.sweep_temporary(row["claim"] for row in queries.jobs.live_claims(database.connection))
@@ -51,10 +54,12 @@ class Housekeeper:
         self._last_run = now
         self._delete_files()
         self._purge_account()
+        self._prune_jobs()
         if now - self._last_sessions > _SESSION_SECONDS:
             self._last_sessions = now
             with self._database.transaction() as tx:
                 queries.users.sessions_prune(tx, now=timestamp())
+            self._prune_temporary()
 
     def _delete_files(self) -> None:
         """Unlink the files of deleted items; the queue's row goes after them: a crash repeats, and forgets nothing."""
@@ -65,6 +70,20 @@ class Housekeeper:
                 if queries.media.exists(tx, id=media_id) is None:
                     self._storage.delete(media_id)
                 queries.media.deletion_done(tx, media_id=media_id)
+
+    def _prune_jobs(self) -> None:
+        """Delete one batch of the jobs that ended too long ago; their media stay."""
+        if not self._keep_jobs_days:
+            return
+        before = timestamp_in(-86_400.0 * self._keep_jobs_days)
+        if queries.jobs.prunable(self._database.connection, before=before) is not None:
+            with self._database.transaction() as tx:
+                queries.jobs.prune(tx, before=before, limit=_BATCH)
+
+    def _prune_temporary(self) -> None:
+        claims = [row["claim"] for row in queries.jobs.live_claims(self._database.connection)]
+        for path in self._storage.temporary(claims, self._keep_temporary_seconds):
+            self._storage.discard(path)
 
     def _purge_account(self) -> None:
         """Remove one deleted account's things in batches, and then the account."""

@@ -80,7 +80,7 @@ class Worker:
 
     def _run(self) -> None:
         _log.info("worker started", extra={"fields": {"worker": self.name, "engine": self._engine.name}})
-        keeper = Housekeeper(self._database, self._storage)
+        keeper = Housekeeper(self._database, self._storage, self._settings)
         try:
             while not self._stopping.is_set():
                 # Cleared before looking: what is queued from here on sets it again.
@@ -223,6 +223,9 @@ class Worker:
                 item = media_id(job["id"], position)
                 self._storage.promote(claim, position, item, image.mime_type)
                 self._add_media(tx, job, owner, item, position, image, now)
+            if job["attempts"] > 1:
+                # A crashed attempt may have left more pictures than this one made.
+                queue_cleanup(tx, job["id"], first=len(images))
         _log.info("job completed", extra={"fields": {"job": job["id"], "seconds": round(seconds, 3)}})
 
     def _add_media(

@@ -5,9 +5,12 @@ A file gets its final name only by a rename of a complete, synced one. Nothing e
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from seidra.config import Settings
@@ -15,6 +18,7 @@ from seidra.errors import StartError
 from seidra.media import thumbnails
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
+_ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
 class Storage:
@@ -60,6 +64,36 @@ class Storage:
             self.discard_temporary(claim)
         return dead
 
+    def temporary(self, live_claims: Iterable[str], older_than: float) -> list[Path]:
+        """What lies in the temporary folder, belongs to no live claim, and is older than that many seconds."""
+        live, now = set(live_claims), time.time()
+        found = []
+        for path in self._tmp.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.name not in live and now - path.stat().st_mtime > older_than:
+                    found.append(path)
+        return found
+
+    def discard(self, path: Path) -> None:
+        """Drop something temporary, a folder or a file."""
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def stored(self) -> Iterator[tuple[Path, str | None]]:
+        """Every file in the media and thumbnail folders, with the media id that its name gives; None for strangers."""
+        for base, endings in ((self._media, set(EXTENSIONS.values())), (self._thumbnails, {".webp"})):
+            for folder, _, names in os.walk(base):
+                for name in names:
+                    path = Path(folder, name)
+                    ours = path.suffix in endings and path.parent == base / path.stem[:2] and _ID.fullmatch(path.stem)
+                    yield path, path.stem if ours else None
+
+    def belongs(self, path: Path, media_id: str, mime_type: str | None) -> bool:
+        """Whether a file is the picture or the thumbnail of an item of that type (None: there is no item)."""
+        return mime_type is not None and path in (self.path(media_id, mime_type), self._thumbnail(media_id))
+
     def path(self, media_id: str, mime_type: str) -> Path:
         """Where a picture is, whether or not it is there."""
         return self._media / media_id[:2] / f"{media_id}{EXTENSIONS[mime_type]}"
@@ -70,9 +104,12 @@ class Storage:
         if not path.exists():
             data = thumbnails.thumbnail(self.path(media_id, mime_type).read_bytes())
             self._make(path.parent)
-            part = path.with_name(f".{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+            part = self._tmp / f"thumbnail-{os.getpid()}-{os.urandom(4).hex()}"
             self._write(part, data)
             os.replace(part, path)
+            if not self.path(media_id, mime_type).exists():
+                # Deleted meanwhile, the picture first: nobody else would delete this any more.
+                path.unlink(missing_ok=True)
         return path
 
     def delete(self, media_id: str) -> None:

@@ -1,22 +1,24 @@
-"""The operator's commands: `flask backup`, `flask restore`."""
+"""The operator's commands: `flask backup`, `flask restore`, `flask media check`."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from seidra.cli import CheckedCommand
+from seidra.cli import CheckedCommand, CheckedGroup
 from seidra.config import get_settings
 from seidra.database import DatabaseService
 from seidra.errors import StartError
 from seidra.operations import backup as backups
 from seidra.operations import restore as restores
 from seidra.operations.archive import Progress
+from seidra.operations.media import LOST, MENDED, ORPHAN, Finding, MediaCheck
 
 
 @contextmanager
@@ -63,3 +65,46 @@ def restore(file: Path) -> None:
     click.echo(f"Restored the database and {restored.media} pictures of {reader.about.get('created_at')}.")
     if restored.lost:
         click.echo(f"{restored.lost} media items have no picture in the archive; see `flask media check`.", err=True)
+
+
+@click.group(cls=CheckedGroup)
+def media() -> None:
+    """Look after the files of the media."""
+
+
+@media.command("check")
+@click.option("--deep", is_flag=True, help="Decode every picture.")
+@click.option("--repair", is_flag=True, help="Delete files without an item, items without a file, and leftovers.")
+@click.option("--force", is_flag=True, help="Repair even where most files or items are missing.")
+def media_check(deep: bool, repair: bool, force: bool) -> None:
+    """Compare files and items of the media; code 1 when something is wrong. The server may run meanwhile."""
+    with DatabaseService() as service:
+        check = MediaCheck(service.settings, service.database)
+        found = list(check.find(deep=deep))
+        counts = Counter(finding.kind for finding in found)
+        if repair and not force:
+            _check_plausible(counts, check)
+        left = 0
+        for finding in found:
+            mended = repair and finding.kind in MENDED and check.repair(finding)
+            left += not mended
+            click.echo(f"{finding.kind:<10}  {finding.sentence}{' Deleted.' if mended else ''}")
+    kinds = "".join(f", {count} {kind}" for kind, count in sorted(counts.items()))
+    click.echo(f"Checked {check.items} items and {check.files} files{kinds or ': all is well'}.")
+    if left:
+        raise click.ClickException(_advice(found, repair))
+
+
+def _advice(found: list[Finding], repair: bool) -> str:
+    mendable = sum(finding.kind in MENDED for finding in found)
+    if mendable and not repair:
+        return f"Something is wrong; `flask media check --repair` mends {mendable} of {len(found)} findings."
+    return "Something is wrong that only a person can mend, from a backup for example."
+
+
+def _check_plausible(counts: Counter[str], check: MediaCheck) -> None:
+    """Raise StartError where a disk that is not mounted, or another database, is the likelier cause."""
+    for kind, of, what in ((LOST, check.items, "items have no file"), (ORPHAN, check.files, "files have no item")):
+        if counts[kind] >= 10 and counts[kind] > of / 2:
+            raise StartError(f"{counts[kind]} of {of} {what}: are SEIDRA_MEDIA_DIR and the database the right ones?"
+                             " Nothing was deleted; --force repairs all the same.")  # fmt: skip
