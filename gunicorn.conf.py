@@ -10,6 +10,7 @@ from seidra import logs, server
 from seidra.config import settings
 from seidra.errors import StartError
 from seidra.jobs.embedded import start_worker
+from seidra.platform import metrics
 
 try:
     # A wrong setting ends the start with its one sentence, before anything listens.
@@ -46,6 +47,8 @@ accesslog = None
 def on_starting(arbiter: Any) -> None:
     """One socket for each server process, owned by the master: a reload resets no connection."""
     server.listen(arbiter)
+    # No other server counts there now.
+    metrics.clear(settings)
 
 
 def nworkers_changed(arbiter: Any, new: int, old: int | None) -> None:

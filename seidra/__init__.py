@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from flask_cors.core import get_cors_options, set_cors_headers
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from seidra import errors, http, logs
+from seidra import errors, http, logs, rates
 from seidra.auth import passwords, tokens
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
@@ -25,6 +25,7 @@ from seidra.media.routes import blp as media_blp
 from seidra.media.storage import Storage
 from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
+from seidra.platform import metrics
 from seidra.platform.openapi import complete, make_api
 from seidra.platform.routes import blp as platform_blp
 
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Seidra("seidra", static_folder=None)
     _add_parts(app, settings)
     http.register(app, settings)
+    rates.register(app, settings)
     tokens.register(app, settings)
     # Made now, so that the first login of an unknown name takes no longer than any other.
     passwords.decoy(settings)
@@ -57,6 +59,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in (auth_blp, settings_blp, nsfw_blp, personas_blp, jobs_blp, media_blp, platform_blp):
         api.register_blueprint(blueprint)
     complete(app, api)
+    metrics.register(app, settings)
     _add_errors(app)
     if settings.trusted_proxies:
         count = settings.trusted_proxies

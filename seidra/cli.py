@@ -31,6 +31,7 @@ from seidra.jobs.embedded import start_worker
 from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
 from seidra.personas import search as persona_search
+from seidra.platform import metrics
 from seidra.queries import queries
 
 
@@ -291,6 +292,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if not reload or is_running_from_reloader():
         # With the reloader, the parent process only watches files.
+        metrics.clear(get_settings())
         embedded = start_worker(ctx.ensure_object(ScriptInfo).load_app())
     try:
         ctx.invoke(run_command, **options)

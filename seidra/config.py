@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, unquote, urlsplit
 
+import limits
 from dotenv import dotenv_values
 from werkzeug.local import LocalProxy
 
@@ -146,6 +147,30 @@ _COMMON = {
 }  # fmt: skip
 
 
+def _rate(value: str) -> str:
+    try:
+        parsed = limits.parse_many(value)
+    except ValueError:
+        parsed = []
+    if not parsed or any(limit.amount < 1 for limit in parsed):
+        raise ValueError("must be a rate such as 10/minute, or several with semicolons")
+    return value.strip()
+
+
+def _rate_storage(value: str) -> str:
+    if not re.fullmatch(r"memory://|(rediss?|redis\+unix)://\S+", value):
+        raise ValueError("must be memory:// or a Redis URL such as redis://127.0.0.1:6379/0")
+    return value
+
+
+def _metrics(value: str) -> str:
+    if value.strip().lower() in ("on", "off"):
+        return value.strip().lower()
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=\-]{16,}", value):
+        raise ValueError("must be off, on, or a token of 16 or more letters, digits and . _ ~ + / = -")
+    return value
+
+
 def _folder(value: str) -> Path:
     try:
         return Path(value).expanduser().absolute()
@@ -240,6 +265,24 @@ class Settings:
         _integer(60, 604_800), 86_400, "How long a signed media link is valid at least; at most twice that."
     )
     max_body: int = _setting(_integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes.")
+    rate_limits: bool = _setting(_flag, True, "Whether requests are counted and too many refused with 429.")
+    rate_storage: str = _setting(
+        _rate_storage, "memory://", "Where requests are counted: `memory://`, each server process for itself, or a"
+        " Redis URL, all together (needs the extra `redis`)."
+    )  # fmt: skip
+    rate_login: str = _setting(_rate, "30/minute;300/hour", "Logins that one address may try.")
+    rate_register: str = _setting(_rate, "20/hour", "Registrations that one address may try.")
+    rate_account: str = _setting(
+        _rate, "10/minute;60/hour", "Logins that may be tried with one name, whoever tries; registrations likewise."
+    )
+    rate_refresh: str = _setting(_rate, "120/minute", "Refreshes that one address may try.")
+    rate_preview: str = _setting(_rate, "60/minute", "Previews and retries that one user may queue.")
+    rate_general: str = _setting(
+        _rate, "3000/minute", "Requests of any kind that one user, or one address without a token, may send."
+    )
+    metrics: str = _setting(
+        _metrics, "off", "`GET /metrics` for Prometheus: `off`, `on`, or the Bearer token that it asks for."
+    )
     sqlite_synchronous: str = _setting(
         _choice("normal", "full"), "normal", "`normal`: an answered write survives a killed process;"
         " `full`: a power cut too, at an fsync a write."

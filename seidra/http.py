@@ -216,9 +216,18 @@ def _begin() -> None:
     g.began = time.perf_counter()
 
 
+CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
+"""For answers that are no pages: whatever a browser is made to take one for, it loads and runs nothing."""
+
+
 def _end(response: Response) -> Response:
-    response.headers.add("X-Request-ID", g.get("request_id", ""))
-    response.headers.add("X-Content-Type-Options", "nosniff")
+    headers = response.headers
+    headers.add("X-Request-ID", g.get("request_id", ""))
+    headers.add("X-Content-Type-Options", "nosniff")
+    headers.add("X-Frame-Options", "DENY")
+    headers.add("Referrer-Policy", "no-referrer")
+    if "Content-Security-Policy" not in headers:
+        headers.add("Content-Security-Policy", CONTENT_POLICY)
     if log.isEnabledFor(logging.INFO):
         user = g.get("user")
         # The path without its query: signatures of media links stand there.

@@ -9,3 +9,18 @@ SELECT
 -- name: ping$
 -- Whether the database answers.
 SELECT 1;
+
+-- name: jobs_by_status
+-- How many jobs of the instance have each status.
+SELECT status, SUM(n) AS n FROM job_counts GROUP BY status;
+
+-- name: oldest_queued$
+-- Since when the job that waits longest could have been claimed.
+SELECT run_after FROM generation_jobs
+WHERE status IN ('queued', 'processing') AND status = 'queued'
+ORDER BY run_after, id
+LIMIT 1;
+
+-- name: media_bytes$
+-- How many bytes all media have.
+SELECT COALESCE(SUM(bytes), 0) FROM media_counts;

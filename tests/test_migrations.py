@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -49,6 +50,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "media_tags": {"user_id": 7, "tag_key": "sea", "media_id": "m1"},
     "file_deletions": {"media_id": "gone"},
+    "workers": {"id": "w1", "host": "h", "pid": 3, "engine": "mock", "started_at": NOW, "seen_at": NOW},
 }  # fmt: skip
 
 COUNTERS = {"persona_counts", "job_counts", "media_counts"}
@@ -102,7 +104,9 @@ def filled(connection: Connection) -> Connection:
 def test_every_step_has_its_rollback() -> None:
     names = {path.name for path in packaged_dir("migrations").glob("*.sql")}
     assert names == {f"{id}.sql" for id in STEPS} | {f"{id}.rollback.sql" for id in STEPS}
-    assert [id[:5] for id in STEPS] == [f"{number:04}." for number in range(1, len(STEPS) + 1)]
+    numbers = [id[:5] for id in STEPS]
+    assert numbers == sorted(set(numbers))
+    assert all(re.fullmatch(r"\d{4}\.", number) for number in numbers)
 
 
 def test_the_rows_of_these_tests_reach_every_table(filled: Connection) -> None:
@@ -202,6 +206,7 @@ NOT_NULL = [
         " is_nsfw nsfw_tags search_text version created_at updated_at",
         "media_tags": "user_id tag_key media_id",
         "file_deletions": "media_id",
+        "workers": "id host pid engine started_at seen_at",
     }.items()
     for column in columns.split()
 ]
@@ -266,6 +271,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
     "file_deletions": {"media_id": "gone too"},
+    "workers": {"id": "w2"},
 }
 
 
@@ -373,7 +379,7 @@ def left(connection: Connection) -> set[str]:
 
 def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connection) -> None:
     filled.execute("DELETE FROM users WHERE id = 7")
-    assert left(filled) == {"platform_state", "file_deletions"}
+    assert left(filled) == {"platform_state", "file_deletions", "workers"}
     assert content(filled)["file_deletions"] == [("gone",), ("m1",)]
     assert content(filled)["persona_counts"] == content(filled)["job_counts"] == content(filled)["media_counts"] == []
 

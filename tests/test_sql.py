@@ -231,6 +231,9 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.tags_clear": ("INDEX persona_tags_persona (persona_id=?)",),
     "personas.update": (ROWID,),
     "personas.version": (ROWID,),
+    "platform.jobs_by_status": ("SCAN job_counts",),
+    "platform.media_bytes": ("SCAN media_counts",),
+    "platform.oldest_queued": ("generation_jobs USING INDEX jobs_queue",),
     "platform.ping": NOTHING,
     "platform.summary": ("SCAN persona_counts", "SCAN job_counts", "SCAN media_counts"),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
@@ -260,6 +263,10 @@ PLANS: dict[str, tuple[str, ...]] = {
     "users.update_password": (ROWID,),
     "users.update_rights": (ROWID,),
     "users.update_settings": (ROWID,),
+    "workers.gone": ("workers USING PRIMARY KEY (id=?)",),
+    "workers.list_all": ("SCAN workers",),
+    "workers.prune": ("SCAN workers",),
+    "workers.seen": NOTHING,
 }
 for _key in ("created", "updated", "name"):
     for _way in ("asc", "desc"):
@@ -274,7 +281,8 @@ for _key in ("created", "updated", "name"):
 
 WHOLE = {
     "media.deletions", "operations.media_total", "operations.sessions_end",
-    "personas.search_drop_strays", "personas.search_strays", "platform.summary", "users.list_all",
+    "personas.search_drop_strays", "personas.search_strays", "platform.jobs_by_status", "platform.media_bytes",
+    "platform.summary", "users.list_all", "workers.list_all", "workers.prune",
 }  # fmt: skip
 """What is meant to read a table from end to end."""
 

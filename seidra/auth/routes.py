@@ -9,6 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from flask import Response, g
 from marshmallow import ValidationError
 
+from seidra import rates
 from seidra.auth import accounts, passwords, tokens
 from seidra.auth.schemas import (
     TOKEN_EXAMPLE,
@@ -50,12 +51,14 @@ def registration_open(view: Callable[P, R]) -> Callable[P, R]:
 
 @blp.route("/register", methods=["POST"])
 @registration_open
+@rates.limited("register")
 @blp.arguments(RegisterSchema, example={"username": "alice", "email": "alice@example.com", "password": "a long phrase"})
 @blp.response(201, TokenSchema, example=TOKEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(409, "PROBLEM")
 def register(body: dict[str, Any]) -> Response:
     """Make an account and log in. The first account ever is an administrator."""
+    rates.count_name(accounts.key(body["username"]), "register")
     digest = passwords.hash_password(body["password"], get_settings())
     with get_db().transaction() as tx:
         user = accounts.create(tx, body["username"], body["email"], digest)
@@ -64,11 +67,13 @@ def register(body: dict[str, Any]) -> Response:
 
 
 @blp.route("/login", methods=["POST"])
+@rates.limited("login")
 @blp.arguments(LoginSchema, example={"username": "alice", "password": "a long phrase"})
 @blp.response(200, TokenSchema, example=TOKEN_EXAMPLE)
 @blp.alt_response(401, "PROBLEM")
 def login(body: dict[str, Any]) -> Response:
     """Log in by username or email. Wrong, unknown and disabled look the same and take the same time."""
+    rates.count_name(accounts.key(body["username"]), "login")
     found = accounts.find(get_db().connection, body["username"])
     encoded = found["password_hash"] if found else None
     # One Argon2 computation whoever is asked for: time must not tell which names exist.
@@ -85,6 +90,7 @@ def login(body: dict[str, Any]) -> Response:
 
 
 @blp.route("/refresh", methods=["POST"])
+@rates.limited("refresh")
 @blp.response(200, TokenSchema, example=TOKEN_EXAMPLE)
 @blp.alt_response(401, "PROBLEM")
 @blp.doc(security=[{"refresh": []}])

@@ -19,6 +19,7 @@ from flask_jwt_extended import JWTManager, create_access_token, create_refresh_t
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
+from seidra import rates
 from seidra.auth.accounts import public_user
 from seidra.config import Settings, jwt_secret
 from seidra.database.connect import Connection, Row, get_db
@@ -144,13 +145,19 @@ def bearer_token() -> str:
 
 
 def user_of(token: str) -> Row:
-    """The user of a live access token. Raises Unauthorized for any other."""
-    claims: Claims = current_app.extensions["seidra.verify"](token, "access")
-    user: Row | None = queries.users.session_user(
-        get_db().connection, session_id=claims.session_id, user_id=claims.user_id, now=timestamp()
-    )
-    if user is None:
-        raise Unauthorized(_REFUSED)
+    """The user of a live access token, whose request is counted. Raises Unauthorized for any other."""
+    verify = current_app.extensions["seidra.verify"]
+    try:
+        claims: Claims = verify(token, "access")
+        user: Row | None = queries.users.session_user(
+            get_db().connection, session_id=claims.session_id, user_id=claims.user_id, now=timestamp()
+        )
+        if user is None:
+            raise Unauthorized(_REFUSED)
+    except Unauthorized:
+        rates.count("general", rates.address())
+        raise
+    rates.count("general", "user", str(claims.user_id))
     return user
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from flask import Response, current_app, g
 
-from seidra import search
+from seidra import rates, search
 from seidra.auth.tokens import login_required
 from seidra.database.connect import Connection, Row, get_db
 from seidra.errors import Conflict, NotFound
@@ -160,6 +160,7 @@ def cancel(job_id: UUID) -> Response:
 @blp.alt_response(429, "PROBLEM")
 def retry(job_id: UUID) -> Response:
     """Queue a new job like one that failed or was cancelled."""
+    rates.count("preview", str(g.user["id"]))
     with get_db().transaction() as tx:
         job = _stored(tx, job_id)
         if job["status"] not in ("failed", "cancelled"):

@@ -17,7 +17,9 @@ from seidra.config import Settings
 from seidra.database.connect import Connection, Database, Row
 from seidra.engines.base import Engine, EngineError, RenderCancelled, RenderContext, RenderedImage, RenderRequest
 from seidra.jobs.housekeeping import MAX_IMAGES, Housekeeper, media_id, queue_cleanup
+from seidra.jobs.presence import Presence
 from seidra.media.storage import Storage
+from seidra.media.thumbnails import TooLarge
 from seidra.nsfw import policy
 from seidra.queries import queries
 from seidra.search import document
@@ -31,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 def _reason(error: Exception) -> str:
     """What a job's owner is told of a failure that is no EngineError."""
+    if isinstance(error, TooLarge):
+        return "The engine made a picture that is too large to be opened."
     # The disk's errors have a number; those of Pillow and of HTTP clients are OSErrors without one.
     if isinstance(error, OSError) and error.errno:
         return f"The picture could not be stored: {os.strerror(error.errno)}."
@@ -50,6 +54,7 @@ class Worker:
         self._settings = settings
         self._engine = engine
         self._storage = Storage(settings)
+        self._presence = Presence(database, self.name, engine.name)
         self._wake = wake
         self._stopping = threading.Event()
         self._current: tuple[str, str, RenderContext] | None = None
@@ -85,6 +90,7 @@ class Worker:
             while not self._stopping.is_set():
                 # Cleared before looking: what is queued from here on sets it again.
                 self._wake.clear()
+                self._presence.show()
                 try:
                     worked = self.work_one()
                     keeper.run(idle=not worked)
@@ -94,6 +100,7 @@ class Worker:
                     continue
                 if not worked:
                     self._wake.wait(self._settings.job_poll_ms / 1000)
+            self._presence.end()
         finally:
             self._database.close()
 
@@ -171,6 +178,7 @@ class Worker:
         """Renew the lease while the engine is silent; learn that the job was cancelled or taken over."""
         try:
             while not done.wait(min(self._settings.job_lease_seconds / 3, 1.0)):
+                self._presence.show()
                 try:
                     with self._database.transaction() as tx:
                         kept = queries.jobs.heartbeat(tx, id=job_id, claim=claim, leased_until=self._lease())

@@ -233,7 +233,7 @@ def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
     mime_type = THUMBNAIL_TYPE if variant == "thumbnail" else row["mime_type"]
     proxy = get_settings().x_accel_redirect
     try:
-        locate = storage.thumbnail_path if variant == "thumbnail" else storage.path
+        locate = storage.thumbnail_path if variant == "thumbnail" else storage.picture_path
         path = locate(row["id"], row["mime_type"])
         # The bytes under an id never change: the id is the ETag.
         response = send_file(

@@ -6,6 +6,7 @@ A file gets its final name only by a rename of a complete, synced one. Nothing e
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import shutil
@@ -16,6 +17,9 @@ from pathlib import Path
 from seidra.config import Settings
 from seidra.errors import StartError
 from seidra.media import thumbnails
+
+METRICS = "metrics"
+"""The folder of tmp that is no claim's: where server processes count for /metrics."""
 
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
 _ID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
@@ -58,7 +62,7 @@ class Storage:
 
     def sweep_temporary(self, live_claims: Iterable[str]) -> list[str]:
         """Drop the temporary files of every claim that is not live; returns the claims dropped."""
-        live = set(live_claims)
+        live = {*live_claims, METRICS}
         dead = [entry.name for entry in self._tmp.iterdir() if entry.is_dir() and entry.name not in live]
         for claim in dead:
             self.discard_temporary(claim)
@@ -98,11 +102,15 @@ class Storage:
         """Where a picture is, whether or not it is there."""
         return self._media / media_id[:2] / f"{media_id}{EXTENSIONS[mime_type]}"
 
+    def picture_path(self, media_id: str, mime_type: str) -> Path:
+        """Where a picture is, for reading. Raises OSError where something else was put in its place."""
+        return _plain(self.path(media_id, mime_type))
+
     def thumbnail_path(self, media_id: str, mime_type: str) -> Path:
         """Where a thumbnail is; one that is gone is made again. Raises OSError when the picture is gone too."""
         path = self._thumbnail(media_id)
         if not path.exists():
-            data = thumbnails.thumbnail(self.path(media_id, mime_type).read_bytes())
+            data = thumbnails.thumbnail(self.picture_path(media_id, mime_type).read_bytes())
             self._make(path.parent)
             part = self._tmp / f"thumbnail-{os.getpid()}-{os.urandom(4).hex()}"
             self._write(part, data)
@@ -110,7 +118,7 @@ class Storage:
             if not self.path(media_id, mime_type).exists():
                 # Deleted meanwhile, the picture first: nobody else would delete this any more.
                 path.unlink(missing_ok=True)
-        return path
+        return _plain(path)
 
     def delete(self, media_id: str) -> None:
         """Delete a picture and its thumbnail; what is not there is no error."""
@@ -152,6 +160,13 @@ class Storage:
 def private(path: str, flags: int) -> int:
     """An opener for files that their owner alone may read."""
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _plain(path: Path) -> Path:
+    """The path itself. Raises OSError where it or its folder is a symbolic link: that could lead to any file."""
+    if path.is_symlink() or path.parent.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return path
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,13 +6,33 @@ import io
 
 from PIL import Image
 
+MAX_PIXELS = 50_000_000
+"""The largest picture that is decoded, about 200 MB of memory; a small file can claim to be far larger."""
+
 SIZE = 320
 MIME_TYPE = "image/webp"
 
 
+class TooLarge(OSError):
+    """A picture whose decoding would take too much memory."""
+
+
 def thumbnail(data: bytes) -> bytes:
-    """A picture's thumbnail. Raises OSError (also PIL's UnidentifiedImageError) for what is no whole picture."""
+    """A picture's thumbnail. Raises TooLarge, or OSError (also PIL's own) for what is no whole picture."""
+    try:
+        return _thumbnail(data)
+    except Image.DecompressionBombError as error:
+        raise TooLarge(str(error)) from None
+    except (ValueError, SyntaxError) as error:
+        # How Pillow puts some kinds of damage, such as a text that decompresses to far too much.
+        raise OSError(f"The picture cannot be read: {error}") from None
+
+
+def _thumbnail(data: bytes) -> bytes:
     with Image.open(io.BytesIO(data)) as image:
+        # Only the header has been read so far.
+        if image.width * image.height > MAX_PIXELS:
+            raise TooLarge(f"The picture has {image.width} x {image.height} pixels.")
         # Lets the decoder skip what a small picture does not need, where the format can.
         image.draft("RGB", (SIZE * 2, SIZE * 2))
         small = image.convert("RGBA" if image.mode in ("RGBA", "LA", "PA", "P") else "RGB")

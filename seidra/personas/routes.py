@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from flask import Response, current_app, g
 
-from seidra import search
+from seidra import rates, search
 from seidra.auth.tokens import login_required
 from seidra.database.connect import Connection, get_db
 from seidra.errors import Invalid, NotFound
@@ -238,6 +238,7 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
 @blp.alt_response(429, "PROBLEM")
 def preview(body: dict[str, Any], persona_id: int) -> Response:
     """Queue a preview of the persona's style; follow the job at Location."""
+    rates.count("preview", str(g.user["id"]))
     with get_db().transaction() as tx:
         persona, _ = _stored(tx, persona_id)
         answer = previews.enqueue(tx, g.user["id"], {**persona, "id": persona_id}, body.get("seed"), get_settings())

@@ -1,0 +1,142 @@
+"""GET /metrics for Prometheus: what the server processes count together, and what the database and disk say.
+
+Each process counts into files of its own below SEIDRA_TMP_DIR (prometheus-client's multiprocess mode); whichever is
+asked adds them up. What is global is read when it is asked for.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, g, request
+
+from seidra.auth.tokens import bearer_token
+from seidra.config import Settings, ensure_directory
+from seidra.database.connect import Database
+from seidra.errors import Unauthorized
+from seidra.jobs.schemas import STATUSES
+from seidra.media.storage import METRICS
+from seidra.queries import queries
+from seidra.values import moment, timestamp
+
+if TYPE_CHECKING:
+    from prometheus_client.core import GaugeMetricFamily
+
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Seconds; a list of 20 takes well under one of the first."""
+
+
+def folder(settings: Settings) -> Path:
+    """Where the processes count."""
+    return settings.tmp_dir / METRICS
+
+
+def clear(settings: Settings) -> None:
+    """Begin at nothing: for the start of a server, before its processes count."""
+    shutil.rmtree(folder(settings), ignore_errors=True)
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Count the requests of `app` and give it the route, unless SEIDRA_METRICS is off."""
+    if settings.metrics == "off":
+        return
+    ensure_directory(folder(settings))
+    # Read when prometheus_client is first imported, which is why that happens below and nowhere else.
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder(settings))
+    from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    _count_requests(app)
+    collected = CollectorRegistry()
+    MultiProcessCollector(collected, path=str(folder(settings)))  # type: ignore[no-untyped-call]
+    collected.register(_State(app.extensions["seidra.database"], settings))
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        if settings.metrics != "on" and not hmac.compare_digest(bearer_token().encode(), settings.metrics.encode()):
+            raise Unauthorized("The token of the metrics is wrong.")
+        return Response(generate_latest(collected), content_type=CONTENT_TYPE_LATEST)
+
+
+def _count_requests(app: Flask) -> None:
+    from prometheus_client import CollectorRegistry, Counter, Histogram
+
+    own = CollectorRegistry()
+    labels = ("method", "route")
+    requests = Counter("seidra_http_requests", "Requests answered.", (*labels, "status"), registry=own)
+    seconds = Histogram(
+        "seidra_http_request_seconds", "Seconds until the answer began.", labels, buckets=_BUCKETS, registry=own
+    )
+    known: dict[tuple[str, str, int], tuple[Any, Any]] = {}
+
+    @app.after_request
+    def count(response: Response) -> Response:
+        # The rule and never the path, and no method that somebody made up: there must be few of them.
+        route = request.url_rule.rule if request.url_rule else "none"
+        method = request.method if request.method in _METHODS else "other"
+        key = (method, route, response.status_code)
+        if key not in known:
+            known[key] = (requests.labels(*map(str, key)), seconds.labels(method, route))
+        counter, histogram = known[key]
+        counter.inc()
+        histogram.observe(time.perf_counter() - g.get("began", time.perf_counter()))
+        return response
+
+
+class _State:
+    """What the database and the disk say, as gauges."""
+
+    def __init__(self, database: Database, settings: Settings) -> None:
+        self._database = database
+        self._settings = settings
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges, read now."""
+        from prometheus_client.core import GaugeMetricFamily
+
+        with self._database.snapshot() as connection:
+            found = {row["status"]: row["n"] for row in queries.platform.jobs_by_status(connection)}
+            oldest = queries.platform.oldest_queued(connection)
+            workers = queries.workers.list_all(connection)
+            media_bytes = queries.platform.media_bytes(connection)
+        jobs = GaugeMetricFamily("seidra_jobs", "Jobs by status.", labels=["status"])
+        for status in STATUSES:
+            jobs.add_metric([status], found.get(status, 0))
+        yield jobs
+        age = _seconds_since(oldest) if oldest else 0.0
+        yield GaugeMetricFamily("seidra_queue_age_seconds", "How long the first queued job waits.", value=age)
+        seen = GaugeMetricFamily(
+            "seidra_worker_seen_seconds", "Seconds since a worker's last sign of life.", labels=["worker", "engine"]
+        )
+        for row in workers:
+            seen.add_metric([row["id"], row["engine"]], _seconds_since(row["seen_at"]))
+        yield seen
+        yield GaugeMetricFamily("seidra_media_bytes", "Bytes of all pictures.", value=media_bytes)
+        yield from self._disk()
+
+    def _disk(self) -> Iterator[GaugeMetricFamily]:
+        from prometheus_client.core import GaugeMetricFamily
+
+        database = self._settings.database_path
+        files = [database, database.with_name(f"{database.name}-wal")]
+        size = sum(path.stat().st_size for path in files if path.exists())
+        yield GaugeMetricFamily("seidra_database_bytes", "Bytes of the database and its log.", value=size)
+        free = GaugeMetricFamily("seidra_disk_free_bytes", "Bytes free for SEIDRA.", labels=["folder"])
+        total = GaugeMetricFamily("seidra_disk_bytes", "Bytes of the file system.", labels=["folder"])
+        for name, path in (("database", database.parent), ("media", self._settings.media_dir)):
+            space = os.statvfs(path)
+            free.add_metric([name], space.f_bavail * space.f_frsize)
+            total.add_metric([name], space.f_blocks * space.f_frsize)
+        yield free
+        yield total
+
+
+def _seconds_since(then: str) -> float:
+    return max((moment(timestamp()) - moment(then)).total_seconds(), 0.0)

@@ -1,0 +1,170 @@
+"""Rate limits: how often an address, a name or a user may do something, counted in memory or in Redis.
+
+Made of `limits`, the engine of flask-limiter, called where a limit is known to apply: a request that is within its
+limits pays about 5 us.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import ParamSpec, TypeVar
+
+import limits
+from flask import Flask, current_app, request
+from limits.errors import ConfigurationError, StorageError
+from limits.storage import MemoryStorage, storage_from_string
+from limits.strategies import FixedWindowRateLimiter
+
+from seidra.config import Settings
+from seidra.errors import Problem, StartError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_UNCOUNTED = {"platform.health", "platform.ready", "metrics"}
+"""What the operator's own probes ask for."""
+
+_RETRY_STORAGE_SECONDS = 10.0
+"""How long requests are counted in memory after Redis failed, before it is asked again."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Memory(MemoryStorage):
+    """The library's counters in memory, swept when they have doubled: its own thread, which sweeps every 10 ms while
+    requests come, costs a list request 3 % and each sweep more with every address that somebody makes up."""
+
+    SWEEP = 1000
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._sweep_at = self.SWEEP
+
+    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        now = time.time()
+        with self._lock:
+            if self.expirations.get(key, 0) <= now:
+                self._sweep(now)
+                self.storage[key], self.expirations[key] = 0, now + expiry
+            self.storage[key] += amount
+            return self.storage[key]
+
+    def get(self, key: str) -> int:
+        with self._lock:
+            return self.storage[key] if self.expirations.get(key, 0) > time.time() else 0
+
+    def _sweep(self, now: float) -> None:
+        if len(self.expirations) >= self._sweep_at:
+            for key in [key for key, end in self.expirations.items() if end <= now]:
+                del self.storage[key], self.expirations[key]
+            self._sweep_at = max(2 * len(self.expirations), self.SWEEP)
+
+
+class Rates:
+    """The limits of one instance. `count` raises a 429 Problem with Retry-After."""
+
+    def __init__(self, settings: Settings) -> None:
+        names = ("login", "register", "account", "refresh", "preview", "general")
+        self._limits = {name: limits.parse_many(getattr(settings, f"rate_{name}")) for name in names}
+        self._memory = FixedWindowRateLimiter(_Memory())
+        self._shared = self._memory if settings.rate_storage == "memory://" else _connect(settings.rate_storage)
+        self._shared_from = 0.0
+
+    def count(self, name: str, *who: str) -> None:
+        """Count one more of limit `name` for `who`; raises when it is one too many."""
+        limiter = self._shared if time.monotonic() >= self._shared_from else self._memory
+        try:
+            self._count(limiter, name, who)
+        except StorageError as error:
+            # Without Redis the limits go on, process by process, and so does the service.
+            _log.error("rate limits: the storage does not answer, counting in memory: %s", error.storage_error)
+            self._shared_from = time.monotonic() + _RETRY_STORAGE_SECONDS
+            self._count(self._memory, name, who)
+
+    def _count(self, limiter: FixedWindowRateLimiter, name: str, who: tuple[str, ...]) -> None:
+        for limit in self._limits[name]:
+            if not limiter.hit(limit, name, *who):
+                seconds = limiter.get_window_stats(limit, name, *who).reset_time - time.time()
+                raise Problem(
+                    "Too many requests; wait a little.", status=429,
+                    headers={"Retry-After": str(max(math.ceil(seconds), 1))},
+                )  # fmt: skip
+
+
+def _connect(url: str) -> FixedWindowRateLimiter:
+    try:
+        # A server that hangs must not hang every request.
+        storage = storage_from_string(url, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1)
+    except (ConfigurationError, ValueError) as error:
+        raise StartError(f"SEIDRA_RATE_STORAGE cannot be used: {error} (pip install 'seidra[redis]').") from None
+    return FixedWindowRateLimiter(storage)
+
+
+# ------------------------------------------------------------------------------------------------ who is counted
+
+
+def address() -> str:
+    """Who sends the request, as far as can be known: the peer, or what trusted proxies say of it."""
+    return _network(request.remote_addr or "")
+
+
+@lru_cache(maxsize=4096)
+def _network(peer: str) -> str:
+    """An address; of IPv6 its /64, for that is what one customer has."""
+    try:
+        parsed = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return peer
+    if parsed.version == 4:
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def count(name: str, *who: str) -> None:
+    """Count for the running app, unless its limits are switched off. Raises a 429 Problem."""
+    rates: Rates | None = current_app.extensions["seidra.rates"]
+    if rates is not None:
+        rates.count(name, *who)
+
+
+def count_name(name: str, kind: str) -> None:
+    """Count a try of `kind` with an account's name, whether or not there is such an account."""
+    # Hashed: as long as it may be, it takes little room, and no name stands in Redis.
+    count("account", kind, hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32])
+
+
+def limited(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Guard a view: so many requests of an address, counted before anything else is done."""
+
+    def decorator(view: Callable[P, R]) -> Callable[P, R]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+            count(name, address())
+            return view(*args, **kwargs)
+
+        return guarded
+
+    return decorator
+
+
+def _count_anonymous() -> None:
+    """Count a request without a token for its address; those with one are counted in `seidra.auth.tokens`."""
+    if "HTTP_AUTHORIZATION" not in request.environ and request.endpoint not in _UNCOUNTED:
+        count("general", address())
+
+
+def register(app: Flask, settings: Settings) -> None:
+    """Give `app` its limits, or none where they are switched off."""
+    app.extensions["seidra.rates"] = Rates(settings) if settings.rate_limits else None
+    if settings.rate_limits:
+        app.before_request(_count_anonymous)
