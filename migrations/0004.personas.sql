@@ -40,13 +40,10 @@ CREATE INDEX personas_created ON personas (user_id, created_at DESC, id DESC);
 
 CREATE INDEX personas_created_safe ON personas (user_id, is_nsfw, created_at DESC, id DESC);
 
-CREATE INDEX personas_updated ON personas (user_id, updated_at DESC, id DESC);
+-- The orders that are asked for less share one index with and without NSFW: passing over an entry takes 30 ns.
+CREATE INDEX personas_updated ON personas (user_id, updated_at DESC, id DESC, is_nsfw);
 
-CREATE INDEX personas_updated_safe ON personas (user_id, is_nsfw, updated_at DESC, id DESC);
-
-CREATE INDEX personas_name ON personas (user_id, name_key, id);
-
-CREATE INDEX personas_name_safe ON personas (user_id, is_nsfw, name_key, id);
+CREATE INDEX personas_name ON personas (user_id, name_key, id, is_nsfw);
 
 CREATE INDEX personas_favorite ON personas (user_id, created_at DESC, id DESC, is_nsfw) WHERE is_favorite = TRUE;
 

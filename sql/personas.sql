@@ -140,48 +140,16 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_updated_desc_safe$
--- Last changed first, without NSFW.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
-FROM (
-    SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE
-    ORDER BY updated_at DESC, id DESC
-    LIMIT :limit OFFSET :offset
-) AS page
-CROSS JOIN personas AS p ON p.id = page.id
-LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
-
 -- name: page_updated_desc$
--- Last changed first, NSFW included.
+-- Last changed first.
 SELECT GROUP_CONCAT(
     p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
     CHAR(10)
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id
+    WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY updated_at DESC, id DESC
-    LIMIT :limit OFFSET :offset
-) AS page
-CROSS JOIN personas AS p ON p.id = page.id
-LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
-
--- name: page_updated_asc_safe$
--- First changed first, without NSFW.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
-FROM (
-    SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE
-    ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
 CROSS JOIN personas AS p ON p.id = page.id
@@ -189,14 +157,14 @@ LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: page_updated_asc$
--- First changed first, NSFW included.
+-- First changed first.
 SELECT GROUP_CONCAT(
     p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
     CHAR(10)
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id
+    WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -204,48 +172,16 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_name_desc_safe$
--- From Z to A, without NSFW.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
-FROM (
-    SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE
-    ORDER BY name_key DESC, id DESC
-    LIMIT :limit OFFSET :offset
-) AS page
-CROSS JOIN personas AS p ON p.id = page.id
-LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
-
 -- name: page_name_desc$
--- From Z to A, NSFW included.
+-- From Z to A.
 SELECT GROUP_CONCAT(
     p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
     CHAR(10)
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id
+    WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY name_key DESC, id DESC
-    LIMIT :limit OFFSET :offset
-) AS page
-CROSS JOIN personas AS p ON p.id = page.id
-LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
-
--- name: page_name_asc_safe$
--- From A to Z, without NSFW.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
-FROM (
-    SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE
-    ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
 CROSS JOIN personas AS p ON p.id = page.id
@@ -253,14 +189,14 @@ LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: page_name_asc$
--- From A to Z, NSFW included.
+-- From A to Z.
 SELECT GROUP_CONCAT(
     p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
     CHAR(10)
 )
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id
+    WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page

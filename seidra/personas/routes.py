@@ -55,7 +55,7 @@ _q = queries.personas
 _SORTED = {"created_at": "created_asc", "-created_at": "created_desc", "updated_at": "updated_asc",
            "-updated_at": "updated_desc", "name": "name_asc", "-name": "name_desc"}  # fmt: skip
 _PAGES: dict[str, Callable[..., str]] = {sort: getattr(_q, f"page_{name}") for sort, name in _SORTED.items()}
-_SAFE_PAGES = {sort: getattr(_q, f"page_{name}_safe") for sort, name in _SORTED.items()}
+_SAFE_PAGES = _PAGES | {"created_at": _q.page_created_asc_safe, "-created_at": _q.page_created_desc_safe}
 _FAVORITE_PAGES = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in _SORTED.items()}
 
 
