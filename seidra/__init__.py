@@ -12,7 +12,7 @@ from flask import Flask, Response, request
 from flask_cors.core import get_cors_options, set_cors_headers
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from seidra import errors, http, logs, rates
+from seidra import engines, errors, http, logs, rates
 from seidra.auth import passwords, tokens
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
@@ -46,6 +46,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or get_settings()
     logging.config.dictConfig(logs.configuration(settings.log_level))
+    engines.check(settings.engine)
     init_database(settings)
     app = Seidra("seidra", static_folder=None)
     _add_parts(app, settings)

@@ -14,6 +14,9 @@ from typing import Any
 _PLAIN = str.maketrans(
     {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"}
 )
+FOLDING = "1"
+"""The version of `fold`. Raise it with any change to what text folds to: the next start folds everything anew."""
+
 TRIGRAM = 3
 """Words shorter than this are not in a trigram index."""
 

@@ -24,3 +24,12 @@ LIMIT 1;
 -- name: media_bytes$
 -- How many bytes all media have.
 SELECT COALESCE(SUM(bytes), 0) FROM media_counts;
+
+-- name: state$
+-- What the instance remembers under a name.
+SELECT value FROM platform_state WHERE name = :name;
+
+-- name: remember!
+-- Remember something under a name.
+INSERT INTO platform_state (name, value, created_at) VALUES (:name, :value, :now)
+ON CONFLICT (name) DO UPDATE SET value = excluded.value, created_at = excluded.created_at;

@@ -235,6 +235,8 @@ PLANS: dict[str, tuple[str, ...]] = {
     "platform.media_bytes": ("SCAN media_counts",),
     "platform.oldest_queued": ("generation_jobs USING INDEX jobs_queue",),
     "platform.ping": NOTHING,
+    "platform.remember": NOTHING,
+    "platform.state": ("platform_state USING PRIMARY KEY (name=?)",),
     "platform.summary": ("SCAN persona_counts", "SCAN job_counts", "SCAN media_counts"),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
     "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),

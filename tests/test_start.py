@@ -360,8 +360,10 @@ def test_a_start_that_cannot_work_says_why_in_one_sentence_and_changes_nothing(
 
 # Root may write everywhere, so it becomes another user, once everything is imported that this user might not read.
 AS_NOBODY = """
-import asyncio, importlib.readers, os, sys, tempfile
-import flask.cli, seidra.cli
+import asyncio, importlib.metadata, importlib.readers, os, sys, tempfile
+import flask.cli
+for command in importlib.metadata.entry_points(group="flask.commands"):
+    command.load()
 from seidra.config import Settings
 from seidra.database import init_database
 with tempfile.TemporaryDirectory() as rehearsal:

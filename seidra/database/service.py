@@ -6,11 +6,14 @@ import sqlite3
 from types import TracebackType
 from typing import Self
 
+from seidra import search
 from seidra.config import Settings, get_settings
 from seidra.database import migrate, seeds
 from seidra.database.connect import Database
 from seidra.errors import Problem, StartError
+from seidra.personas import search as persona_search
 from seidra.queries import queries
+from seidra.values import timestamp
 
 
 class DatabaseService:
@@ -47,8 +50,17 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
     settings = settings or get_settings()
     with migrate.start_lock(settings):
         applied = migrate.upgrade(settings)
-        if seed:
-            _seed(settings)
+        database = Database(settings)
+        try:
+            _fold_anew(database)
+            if seed:
+                seeds.seed_system_user(database, settings)
+                seeds.seed_nsfw_default(database)
+        except (sqlite3.DatabaseError, Problem) as error:
+            raise StartError(f"The database {settings.database_path} cannot be initialised: {error}.") from error
+        finally:
+            # Nothing opened here may live on into a forked server process.
+            database.close()
     return applied
 
 
@@ -66,13 +78,9 @@ def seed_default_nsfw_settings(settings: Settings | None = None) -> None:
         seeds.seed_nsfw_default(service.database)
 
 
-def _seed(settings: Settings) -> None:
-    database = Database(settings)
-    try:
-        seeds.seed_system_user(database, settings)
-        seeds.seed_nsfw_default(database)
-    except (sqlite3.DatabaseError, Problem) as error:
-        raise StartError(f"The database {settings.database_path} cannot be seeded: {error}.") from error
-    finally:
-        # Nothing opened here may live on into a forked server process.
-        database.close()
+def _fold_anew(database: Database) -> None:
+    """Make the search texts where this version folds them otherwise, or a migration has just made their table."""
+    if queries.platform.state(database.connection, name="search_folding") != search.FOLDING:
+        with database.transaction() as tx:
+            persona_search.rebuild(tx)
+            queries.platform.remember(tx, name="search_folding", value=search.FOLDING, now=timestamp())

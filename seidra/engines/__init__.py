@@ -11,9 +11,14 @@ from seidra.errors import StartError
 _ENGINES = {"mock": ("seidra.engines.mock", "MockEngine")}
 
 
-def get(name: str) -> Engine:
-    """Make the engine called `name`. Raises StartError, listing the known ones, for any other name."""
+def check(name: str) -> None:
+    """Raise StartError, listing the known ones, unless there is an engine called `name`."""
     if name not in _ENGINES:
         raise StartError(f"SEIDRA_ENGINE names no engine: {name!r}; there is {', '.join(sorted(_ENGINES))}.")
+
+
+def get(name: str) -> Engine:
+    """Make the engine called `name`. Raises StartError for any other name."""
+    check(name)
     module, attribute = _ENGINES[name]
     return cast(Engine, getattr(import_module(module), attribute)())
