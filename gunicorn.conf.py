@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any
@@ -24,7 +25,8 @@ wsgi_app = "wsgi:app"
 # gthread, with stops that lose nobody. MEASURED
 worker_class = "seidra.server.GracefulWorker"
 workers = settings.web_workers
-threads = settings.web_threads
+# A stream of events keeps a thread, and half of them at most may be kept: so there is one beside it.
+threads = max(settings.web_threads, 2)
 
 # Longer than a reverse proxy keeps idle upstream connections (nginx: 60 s), so that it never writes into a closed one.
 keepalive = 75
@@ -83,8 +85,10 @@ def when_ready(arbiter: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Each server process works off jobs too."""
-    worker.seidra_worker = start_worker(worker.app.wsgi())
+    """Each server process works off jobs too; its streams of events end when it stops, or when its parent is gone."""
+    app = worker.app.wsgi()
+    worker.seidra_worker = start_worker(app)
+    app.extensions["seidra.streams"].stopping = lambda: not worker.alive or worker.ppid != os.getppid()
 
 
 def worker_exit(arbiter: Any, worker: Any) -> None:

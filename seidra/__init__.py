@@ -16,10 +16,13 @@ from seidra import engines, errors, http, logs, rates
 from seidra.auth import passwords, tokens
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
+from seidra.auth.tickets import Tickets
 from seidra.config import Settings, get_settings
 from seidra.database.connect import Database, translate
 from seidra.database.service import init_database
+from seidra.jobs.events import blp as events_blp
 from seidra.jobs.routes import blp as jobs_blp
+from seidra.jobs.streams import Streams
 from seidra.media.links import Links
 from seidra.media.routes import blp as media_blp
 from seidra.media.storage import Storage
@@ -57,7 +60,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     passwords.decoy(settings)
     _add_cors(app, settings)
     api = make_api(app)
-    for blueprint in (auth_blp, settings_blp, nsfw_blp, personas_blp, jobs_blp, media_blp, platform_blp):
+    for blueprint in (auth_blp, settings_blp, nsfw_blp, personas_blp, jobs_blp, events_blp, media_blp, platform_blp):
         api.register_blueprint(blueprint)
     complete(app, api)
     metrics.register(app, settings)
@@ -77,6 +80,8 @@ def _add_parts(app: Flask, settings: Settings) -> None:
     app.extensions["seidra.database"] = database
     app.extensions["seidra.storage"] = storage
     app.extensions["seidra.links"] = Links(settings)
+    app.extensions["seidra.tickets"] = Tickets(settings)
+    app.extensions["seidra.streams"] = Streams(settings)
     # Set whenever there is something for a worker of this process to do.
     app.extensions["seidra.wake"] = threading.Event()
     app.teardown_request(lambda _: database.release())
@@ -89,7 +94,8 @@ def _add_cors(app: Flask, settings: Settings) -> None:
         "supports_credentials": False,
         "always_send": False,
         "max_age": 600,
-        "allow_headers": ["Authorization", "Content-Type", "If-Match", "If-None-Match", "X-Request-ID"],
+        "allow_headers": ["Authorization", "Content-Type", "If-Match", "If-None-Match", "Last-Event-ID",
+                          "X-Request-ID"],
         "expose_headers": ["ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count",
                            "Content-Disposition"],
     })  # fmt: skip

@@ -264,6 +264,13 @@ class Settings:
     media_link_seconds: int = _setting(
         _integer(60, 604_800), 86_400, "How long a signed media link is valid at least; at most twice that."
     )
+    event_seconds: int = _setting(
+        _integer(60, 604_800), 3600, "How long the changes of jobs are kept for clients that were away."
+    )
+    stream_seconds: int = _setting(_integer(1, 3600), 60, "How long a stream of events lasts; clients open it again.")
+    streams_per_user: int = _setting(
+        _integer(1, 128), 4, "How many streams of events one user may have open in each server process."
+    )
     max_body: int = _setting(_integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes.")
     rate_limits: bool = _setting(_flag, True, "Whether requests are counted and too many refused with 429.")
     rate_storage: str = _setting(

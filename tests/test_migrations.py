@@ -43,6 +43,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "prompt": "moon", "model_name": "sdxl-base", "run_after": NOW, "search_text": "moon", "seconds": 1.5,
         "created_at": NOW, "updated_at": NOW, "completed_at": NOW,
     },
+    "job_events": {"id": 5, "user_id": 7, "job_id": "j1", "revision": 1, "was_nsfw": 0, "created_at": NOW},
     "media_items": {
         "id": "m1", "user_id": 7, "job_id": "j1", "persona_id": 11, "file_type": "image", "mime_type": "image/png",
         "width": 768, "height": 768, "file_size": 1000, "metadata": "{}", "search_text": "moon", "created_at": NOW,
@@ -205,6 +206,7 @@ NOT_NULL = [
         " parameters metadata is_nsfw attempts revision run_after engine_state search_text created_at updated_at",
         "media_items": "id user_id position file_type mime_type width height file_size metadata tags is_favorite"
         " is_nsfw nsfw_tags search_text version created_at updated_at",
+        "job_events": "user_id job_id revision was_nsfw created_at",
         "media_tags": "user_id tag_key media_id",
         "file_deletions": "media_id",
         "workers": "id host pid engine started_at seen_at",
@@ -246,6 +248,7 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("generation_jobs", "attempts", "jobs_attempts", [-1]),
     ("generation_jobs", "claim", "jobs_claim_while_processing", ["worker-1"]),
     ("generation_jobs", "completed_at", "jobs_final_has_end", [None]),
+    ("job_events", "was_nsfw", "job_events_was_nsfw", [2, -1]),
     ("media_items", "file_type", "media_file_type", ["audio", ""]),
     ("media_items", "width", "media_width", [0, -1]),
     ("media_items", "height", "media_height", [0]),
@@ -269,6 +272,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "persona_tags": {"tag_key": "sun"},
     "persona_texts": {"doc_id": (7 << 32) | 12},
     "generation_jobs": {"id": "j2"},
+    "job_events": {"id": 60},
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
     "file_deletions": {"media_id": "gone too"},

@@ -140,6 +140,11 @@ NOTHING: tuple[str, ...] = ()
 """For what only inserts."""
 
 PLANS: dict[str, tuple[str, ...]] = {
+    # Along the owner's or, where one user has them all, along all: the range of ids bounds both.
+    "events.changes": (">? AND ",),
+    "events.oldest": ("SEARCH job_events",),
+    "events.prune": (">? AND ", "SCAN job_events"),
+    "events.pulse": ("s USING PRIMARY KEY (id=?)", ROWID, "SEARCH e", VIEWER),
     "jobs.cancel": (JOB,),
     "jobs.cancel_all": ("INDEX jobs_status (user_id=? AND status=?)",),
     "jobs.cards": (JOB, "INDEX media_job (job_id=?)"),
@@ -280,7 +285,7 @@ for _key in ("created", "updated", "name"):
             PLANS[f"{_page}_safe"] = ("INDEX personas_created_safe (user_id=? AND is_nsfw=?)", ROWID, MEDIA)
 
 WHOLE = {
-    "media.deletions", "operations.media_total", "operations.sessions_end",
+    "events.prune", "media.deletions", "operations.media_total", "operations.sessions_end",
     "personas.search_drop_strays", "personas.search_strays", "platform.jobs_by_status", "platform.media_bytes",
     "platform.summary", "users.list_all", "workers.list_all", "workers.prune",
 }  # fmt: skip

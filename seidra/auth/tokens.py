@@ -146,18 +146,30 @@ def bearer_token() -> str:
 
 def user_of(token: str) -> Row:
     """The user of a live access token, whose request is counted. Raises Unauthorized for any other."""
-    verify = current_app.extensions["seidra.verify"]
+
+    def named() -> tuple[int, str]:
+        claims: Claims = current_app.extensions["seidra.verify"](token, "access")
+        return claims.user_id, claims.session_id
+
+    return live_user(named)
+
+
+def live_user(named: Callable[[], tuple[int, str]]) -> Row:
+    """The user of the live session, (user id, session id), that `named` answers; their request is counted.
+
+    Raises Unauthorized when it is not live, as `named` does when it believes nobody.
+    """
     try:
-        claims: Claims = verify(token, "access")
+        user_id, session_id = named()
         user: Row | None = queries.users.session_user(
-            get_db().connection, session_id=claims.session_id, user_id=claims.user_id, now=timestamp()
+            get_db().connection, session_id=session_id, user_id=user_id, now=timestamp()
         )
         if user is None:
             raise Unauthorized(_REFUSED)
     except Unauthorized:
         rates.count("general", rates.address())
         raise
-    rates.count("general", "user", str(claims.user_id))
+    rates.count("general", "user", str(user_id))
     return user
 
 

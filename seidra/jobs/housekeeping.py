@@ -21,6 +21,7 @@ _BUSY_SECONDS = 5.0
 """How often housekeeping has its turn while jobs keep coming."""
 
 _SESSION_SECONDS = 3600.0
+_EVENT_SECONDS = 60.0
 
 
 def media_id(job_id: str, position: int) -> str:
@@ -42,8 +43,10 @@ class Housekeeper:
         self._storage = storage
         self._keep_jobs_days = settings.keep_jobs_days
         self._keep_temporary_seconds = settings.keep_temporary_hours * 3600.0
+        self._event_seconds = settings.event_seconds
         self._last_run = 0.0
         self._last_sessions = 0.0
+        self._last_events = 0.0
         storage.sweep_temporary(row["claim"] for row in queries.jobs.live_claims(database.connection))
 
     def run(self, *, idle: bool) -> None:
@@ -60,6 +63,18 @@ class Housekeeper:
             with self._database.transaction() as tx:
                 queries.users.sessions_prune(tx, now=timestamp())
             self._prune_temporary()
+        if now - self._last_events > _EVENT_SECONDS:
+            self._last_events = now
+            self._prune_events()
+
+    def _prune_events(self) -> None:
+        """Drop the changes of jobs that are older than a client may come back for."""
+        deleted = _BATCH
+        while deleted == _BATCH:
+            with self._database.transaction() as tx:
+                deleted = queries.events.prune(
+                    tx, before=timestamp_in(-self._event_seconds), beyond=timestamp_in(60), limit=_BATCH
+                )
 
     def _delete_files(self) -> None:
         """Unlink the files of deleted items; the queue's row goes after them: a crash repeats, and forgets nothing."""

@@ -25,10 +25,10 @@ from seidra.http import (
 )
 from seidra.jobs import previews
 from seidra.jobs.housekeeping import queue_cleanup
-from seidra.jobs.schemas import FINAL, JOB_EXAMPLE, JobSchema, JobsQuery, JobsSchema, JobStatsSchema, StatsQuery
+from seidra.jobs.schemas import FINAL, JOB_EXAMPLE, JobSchema, JobsQuery, JobsSchema, JobStatsSchema, StatsQuery, shown
 from seidra.nsfw import policy
 from seidra.queries import queries
-from seidra.values import json_fragment, timestamp
+from seidra.values import timestamp
 
 blp = Blueprint("jobs", __name__, url_prefix="/api/jobs", description="What is being generated, and what was")
 
@@ -36,29 +36,7 @@ _q = queries.jobs
 
 
 def _shown(rows: Sequence[Row]) -> dict[str, Any]:
-    """A job as the API shows it, from its rows: one for each of its pictures, or one without."""
-    row, links = rows[0], current_app.extensions["seidra.links"]
-    return {
-        "job_id": row["id"],
-        "status": row["status"],
-        "progress": row["progress"],
-        "job_type": row["job_type"],
-        "persona_id": row["persona_id"],
-        "prompt": row["prompt"],
-        "negative_prompt": row["negative_prompt"],
-        "model_name": row["model_name"],
-        "lora_models": json_fragment(row["lora_models"]),
-        "parameters": json_fragment(row["parameters"]),
-        "result_images": [links.make(r["media_id"], "content", g.user["id"]) for r in rows if r["media_id"]],
-        "metadata": json_fragment(row["metadata"]),
-        "is_nsfw": bool(row["is_nsfw"]),
-        "error_message": row["error_message"],
-        "attempts": row["attempts"],
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
-        "started_at": row["started_at"],
-        "completed_at": row["completed_at"],
-    }
+    return shown(rows, current_app.extensions["seidra.links"], g.user["id"])
 
 
 @blp.route("", methods=["GET"])

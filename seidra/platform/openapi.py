@@ -99,6 +99,7 @@ def make_api(app: Flask) -> Api:
                 "securitySchemes": {
                     "access": {"type": "http", "scheme": "bearer", "description": "The access token."},
                     "refresh": {"type": "http", "scheme": "bearer", "description": "The refresh token."},
+                    "ticket": {"type": "apiKey", "in": "query", "name": "ticket", "description": "For streams alone."},
                 }
             },
         },

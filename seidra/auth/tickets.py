@@ -1,0 +1,63 @@
+"""Tickets: how an EventSource, which can send no header, says who listens.
+
+A ticket names user and session, and is signed with a key for this purpose alone: it opens streams and nothing else,
+and an access token never has to stand in a URL. It is good for ten minutes, as often as it is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import ParamSpec, TypeVar
+
+from flask import current_app, g, request
+from itsdangerous import BadData, URLSafeTimedSerializer
+
+from seidra.auth.tokens import bearer_token, live_user, user_of
+from seidra.config import Settings, jwt_secret
+from seidra.errors import Unauthorized
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SECONDS = 600
+"""How long a ticket is good."""
+
+
+class Tickets:
+    """Makes and checks the tickets of one instance."""
+
+    def __init__(self, settings: Settings) -> None:
+        key = hmac.digest(jwt_secret(settings).encode(), b"seidra stream tickets v1", "sha256")
+        self._signer = URLSafeTimedSerializer(
+            key, salt="stream", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+        )
+
+    def make(self, user_id: int, session_id: str) -> str:
+        """A ticket for a session."""
+        return str(self._signer.dumps([user_id, session_id]))
+
+    def check(self, ticket: str) -> tuple[int, str]:
+        """User and session of a ticket. Raises Unauthorized for one that is forged or expired."""
+        try:
+            user_id, session_id = self._signer.loads(ticket, max_age=SECONDS)
+        except (BadData, ValueError):
+            raise Unauthorized("The ticket is invalid or expired; ask for another one.") from None
+        return int(user_id), str(session_id)
+
+
+def listener_required(view: Callable[P, R]) -> Callable[P, R]:
+    """Guard a stream: 401 without a live token or, where no header is sent, a live ticket; `g.user` inside."""
+
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        ticket = request.args.get("ticket")
+        if ticket is None or "Authorization" in request.headers:
+            g.user = user_of(bearer_token())
+        else:
+            g.user = live_user(partial(current_app.extensions["seidra.tickets"].check, ticket))
+        return view(*args, **kwargs)
+
+    return guarded

@@ -1,0 +1,142 @@
+"""What one stream tells its client: the changes of one job, or of all jobs of a user, read from the database alone.
+
+A position is the id of an event up to which the client has been told everything. A client that comes back with it,
+to whichever process, is told what it missed; when that is not kept any more, or too much, it is told to read anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+
+from seidra.database.connect import Connection, Database, Row
+from seidra.errors import NotFound
+from seidra.jobs.schemas import FINAL, shown
+from seidra.media.links import Links
+from seidra.queries import queries
+from seidra.values import timestamp
+
+MOST = 100
+"""How many jobs one look tells about; with more changed ones the client is told to read the list anew."""
+
+_q = queries.events
+
+
+class Feed:
+    """One client's view. `over` says that nothing more will come; `position` is where the client stands."""
+
+    def __init__(
+        self, database: Database, links: Links, user: Row, *, job_id: str | None = None, nsfw: bool = False
+    ) -> None:
+        self.over = False
+        self.position = 0
+        self._database = database
+        self._links = links
+        self._user_id: int = user["id"]
+        self._session_id: str = user["session_id"]
+        self._job_id = job_id
+        # A job's own stream shows what reading it by its id shows: what is in force decides.
+        self._asked = nsfw or job_id is not None
+        self._nsfw = False
+
+    def begin(self, last: str | None) -> list[bytes]:
+        """What is told first, to a client that got the event `last`: a job's present state unless it has it already,
+        of all jobs nothing, or `reset` when it may have missed something. Raises NotFound for a job that is not there.
+        """
+        with self._database.snapshot() as connection:
+            pulse = self._pulse(connection)
+            if pulse is None:
+                self.over = True
+                return []
+            self._nsfw = self._asked and bool(pulse["nsfw"])
+            horizon: int = pulse["horizon"]
+            known = _position(last, _q.oldest(connection), horizon)
+            self.position = horizon
+            if self._job_id is not None:
+                return self._begin_job(connection, self._job_id, known)
+        if known is not None:
+            self.position = known
+        return [_message("reset", {}, horizon)] if known is None and last is not None else []
+
+    def _begin_job(self, connection: Connection, job_id: str, known: int | None) -> list[bytes]:
+        rows = self._rows(connection, job_id)
+        if not rows:
+            raise NotFound("job")
+        self.over = rows[0]["status"] in FINAL
+        if known is not None and not self._changes(connection, known, self.position):
+            return []
+        return [_message("job", shown(rows, self._links, self._user_id), self.position)]
+
+    def poll(self) -> list[bytes]:
+        """What has changed since the last look. Session, user and NSFW settings are asked each time."""
+        connection = self._database.connection
+        pulse = self._pulse(connection)
+        if pulse is None:
+            self.over = True
+            return []
+        before, self._nsfw = self._nsfw, self._asked and bool(pulse["nsfw"])
+        horizon = max(pulse["horizon"], self.position)
+        if self._nsfw != before:
+            return self._settings_changed(connection, horizon)
+        if horizon == self.position:
+            return []
+        # What is read from here on is as new as the horizon, or newer and then told once more.
+        changes = self._changes(connection, self.position, horizon)
+        self.position = horizon
+        if len(changes) > MOST:
+            return [_message("reset", {}, horizon)]
+        told = (self._tell(connection, change["job_id"], change["id"], change["seen"]) for change in changes)
+        return [message for message in told if message]
+
+    def place(self) -> bytes:
+        """The position, so that a client keeps up even while nothing of its own happens."""
+        return b"id: %d\n\n" % self.position
+
+    def _settings_changed(self, connection: Connection, horizon: int) -> list[bytes]:
+        """Other jobs are to be seen from now on."""
+        self.position = horizon
+        if self._job_id is None:
+            return [_message("reset", {}, horizon)]
+        return [self._tell(connection, self._job_id, horizon, seen=1)]
+
+    def _tell(self, connection: Connection, job_id: str, id: int, seen: int) -> bytes:
+        """A changed job: as it is now, or gone (deleted or hidden), or nothing where it was never to be seen."""
+        rows = self._rows(connection, job_id)
+        if rows:
+            self.over = self._job_id is not None and rows[0]["status"] in FINAL
+            return _message("job", shown(rows, self._links, self._user_id), id)
+        self.over = self._job_id is not None
+        return _message("gone", {"job_id": job_id}, id) if seen or self._nsfw else b""
+
+    def _rows(self, connection: Connection, job_id: str) -> list[Row]:
+        """A job's rows if this client may see it now."""
+        if self._job_id is not None:
+            return queries.jobs.get(connection, id=job_id, user_id=self._user_id)  # type: ignore[no-any-return]
+        rows: list[Row] = queries.jobs.cards(connection, id=job_id, nsfw=self._nsfw)
+        return rows if rows and (self._nsfw or not rows[0]["is_nsfw"]) else []
+
+    def _pulse(self, connection: Connection) -> Row | None:
+        pulse: Row | None = _q.pulse(
+            connection, session_id=self._session_id, user_id=self._user_id, now=timestamp()
+        )  # fmt: skip
+        return pulse
+
+    def _changes(self, connection: Connection, position: int, horizon: int) -> list[Row]:
+        return _q.changes(  # type: ignore[no-any-return]
+            connection, user_id=self._user_id, job_id=self._job_id, position=position, horizon=horizon, limit=MOST + 1
+        )
+
+
+def _position(last: str | None, oldest: int | None, horizon: int) -> int | None:
+    """The position that a client names, if everything after it is kept; else None."""
+    if last is None or not (last.isascii() and last.isdigit() and len(last) <= 19):
+        return None
+    position = int(last)
+    kept = oldest is not None and oldest - 1 <= position <= horizon
+    return position if kept or position == horizon else None
+
+
+def _message(event: str, data: Any, id: int) -> bytes:
+    """One server-sent event."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (id, event.encode(), orjson.dumps(data))
