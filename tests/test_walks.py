@@ -110,6 +110,16 @@ def filled(body: Any, things: dict[str, Any]) -> Any:
     return json.loads(json.dumps(body).replace("{media}", str(things["media"])))
 
 
+STREAMS = {("GET", "/api/jobs/events"), ("GET", f"{JOB}/events")}
+
+
+@pytest.fixture(autouse=True)
+def short_streams(request: pytest.FixtureRequest) -> None:
+    """Streams say their first words and end, as in a process that stops."""
+    if "app" in request.fixturenames:
+        request.getfixturevalue("app").extensions["seidra.streams"].stopping = lambda: True
+
+
 NOTHING = {"persona": 1, "job": ANY_ID, "media": ANY_ID}
 
 
@@ -463,7 +473,8 @@ def test_the_document_names_security_and_errors(document: dict[str, Any]) -> Non
         elif route in PUBLIC:
             assert described["security"] == [], route
         else:
-            assert described["security"] == ([{}, {"access": []}] if link else [{"access": []}]), route
+            ways = [{}, {"access": []}] if link else [{"access": []}]
+            assert described["security"] == (ways + [{"ticket": []}] * (route in STREAMS)), route
             assert 401 in errors, route
         assert errors >= ({404} if route in WITH_ID else set()), route
         assert errors >= ({400, 413, 415, 422} if route in WITH_BODY else set()), route
@@ -502,7 +513,9 @@ def test_every_json_answer_and_body_has_an_example_of_its_schema(document: dict[
     for route in DESCRIBED:
         answers = json_answers(document, route)
         responses = operation(document, *route)["responses"]
-        without = {"204", "304"} if not route[1].endswith(("/content", "/thumbnail", "/download")) else {"200", "304"}
+        without = {"204", "304"}
+        if route[1].endswith(("/content", "/thumbnail", "/download")) or route in STREAMS:
+            without |= {"200"}
         assert {code for code in responses if code[0] in "23"} - answers.keys() <= without, route
         for content in answers.values():
             check(document, content["schema"], content["example"])
@@ -576,7 +589,9 @@ def test_answers_are_private_or_secret(answers: list[tuple[tuple[str, str], Test
         assert answer.headers["X-Request-ID"], route
         if route[1] in ("/api/auth/register", "/api/auth/login", "/api/auth/refresh"):
             assert answer.headers["Cache-Control"] == "no-store", route
-        if route in ROUTES:
+        if route in STREAMS or route[1].endswith("/ticket"):
+            assert answer.headers["Cache-Control"] == "no-store", route
+        elif route in ROUTES:
             assert answer.headers["Cache-Control"] == "private, no-cache", route
             assert {"Authorization", "Origin"} <= set(answer.headers["Vary"].split(", ")), route
 
