@@ -637,6 +637,5 @@ def test_streams_work_across_processes(tmp_path: Path) -> None:
         with Remote(other, f"{job}/events", **{"Last-Event-ID": "1"}) as again:
             assert [shown["status"] for _, shown in again.rest()] == ["completed"]
         Remote(other, f"{job}/events", 204, **{"Last-Event-ID": single.id})
-        one.process.terminate()
         other.stop()
         one.stop()
