@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 import orjson
-from flask import Flask, Response, g, has_request_context
+from flask import Flask, Response, has_request_context, request
 from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 
@@ -115,7 +115,7 @@ def problem_response(status: int, detail: str, errors: Errors | None = None, **m
         body["errors"] = errors
     body.update(more)
     if has_request_context():
-        body["request_id"] = g.get("request_id")
+        body["request_id"] = request.environ.get("seidra.request_id")
     return Response(orjson.dumps(body), status, content_type="application/problem+json")
 
 

@@ -210,33 +210,47 @@ def get_settings() -> Settings:
 # ------------------------------------------------------------------------------------------------ the app's hooks
 
 
-def _begin() -> None:
-    given = request.headers.get("X-Request-ID")
-    g.request_id = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-    g.began = time.perf_counter()
-
-
 CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 """For answers that are no pages: whatever a browser is made to take one for, it loads and runs nothing."""
 
+_COMMON = [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer")]
 
-def _end(response: Response) -> Response:
-    headers = response.headers
-    headers.add("X-Request-ID", g.get("request_id", ""))
-    headers.add("X-Content-Type-Options", "nosniff")
-    headers.add("X-Frame-Options", "DENY")
-    headers.add("Referrer-Policy", "no-referrer")
-    if "Content-Security-Policy" not in headers:
-        headers.add("Content-Security-Policy", CONTENT_POLICY)
-    if log.isEnabledFor(logging.INFO):
-        user = g.get("user")
-        # The path without its query: signatures of media links stand there.
-        log.info("request", extra={"fields": {
-            "method": request.method, "path": request.path, "status": response.status_code,
-            "ms": round((time.perf_counter() - g.get("began", time.perf_counter())) * 1000, 2),
-            "user": user["id"] if user else None, "request_id": g.get("request_id"),
-        }})  # fmt: skip
-    return response
+
+class _Edge:
+    """The outermost WSGI layer: gives each request its id, and each answer what all have in common, and logs it.
+
+    Here a header is a tuple in a list; added one by one to Flask's response the six cost 10 us of a list's 140.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        given = environ.get("HTTP_X_REQUEST_ID")
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        environ["seidra.request_id"] = request_id
+        environ["seidra.began"] = time.perf_counter()
+
+        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+            if not any(name == "Content-Security-Policy" for name, _ in headers):
+                headers.append(("Content-Security-Policy", CONTENT_POLICY))
+            headers += _COMMON
+            headers.append(("X-Request-ID", request_id))
+            if log.isEnabledFor(logging.INFO):
+                _log(environ, status)
+            return start_response(status, headers, *more)
+
+        return self._app(environ, start)
+
+
+def _log(environ: dict[str, Any], status: str) -> None:
+    user = g.get("user")
+    # The path without its query: signatures of media links stand there.
+    log.info("request", extra={"fields": {
+        "method": request.method, "path": request.path, "status": int(status[:3]),
+        "ms": round((time.perf_counter() - environ["seidra.began"]) * 1000, 2),
+        "user": user["id"] if user else None, "request_id": environ["seidra.request_id"],
+    }})  # fmt: skip
 
 
 def register(app: Flask, settings: Settings) -> None:
@@ -246,5 +260,4 @@ def register(app: Flask, settings: Settings) -> None:
     app.url_map.converters["id"] = _IdConverter
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.config["USE_X_SENDFILE"] = settings.x_accel_redirect is not None
-    app.before_request(_begin)
-    app.after_request(_end)
+    app.wsgi_app = _Edge(app.wsgi_app)  # type: ignore[method-assign]

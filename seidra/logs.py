@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 import orjson
-from flask import g, has_request_context
+from flask import has_request_context, request
 
 from seidra.values import timestamp
 
@@ -20,7 +20,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(), **getattr(record, "fields", {}),
         }  # fmt: skip
         if has_request_context() and "request_id" not in line:
-            line["request_id"] = g.get("request_id")
+            line["request_id"] = request.environ.get("seidra.request_id")
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         # Replaced, not raised: a log line must not fail on an odd character in a path.

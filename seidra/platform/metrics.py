@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
 
 from seidra.auth.tokens import bearer_token
 from seidra.config import Settings, ensure_directory
@@ -86,7 +86,7 @@ def _count_requests(app: Flask) -> None:
             known[key] = (requests.labels(*map(str, key)), seconds.labels(method, route))
         counter, histogram = known[key]
         counter.inc()
-        histogram.observe(time.perf_counter() - g.get("began", time.perf_counter()))
+        histogram.observe(time.perf_counter() - request.environ["seidra.began"])
         return response
 
 
