@@ -33,3 +33,47 @@ SELECT mime_type FROM media_items WHERE id = :id;
 -- name: media_deletion_queued$
 -- Whether the files of an item are about to go anyway.
 SELECT 1 FROM file_deletions WHERE media_id = :media_id;
+
+-- name: quick_integrity
+-- The same without comparing indexes with their tables: a tenth of the time.
+SELECT quick_check AS message FROM pragma_quick_check LIMIT 5;
+
+-- name: wrong_counts^
+-- How many of the counters that triggers keep differ from what they count.
+SELECT
+    (
+        SELECT COUNT(*) FROM (
+            SELECT user_id, is_nsfw, is_favorite FROM (
+                SELECT user_id, is_nsfw, is_favorite, -n AS n FROM persona_counts
+                UNION ALL
+                SELECT user_id, is_nsfw, is_favorite, COUNT(*) FROM personas GROUP BY user_id, is_nsfw, is_favorite
+            ) GROUP BY user_id, is_nsfw, is_favorite HAVING SUM(n) <> 0
+        )
+    ) AS personas,
+    (
+        SELECT COUNT(*) FROM (
+            SELECT user_id, is_nsfw, status, job_type FROM (
+                SELECT user_id, is_nsfw, status, job_type, -n AS n FROM job_counts
+                UNION ALL
+                SELECT user_id, is_nsfw, status, job_type, COUNT(*) FROM generation_jobs
+                GROUP BY user_id, is_nsfw, status, job_type
+            ) GROUP BY user_id, is_nsfw, status, job_type HAVING SUM(n) <> 0
+        )
+    ) AS jobs,
+    (
+        SELECT COUNT(*) FROM (
+            SELECT user_id, is_nsfw, is_favorite, file_type FROM (
+                SELECT user_id, is_nsfw, is_favorite, file_type, -n AS n, -bytes AS bytes FROM media_counts
+                UNION ALL
+                SELECT user_id, is_nsfw, is_favorite, file_type, COUNT(*), SUM(file_size) FROM media_items
+                GROUP BY user_id, is_nsfw, is_favorite, file_type
+            ) GROUP BY user_id, is_nsfw, is_favorite, file_type HAVING SUM(n) <> 0 OR SUM(bytes) <> 0
+        )
+    ) AS media;
+
+-- name: overdue_jobs^
+-- How many jobs have waited for a worker since before a moment, and how many a worker holds now.
+SELECT
+    COUNT(*) FILTER (WHERE run_after < :before) AS waiting,
+    COUNT(*) FILTER (WHERE claim IS NOT NULL AND run_after >= :now) AS working
+FROM generation_jobs WHERE status IN ('queued', 'processing');

@@ -92,7 +92,20 @@ def make(flask: Flask_, name: str, *more: str) -> Result:
 
 
 def test_every_command_says_what_it_is_for(flask: Flask_) -> None:
-    names = ["init", "db", "seed", "summary", "users", "search", "media", "backup", "restore", "worker", "run"]
+    names = [
+        "init",
+        "db",
+        "seed",
+        "summary",
+        "users",
+        "search",
+        "media",
+        "backup",
+        "restore",
+        "doctor",
+        "worker",
+        "run",
+    ]
     listed = flask("--help").stdout.partition("Commands:")[2]
     assert [name for name in names if f"\n  {name} " not in listed] == []
     for command in (*([name] for name in names), *(["db", name] for name in cli.db.commands),

@@ -210,7 +210,10 @@ PLANS: dict[str, tuple[str, ...]] = {
     "operations.media_drop": (MEDIA,),
     "operations.media_kind": (MEDIA,),
     "operations.media_total": ("SCAN media_items",),
+    "operations.overdue_jobs": ("INDEX jobs_queue",),
+    "operations.quick_integrity": NOTHING,
     "operations.sessions_end": NOTHING,
+    "operations.wrong_counts": ("SCAN personas", "SCAN generation_jobs", "SCAN media_items"),
     "personas.card": (ROWID, MEDIA),
     "personas.count": ("persona_counts USING PRIMARY KEY (user_id=?)",),
     "personas.create": NOTHING,
@@ -285,7 +288,7 @@ for _key in ("created", "updated", "name"):
             PLANS[f"{_page}_safe"] = ("INDEX personas_created_safe (user_id=? AND is_nsfw=?)", ROWID, MEDIA)
 
 WHOLE = {
-    "events.prune", "media.deletions", "operations.media_total", "operations.sessions_end",
+    "events.prune", "media.deletions", "operations.media_total", "operations.sessions_end", "operations.wrong_counts",
     "personas.search_drop_strays", "personas.search_strays", "platform.jobs_by_status", "platform.media_bytes",
     "platform.summary", "users.list_all", "workers.list_all", "workers.prune",
 }  # fmt: skip

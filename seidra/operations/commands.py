@@ -1,4 +1,4 @@
-"""The operator's commands: `flask backup`, `flask restore`, `flask media check`."""
+"""The operator's commands: `flask backup`, `flask restore`, `flask media check`, `flask doctor`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from seidra.config import get_settings
 from seidra.database import DatabaseService
 from seidra.errors import StartError
 from seidra.operations import backup as backups
+from seidra.operations import checks
 from seidra.operations import restore as restores
 from seidra.operations.archive import Progress
 from seidra.operations.media import LOST, MENDED, ORPHAN, Finding, MediaCheck
@@ -108,3 +109,15 @@ def _check_plausible(counts: Counter[str], check: MediaCheck) -> None:
         if counts[kind] >= 10 and counts[kind] > of / 2:
             raise StartError(f"{counts[kind]} of {of} {what}: are SEIDRA_MEDIA_DIR and the database the right ones?"
                              " Nothing was deleted; --force repairs all the same.")  # fmt: skip
+
+
+@click.command(cls=CheckedCommand)
+def doctor() -> None:
+    """Look whether everything is well and say what to do where it is not; code 1 when something fails."""
+    failed = seen = 0
+    for check in checks.examine(get_settings()):
+        seen += 1
+        failed += check.state == checks.FAIL
+        click.echo(f"{check.state:<4}  {check.name:<10}  {' '.join(filter(None, (check.seen, check.advice)))}")
+    if failed:
+        raise click.ClickException(f"{failed} of {seen} checks failed.")

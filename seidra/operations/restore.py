@@ -26,6 +26,7 @@ from seidra.database.connect import Database
 from seidra.errors import Problem, StartError
 from seidra.media.storage import Storage, private, sync_folder
 from seidra.operations.archive import CHUNK, DATABASE, Damaged, Progress, Reader
+from seidra.operations.checks import free_bytes
 from seidra.personas import search
 from seidra.queries import queries
 
@@ -81,13 +82,6 @@ def check_archive(settings: Settings, reader: Reader, progress: Progress) -> Non
         reader.read(member, checksum, lambda chunk: None, progress)
     if databases != 1:
         raise Damaged("The archive is no backup of SEIDRA: it holds no database.")
-
-
-def free_bytes(folder: Path) -> int:
-    """How many bytes may still be written into a folder, which need not be there yet."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import sqlite3
-
-from flask import Response, current_app
+from flask import Response
 from marshmallow import Schema, fields
 
 from seidra.auth.tokens import admin_required
-from seidra.database import migrate
 from seidra.database.connect import get_db
 from seidra.database.service import platform_summary
-from seidra.errors import StartError, problem_response
+from seidra.errors import problem_response
 from seidra.http import Blueprint, get_settings, reply
-from seidra.queries import queries
+from seidra.operations.checks import ready as ready_checks
 
 blp = Blueprint("platform", __name__, url_prefix="/api", description="Health and summary")
 
@@ -57,34 +53,13 @@ def health() -> Response:
 @blp.alt_response(503, "PROBLEM")
 def ready() -> Response:
     """Whether requests can be served: the database answers, its schema is this version's, storage can be written."""
-    checks = {"database": _database_answers(), "schema": _schema_is_current(), "storage": _storage_is_writable()}
+    checks = ready_checks(get_settings(), get_db())
     if all(checks.values()):
         return reply({"status": "ready", "checks": checks}, headers=_PUBLIC)
     missing = ", ".join(name for name, well in checks.items() if not well)
     response = problem_response(503, f"Not ready: {missing}.", checks=checks)
     response.headers.extend(_PUBLIC)
     return response
-
-
-def _database_answers() -> bool:
-    try:
-        return bool(queries.platform.ping(get_db().connection))
-    except sqlite3.Error:
-        current_app.logger.exception("the database does not answer")
-        return False
-
-
-def _schema_is_current() -> bool:
-    try:
-        migrate.check_current(get_settings())
-    except StartError:
-        return False
-    return True
-
-
-def _storage_is_writable() -> bool:
-    settings = get_settings()
-    return all(os.access(folder, os.W_OK | os.X_OK) for folder in (settings.media_dir, settings.tmp_dir))
 
 
 @blp.route("/system/summary", methods=["GET"])

@@ -1,0 +1,219 @@
+"""What must be well for SEIDRA to work: asked by `/api/health/ready` in flags, by `flask doctor` in sentences."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sqlite3
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from seidra import engines
+from seidra.config import Settings
+from seidra.database import migrate
+from seidra.database.connect import Database
+from seidra.errors import Problem, StartError
+from seidra.media.storage import Storage
+from seidra.operations.media import MediaCheck
+from seidra.personas import search
+from seidra.queries import queries
+from seidra.values import timestamp, timestamp_in
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+_LITTLE, _TOO_LITTLE = 1 << 30, 100 << 20
+"""Free bytes below which the disk is a worry, and a failure."""
+_PATIENCE = 600.0
+"""Seconds after which a job that still waits for a worker is stuck."""
+
+_log = logging.getLogger(__name__)
+_q = queries.operations
+
+
+# ------------------------------------------------------------------------------------------------ readiness
+
+
+def ready(settings: Settings, database: Database) -> dict[str, bool]:
+    """What requests need, a flag each: the database answers, its schema is this version's, files can be written."""
+    return {
+        "database": _answers(database),
+        "schema": _schema_problem(settings) is None,
+        "storage": not unwritable([settings.media_dir, settings.thumbnail_dir, settings.tmp_dir]),
+    }
+
+
+def _answers(database: Database) -> bool:
+    try:
+        return bool(queries.platform.ping(database.connection))
+    except sqlite3.Error:
+        _log.exception("the database does not answer")
+        return False
+
+
+def _schema_problem(settings: Settings) -> str | None:
+    try:
+        migrate.check_current(settings)
+    except StartError as error:
+        return error.message
+    return None
+
+
+def unwritable(folders: list[Path]) -> list[Path]:
+    """Those of the folders that are missing or closed to this process, on a read-only disk too."""
+    return [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
+
+
+def free_bytes(folder: Path) -> int:
+    """How many bytes may still be written into a folder, which need not be there yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+# ------------------------------------------------------------------------------------------------ the doctor
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: ok, warn or fail, what was seen, and what to do about it."""
+
+    name: str
+    state: str
+    seen: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> Iterator[Check]:
+    """Every check, one after another; it changes nothing. Without a usable schema the database's are left out."""
+    yield _sqlite()
+    yield _settings(settings)
+    yield _secrets(settings)
+    yield _folders(settings)
+    yield _disk(settings)
+    if (problem := _schema_problem(settings)) is not None:
+        yield Check("schema", FAIL, problem, "Run `flask init` with the version of SEIDRA that is to serve it.")
+        return
+    yield Check("schema", OK, "The database has just this version's migrations.")
+    database = Database(settings)
+    with closing(database):
+        for name, check in _DATABASE_CHECKS.items():
+            try:
+                yield check(settings, database)
+            except (sqlite3.Error, Problem, OSError) as error:
+                reason = str(getattr(error, "detail", error)).rstrip(".")
+                yield Check(name, FAIL, f"It cannot be checked: {reason}.", "If it stays so, restore a backup.")
+
+
+def _sqlite() -> Check:
+    oldest = ".".join(map(str, migrate.OLDEST_SQLITE))
+    if sqlite3.sqlite_version_info < migrate.OLDEST_SQLITE:
+        return Check("sqlite", FAIL, f"SQLite {sqlite3.sqlite_version} is too old.", f"Install {oldest} or newer.")
+    return Check("sqlite", OK, f"SQLite {sqlite3.sqlite_version}.")
+
+
+def _settings(settings: Settings) -> Check:
+    try:
+        engines.get(settings.engine)
+    except StartError as error:
+        return Check("settings", FAIL, error.message, "Correct SEIDRA_ENGINE.")
+    if settings.public_url and settings.registration == "open":
+        return Check("settings", WARN, f"Anybody who reaches {settings.public_url} may make an account.",
+                     "Set SEIDRA_REGISTRATION=closed if that is not meant.")  # fmt: skip
+    if settings.public_url and not settings.trusted_proxies:
+        return Check("settings", WARN, "There is a public address, but no trusted proxy.",
+                     "Set SEIDRA_TRUSTED_PROXIES=1 behind a reverse proxy.")  # fmt: skip
+    if settings.access_token_seconds > settings.refresh_token_seconds:
+        return Check("settings", WARN, "Access tokens outlive refresh tokens.",
+                     "Lower SEIDRA_ACCESS_TOKEN_SECONDS.")  # fmt: skip
+    return Check("settings", OK, f"Every setting is valid; the engine is {settings.engine}.")
+
+
+def _secrets(settings: Settings) -> Check:
+    path = settings.database_path
+    secret = [path, path.with_name(f"{path.name}-wal"), settings.data_dir / "jwt.secret", Path(".env").absolute()]
+    found = [(file, stat.S_IMODE(file.stat().st_mode)) for file in secret if file.exists()]
+    for file, mode in found:
+        if mode & 0o077:
+            return Check("secrets", FAIL, f"Others may open {file} (mode {mode:04o}).", f"Run `chmod 600 {file}`.")
+    return Check("secrets", OK, f"{len(found)} files with secrets are their owner's alone.")
+
+
+def _folders(settings: Settings) -> Check:
+    if closed := unwritable(settings.folders()):
+        return Check("folders", FAIL, f"The folder {closed[0]} is missing or cannot be written.",
+                     "Run `flask init`, or give it to the account that the server runs as.")  # fmt: skip
+    try:
+        Storage(settings).check()
+    except StartError as error:
+        return Check("folders", FAIL, error.message, "Move SEIDRA_TMP_DIR.")
+    return Check("folders", OK, f"{len(set(settings.folders()))} folders can be written.")
+
+
+def _disk(settings: Settings) -> Check:
+    free, folder = min((free_bytes(folder), str(folder)) for folder in settings.folders())
+    seen = f"{free / 1e9:.1f} GB are free for {folder}."
+    if free < _LITTLE:
+        return Check("disk", FAIL if free < _TOO_LITTLE else WARN, seen, "Make room, or move the folder.")
+    return Check("disk", OK, seen)
+
+
+def _integrity(settings: Settings, database: Database) -> Check:
+    wrong = [row["message"] for row in _q.quick_integrity(database.connection) if row["message"] != "ok"]
+    if wrong:
+        return Check("integrity", FAIL, f"The database is damaged: {wrong[0]}.", "Restore a backup.")
+    return Check("integrity", OK, "The database file is sound.")
+
+
+def _foreign_keys(settings: Settings, database: Database) -> Check:
+    if dangling := _q.dangling(database.connection):
+        return Check("references", FAIL, f"{dangling} rows refer to what does not exist.", "Restore a backup.")
+    return Check("references", OK, "Every reference has its row.")
+
+
+def _counters(settings: Settings, database: Database) -> Check:
+    wrong = [f"{count} of {name}" for name, count in dict(_q.wrong_counts(database.connection)).items() if count]
+    if wrong:
+        return Check("counters", FAIL, f"Counters differ from what they count: {', '.join(wrong)}.",
+                     "Restore a backup; totals in lists are wrong until then.")  # fmt: skip
+    return Check("counters", OK, "Every counter agrees with what it counts.")
+
+
+def _search(settings: Settings, database: Database) -> Check:
+    with database.transaction() as tx:
+        wrong = search.check(tx)
+    if wrong:
+        return Check("search", FAIL, " ".join(wrong), "Run `flask search rebuild`.")
+    return Check("search", OK, "The search index agrees with its table.")
+
+
+def _media(settings: Settings, database: Database) -> Check:
+    check = MediaCheck(settings, database)
+    counts = Counter(finding.kind for finding in check.find())
+    if counts:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(counts.items()))
+        state = FAIL if set(counts) - {"leftover", "stranger"} else WARN
+        seen = f"Of {check.items} items and {check.files} files: {kinds}."
+        return Check("media", state, seen, "Run `flask media check`.")
+    return Check("media", OK, f"{check.items} items and {check.files} files agree.")
+
+
+def _jobs(settings: Settings, database: Database) -> Check:
+    row = _q.overdue_jobs(database.connection, now=timestamp(), before=timestamp_in(-_PATIENCE))
+    if row["waiting"]:
+        return Check("jobs", FAIL, f"{row['waiting']} jobs have waited for a worker for more than ten minutes.",
+                     "See that a server with SEIDRA_EMBEDDED_WORKER=true or `flask worker` runs.")  # fmt: skip
+    return Check("jobs", OK, f"No job is stuck; workers hold {row['working']}.")
+
+
+_DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {
+    "integrity": _integrity,
+    "references": _foreign_keys,
+    "counters": _counters,
+    "search": _search,
+    "media": _media,
+    "jobs": _jobs,
+}

@@ -1,0 +1,215 @@
+"""`flask doctor` and /api/health/ready: what is well, and each thing that is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Person, environment
+from flask.testing import FlaskClient
+from test_start import run, variables
+
+from seidra.config import Settings
+from seidra.database import migrate
+from seidra.database.connect import Database
+from seidra.jobs.worker import Worker
+from seidra.operations import checks
+from seidra.values import timestamp_in
+
+NAMES = ["sqlite", "settings", "secrets", "folders", "disk", "schema", "integrity", "references", "counters", "search",
+         "media", "jobs"]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The doctor looks at the .env of the working folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def filled(alice: Person, worker: Worker, settings: Settings) -> Settings:
+    alice.preview(alice.persona(generation_params={"width": 64, "height": 64, "quality": "draft"})["id"])
+    worker.work_one()
+    return settings
+
+
+def seen(settings: Settings, state: str = "ok") -> list[checks.Check]:
+    return [check for check in checks.examine(settings) if check.state != state]
+
+
+def test_a_sound_instance(filled: Settings) -> None:
+    found = list(checks.examine(filled))
+    assert [check.name for check in found] == NAMES
+    assert [check for check in found if check.state != "ok" and check.name != "disk"] == []
+    assert [check.advice for check in found if check.state == "ok"] == [""] * sum(c.state == "ok" for c in found)
+    assert found[-2].seen == "1 items and 2 files agree."
+
+
+def execute(settings: Settings, *statements: str) -> None:
+    with closing(sqlite3.connect(settings.database_path)) as connection:
+        connection.execute("PRAGMA foreign_keys = OFF")
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def open_secret(settings: Settings) -> Settings:
+    (settings.data_dir / "jwt.secret").chmod(0o644)
+    return settings
+
+
+def open_dotenv(settings: Settings) -> Settings:
+    Path(".env").write_text("")
+    Path(".env").chmod(0o640)
+    return settings
+
+
+def missing_folder(settings: Settings) -> Settings:
+    settings.models_dir.rmdir()
+    return settings
+
+
+def unknown_engine(settings: Settings) -> Settings:
+    return dataclasses.replace(settings, engine="abacus")
+
+
+def open_to_the_world(settings: Settings) -> Settings:
+    return dataclasses.replace(settings, public_url="https://studio.example")
+
+
+def no_proxy(settings: Settings) -> Settings:
+    return dataclasses.replace(settings, public_url="https://studio.example", registration="closed")
+
+
+def older_schema(settings: Settings) -> Settings:
+    migrate.rollback(settings, 1)
+    return settings
+
+
+def damaged(settings: Settings) -> Settings:
+    with closing(sqlite3.connect(settings.database_path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'media_tags'").fetchone()[0]
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+    with open(settings.database_path, "r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * 100)
+    return settings
+
+
+def dangling(settings: Settings) -> Settings:
+    execute(settings, "UPDATE media_items SET persona_id = 77")
+    return settings
+
+
+def miscounted(settings: Settings) -> Settings:
+    execute(settings, "UPDATE media_counts SET bytes = bytes + 1")
+    return settings
+
+
+def misindexed(settings: Settings) -> Settings:
+    execute(settings, "INSERT INTO persona_search (persona_search) VALUES ('delete-all')")
+    return settings
+
+
+def lost_picture(settings: Settings) -> Settings:
+    next(settings.media_dir.rglob("*.png")).unlink()
+    return settings
+
+
+def stranger(settings: Settings) -> Settings:
+    (settings.media_dir / "notes.txt").touch()
+    return settings
+
+
+def stuck_job(settings: Settings) -> Settings:
+    execute(settings, "UPDATE generation_jobs SET status = 'queued', completed_at = NULL, "
+                      f"run_after = '{timestamp_in(-700)}'")  # fmt: skip
+    return settings
+
+
+WRONG: list[tuple[Callable[[Settings], Settings], str, str, str]] = [
+    (open_secret, "secrets", "fail", "chmod 600"),
+    (open_dotenv, "secrets", "fail", "chmod 600"),
+    (missing_folder, "folders", "fail", "flask init"),
+    (unknown_engine, "settings", "fail", "SEIDRA_ENGINE"),
+    (open_to_the_world, "settings", "warn", "SEIDRA_REGISTRATION"),
+    (no_proxy, "settings", "warn", "SEIDRA_TRUSTED_PROXIES"),
+    (older_schema, "schema", "fail", "flask init"),
+    (damaged, "integrity", "fail", "backup"),
+    (dangling, "references", "fail", "backup"),
+    (miscounted, "counters", "fail", "backup"),
+    (misindexed, "search", "fail", "flask search rebuild"),
+    (lost_picture, "media", "fail", "flask media check"),
+    (stranger, "media", "warn", "flask media check"),
+    (stuck_job, "jobs", "fail", "flask worker"),
+]
+
+
+def named(value: Any) -> str:
+    return getattr(value, "__name__", "")
+
+
+@pytest.mark.parametrize(("break_it", "name", "state", "advice"), WRONG, ids=named)
+def test_what_is_wrong_is_named_with_what_to_do(
+    filled: Settings, database: Database, break_it: Callable[[Settings], Settings], name: str, state: str, advice: str
+) -> None:
+    database.close()
+    wrong = {check.name: check for check in checks.examine(break_it(filled)) if check.state != "ok"}
+    wrong.pop("disk", None)
+    # A damaged page may show in more than one check; every other fault in its own alone.
+    assert set(wrong) == {name} or (break_it is damaged and name in wrong)
+    assert wrong[name].state == state
+    assert advice in wrong[name].advice
+
+
+@pytest.mark.parametrize(("free", "state"), [(50 << 20, "fail"), (500 << 20, "warn"), (5 << 30, "ok")])
+def test_free_disk_space(settings: Settings, monkeypatch: pytest.MonkeyPatch, free: int, state: str) -> None:
+    monkeypatch.setattr(checks, "free_bytes", lambda folder: free)
+    assert [check.state for check in checks.examine(settings) if check.name == "disk"] == [state]
+
+
+def test_it_makes_nothing_where_there_is_nothing(tmp_path: Path) -> None:
+    settings = Settings.load(environment(tmp_path / "nothing"))
+    assert [check.state for check in checks.examine(settings) if check.name in ("folders", "schema")] == ["fail"] * 2
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_the_command(filled: Settings, tmp_path: Path) -> None:
+    def doctor() -> tuple[int, list[str], str]:
+        done = run("-m", "flask", "doctor", cwd=tmp_path, env=variables(filled.data_dir))
+        return done.returncode, done.stdout.splitlines(), done.stderr
+
+    code, lines, sentence = doctor()
+    assert [line.split()[1] for line in lines] == NAMES
+    if not lines[4].startswith("fail"):
+        assert (code, sentence) == (0, "")
+    lost_picture(filled)
+    code, lines, sentence = doctor()
+    assert code == 1
+    assert "fail  media       Of 1 items and 1 files: 1 lost. Run `flask media check`." in lines
+    assert sentence.endswith(f" of {len(NAMES)} checks failed.\n")
+
+
+# ------------------------------------------------------------------------------------------------ readiness
+
+
+def flags(client: FlaskClient) -> tuple[int, Any]:
+    answer = client.get("/api/health/ready")
+    return answer.status_code, answer.get_json()["checks"]
+
+
+def test_ready_says_what_is_wrong(client: FlaskClient, settings: Settings, database: Database) -> None:
+    assert flags(client) == (200, {"database": True, "schema": True, "storage": True})
+    settings.thumbnail_dir.rename(settings.data_dir / "moved")
+    assert flags(client) == (503, {"database": True, "schema": True, "storage": False})
+    (settings.data_dir / "moved").rename(settings.thumbnail_dir)
+    execute(settings, "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999.future')")
+    assert flags(client) == (503, {"database": True, "schema": False, "storage": True})
+    execute(settings, "DELETE FROM _yoyo_migration WHERE migration_id = '9999.future'")
+    assert flags(client)[0] == 200
