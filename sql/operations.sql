@@ -43,32 +43,40 @@ SELECT quick_check AS message FROM pragma_quick_check LIMIT 5;
 SELECT
     (
         SELECT COUNT(*) FROM (
-            SELECT user_id, is_nsfw, is_favorite FROM (
+            SELECT d.user_id FROM (
                 SELECT user_id, is_nsfw, is_favorite, -n AS n FROM persona_counts
                 UNION ALL
-                SELECT user_id, is_nsfw, is_favorite, COUNT(*) FROM personas GROUP BY user_id, is_nsfw, is_favorite
-            ) GROUP BY user_id, is_nsfw, is_favorite HAVING SUM(n) <> 0
-        )
+                SELECT user_id, is_nsfw, is_favorite, COUNT(*) AS n FROM personas
+                GROUP BY user_id, is_nsfw, is_favorite
+            ) AS d
+            GROUP BY d.user_id, d.is_nsfw, d.is_favorite
+            HAVING SUM(d.n) <> 0
+        ) AS wrong
     ) AS personas,
     (
         SELECT COUNT(*) FROM (
-            SELECT user_id, is_nsfw, status, job_type FROM (
+            SELECT d.user_id FROM (
                 SELECT user_id, is_nsfw, status, job_type, -n AS n FROM job_counts
                 UNION ALL
-                SELECT user_id, is_nsfw, status, job_type, COUNT(*) FROM generation_jobs
+                SELECT user_id, is_nsfw, status, job_type, COUNT(*) AS n FROM generation_jobs
                 GROUP BY user_id, is_nsfw, status, job_type
-            ) GROUP BY user_id, is_nsfw, status, job_type HAVING SUM(n) <> 0
-        )
+            ) AS d
+            GROUP BY d.user_id, d.is_nsfw, d.status, d.job_type
+            HAVING SUM(d.n) <> 0
+        ) AS wrong
     ) AS jobs,
     (
         SELECT COUNT(*) FROM (
-            SELECT user_id, is_nsfw, is_favorite, file_type FROM (
+            SELECT d.user_id FROM (
                 SELECT user_id, is_nsfw, is_favorite, file_type, -n AS n, -bytes AS bytes FROM media_counts
                 UNION ALL
-                SELECT user_id, is_nsfw, is_favorite, file_type, COUNT(*), SUM(file_size) FROM media_items
+                SELECT user_id, is_nsfw, is_favorite, file_type, COUNT(*) AS n, SUM(file_size) AS bytes
+                FROM media_items
                 GROUP BY user_id, is_nsfw, is_favorite, file_type
-            ) GROUP BY user_id, is_nsfw, is_favorite, file_type HAVING SUM(n) <> 0 OR SUM(bytes) <> 0
-        )
+            ) AS d
+            GROUP BY d.user_id, d.is_nsfw, d.is_favorite, d.file_type
+            HAVING SUM(d.n) <> 0 OR SUM(d.bytes) <> 0
+        ) AS wrong
     ) AS media;
 
 -- name: overdue_jobs^

@@ -19,10 +19,11 @@ from seidra.database import migrate
 from seidra.database.connect import Database
 from seidra.jobs.worker import Worker
 from seidra.operations import checks
-from seidra.values import timestamp_in
+from seidra.queries import queries
+from seidra.values import timestamp, timestamp_in
 
 NAMES = ["sqlite", "settings", "secrets", "folders", "disk", "schema", "integrity", "references", "counters", "search",
-         "media", "jobs"]  # fmt: skip
+         "media", "jobs", "workers"]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +33,11 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def filled(alice: Person, worker: Worker, settings: Settings) -> Settings:
+def filled(alice: Person, worker: Worker, settings: Settings, database: Database) -> Settings:
     alice.preview(alice.persona(generation_params={"width": 64, "height": 64, "quality": "draft"})["id"])
     worker.work_one()
+    with database.transaction() as tx:
+        queries.workers.seen(tx, id="w-1", host="h", pid=1, engine="mock", now=timestamp())
     return settings
 
 
@@ -47,7 +50,7 @@ def test_a_sound_instance(filled: Settings) -> None:
     assert [check.name for check in found] == NAMES
     assert [check for check in found if check.state != "ok" and check.name != "disk"] == []
     assert [check.advice for check in found if check.state == "ok"] == [""] * sum(c.state == "ok" for c in found)
-    assert found[-2].seen == "1 items and 2 files agree."
+    assert found[-3].seen == "1 items and 2 files agree."
 
 
 def execute(settings: Settings, *statements: str) -> None:
@@ -133,6 +136,11 @@ def stuck_job(settings: Settings) -> Settings:
     return settings
 
 
+def silent_worker(settings: Settings) -> Settings:
+    execute(settings, f"UPDATE workers SET seen_at = '{timestamp_in(-70)}'")
+    return settings
+
+
 WRONG: list[tuple[Callable[[Settings], Settings], str, str, str]] = [
     (open_secret, "secrets", "fail", "chmod 600"),
     (open_dotenv, "secrets", "fail", "chmod 600"),
@@ -148,6 +156,7 @@ WRONG: list[tuple[Callable[[Settings], Settings], str, str, str]] = [
     (lost_picture, "media", "fail", "flask media check"),
     (stranger, "media", "warn", "flask media check"),
     (stuck_job, "jobs", "fail", "flask worker"),
+    (silent_worker, "workers", "warn", "flask worker"),
 ]
 
 

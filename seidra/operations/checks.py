@@ -29,6 +29,8 @@ _LITTLE, _TOO_LITTLE = 1 << 30, 100 << 20
 """Free bytes below which the disk is a worry, and a failure."""
 _PATIENCE = 600.0
 """Seconds after which a job that still waits for a worker is stuck."""
+_SILENCE = 60.0
+"""Seconds after which a worker without a sign of life is taken for gone."""
 
 _log = logging.getLogger(__name__)
 _q = queries.operations
@@ -209,6 +211,15 @@ def _jobs(settings: Settings, database: Database) -> Check:
     return Check("jobs", OK, f"No job is stuck; workers hold {row['working']}.")
 
 
+def _workers(settings: Settings, database: Database) -> Check:
+    rows, since = queries.workers.list_all(database.connection), timestamp_in(-_SILENCE)
+    alive = [row for row in rows if row["seen_at"] >= since]
+    if not alive:
+        return Check("workers", WARN, "No worker has given a sign of life in the last minute.",
+                     "Start the server, or `flask worker`; jobs wait until then.")  # fmt: skip
+    return Check("workers", OK, f"{len(alive)} workers are at work.")
+
+
 _DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {
     "integrity": _integrity,
     "references": _foreign_keys,
@@ -216,4 +227,5 @@ _DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {
     "search": _search,
     "media": _media,
     "jobs": _jobs,
+    "workers": _workers,
 }
