@@ -42,7 +42,7 @@ def connect(path: Path, synchronous: str = "normal") -> Connection:
     # A checkpoint each 16 MB instead of 4: a create writes some 20 pages, and the one in fifty that paid for the
     # checkpoint, fsync included, was its p99. It halves the mean cost of a commit too (349 -> 181 us).
     for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON", "temp_store = MEMORY",
-                   "cache_size = -4096", "wal_autocheckpoint = 4000"):  # fmt: skip
+                   "wal_autocheckpoint = 4000"):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
 
