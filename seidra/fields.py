@@ -221,6 +221,12 @@ class Query(Schema):
         unknown = EXCLUDE
 
 
+class StatsQuery(Query):
+    """Whether NSFW things count."""
+
+    include_nsfw = QueryFlag(load_default=False)
+
+
 class PageQuery(Query):
     """`limit` and `offset` of every list."""
 

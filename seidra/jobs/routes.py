@@ -13,6 +13,7 @@ from seidra import rates, search
 from seidra.auth.tokens import login_required
 from seidra.database.connect import Connection, Row, get_db
 from seidra.errors import Conflict, NotFound
+from seidra.fields import StatsQuery
 from seidra.http import (
     Blueprint,
     check_if_match,
@@ -25,7 +26,7 @@ from seidra.http import (
 )
 from seidra.jobs import previews
 from seidra.jobs.housekeeping import queue_cleanup
-from seidra.jobs.schemas import FINAL, JOB_EXAMPLE, JobSchema, JobsQuery, JobsSchema, JobStatsSchema, StatsQuery, shown
+from seidra.jobs.schemas import FINAL, JOB_EXAMPLE, JobSchema, JobsQuery, JobsSchema, JobStatsSchema, shown
 from seidra.nsfw import policy
 from seidra.queries import queries
 from seidra.values import timestamp

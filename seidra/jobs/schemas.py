@@ -83,12 +83,6 @@ class JobsQuery(PageQuery):
     include_nsfw = QueryFlag(load_default=False)
 
 
-class StatsQuery(Query):
-    """Whether NSFW things count."""
-
-    include_nsfw = QueryFlag(load_default=False)
-
-
 class JobStatsSchema(Schema):
     """Jobs in figures; `average_duration` in seconds over the completed ones, null without any."""
 

@@ -13,6 +13,7 @@ from seidra import search
 from seidra.auth.tokens import bearer_token, login_required, user_of
 from seidra.database.connect import Connection, Row, get_db
 from seidra.errors import Forbidden, NotFound
+from seidra.fields import StatsQuery
 from seidra.http import Blueprint, check_if_match, get_settings, no_content, page_headers, reply, reply_versioned
 from seidra.media.schemas import (
     MEDIA_EXAMPLE,
@@ -23,7 +24,6 @@ from seidra.media.schemas import (
     MediaQuery,
     MediaSchema,
     MediaStatsSchema,
-    StatsQuery,
     TagsSchema,
 )
 from seidra.media.storage import Storage

@@ -100,12 +100,6 @@ class MediaQuery(Query):
         return data
 
 
-class StatsQuery(Query):
-    """Whether NSFW things count."""
-
-    include_nsfw = QueryFlag(load_default=False)
-
-
 class LinkQuery(Query):
     """What a signed link carries; without it the file is asked for with a Bearer token."""
 
