@@ -491,7 +491,9 @@ def test_one_thread_is_room_for_one_stream(make_app: Callable[..., Flask]) -> No
 def test_a_place_is_given_back_however_a_stream_ends(
     alice: Person, database: Database, streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    alice.get(ALL).close()
+    environ = alice.client._request_from_builder_args((ALL,), {"headers": alice.headers}).environ
+    # Closed before its first byte was asked for; the test client asks for it by itself.
+    alice.client.application.wsgi_app(environ, lambda *_: lambda _: None).close()
     with listen(alice):
         assert len(streams) == 1
     assert alice.open("HEAD", ALL).status_code == 200
@@ -603,8 +605,9 @@ def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server
             assert int(Remote(server, by_ticket, 429).answer.headers["Retry-After"]) > 0
             for _ in range(20):
                 assert server.call("GET", "/api/jobs")[0] == 200
-            job = server.preview()
-            assert stays.next()[1]["job_id"] == job.rpartition("/")[2]
+            server.preview()
+            while stays.next()[1]["status"] != "completed":
+                pass
             # The place of a client that has gone is free at once, without waiting for a heartbeat.
             leaves.close()
             began = time.monotonic()
