@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint format bench clean
+.PHONY: help serve test fuzz lint format bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -22,6 +22,9 @@ serve: $(STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1:8000)
 
 test: $(STAMP) ## run the tests, in parallel
 	@$(BIN)/pytest -n auto --dist worksteal
+
+fuzz: $(STAMP) ## send requests made of the OpenAPI document (SEIDRA_FUZZ_EXAMPLES each, default 10)
+	@PYTHONPATH=. $(BIN)/python tests/fuzz_api.py
 
 lint: $(STAMP) ## ruff, mypy --strict and the SQL linter
 	$(BIN)/ruff check .

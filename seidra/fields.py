@@ -48,12 +48,21 @@ def check_json(value: Any, depth: int = 8) -> None:
             check_json(part, depth - 1)
 
 
+# What texts may hold, as the OpenAPI document says it: a character, and one that is no blank.
+_IN_TEXT, _IN_TEXT_SEEN = r"[^\x00]", r"[^\x00\s]"
+_IN_LINE, _IN_LINE_SEEN = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\s]"
+
+
 class Text(fields.String):
     """A string of `low` to `high` characters. `line`: one line, trimmed; a `low` above 0 forbids blanks."""
 
     def __init__(self, low: int = 0, high: int | None = None, *, line: bool = False, **kwargs: Any) -> None:
         # Declared for the OpenAPI document; checked below, after trimming and with one message.
-        documented = {"minLength": low, "maxLength": high} if high is not None else {}
+        documented: dict[str, Any] = {"minLength": low, "maxLength": high} if high is not None else {}
+        if high is not None:
+            # One line or several, and of a text that must not be blank one character that is none.
+            any_, seen = (_IN_LINE, _IN_LINE_SEEN) if line else (_IN_TEXT, _IN_TEXT_SEEN)
+            documented["pattern"] = f"^{any_}*{seen}{any_}*$" if low else f"^{any_}*$"
         super().__init__(metadata={**documented, **kwargs.pop("metadata", {})}, **kwargs)
         self.low, self.high, self.line = low, high, line
 
@@ -88,6 +97,9 @@ class Whole(fields.Integer):
         super().__init__(strict=True, validate=rule, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        # 1.0 is a whole number in JSON too.
+        if isinstance(value, float) and value.is_integer():
+            return int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationError("Must be a whole number.")
         return value
@@ -151,7 +163,8 @@ class QueryWhole(fields.Integer):
 
     def __init__(self, low: int, high: int = MAX_INTEGER, **kwargs: Any) -> None:
         self.low, self.high = low, high
-        super().__init__(metadata={"minimum": low, "maximum": high, **kwargs.pop("metadata", {})}, **kwargs)
+        documented = {"minimum": low} if high == MAX_INTEGER else {"minimum": low, "maximum": high}
+        super().__init__(metadata={**documented, **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         rule = f"Must be a whole number from {self.low}" + (f" to {self.high}." if self.high < MAX_INTEGER else " on.")
@@ -181,7 +194,8 @@ class QueryTime(fields.String):
     """
 
     def __init__(self, *, end_of_day: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        documented = {"anyOf": [{"format": "date"}, {"format": "date-time"}]}
+        super().__init__(metadata={**documented, **kwargs.pop("metadata", {})}, **kwargs)
         self.end_of_day = end_of_day
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
@@ -202,6 +216,9 @@ class Body(Schema):
 
     READ_ONLY: frozenset[str] = frozenset()
     """Fields that answers carry and this body does not declare; dump_only ones are known anyway."""
+
+    ONE_OF: tuple[str, ...] = ()
+    """Fields of which a body must have one at least."""
 
     class Meta:
         unknown = RAISE

@@ -17,7 +17,7 @@ import orjson
 from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, fields
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import IntegerConverter
 
 from seidra.config import Settings
@@ -67,6 +67,9 @@ def _query_loader(schema: Schema) -> Callable[[bytes], Any]:
 
 def _json_body(required: bool) -> Any:
     data = request.get_data(cache=False)
+    # Of a chunked body Werkzeug gives as much as is allowed, and does not say that there is more.
+    if request.content_length is None and len(data) >= get_settings().max_body:
+        raise RequestEntityTooLarge
     if not data and not required:
         return {}
     if data and not request.is_json:

@@ -87,6 +87,7 @@ class AccountSchema(Body):
     """Changes to one's account: a new email or password, with the present password."""
 
     READ_ONLY = frozenset(UserSchema._declared_fields)
+    ONE_OF = ("email", "password")
 
     email = _Email()
     password = Text(8, 128)

@@ -53,6 +53,7 @@ class MediaChangeSchema(Body):
     """Changes to a media item; what is left out stays, and an answer's read-only fields are ignored."""
 
     READ_ONLY = frozenset(MediaSchema._declared_fields)
+    ONE_OF = ("is_favorite", "tags", "is_nsfw")
 
     is_favorite = Flag()
     tags = Tags()
@@ -83,12 +84,14 @@ class MediaQuery(Query):
     offset = QueryWhole(0, load_default=0, metadata={"description": "How many to pass over."})
     tags = Text(1, 500, metadata={"description": "Comma list: any must match."})
     tag = fields.List(
-        Text(1, 50, line=True), load_default=list, metadata={"description": "Repeatable: any must match."}
+        Text(1, 50, line=True),
+        load_default=list,
+        metadata={"description": "Repeatable: any must match.", "maxItems": 8},
     )
     favorites_only = QueryFlag(load_default=False)
     search = Text(1, 100, metadata={"description": "Words that must all be in the prompt or a tag."})
-    date_from = QueryTime(load_default="", metadata={"description": "Made then or later."})
-    date_to = QueryTime(load_default="~", end_of_day=True, metadata={"description": "Made then or earlier."})
+    date_from = QueryTime(load_default=lambda: "", metadata={"description": "Made then or later."})
+    date_to = QueryTime(load_default=lambda: "~", end_of_day=True, metadata={"description": "Made then or earlier."})
     persona_id = QueryWhole(0, MAX_INTEGER, load_default=None)
     include_nsfw = QueryFlag(load_default=False)
 

@@ -70,7 +70,7 @@ class Storage:
 
     def temporary(self, live_claims: Iterable[str], older_than: float) -> list[Path]:
         """What lies in the temporary folder, belongs to no live claim, and is older than that many seconds."""
-        live, now = set(live_claims), time.time()
+        live, now = {*live_claims, METRICS}, time.time()
         found = []
         for path in self._tmp.iterdir():
             with contextlib.suppress(FileNotFoundError):

@@ -84,6 +84,8 @@ class PersonaSchema(Body):
 class PersonaChangeSchema(PersonaSchema):
     """Changes to a persona; what is left out stays."""
 
+    ONE_OF = tuple(name for name, field in PersonaSchema._declared_fields.items() if not field.dump_only)
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(partial=True, **kwargs)
 

@@ -12,6 +12,8 @@ from typing import Any
 import flask_smorest
 import flask_swagger_ui
 import orjson
+from apispec.ext.marshmallow import MarshmallowPlugin
+from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask, Response, send_from_directory
 from marshmallow import Schema, fields
 
@@ -83,6 +85,20 @@ _PROBLEMS = {
 }
 
 
+class _BodyConverter(OpenAPIConverter):
+    """apispec's, which also says of a body that it must have one of some fields."""
+
+    def schema2jsonschema(self, schema: Any) -> Any:
+        found = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
+        if names := getattr(schema, "ONE_OF", ()):
+            found["anyOf"] = [{"required": [name]} for name in names]
+        return found
+
+
+class _Marshmallow(MarshmallowPlugin):
+    Converter = _BodyConverter
+
+
 def make_api(app: Flask) -> Api:
     """The Api that blueprints are registered with; the document is at /api/openapi.json, its page at /api/docs."""
     app.config.update(
@@ -104,7 +120,7 @@ def make_api(app: Flask) -> Api:
             },
         },
     )  # fmt: skip
-    api = Api(app)
+    api = Api(app, spec_kwargs={"marshmallow_plugin": _Marshmallow()})
     api.spec.components.response("PROBLEM", {
         "description": "A failure.", "content": {"application/problem+json": {"schema": ProblemSchema}},
     })  # fmt: skip

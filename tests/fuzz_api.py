@@ -1,0 +1,82 @@
+"""Fuzzing: Schemathesis sends requests made of the OpenAPI document, good and bad, to the real application.
+
+`make fuzz` runs it, `.ci/run` with few examples; it is no part of `make test`. SEIDRA_FUZZ_EXAMPLES says how many
+requests each operation gets at random, beside those that try each rule of its schemas.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+
+from conftest import Person, environment
+from werkzeug.serving import make_server
+
+from seidra import create_app, engines
+from seidra.config import Settings
+from seidra.jobs.worker import Worker
+
+EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
+# What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose a media item is,
+# what the instance's NSFW default allows, how deep and large a free object is, how many tags two parameters make.
+CONFIG = "\n".join(
+    f'''
+[[operations]]
+include-name = "{name}"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+'''
+    for name in (
+        "POST /api/personas", "PUT /api/personas/{persona_id}", "PATCH /api/personas/{persona_id}",
+        "PUT /api/personas/{persona_id}/avatar", "PUT /api/settings/nsfw", "PATCH /api/settings/nsfw",
+        "PUT /api/settings/nsfw/default", "PATCH /api/settings/nsfw/default", "PUT /api/settings",
+        "PUT /api/auth/me/settings", "PATCH /api/auth/me", "POST /api/auth/register", "GET /api/media",
+    )
+)  # fmt: skip
+LOGOUT = "/api/auth/logout"
+"""Would end the session that all other requests are sent in."""
+
+
+def fuzz(folder: Path) -> int:
+    """Fuzz an instance in `folder`; returns Schemathesis's exit code."""
+    variables = environment(folder, SEIDRA_MAX_QUEUED_JOBS="5", SEIDRA_ACCESS_TOKEN_SECONDS="86400")
+    app = create_app(Settings.load(variables))
+    person = Person(app, "fuzzer")
+    person.allow_nsfw()
+    _furnish(person)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    (folder / "schemathesis.toml").write_text(CONFIG)
+    command = [
+        str(Path(sys.executable).with_name("schemathesis")), "run", f"http://127.0.0.1:{server.port}/api/openapi.json",
+        "--checks", "all", "--max-examples", EXAMPLES, "--continue-on-failure", "--generation-database", "none",
+        "--no-color", "--header", person_header(person),
+    ]  # fmt: skip
+    try:
+        whole = subprocess.run([*command, "--exclude-path", LOGOUT], cwd=folder, check=False).returncode
+        return whole or subprocess.run([*command, "--include-path", LOGOUT], cwd=folder, check=False).returncode
+    finally:
+        server.shutdown()
+
+
+def person_header(person: Person) -> str:
+    return f"Authorization: {person.headers['Authorization']}"
+
+
+def _furnish(person: Person) -> None:
+    """One of everything, so that ids may be met with."""
+    app = person.client.application
+    persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
+    person.preview(persona)
+    settings = app.extensions["seidra.settings"]
+    worker = Worker(app.extensions["seidra.database"], settings, engines.get("mock"), threading.Event())
+    assert worker.work_one()
+    person.preview(persona)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as name:
+        sys.exit(fuzz(Path(name)))
