@@ -108,9 +108,11 @@ def test_every_way_a_job_changes_leaves_an_event(alice: Person, database: Databa
     alice.post(f"/api/jobs/{cancelled}/cancel")
     mark_nsfw(alice, persona)
     alice.delete(f"/api/jobs/{done}")
-    assert [event for event in stored(database) if event[0] == done] == [
-        (done, 1, 0), (done, 2, 0), (done, 3, 0), (done, 4, 0), (done, 4, 1),
-    ]  # fmt: skip
+    # Made, claimed, finished, marked; a slow renderer reports progress between. Then deleted.
+    *changed, deleted = [event[1:] for event in stored(database) if event[0] == done]
+    assert len(changed) >= 4
+    assert changed == [(revision, 0) for revision in range(1, len(changed) + 1)]
+    assert deleted == (len(changed), 1)
     assert [event for event in stored(database) if event[0] == cancelled] == [
         (cancelled, 1, 0), (cancelled, 2, 0), (cancelled, 3, 0),
     ]  # fmt: skip
