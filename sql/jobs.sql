@@ -65,6 +65,16 @@ SELECT COALESCE(SUM(n), 0) FROM job_counts WHERE user_id = :user_id AND status =
 UPDATE generation_jobs SET is_nsfw = TRUE, revision = revision + 1, updated_at = :now
 WHERE persona_id = :persona_id AND is_nsfw = FALSE;
 
+-- name: leave_persona!
+-- Take a persona that is being deleted out of its jobs; what they show changes, and so their revision.
+UPDATE generation_jobs SET persona_id = NULL, revision = revision + 1, updated_at = :now
+WHERE persona_id = :persona_id;
+
+-- name: results_changed!
+-- A picture of a job is being deleted: what the job shows changes.
+UPDATE generation_jobs SET revision = revision + 1, updated_at = :now
+WHERE id = (SELECT m.job_id FROM media_items AS m WHERE m.id = :media_id);
+
 -- name: counts
 -- A user's jobs by status, with the seconds that they took, from the counters.
 SELECT status, SUM(n) AS n, SUM(seconds) AS seconds

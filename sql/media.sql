@@ -62,6 +62,11 @@ INSERT INTO media_tags (user_id, tag_key, media_id) VALUES (:user_id, :tag_key, 
 UPDATE media_items SET is_nsfw = TRUE, version = version + 1, updated_at = :now
 WHERE persona_id = :persona_id AND is_nsfw = FALSE;
 
+-- name: leave_persona!
+-- Take a persona that is being deleted out of its media; what they show changes, and so their version.
+UPDATE media_items SET persona_id = NULL, version = version + 1, updated_at = :now
+WHERE persona_id = :persona_id;
+
 -- name: counts^
 -- How many items a user has, how many of them favourites, and their bytes, from the counters.
 SELECT

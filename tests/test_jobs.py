@@ -345,3 +345,25 @@ def test_a_preview_answers_at_once_and_its_estimate_grows_with_the_queue(alice: 
     # Five such pictures take tens of seconds.
     assert time.monotonic() - began < 5
     assert estimates == sorted(set(estimates))
+
+
+def test_a_job_and_its_picture_are_new_when_their_persona_goes(alice: Person, worker: Worker) -> None:
+    persona = alice.persona()
+    job = alice.preview(persona["id"])
+    assert worker.work_one()
+    paths = [f"/api/jobs/{job}", f"/api/media/{alice.get('/api/media').get_json()['items'][0]['id']}"]
+    known = [alice.get(path).headers["ETag"] for path in paths]
+    assert alice.delete(f"/api/personas/{persona['id']}").status_code == 204
+    for path, etag in zip(paths, known, strict=True):
+        answer = alice.get(path, headers={"If-None-Match": etag})
+        assert (answer.status_code, answer.get_json()["persona_id"]) == (200, None)
+
+
+def test_a_job_is_new_when_its_picture_goes(alice: Person, worker: Worker) -> None:
+    path = f"/api/jobs/{alice.preview(alice.persona()['id'])}"
+    assert worker.work_one()
+    before = alice.get(path)
+    assert len(before.get_json()["result_images"]) == 1
+    alice.delete(f"/api/media/{alice.get('/api/media').get_json()['items'][0]['id']}")
+    answer = alice.get(path, headers={"If-None-Match": before.headers["ETag"]})
+    assert (answer.status_code, answer.get_json()["result_images"]) == (200, [])

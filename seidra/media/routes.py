@@ -203,6 +203,7 @@ def delete(media_id: UUID) -> Response:
         if version is None:
             raise NotFound("media item")
         check_if_match(version)
+        queries.jobs.results_changed(tx, media_id=str(media_id), now=timestamp())
         _q.delete(tx, id=str(media_id), user_id=g.user["id"])
     current_app.extensions["seidra.wake"].set()
     return no_content()

@@ -196,6 +196,8 @@ def delete(persona_id: int) -> Response:
         if version is None:
             raise NotFound("persona")
         check_if_match(version)
+        queries.jobs.leave_persona(tx, persona_id=persona_id, now=timestamp())
+        queries.media.leave_persona(tx, persona_id=persona_id, now=timestamp())
         _q.delete(tx, id=persona_id, user_id=g.user["id"])
     return no_content()
 
