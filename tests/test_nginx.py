@@ -335,7 +335,7 @@ def test_no_signature_or_ticket_reaches_a_log(proxy: Proxy, tmp_path: Path) -> N
     assert signature not in said
     assert secret not in said
     assert "signature" not in said
-    lines = [json.loads(line) for line in (proxy.folder / "seidra.access.log").read_text().splitlines()]
+    lines = [json.loads(line) for line in (proxy.folder / "access.log").read_text().splitlines()]
     assert {line["client"] for line in lines} <= {CLIENT, "127.0.0.1"}
     (ours, *_) = [line for line in lines if line["path"] == path.partition("?")[0] and line["status"] == 200]
     assert ours["request_id"]
