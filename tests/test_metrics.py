@@ -130,5 +130,5 @@ def test_the_counters_folder_outlives_the_sweep_of_temporary_files(settings: Set
     folder = settings.tmp_dir / "metrics"
     folder.mkdir()
     (settings.tmp_dir / "claim-of-nobody").mkdir()
-    assert app.extensions["seidra.storage"].sweep_temporary([]) == ["claim-of-nobody"]
+    assert app.extensions["seidra.storage"].sweep_temporary(list) == ["claim-of-nobody"]
     assert folder.is_dir()

@@ -592,7 +592,7 @@ def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
         tx.execute("UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?", (job_id,))
     for claim in ("live-1", "dead-1"):
         storage.put_temporary(claim, 0, picture().data)
-    Housekeeper(database, storage, settings)
+    Housekeeper(database, storage, settings).run(idle=True)
     assert [folder.name for folder in settings.tmp_dir.iterdir()] == ["live-1"]
 
 

@@ -47,7 +47,7 @@ class Housekeeper:
         self._last_run = 0.0
         self._last_sessions = 0.0
         self._last_events = 0.0
-        storage.sweep_temporary(row["claim"] for row in queries.jobs.live_claims(database.connection))
+        self._swept = False
 
     def run(self, *, idle: bool) -> None:
         """One round, if it is time for one."""
@@ -55,6 +55,9 @@ class Housekeeper:
         if not idle and now - self._last_run < _BUSY_SECONDS:
             return
         self._last_run = now
+        if not self._swept:
+            self._storage.sweep_temporary(self._live_claims)
+            self._swept = True
         self._delete_files()
         self._purge_account()
         self._prune_jobs()
@@ -96,9 +99,11 @@ class Housekeeper:
                 queries.jobs.prune(tx, before=before, limit=_BATCH)
 
     def _prune_temporary(self) -> None:
-        claims = [row["claim"] for row in queries.jobs.live_claims(self._database.connection)]
-        for path in self._storage.temporary(claims, self._keep_temporary_seconds):
+        for path in self._storage.temporary(self._live_claims(), self._keep_temporary_seconds):
             self._storage.discard(path)
+
+    def _live_claims(self) -> list[str]:
+        return [row["claim"] for row in queries.jobs.live_claims(self._database.connection)]
 
     def _purge_account(self) -> None:
         """Remove one deleted account's things in batches, and then the account."""

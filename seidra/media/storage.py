@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from seidra.config import Settings
@@ -60,10 +60,15 @@ class Storage:
         """Drop a claim's temporary files."""
         shutil.rmtree(self._tmp / claim, ignore_errors=True)
 
-    def sweep_temporary(self, live_claims: Iterable[str]) -> list[str]:
-        """Drop the temporary files of every claim that is not live; returns the claims dropped."""
-        live = {*live_claims, METRICS}
-        dead = [entry.name for entry in self._tmp.iterdir() if entry.is_dir() and entry.name not in live]
+    def sweep_temporary(self, live_claims: Callable[[], Iterable[str]]) -> list[str]:
+        """Drop the temporary files of every claim that is not live; returns the claims dropped.
+
+        The claims are asked for after the folder was read: a claim is committed before its files are begun, so that
+        one that comes in between is not taken for dead.
+        """
+        found = [entry.name for entry in self._tmp.iterdir() if entry.is_dir()]
+        live = {*live_claims(), METRICS}
+        dead = [claim for claim in found if claim not in live]
         for claim in dead:
             self.discard_temporary(claim)
         return dead
