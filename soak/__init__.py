@@ -1,0 +1,1 @@
+"""Real servers under kills, contention and load: what `make soak` runs."""

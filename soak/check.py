@@ -1,0 +1,88 @@
+"""What must hold of an instance at rest, whatever happened to its processes: each breach is one sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from seidra import search
+from seidra.config import Settings
+from seidra.database.connect import Database
+from seidra.operations.media import MediaCheck
+from seidra.personas import search as persona_search
+from seidra.values import from_json
+
+_COUNTERS = {
+    "persona_counts": (
+        "SELECT user_id, is_nsfw, is_favorite, n FROM persona_counts WHERE n <> 0",
+        "SELECT user_id, is_nsfw, is_favorite, COUNT(*) FROM personas GROUP BY 1, 2, 3",
+    ),
+    "job_counts": (
+        "SELECT user_id, is_nsfw, status, job_type, n FROM job_counts WHERE n <> 0",
+        "SELECT user_id, is_nsfw, status, job_type, COUNT(*) FROM generation_jobs GROUP BY 1, 2, 3, 4",
+    ),
+    "media_counts": (
+        "SELECT user_id, is_nsfw, is_favorite, file_type, n, bytes FROM media_counts WHERE n <> 0",
+        "SELECT user_id, is_nsfw, is_favorite, file_type, COUNT(*), SUM(file_size) FROM media_items"
+        " GROUP BY 1, 2, 3, 4",
+    ),
+}
+
+
+def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
+    """What a statement gives, as plain tuples."""
+    return [tuple(row) for row in database.connection.execute(statement)]
+
+
+def consistent(database: Database) -> Iterator[str]:
+    """Breaches that no moment excuses, not even one right after a kill."""
+    with database.snapshot():
+        if (found := rows(database, "PRAGMA integrity_check")) != [("ok",)]:
+            yield f"integrity_check: {found[:3]}"
+        if found := rows(database, "PRAGMA foreign_key_check"):
+            yield f"foreign_key_check: {found[:3]}"
+        for name, (kept, counted) in _COUNTERS.items():
+            if difference := set(rows(database, kept)) ^ set(rows(database, counted)):
+                yield f"{name} differs from COUNT: {sorted(difference)[:4]}"
+        yield from _tags(database)
+    with database.transaction() as tx:
+        yield from persona_search.check(tx)
+
+
+def _tags(database: Database) -> Iterator[str]:
+    wanted = {
+        (user_id, search.fold(tag), persona_id)
+        for persona_id, user_id, tags in rows(database, "SELECT id, user_id, tags FROM personas")
+        for tag in from_json(tags)
+    }
+    if difference := wanted ^ set(rows(database, "SELECT user_id, tag_key, persona_id FROM persona_tags")):
+        yield f"persona_tags differ from the personas: {sorted(difference)[:4]}"
+
+
+def wait_until_idle(database: Database, seconds: float) -> None:
+    """Wait until no job and no file deletion is due any more. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    waiting = "SELECT COUNT(*) FROM generation_jobs WHERE completed_at IS NULL"
+    while (left := rows(database, waiting)[0][0] + rows(database, "SELECT COUNT(*) FROM file_deletions")[0][0]) > 0:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{left} jobs and file deletions are still not done after {seconds:.0f} s")
+        time.sleep(0.05)
+
+
+def at_rest(database: Database, settings: Settings, deleted: set[str] = frozenset()) -> Iterator[str]:  # type: ignore[assignment]
+    """Breaches once every job has ended; `deleted` are the jobs whose picture a client has deleted since."""
+    yield from consistent(database)
+    jobs = rows(database, """
+        SELECT j.id, j.status, j.attempts, COUNT(m.id) FROM generation_jobs AS j
+        LEFT JOIN media_items AS m ON m.job_id = j.id GROUP BY j.id
+    """)  # fmt: skip
+    for id, status, attempts, pictures in jobs:
+        if pictures != (status == "completed" and id not in deleted):
+            yield f"job {id} is {status} and has {pictures} pictures"
+        if status == "failed" and attempts < settings.job_max_attempts:
+            yield f"job {id} failed after {attempts} attempts"
+    if strays := rows(database, "SELECT id FROM media_items WHERE job_id IS NULL"):
+        yield f"media without a job: {strays[:3]}"
+    for finding in MediaCheck(settings, database).find(deep=True):
+        yield f"media check: {finding.kind}: {finding.sentence}"
