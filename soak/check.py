@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from seidra import search
@@ -70,15 +70,18 @@ def wait_until_idle(database: Database, seconds: float) -> None:
         time.sleep(0.05)
 
 
-def at_rest(database: Database, settings: Settings, deleted: set[str] = frozenset()) -> Iterator[str]:  # type: ignore[assignment]
-    """Breaches once every job has ended; `deleted` are the jobs whose picture a client has deleted since."""
+def at_rest(
+    database: Database, settings: Settings, deleted: Set[str] = frozenset(), perhaps: Set[str] = frozenset()
+) -> Iterator[str]:
+    """Breaches once every job has ended; of `deleted` jobs a client has deleted the picture since, or `perhaps`."""
     yield from consistent(database)
     jobs = rows(database, """
         SELECT j.id, j.status, j.attempts, COUNT(m.id) FROM generation_jobs AS j
         LEFT JOIN media_items AS m ON m.job_id = j.id GROUP BY j.id
     """)  # fmt: skip
     for id, status, attempts, pictures in jobs:
-        if pictures != (status == "completed" and id not in deleted):
+        right = {int(status == "completed" and id not in deleted)} | ({0} if id in perhaps else set())
+        if pictures not in right:
             yield f"job {id} is {status} and has {pictures} pictures"
         if status == "failed" and attempts < settings.job_max_attempts:
             yield f"job {id} failed after {attempts} attempts"

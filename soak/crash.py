@@ -51,6 +51,8 @@ class Crash:
     def _kill(self, stop: threading.Event) -> None:
         what = self._random.choices(("whole server", "server process", "worker", "everything"), (4, 3, 2, 1))[0]
         self.kills[what] += 1
+        if died := [name for name, process in (("server", self.server), ("worker", self.worker)) if process.poll()]:
+            self.breaches.append(f"died by itself: {died}")
         if what == "server process":
             os.kill(self._random.choice(children(self.server)), signal.SIGKILL)
         if what in ("worker", "everything"):
@@ -75,12 +77,14 @@ class Crash:
         except TimeoutError as error:
             self.breaches.append(str(error))
         deleted = set().union(*(client.deleted for client in self.clients))
-        self.breaches += check.at_rest(self.database, self.instance.settings, deleted)
+        perhaps = set().union(*(client.perhaps_deleted for client in self.clients))
+        self.breaches += check.at_rest(self.database, self.instance.settings, deleted, perhaps)
 
     def log_breaches(self) -> Iterator[str]:
         """A kill is no reason for an error in the log of those who live."""
         for line in self.instance.log.read_text(errors="replace").splitlines():
-            if "Traceback" in line or '"level":"error"' in line.replace(" ", "").lower():
+            error = "Traceback" in line or '"level":"error"' in line
+            if error and "was sent SIGKILL" not in line:
                 yield f"log: {line[:300]}"
 
     def close(self) -> None:

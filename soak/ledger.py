@@ -42,6 +42,7 @@ class Ledger:
         self.jobs: set[str] = set()
         self.cancelled: set[str] = set()
         self.deleted: set[str] = set()
+        self.perhaps_deleted: set[str] = set()
         self._random = random.Random(seed)
         self._turn = 0
 
@@ -126,8 +127,9 @@ class Ledger:
         if not found or not found["items"]:
             return False
         item = found["items"][0]
-        self.deleted.add(item["job_id"])
+        self.perhaps_deleted.add(item["job_id"])
         self._ask("DELETE", f"/api/media/{item['id']}")
+        self.deleted.add(item["job_id"])
         return True
 
     # -------------------------------------------------------------------------------------------- looking after it
