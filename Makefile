@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz lint format bench clean
+.PHONY: help serve test fuzz lint format bench soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -42,6 +42,9 @@ $(BENCH_STAMP): $(STAMP)
 
 bench: $(BENCH_STAMP) ## measure speed side by side with the peers (BENCH_QUICK=1: under two minutes)
 	@$(BIN)/python -m benchmarks
+
+soak: $(STAMP) ## kills, contention and durability with real processes, some ten minutes (SOAK_QUICK=1: about one)
+	@$(BIN)/python -m soak
 
 clean: ## remove .venv and caches (not data/)
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

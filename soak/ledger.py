@@ -141,7 +141,7 @@ class Ledger:
         yield from self._other_breaches(database)
 
     def _persona_breaches(self, database: Database) -> Iterator[str]:
-        statement = (f"SELECT id, name, description, style_prompt, tags FROM personas WHERE user_id = {self.user_id}")
+        statement = f"SELECT id, name, description, style_prompt, tags FROM personas WHERE user_id = {self.user_id}"
         there = {row[0]: row[1:] for row in rows(database, statement)}
         for id, (name, description, style, tags) in there.items():
             stamp = name.removeprefix("Name ")

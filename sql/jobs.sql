@@ -236,6 +236,17 @@ SET claim = NULL, run_after = :run_after, attempts = attempts - :uncounted, erro
     updated_at = :now, revision = revision + 1
 WHERE id = :id AND claim = :claim AND status = 'processing';
 
+-- name: misdated$
+-- Whether a job waits for a moment that no lease and no pause reaches: the clock was ahead when it was written.
+SELECT 1 FROM generation_jobs
+WHERE status IN ('queued', 'processing') AND run_after > :horizon
+LIMIT 1;
+
+-- name: redate!
+-- Let such jobs be taken: at once, or after a lease where a worker may hold them.
+UPDATE generation_jobs SET run_after = CASE WHEN claim IS NULL THEN :now ELSE :leased_until END
+WHERE status IN ('queued', 'processing') AND run_after > :horizon;
+
 -- name: live_claims
 -- The claims that are held: what a start-up sweep leaves alone.
 SELECT claim FROM generation_jobs

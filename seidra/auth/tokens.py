@@ -30,6 +30,9 @@ from seidra.values import moment, timestamp, timestamp_in
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_CLOCK_STEP_SECONDS = 300
+"""How far the clock may step back without refusing the tokens made before."""
+
 _REFUSED = "The token is missing, invalid, expired or revoked; log in again."
 
 
@@ -78,6 +81,8 @@ def register(app: Flask, settings: Settings) -> None:
     """Set `app` up to sign and verify tokens."""
     app.config["JWT_SECRET_KEY"] = jwt_secret(settings)
     app.config["JWT_ALGORITHM"] = "HS256"
+    # A clock that steps back must not refuse the tokens it has just made. Expiry has no leeway: `_Verifier` checks it.
+    app.config["JWT_DECODE_LEEWAY"] = _CLOCK_STEP_SECONDS
     JWTManager(app)
     app.extensions["seidra.verify"] = _Verifier()
 

@@ -42,6 +42,7 @@ class Housekeeper:
         self._database = database
         self._storage = storage
         self._keep_jobs_days = settings.keep_jobs_days
+        self._lease_seconds = settings.job_lease_seconds
         self._keep_temporary_seconds = settings.keep_temporary_hours * 3600.0
         self._event_seconds = settings.event_seconds
         self._last_run = 0.0
@@ -61,6 +62,7 @@ class Housekeeper:
         self._delete_files()
         self._purge_account()
         self._prune_jobs()
+        self._redate_jobs()
         if now - self._last_sessions > _SESSION_SECONDS:
             self._last_sessions = now
             with self._database.transaction() as tx:
@@ -97,6 +99,15 @@ class Housekeeper:
         if queries.jobs.prunable(self._database.connection, before=before) is not None:
             with self._database.transaction() as tx:
                 queries.jobs.prune(tx, before=before, limit=_BATCH)
+
+    def _redate_jobs(self) -> None:
+        """Bring back the jobs that were written while the clock was ahead, or they would wait until it gets there."""
+        # No lease and no pause between attempts is longer; a live worker's heartbeat puts a wrong guess right.
+        horizon = timestamp_in(2 * max(self._lease_seconds, 60))
+        if queries.jobs.misdated(self._database.connection, horizon=horizon) is not None:
+            with self._database.transaction() as tx:
+                leased_until = timestamp_in(self._lease_seconds)
+                queries.jobs.redate(tx, horizon=horizon, now=timestamp(), leased_until=leased_until)
 
     def _prune_temporary(self) -> None:
         for path in self._storage.temporary(self._live_claims(), self._keep_temporary_seconds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from flask import Response, current_app, g, send_file
 from seidra import search
 from seidra.auth.tokens import bearer_token, login_required, user_of
 from seidra.database.connect import Connection, Row, get_db
-from seidra.errors import Forbidden, NotFound
+from seidra.errors import Forbidden, NotFound, Unavailable
 from seidra.fields import StatsQuery
 from seidra.http import Blueprint, check_if_match, get_settings, no_content, page_headers, reply, reply_versioned
 from seidra.media.schemas import (
@@ -241,7 +242,11 @@ def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
             path, mime_type, etag=f"{row['id']}-{variant}", conditional=proxy is None, max_age=max_age,
             as_attachment=variant == "download", download_name=f"seidra-{row['id']}{path.suffix}",
         )  # fmt: skip
-    except OSError:
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            # The picture is there; it is its thumbnail that cannot be made.
+            current_app.logger.exception("thumbnail of media item %s cannot be stored", row["id"])
+            raise Unavailable("The thumbnail cannot be made right now; the disk may be full or read-only.") from None
         current_app.logger.exception("file of media item %s is missing or damaged", row["id"])
         raise NotFound("file; it is missing from the server's disk") from None
     if proxy is not None:

@@ -118,8 +118,14 @@ class Storage:
             data = thumbnails.thumbnail(self.picture_path(media_id, mime_type).read_bytes())
             self._make(path.parent)
             part = self._tmp / f"thumbnail-{os.getpid()}-{os.urandom(4).hex()}"
-            self._write(part, data)
-            os.replace(part, path)
+            try:
+                self._write(part, data)
+                os.replace(part, path)
+            except BaseException:
+                # Of all things on a full disk.
+                with contextlib.suppress(OSError):
+                    part.unlink()
+                raise
             if not self.path(media_id, mime_type).exists():
                 # Deleted meanwhile, the picture first: nobody else would delete this any more.
                 path.unlink(missing_ok=True)
