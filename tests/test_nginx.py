@@ -243,6 +243,24 @@ def test_metrics_are_not_for_the_outside(proxy: Proxy) -> None:
         assert proxy.ask("GET", path)[0] == 404
 
 
+def test_events_come_as_they_happen(proxy: Proxy) -> None:
+    token = {"Authorization": f"Bearer {proxy.server.token}"}
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=30)
+    try:
+        connection.request("GET", "/api/jobs/events", headers={**token, "Accept-Encoding": "gzip"})
+        answer = connection.getresponse()
+        assert (answer.status, answer.headers["Content-Encoding"]) == (200, None)
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        job = proxy.server.preview().rpartition("/")[2]
+        lines = []
+        # The stream goes on for a minute: a buffered one would show nothing before, and the read would time out.
+        while not (lines and job in lines[-1] and '"completed"' in lines[-1]):
+            lines.append(answer.readline().decode())
+            assert lines[-1], lines
+    finally:
+        connection.close()
+
+
 # ------------------------------------------------------------------------------------------------ pictures
 
 # What differs because nginx sends the file: its own ETag, and how it names itself and the connection.
