@@ -553,7 +553,7 @@ def test_under_load(tmp_path: Path) -> None:
         server.ready().register()
         load = Load(server)
         try:
-            wait_for(lambda: load.rounds > 20 or load.failures)
+            wait_for(lambda: load.rounds > 8 or load.failures)
             done = run("-m", "flask", "backup", str(target), cwd=ROOT, env=variables(source))
             seen = load.rounds
             wait_for(lambda: load.rounds > seen or load.failures)
