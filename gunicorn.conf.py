@@ -50,6 +50,7 @@ control_socket_disable = True
 # The app logs its requests itself, without query strings; gunicorn's own access log stays off.
 logconfig_dict = logs.configuration(settings.log_level)
 accesslog = None
+logger_class = "seidra.server.QuietLogger"
 
 
 def on_starting(arbiter: Any) -> None:

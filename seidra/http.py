@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import os
 import re
 import secrets
 import time
@@ -219,6 +221,12 @@ CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _COMMON = [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer")]
 
 
+_START = secrets.token_hex(6)
+_NUMBERS = itertools.count(1)
+"""Request ids: this start of the server, the process, and a number. Random ones would ask the kernel each time, and that lets the other
+threads fight for the interpreter."""
+
+
 class _Edge:
     """The outermost WSGI layer: gives each request its id, and each answer what all have in common, and logs it.
 
@@ -230,7 +238,7 @@ class _Edge:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         given = environ.get("HTTP_X_REQUEST_ID")
-        request_id = given if given and _REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        request_id = given if given and _REQUEST_ID.fullmatch(given) else f"{_START}{os.getpid():x}-{next(_NUMBERS):x}"
         environ["seidra.request_id"] = request_id
         environ["seidra.began"] = time.perf_counter()
 

@@ -9,6 +9,7 @@ import time
 from functools import cache
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.sock import create_sockets
 from gunicorn.workers.gthread import ThreadWorker
 
@@ -22,6 +23,14 @@ def prepare() -> None:
     """What must work before anything listens; raises StartError. Done once: a reload cannot end a running server."""
     engines.get(get_settings().engine)
     init_database()
+
+
+class QuietLogger(Logger):  # type: ignore[misc]
+    """gunicorn's logger without its access log, which the app writes itself: configured by a dict, gunicorn gathers
+    an access line's parts for each request even where nobody logs it (80 us)."""
+
+    def access(self, *_: Any) -> None:
+        """Nothing."""
 
 
 class GracefulWorker(ThreadWorker):  # type: ignore[misc]
