@@ -39,7 +39,7 @@ class Bench:
 
     def __init__(self, sizes: data.Sizes, groups: set[str], *, quick: bool) -> None:
         self.sizes, self.groups = sizes, groups
-        self.rounds, self.seconds = (2, 1.0) if quick else (5, 4.0)
+        self.rounds, self.seconds = (2, 1.0) if quick else (5, 3.0)
         self.figures: dict[str, Any] = {}
         self.per_second: dict[str, float] = {}
         self.app = create_app(Settings.load(data.environment(sizes)))

@@ -37,15 +37,15 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
     headers = {"Authorization": f"Bearer {token}"}
     verify = app.extensions["seidra.verify"]
     schema = PersonaQuery()
-    page = {"user_id": SMALL, "nsfw": False, "favorite": None, "limit": 20, "offset": 0}
+    page = {"user_id": SMALL, "nsfw": False, "limit": 20, "offset": 0}
     found: dict[str, float] = {}
     with app.test_request_context(_LIST, headers=headers):
         connection = get_db().connection
         app.preprocess_request()
         g.user = tokens.user_of(token)
         session = {"session_id": g.user["session_id"], "user_id": SMALL}
-        rows = routes._q.page_created_desc_safe(connection, **page)
-        shown = [routes._shown(row) for row in rows]
+        cards = routes._q.page_created_desc_safe(connection, **page)
+        shown = routes._linked(f"[{cards.replace(chr(10), ',')}]")
         body = orjson.dumps(shown)
         paged = http.page_headers(1000, 20, 0)
 
@@ -65,7 +65,7 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
             "snapshot": snapshot,
             "count": lambda: routes._q.count(connection, user_id=SMALL, nsfw=False, favorite=None),
             "page": lambda: routes._q.page_created_desc_safe(connection, **page),
-            "rows_to_dicts": lambda: [routes._shown(row) for row in rows],
+            "cards_to_json": lambda: routes._linked(f"[{cards.replace(chr(10), ',')}]"),
             "serialization": lambda: orjson.dumps(shown),
             "page_headers": lambda: http.page_headers(1000, 20, 0),
             "response": lambda: http.reply([], headers=paged),

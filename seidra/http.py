@@ -223,8 +223,8 @@ _COMMON = [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), (
 
 _START = secrets.token_hex(6)
 _NUMBERS = itertools.count(1)
-"""Request ids: this start of the server, the process, and a number. Random ones would ask the kernel each time, and that lets the other
-threads fight for the interpreter."""
+"""Request ids: this start of the server, the process, and a number. Random ones would ask the kernel each time, and
+that lets the other threads fight for the interpreter."""
 
 
 class _Edge:
@@ -238,7 +238,9 @@ class _Edge:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         given = environ.get("HTTP_X_REQUEST_ID")
-        request_id = given if given and _REQUEST_ID.fullmatch(given) else f"{_START}{os.getpid():x}-{next(_NUMBERS):x}"
+        request_id = f"{_START}{os.getpid():x}-{next(_NUMBERS):x}"
+        if given and _REQUEST_ID.fullmatch(given):
+            request_id = given
         environ["seidra.request_id"] = request_id
         environ["seidra.began"] = time.perf_counter()
 

@@ -61,11 +61,12 @@ _FAVORITE_PAGES = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in
 
 def _linked(cards: str) -> orjson.Fragment:
     """Cards as the statements answer them, as JSON: media ids, between two CHAR(1), become fresh signed links."""
-    parts = cards.split("\x01")
-    if len(parts) > 1:
+    if "\x01" in cards:
         link = current_app.extensions["seidra.links"].make
+        parts = cards.split("\x01")
         parts[1::2] = [to_json(link(media_id, "thumbnail", g.user["id"])) for media_id in parts[1::2]]
-    return json_fragment("".join(parts))
+        cards = "".join(parts)
+    return json_fragment(cards)
 
 
 # ------------------------------------------------------------------------------------------------ reading
@@ -82,15 +83,16 @@ def list_personas(query: dict[str, Any]) -> Response:
         find = _matching_page if "search" in query or query["tag"] or query["is_favorite"] is False else _page
         cards, total = find(connection, nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
-    return reply(_linked(f"[{','.join(cards)}]"), headers=headers)
+    return reply(_linked(f"[{cards}]"), headers=headers)
 
 
-def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[str], int]:
-    """A page read along an index, from whichever end is nearer, and the total from the counters."""
+def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[str, int]:
+    """The cards, with commas between, of a page read along an index from whichever end is nearer, and the total
+    from the counters."""
     total = _q.count(connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"])
     sort, limit, offset = query["sort"], query["limit"], query["offset"]
     if offset >= total:
-        return [], total
+        return "", total
     from_tail = offset > total // 2
     if from_tail:
         sort = sort[1:] if sort.startswith("-") else f"-{sort}"
@@ -98,16 +100,15 @@ def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[li
         offset = total - offset - limit
     pages = _FAVORITE_PAGES if query["is_favorite"] else _PAGES if nsfw else _SAFE_PAGES
     page = pages[sort](connection, user_id=g.user["id"], nsfw=nsfw, limit=limit, offset=offset)
-    cards = page.split("\n")
-    return cards[::-1] if from_tail else cards, total
+    return ",".join(page.split("\n")[::-1]) if from_tail else page.replace("\n", ","), total
 
 
-def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[str], int]:
-    """A page of what a search or tags match."""
+def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[str, int]:
+    """The same of what a search or tags match."""
     ids, total = persona_search.page(connection, g.user["id"], nsfw, query)
     cards = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
     # A text without its persona, as only damage leaves it (`flask search check`), must not break the page.
-    return [card for card in cards if card is not None], total
+    return ",".join(card for card in cards if card is not None), total
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])
