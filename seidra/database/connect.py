@@ -39,10 +39,7 @@ def connect(path: Path, synchronous: str = "normal") -> Connection:
     connection.row_factory = sqlite3.Row
     # WAL: readers never wait for the writer. synchronous NORMAL: a commit is safe from a killed process at once
     # and from a power cut after the next checkpoint; FULL pays an fsync a commit for the latter (SEIDRA_SQLITE_...).
-    # A checkpoint each 16 MB instead of 4: a create writes some 20 pages, and the one in fifty that paid for the
-    # checkpoint, fsync included, was its p99. It halves the mean cost of a commit too (349 -> 181 us).
-    for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON", "temp_store = MEMORY",
-                   "wal_autocheckpoint = 4000"):  # fmt: skip
+    for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}").close()
     return connection
 
