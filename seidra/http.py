@@ -238,7 +238,7 @@ class _Edge:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
         given = environ.get("HTTP_X_REQUEST_ID")
-        request_id = f"{_START}{os.getpid():x}-{next(_NUMBERS):x}"
+        request_id = f"{_START}{os.getpid():08x}{next(_NUMBERS):012x}"
         if given and _REQUEST_ID.fullmatch(given):
             request_id = given
         environ["seidra.request_id"] = request_id
