@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache, wraps
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -18,7 +18,6 @@ import flask_smorest
 import orjson
 from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, fields
-from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import IntegerConverter
 
@@ -153,16 +152,18 @@ SECRET = {"Cache-Control": "no-store", "Vary": "Authorization, Origin"}
 
 
 class _Json(Response):
-    """An answer whose headers are final: Werkzeug would copy them once more to look for what is not there."""
+    """An answer that is final once it is made, one piece of bytes under its headers: Werkzeug would look through both
+    again for what is not there (5 us)."""
 
-    def get_wsgi_headers(self, environ: Any) -> Headers:
-        return self.headers
+    def __call__(self, environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response(self.status, self.headers.to_wsgi_list())
+        return () if environ["REQUEST_METHOD"] == "HEAD" else cast(list[bytes], self.response)
 
 
 def reply(data: Any, status: int = 200, headers: Mapping[str, str] = PRIVATE) -> Response:
     """A JSON answer with these headers."""
     body = orjson.dumps(data)
-    return _Json(body, status, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers})
+    return _Json([body], status, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers})
 
 
 def no_content() -> Response:
@@ -188,18 +189,22 @@ def check_if_match(version: int) -> None:
 
 def page_headers(total: int, limit: int, offset: int) -> dict[str, str]:
     """X-Total-Count and Link (RFC 8288) of a list's page."""
+    link = _links(f"{public_url()}{request.path}", request.query_string, total, limit, offset)
+    return {**PRIVATE, "X-Total-Count": str(total), "Link": link}
+
+
+@lru_cache(maxsize=1024)
+def _links(url: str, query_string: bytes, total: int, limit: int, offset: int) -> str:
+    """The value of Link. Kept, since a list is read far more often than it changes in length (5 us)."""
     pages = {"first": 0}
     if offset > 0:
         pages["prev"] = max(offset - limit, 0)
     if offset + limit < total:
         pages["next"] = offset + limit
     pages["last"] = max((total - 1) // limit * limit, 0)
-    base = f"{public_url()}{request.path}?"
-    if request.query_string:
-        others = [(name, value) for name, value in request.args.items(multi=True) if name not in ("limit", "offset")]
-        base += urlencode(others) + ("&" if others else "")
-    link = ", ".join(f'<{base}limit={limit}&offset={at}>; rel="{rel}"' for rel, at in pages.items())
-    return {**PRIVATE, "X-Total-Count": str(total), "Link": link}
+    others = [(name, value) for name, value in request.args.items(multi=True) if name not in ("limit", "offset")]
+    base = f"{url}?{urlencode(others)}{'&' if others else ''}"
+    return ", ".join(f'<{base}limit={limit}&offset={at}>; rel="{rel}"' for rel, at in pages.items())
 
 
 def public_url() -> str:

@@ -12,13 +12,16 @@ RETURNING id;
 
 -- Where a statement answers a persona's card it adds the avatar: its URL, or the id of its media item between two
 -- CHAR(1), which JSON text cannot hold, for the application to put a fresh link there. A page is one row, its cards a
--- line each: every row that is fetched hands the interpreter to another thread and has to win it back.
+-- line each: every row that is fetched hands the interpreter to another thread and has to win it back. They are bytes,
+-- as the answer is: as text they would be decoded and encoded once more.
 
 -- name: get^
 -- One persona of a user, when the NSFW settings in force let it be seen, with its avatar when that may be too.
 SELECT
     p.version,
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}' AS card
+    CAST(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}' AS BLOB
+    ) AS card
 FROM personas AS p
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id
@@ -28,8 +31,9 @@ WHERE p.id = :id AND p.user_id = :user_id
 
 -- name: card$
 -- One persona that a list has found, with its avatar as the list may show it.
-SELECT
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}'
+SELECT CAST(
+    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}' AS BLOB
+)
 FROM personas AS p
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -76,12 +80,17 @@ WHERE user_id = :user_id
     AND (is_nsfw = FALSE OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite);
 
--- name: page_created_desc_safe$
+-- name: page_created_desc_safe^
 -- Newest first, without NSFW.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND is_nsfw = FALSE
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE
@@ -92,12 +101,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_created_desc$
+-- name: page_created_desc^
 -- Newest first, NSFW included.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id
@@ -108,12 +122,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_created_asc_safe$
+-- name: page_created_asc_safe^
 -- Oldest first, without NSFW.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND is_nsfw = FALSE
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE
@@ -124,12 +143,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_created_asc$
+-- name: page_created_asc^
 -- Oldest first, NSFW included.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id
@@ -140,12 +164,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_updated_desc$
+-- name: page_updated_desc^
 -- Last changed first.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -156,12 +185,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_updated_asc$
+-- name: page_updated_asc^
 -- First changed first.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -172,12 +206,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_name_desc$
+-- name: page_name_desc^
 -- From Z to A.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -188,12 +227,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_name_asc$
+-- name: page_name_asc^
 -- From A to Z.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -204,12 +248,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_created_desc$
+-- name: page_favorites_created_desc^
 -- The favourites. Newest first.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -220,12 +269,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_created_asc$
+-- name: page_favorites_created_asc^
 -- The favourites. Oldest first.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -236,12 +290,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_updated_desc$
+-- name: page_favorites_updated_desc^
 -- The favourites. Last changed first.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -252,12 +311,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_updated_asc$
+-- name: page_favorites_updated_asc^
 -- The favourites. First changed first.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -268,12 +332,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_name_desc$
+-- name: page_favorites_name_desc^
 -- The favourites. From Z to A.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -284,12 +353,17 @@ CROSS JOIN personas AS p ON p.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
--- name: page_favorites_name_asc$
+-- name: page_favorites_name_asc^
 -- The favourites. From A to Z.
-SELECT GROUP_CONCAT(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
-    CHAR(10)
-)
+SELECT
+    (
+        SELECT COALESCE(SUM(n), 0) FROM persona_counts
+        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS total,
+    CAST(GROUP_CONCAT(
+        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}',
+        CHAR(10)
+    ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)

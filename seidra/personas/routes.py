@@ -10,7 +10,7 @@ from flask import Response, current_app, g
 
 from seidra import rates, search
 from seidra.auth.tokens import login_required
-from seidra.database.connect import Connection, get_db
+from seidra.database.connect import Connection, Row, get_db
 from seidra.errors import Invalid, NotFound
 from seidra.http import (
     PRIVATE,
@@ -54,18 +54,20 @@ _STORED = ("name", "style_prompt", *_DEFAULTS)
 _q = queries.personas
 _SORTED = {"created_at": "created_asc", "-created_at": "created_desc", "updated_at": "updated_asc",
            "-updated_at": "updated_desc", "name": "name_asc", "-name": "name_desc"}  # fmt: skip
-_PAGES: dict[str, Callable[..., str]] = {sort: getattr(_q, f"page_{name}") for sort, name in _SORTED.items()}
+_PAGES: dict[str, Callable[..., Row]] = {sort: getattr(_q, f"page_{name}") for sort, name in _SORTED.items()}
 _SAFE_PAGES = _PAGES | {"created_at": _q.page_created_asc_safe, "-created_at": _q.page_created_desc_safe}
+_FAR = 1000
+"""Up to this offset a page is read from the front at once: passing over so many index entries takes 25 us."""
 _FAVORITE_PAGES = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in _SORTED.items()}
 
 
-def _linked(cards: str) -> orjson.Fragment:
+def _linked(cards: bytes) -> orjson.Fragment:
     """Cards as the statements answer them, as JSON: media ids, between two CHAR(1), become fresh signed links."""
-    if "\x01" in cards:
+    if b"\x01" in cards:
         link = current_app.extensions["seidra.links"].make
-        parts = cards.split("\x01")
-        parts[1::2] = [to_json(link(media_id, "thumbnail", g.user["id"])) for media_id in parts[1::2]]
-        cards = "".join(parts)
+        parts = cards.split(b"\x01")
+        parts[1::2] = [orjson.dumps(link(media_id.decode(), "thumbnail", g.user["id"])) for media_id in parts[1::2]]
+        cards = b"".join(parts)
     return json_fragment(cards)
 
 
@@ -78,37 +80,48 @@ def _linked(cards: str) -> orjson.Fragment:
 @blp.response(200, PersonaSchema(many=True), example=[PERSONA_EXAMPLE])
 def list_personas(query: dict[str, Any]) -> Response:
     """My personas: a page of them, the total in X-Total-Count."""
-    with get_db().snapshot() as connection:
-        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        find = _matching_page if "search" in query or query["tag"] or query["is_favorite"] is False else _page
-        cards, total = find(connection, nsfw, query)
+    nsfw = policy.shown(get_db().connection, g.user["id"], query["include_nsfw"])
+    if "search" in query or query["tag"] or query["is_favorite"] is False:
+        cards, total = _matching_page(nsfw, query)
+    elif query["offset"] > _FAR:
+        cards, total = _far_page(nsfw, query)
+    else:
+        cards, total = _page(nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
-    return reply(_linked(f"[{cards}]"), headers=headers)
+    return reply(_linked(b"[%b]" % cards.replace(b"\n", b",")), headers=headers)
 
 
-def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[str, int]:
-    """The cards, with commas between, of a page read along an index from whichever end is nearer, and the total
-    from the counters."""
-    total = _q.count(connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"])
-    sort, limit, offset = query["sort"], query["limit"], query["offset"]
-    if offset >= total:
-        return "", total
-    from_tail = offset > total // 2
-    if from_tail:
-        sort = sort[1:] if sort.startswith("-") else f"-{sort}"
-        limit = min(limit, total - offset)
-        offset = total - offset - limit
+def _page(nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
+    """The cards, a line each, of a page read along an index, and the total from the counters: one statement."""
     pages = _FAVORITE_PAGES if query["is_favorite"] else _PAGES if nsfw else _SAFE_PAGES
-    page = pages[sort](connection, user_id=g.user["id"], nsfw=nsfw, limit=limit, offset=offset)
-    return ",".join(page.split("\n")[::-1]) if from_tail else page.replace("\n", ","), total
+    row = pages[query["sort"]](
+        get_db().connection, user_id=g.user["id"], nsfw=nsfw, limit=query["limit"], offset=query["offset"]
+    )
+    return row["cards"] or b"", row["total"]
 
 
-def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[str, int]:
+def _far_page(nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
+    """The same of a page that is far from the first, read from whichever end is nearer."""
+    sort, limit, offset = query["sort"], query["limit"], query["offset"]
+    with get_db().snapshot() as connection:
+        total = _q.count(connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"])
+        if offset >= total:
+            return b"", total
+        if offset <= total // 2:
+            return _page(nsfw, query)
+        limit = min(limit, total - offset)
+        opposite = sort[1:] if sort.startswith("-") else f"-{sort}"
+        cards, _ = _page(nsfw, query | {"sort": opposite, "limit": limit, "offset": total - offset - limit})
+    return b"\n".join(cards.split(b"\n")[::-1]), total
+
+
+def _matching_page(nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
     """The same of what a search or tags match."""
-    ids, total = persona_search.page(connection, g.user["id"], nsfw, query)
-    cards = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
+    with get_db().snapshot() as connection:
+        ids, total = persona_search.page(connection, g.user["id"], nsfw, query)
+        cards = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
     # A text without its persona, as only damage leaves it (`flask search check`), must not break the page.
-    return ",".join(card for card in cards if card is not None), total
+    return b"\n".join(card for card in cards if card is not None), total
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])
