@@ -67,8 +67,9 @@ def nworkers_changed(arbiter: Any, new: int, old: int | None) -> None:
 
 
 def pre_fork(arbiter: Any, worker: Any) -> None:
-    """Each process has a socket of its own."""
+    """Each process has a socket and a core of its own."""
     server.assign(arbiter, worker)
+    server.assign_core(arbiter, worker)
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:
@@ -95,6 +96,8 @@ def post_worker_init(worker: Any) -> None:
     """Each server process works off jobs too; its streams of events end when it stops, or when its parent is gone."""
     app = worker.app.wsgi()
     worker.seidra_worker = start_worker(app)
+    # After the worker has started: pictures are made on whichever core is free.
+    server.pin(worker)
     app.extensions["seidra.streams"].stopping = lambda: not worker.alive or worker.ppid != os.getppid()
 
 

@@ -250,7 +250,7 @@ class _Edge:
         environ["seidra.began"] = time.perf_counter()
 
         def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            if not any(name == "Content-Security-Policy" for name, _ in headers):
+            if "Content-Security-Policy" not in dict(headers):
                 headers.append(("Content-Security-Policy", CONTENT_POLICY))
             headers += _COMMON
             headers.append(("X-Request-ID", request_id))

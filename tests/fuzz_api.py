@@ -7,6 +7,7 @@ requests each operation gets at random, beside those that try each rule of its s
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -58,10 +59,20 @@ def fuzz(folder: Path) -> int:
         "--exclude-path-regex", "/events$",
     ]  # fmt: skip
     try:
-        whole = subprocess.run([*command, "--exclude-path", LOGOUT], cwd=folder, check=False).returncode
-        return whole or subprocess.run([*command, "--include-path", LOGOUT], cwd=folder, check=False).returncode
+        # A stop at the first finding keeps it at the end of what is shown.
+        return _run([*command, "--exclude-path", LOGOUT], folder) or _run([*command, "--include-path", LOGOUT], folder)
     finally:
         server.shutdown()
+
+
+def _run(command: list[str], folder: Path) -> int:
+    """Run Schemathesis; shows its counts, and everything when it found something."""
+    done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout, done.stderr, sep="\n")
+    else:
+        print("Schemathesis:", re.search(r"(\S+ generated, .*)", done.stdout)[0])
+    return done.returncode
 
 
 def person_header(person: Person) -> str:

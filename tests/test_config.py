@@ -74,6 +74,7 @@ DEFAULTS = {
     "sqlite_synchronous": "normal",
     "web_workers": 2,
     "web_threads": 4,
+    "web_pinned": True,
     "log_level": "info",
 }
 
@@ -136,6 +137,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "sqlite_synchronous": [("full", "full"), ("NORMAL", "normal")],
     "web_workers": [("1", 1), ("64", 64)],
     "web_threads": [("1", 1), ("128", 128)],
+    "web_pinned": [("true", True), ("off", False)],
     "log_level": [(level, level) for level in ("debug", "info", "warning", "error")] + [("DEBUG", "debug")],
 }
 
@@ -213,6 +215,7 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
     "sqlite_synchronous": [("must be one of: normal, full", ["off", "extra", "1"])],
     "web_workers": [numbers(1, 64)],
     "web_threads": [numbers(1, 128)],
+    "web_pinned": [("must be true or false", ["maybe"])],
     "log_level": [("must be one of: debug, info, warning, error", ["trace", "verbose", "10"])],
 }  # fmt: skip
 

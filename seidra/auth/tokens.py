@@ -143,7 +143,8 @@ def _digest(token: str) -> str:
 
 def bearer_token() -> str:
     """The request's Bearer token. Raises Unauthorized when there is none."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    given: str = request.environ.get("HTTP_AUTHORIZATION", "")
+    scheme, _, token = given.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise Unauthorized(_REFUSED, error=None)
     return token.strip()

@@ -80,45 +80,45 @@ def _linked(cards: bytes) -> orjson.Fragment:
 @blp.response(200, PersonaSchema(many=True), example=[PERSONA_EXAMPLE])
 def list_personas(query: dict[str, Any]) -> Response:
     """My personas: a page of them, the total in X-Total-Count."""
-    nsfw = policy.shown(get_db().connection, g.user["id"], query["include_nsfw"])
+    connection, user_id = get_db().connection, g.user["id"]
+    nsfw = policy.shown(connection, user_id, query["include_nsfw"])
     if "search" in query or query["tag"] or query["is_favorite"] is False:
-        cards, total = _matching_page(nsfw, query)
-    elif query["offset"] > _FAR:
-        cards, total = _far_page(nsfw, query)
+        read = _matching_page
     else:
-        cards, total = _page(nsfw, query)
+        read = _far_page if query["offset"] > _FAR else _page
+    cards, total = read(connection, user_id, nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     return reply(_linked(b"[%b]" % cards.replace(b"\n", b",")), headers=headers)
 
 
-def _page(nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
+def _page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
     """The cards, a line each, of a page read along an index, and the total from the counters: one statement."""
     pages = _FAVORITE_PAGES if query["is_favorite"] else _PAGES if nsfw else _SAFE_PAGES
-    row = pages[query["sort"]](
-        get_db().connection, user_id=g.user["id"], nsfw=nsfw, limit=query["limit"], offset=query["offset"]
-    )
+    read = pages[query["sort"]]
+    row = read(connection, user_id=user_id, nsfw=nsfw, limit=query["limit"], offset=query["offset"])
     return row["cards"] or b"", row["total"]
 
 
-def _far_page(nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
+def _far_page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
     """The same of a page that is far from the first, read from whichever end is nearer."""
     sort, limit, offset = query["sort"], query["limit"], query["offset"]
-    with get_db().snapshot() as connection:
-        total = _q.count(connection, user_id=g.user["id"], nsfw=nsfw, favorite=query["is_favorite"])
+    with get_db().snapshot():
+        total = _q.count(connection, user_id=user_id, nsfw=nsfw, favorite=query["is_favorite"])
         if offset >= total:
             return b"", total
         if offset <= total // 2:
-            return _page(nsfw, query)
+            return _page(connection, user_id, nsfw, query)
         limit = min(limit, total - offset)
         opposite = sort[1:] if sort.startswith("-") else f"-{sort}"
-        cards, _ = _page(nsfw, query | {"sort": opposite, "limit": limit, "offset": total - offset - limit})
+        tail = query | {"sort": opposite, "limit": limit, "offset": total - offset - limit}
+        cards, _ = _page(connection, user_id, nsfw, tail)
     return b"\n".join(cards.split(b"\n")[::-1]), total
 
 
-def _matching_page(nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
+def _matching_page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
     """The same of what a search or tags match."""
-    with get_db().snapshot() as connection:
-        ids, total = persona_search.page(connection, g.user["id"], nsfw, query)
+    with get_db().snapshot():
+        ids, total = persona_search.page(connection, user_id, nsfw, query)
         cards = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
     # A text without its persona, as only damage leaves it (`flask search check`), must not break the page.
     return b"\n".join(card for card in cards if card is not None), total
