@@ -59,7 +59,6 @@ def fuzz(folder: Path) -> int:
         "--exclude-path-regex", "/events$",
     ]  # fmt: skip
     try:
-        # A stop at the first finding keeps it at the end of what is shown.
         return _run([*command, "--exclude-path", LOGOUT], folder) or _run([*command, "--include-path", LOGOUT], folder)
     finally:
         server.shutdown()
