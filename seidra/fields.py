@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
@@ -227,8 +228,11 @@ class Body(Schema):
     def _without_read_only(self, data: Any, **kwargs: Any) -> Any:
         if not isinstance(data, Mapping):
             return data
-        ignored = (self.READ_ONLY | self.dump_fields.keys()) - self.load_fields.keys()
-        return {name: value for name, value in data.items() if name not in ignored}
+        return {name: value for name, value in data.items() if name not in self._ignored}
+
+    @cached_property
+    def _ignored(self) -> frozenset[str]:
+        return frozenset((self.READ_ONLY | self.dump_fields.keys()) - self.load_fields.keys())
 
 
 class Query(Schema):

@@ -76,13 +76,16 @@ def _json_body(required: bool) -> Any:
     if data and not request.is_json:
         raise UnsupportedMediaType
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        return _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Problem("The body is not well-formed JSON.", status=400) from None
 
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]

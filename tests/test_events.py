@@ -19,7 +19,7 @@ from test_start import GUNICORN, Server
 from werkzeug.test import TestResponse
 
 from seidra.auth import tickets
-from seidra.database.connect import Database
+from seidra.database.connect import Connection, Database
 from seidra.jobs import events, feed
 from seidra.jobs.housekeeping import Housekeeper
 from seidra.jobs.streams import Streams
@@ -87,9 +87,10 @@ def stop(streams: Streams) -> None:
     streams.stopping = lambda: True
 
 
-def stored(database: Database) -> list[tuple[Any, ...]]:
-    """What the table of events holds, but for times."""
-    rows = database.connection.execute("SELECT job_id, revision, was_nsfw FROM job_events ORDER BY id")
+def stored(reader: Database | Connection) -> list[tuple[Any, ...]]:
+    """What the table of events holds, but for times; inside a transaction, what it sees of it."""
+    connection = reader.connection if isinstance(reader, Database) else reader
+    rows = connection.execute("SELECT job_id, revision, was_nsfw FROM job_events ORDER BY id")
     return [tuple(row) for row in rows]
 
 
@@ -126,7 +127,7 @@ def test_a_change_that_is_taken_back_leaves_no_event(alice: Person, database: Da
     before = stored(database)
     with pytest.raises(RuntimeError), database.transaction() as tx:  # noqa: PT012 (the block is what is taken back)
         queries.jobs.cancel(tx, id=job, user_id=alice.id, now=timestamp())
-        assert len(stored(database)) == len(before) + 1
+        assert len(stored(tx)) == len(before) + 1
         raise RuntimeError
     assert stored(database) == before
 

@@ -613,10 +613,12 @@ def test_a_deleted_account_is_purged_in_batches(
         assert total[0] >= 7
         batches.append(total[0])
     statements: list[str] = []
-    database.connection.set_trace_callback(statements.append)
+    with database.transaction() as tx:
+        tx.set_trace_callback(statements.append)
     for _ in range(8):
         keeper.run(idle=True)
-    database.connection.set_trace_callback(None)
+    with database.transaction() as tx:
+        tx.set_trace_callback(None)
     for table in largest:
         assert sum(f"DELETE FROM {table} WHERE id IN" in text for text in statements) >= 3, table
     tables = [

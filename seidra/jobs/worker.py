@@ -102,7 +102,7 @@ class Worker:
                     self._wake.wait(self._settings.job_poll_ms / 1000)
             self._presence.end()
         finally:
-            self._database.close()
+            self._database.leave()
 
     def work_one(self) -> bool:
         """Claim and work off one job. Returns whether there was one."""
@@ -188,7 +188,7 @@ class Worker:
                 except Exception:
                     _log.exception("heartbeat failed; it goes on")
         finally:
-            self._database.close()
+            self._database.leave()
 
     def _request(self, job: Row) -> RenderRequest:
         parameters, metadata = from_json(job["parameters"]), from_json(job["metadata"])
