@@ -26,11 +26,12 @@ test: $(STAMP) ## run the tests, in parallel
 fuzz: $(STAMP) ## send requests made of the OpenAPI document (SEIDRA_FUZZ_EXAMPLES each, default 10)
 	@PYTHONPATH=. $(BIN)/python tests/fuzz_api.py
 
-lint: $(STAMP) ## ruff, mypy --strict and the SQL linter
+lint: $(STAMP) ## ruff, mypy --strict, the SQL linter, and known holes in dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint -q sql migrations
+	@$(BIN)/python tests/audit.py
 
 format: $(STAMP) ## format the code
 	$(BIN)/ruff check --fix-only --quiet .

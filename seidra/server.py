@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -17,6 +18,8 @@ from gunicorn.workers.gthread import ThreadWorker
 from seidra import engines
 from seidra.config import get_settings
 from seidra.database import init_database
+
+_log = logging.getLogger(__name__)
 
 
 @cache
@@ -114,7 +117,11 @@ def pin(worker: Any) -> None:
     within a request: pinned, one process gives 2 times the lists a second, and two processes on two cores 1.12 times.
     """
     if worker.seidra_core is not None:
-        os.sched_setaffinity(0, {worker.seidra_core})
+        try:
+            os.sched_setaffinity(0, {worker.seidra_core})
+        except OSError as error:
+            # A sandbox may forbid it; then the kernel chooses, as it does elsewhere.
+            _log.warning("server process not pinned to a core: %s", error.strerror)
 
 
 def take(worker: Any) -> None:

@@ -85,8 +85,8 @@ WHERE user_id = :user_id
 -- Newest first, without NSFW.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND is_nsfw = FALSE
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND c.is_nsfw = FALSE
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -110,8 +110,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- Newest first, NSFW included.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -135,8 +135,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- Oldest first, without NSFW.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND is_nsfw = FALSE
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND c.is_nsfw = FALSE
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -160,8 +160,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- Oldest first, NSFW included.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -185,8 +185,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- Last changed first.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -210,8 +210,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- First changed first.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -235,8 +235,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- From Z to A.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -260,8 +260,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- From A to Z.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -285,8 +285,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- The favourites. Newest first.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -310,8 +310,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- The favourites. Oldest first.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -335,8 +335,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- The favourites. Last changed first.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -360,8 +360,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- The favourites. First changed first.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -385,8 +385,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- The favourites. From Z to A.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE
@@ -410,8 +410,8 @@ CROSS JOIN personas AS p ON p.id = page.id;
 -- The favourites. From A to Z.
 SELECT
     (
-        SELECT COALESCE(SUM(n), 0) FROM persona_counts
-        WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
+        WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
     CAST(GROUP_CONCAT(
         p.card || CASE

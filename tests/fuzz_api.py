@@ -40,10 +40,15 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404",
 LOGOUT = "/api/auth/logout"
 """Would end the session that all other requests are sent in."""
 
+STREAMS = "/events$"
+
 
 def fuzz(folder: Path) -> int:
     """Fuzz an instance in `folder`; returns Schemathesis's exit code."""
-    variables = environment(folder, SEIDRA_MAX_QUEUED_JOBS="5", SEIDRA_ACCESS_TOKEN_SECONDS="86400")
+    variables = environment(
+        folder, SEIDRA_MAX_QUEUED_JOBS="5", SEIDRA_ACCESS_TOKEN_SECONDS="86400", SEIDRA_STREAM_SECONDS="1",
+        SEIDRA_STREAMS_PER_USER="64", SEIDRA_WEB_THREADS="128",
+    )  # fmt: skip
     app = create_app(Settings.load(variables))
     person = Person(app, "fuzzer")
     person.allow_nsfw()
@@ -55,11 +60,15 @@ def fuzz(folder: Path) -> int:
         str(Path(sys.executable).with_name("schemathesis")), "run", f"http://127.0.0.1:{server.port}/api/openapi.json",
         "--checks", "all", "--max-examples", EXAMPLES, "--continue-on-failure", "--generation-database", "none",
         "--no-color", "--header", person_header(person),
-        # Streams that stay open for a minute.
-        "--exclude-path-regex", "/events$",
     ]  # fmt: skip
+    parts = (
+        ["--exclude-path", LOGOUT, "--exclude-path-regex", STREAMS],
+        # Several at once: each stays open for its second.
+        ["--include-path-regex", STREAMS, "--workers", "16"],
+        ["--include-path", LOGOUT],
+    )
     try:
-        return _run([*command, "--exclude-path", LOGOUT], folder) or _run([*command, "--include-path", LOGOUT], folder)
+        return max(_run([*command, *part], folder) for part in parts)
     finally:
         server.shutdown()
 

@@ -35,7 +35,16 @@ _RETRY = b"retry: 1000\n"
 """The milliseconds after which a client comes back."""
 
 _STREAM: dict[str, Any] = {
-    "schema": {"type": "string"},
+    # Of one event, as generators of clients and tests read it.
+    "schema": {
+        "type": "object",
+        "properties": {
+            "id": {"type": "string"},
+            "event": {"enum": ["job", "gone", "reset"]},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+            "retry": {"type": "integer"},
+        },
+    },
     "content_type": "text/event-stream",
     "description": "Events `job` (a job as reading it answers), `gone` ({job_id}) and `reset` (read anew), each with"
                    " an id; comments between them. It ends after a minute: open it again with the last id.",
