@@ -153,9 +153,19 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
         _insert(connection, "media_items", media)
     for index in indexes:
         connection.execute(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")
+        _merge(connection, index)
     for _, statement in triggers:
         connection.execute(statement)
     connection.execute("COMMIT")
+
+
+def _merge(connection: sqlite3.Connection, index: str) -> None:
+    """Bring a full-text index into the state that it has when the application writes row by row and merges a little
+    each time: no eight segments of one size."""
+    before = -2
+    while connection.total_changes - before >= 2:
+        before = connection.total_changes
+        connection.execute(f"INSERT INTO {index} ({index}, rank) VALUES ('merge', 10000)")
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Any) -> None:

@@ -443,6 +443,10 @@ VALUES (
 ON CONFLICT (doc_id) DO UPDATE
 SET safety = excluded.safety, favor = excluded.favor, search_text = excluded.search_text;
 
+-- name: search_merge!
+-- Merge some 16 pages of the index's segments, where there are enough of them.
+INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 16);
+
 -- name: search_count$
 -- How many personas match an expression of the index, in the range of one owner.
 SELECT COUNT(*) FROM persona_search

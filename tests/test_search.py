@@ -308,6 +308,25 @@ def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: Databa
     assert found(alice, "luna") == ["Luna"]
 
 
+def segments(database: Database) -> int:
+    """How many parts the index has: each is read by each search."""
+    return int(database.connection.execute("SELECT COUNT(DISTINCT segid) FROM persona_search_idx").fetchone()[0])
+
+
+def test_the_index_is_merged_as_it_is_written(alice: Person, database: Database) -> None:
+    for number in range(15):
+        alice.persona(name=f"Élodie {number}", style_prompt=f"moonlit ocean {number}")
+        # Nine of one size never stay: eight become one of the next.
+        assert segments(database) <= 9
+    edited = alice.persona(name="Luna")["id"]
+    for number in range(30):
+        assert alice.patch(f"/api/personas/{edited}", json={"style_prompt": f"teal light {number}"}).status_code == 200
+    assert segments(database) <= 14
+    assert alice.get("/api/personas?search=elodie").headers["X-Total-Count"] == "15"
+    with database.transaction() as tx:
+        assert persona_search.check(tx) == []
+
+
 def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, database: Database) -> None:
     alice.allow_nsfw()
     made = [person.persona(name=f"{n} é", tags=[f"t{n}"]) for n in range(4) for person in (alice, bob)]

@@ -80,6 +80,22 @@ def test_no_host_header_reaches_an_answer(alice: Person, value: str) -> None:
         assert not 300 <= answer.status_code < 400, path
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//evil.example", "///evil.example/%2e%2e", "/\\evil.example", "/https://evil.example", "/api//evil.example/",
+        "/api/personas//evil.example", "/api/personas/?next=https://evil.example", "/api/auth/login?url=//evil.example",
+        "/api/docs/..//evil.example", "/api/media/https:%2f%2fevil.example/content", "/%0d%0aLocation:%20//evil.example",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
+def test_nobody_is_sent_elsewhere(alice: Person, method: str, path: str) -> None:
+    answer = alice.client.open(path, method=method, headers=alice.headers)
+    assert not 300 <= answer.status_code < 400
+    assert "Location" not in answer.headers
+    assert answer.status_code < 500
+
+
 # ------------------------------------------------------------------------------------------------ injection
 
 SQL = [

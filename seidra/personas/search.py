@@ -29,6 +29,7 @@ def put(tx: Connection, user_id: int, persona_id: int, values: dict[str, Any]) -
         tx, user_id=user_id, id=persona_id, is_nsfw=bool(values["is_nsfw"]), is_favorite=bool(values["is_favorite"]),
         search_text=_text(values),
     )  # fmt: skip
+    _q.search_merge(tx)
 
 
 def page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[list[int], int]:
