@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -26,6 +26,7 @@ from seidra.config import Settings
 from seidra.database import init_database
 from seidra.database.connect import connect
 from seidra.jobs.housekeeping import media_id
+from seidra.queries import queries
 from seidra.values import timestamp, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +39,7 @@ RARE_ROWS = 5
 _OTHERS = 200
 _BEGAN = datetime(2024, 1, 1)
 _BATCH = 20_000
+_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -127,17 +129,9 @@ def _tidy(sizes: Sizes) -> None:
 
 
 def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
-    """Everything in one transaction; full-text triggers are off for its time and their tables rebuilt at its end."""
+    """Everything in one transaction."""
     rng = random.Random(7)
     connection.execute("BEGIN")
-    indexes = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%USING fts5%'")]
-    triggers = [
-        tuple(row)
-        for row in connection.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-        if any(f"INTO {index} " in row["sql"] for index in indexes)
-    ]
-    for name, _ in triggers:
-        connection.execute(f"DROP TRIGGER {name}")
     _insert(connection, "users", _users())
     owners = [SMALL] * sizes.small + [LARGE] * sizes.large
     owners += [WRITER + 1 + rng.randrange(_OTHERS) for _ in range(sizes.total - len(owners))]
@@ -147,25 +141,21 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
     while batch := list(islice(rows, _BATCH)):
         personas, found_by, tags, jobs, media = zip(*batch, strict=True)
         _insert(connection, "personas", personas)
-        _insert(connection, "persona_texts", found_by)
+        _index(connection, found_by)
         _insert(connection, "persona_tags", [row for each in tags for row in each])
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
-    for index in indexes:
-        connection.execute(f"INSERT INTO {index} ({index}) VALUES ('rebuild')")
-        _merge(connection, index)
-    for _, statement in triggers:
-        connection.execute(statement)
     connection.execute("COMMIT")
 
 
-def _merge(connection: sqlite3.Connection, index: str) -> None:
-    """Bring a full-text index into the state that it has when the application writes row by row and merges a little
-    each time: no eight segments of one size."""
-    before = -2
-    while connection.total_changes - before >= 2:
-        before = connection.total_changes
-        connection.execute(f"INSERT INTO {index} ({index}, rank) VALUES ('merge', 10000)")
+def _index(connection: sqlite3.Connection, texts: Sequence[dict[str, Any]]) -> None:
+    """Write texts into the search index as the application does: in the order of creation, a few at a time, merging
+    a little after each. Written at once it would be in better order than a real one ever is."""
+    for at in range(0, len(texts), _FEW):
+        few = texts[at : at + _FEW]
+        _insert(connection, "persona_texts", few)
+        for _ in few:
+            queries.personas.search_merge(connection)
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Any) -> None:

@@ -444,8 +444,8 @@ ON CONFLICT (doc_id) DO UPDATE
 SET safety = excluded.safety, favor = excluded.favor, search_text = excluded.search_text;
 
 -- name: search_merge!
--- Merge some 16 pages of the index's segments, where there are enough of them.
-INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 16);
+-- Merge some 4 pages of the index's segments, where there are enough of them: three times what a text needs in the end.
+INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 4);
 
 -- name: search_count$
 -- How many personas match an expression of the index, in the range of one owner.
