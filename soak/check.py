@@ -18,6 +18,10 @@ _COUNTERS = {
         "SELECT user_id, is_nsfw, is_favorite, n FROM persona_counts WHERE n <> 0",
         "SELECT user_id, is_nsfw, is_favorite, COUNT(*) FROM personas GROUP BY 1, 2, 3",
     ),
+    "persona_spans": (
+        "SELECT user_id, span, is_nsfw, n FROM persona_spans WHERE n <> 0",
+        "SELECT user_id, SUBSTR(created_at, 1, 9), is_nsfw, COUNT(*) FROM personas GROUP BY 1, 2, 3",
+    ),
     "job_counts": (
         "SELECT user_id, is_nsfw, status, job_type, n FROM job_counts WHERE n <> 0",
         "SELECT user_id, is_nsfw, status, job_type, COUNT(*) FROM generation_jobs GROUP BY 1, 2, 3, 4",

@@ -81,8 +81,18 @@ WHERE user_id = :user_id
     AND (is_nsfw = FALSE OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite);
 
+-- name: spans$
+-- How many a user has of each ten days, newest first, as [span, number] in JSON.
+SELECT JSON_GROUP_ARRAY(JSON_ARRAY(d.span, d.n))
+FROM (
+    SELECT span, SUM(n) AS n FROM persona_spans
+    WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    GROUP BY span
+    ORDER BY span DESC
+) AS d;
+
 -- name: page_created_desc_safe^
--- Newest first, without NSFW.
+-- Newest first, of those made before a moment, without NSFW.
 SELECT
     (
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
@@ -100,14 +110,14 @@ SELECT
     ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND is_nsfw = FALSE
+    WHERE user_id = :user_id AND is_nsfw = FALSE AND created_at < :before
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
 CROSS JOIN personas AS p ON p.id = page.id;
 
 -- name: page_created_desc^
--- Newest first, NSFW included.
+-- Newest first, of those made before a moment, NSFW included.
 SELECT
     (
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
@@ -125,7 +135,7 @@ SELECT
     ) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id
+    WHERE user_id = :user_id AND created_at < :before
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page

@@ -54,7 +54,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "workers": {"id": "w1", "host": "h", "pid": 3, "engine": "mock", "started_at": NOW, "seen_at": NOW},
 }  # fmt: skip
 
-COUNTERS = {"persona_counts", "job_counts", "media_counts"}
+COUNTERS = {"persona_counts", "persona_spans", "job_counts", "media_counts"}
 
 
 def insert(connection: Connection, table: str, **changes: Any) -> None:
@@ -151,8 +151,9 @@ def test_each_depth_down_and_up_again_with_rows(settings: Settings, filled: Conn
         assert kept == {table: rows[table] for table in kept}
         assert migrate.upgrade(settings) == STEPS[len(STEPS) - depth :]
     assert dump(filled) == before
-    # What was kept is still there, what was dropped is empty and takes rows.
-    assert content(filled) == {table: kept.get(table, []) for table in rows}
+    # What was kept is still there, what was dropped is empty and takes rows; what is counted anew agrees.
+    anew = {"persona_spans": rows["persona_spans"]} if "personas" in kept else {}
+    assert content(filled) == {table: kept.get(table, []) for table in rows} | anew
     for table in ROWS:
         if table not in kept:
             insert(filled, table)
@@ -386,12 +387,14 @@ def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connectio
     filled.execute("DELETE FROM users WHERE id = 7")
     assert left(filled) == {"platform_state", "file_deletions", "workers"}
     assert content(filled)["file_deletions"] == [("gone",), ("m1",)]
-    assert content(filled)["persona_counts"] == content(filled)["job_counts"] == content(filled)["media_counts"] == []
+    assert all(content(filled)[table] == [] for table in COUNTERS)
 
 
 def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> None:
     filled.execute("DELETE FROM personas WHERE id = 11")
-    assert left(filled) == (set(ROWS) | COUNTERS) - {"personas", "persona_tags", "persona_texts", "persona_counts"}
+    assert left(filled) == (set(ROWS) | COUNTERS) - {
+        "personas", "persona_tags", "persona_texts", "persona_counts", "persona_spans",
+    }  # fmt: skip
     for table in ("generation_jobs", "media_items"):
         assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] is None
     assert filled.execute("SELECT COUNT(*) FROM persona_search WHERE persona_search MATCH 'moo'").fetchone()[0] == 0
@@ -446,6 +449,18 @@ def test_personas_are_counted(filled: Connection) -> None:
     assert counted(filled, "persona_counts") == [(0, 1, 1), (1, 1, 1)]
     filled.execute("DELETE FROM personas")
     assert counted(filled, "persona_counts") == []
+
+
+def test_personas_are_counted_for_each_ten_days(filled: Connection) -> None:
+    assert counted(filled, "persona_spans") == [(NOW[:9], 0, 1)]
+    insert(filled, "personas", id=12, is_nsfw=1)
+    insert(filled, "personas", id=13, created_at="2019-12-31T23:59:59.999999Z")
+    assert counted(filled, "persona_spans") == sorted([(NOW[:9], 0, 1), (NOW[:9], 1, 1), ("2019-12-3", 0, 1)])
+    filled.execute("UPDATE personas SET created_at = '2020-01-01T00:00:00.000000Z' WHERE id = 13")
+    filled.execute("UPDATE personas SET is_nsfw = 0, name = 'Other'")
+    assert counted(filled, "persona_spans") == sorted([(NOW[:9], 0, 2), ("2020-01-0", 0, 1)])
+    filled.execute("DELETE FROM personas")
+    assert counted(filled, "persona_spans") == []
 
 
 def test_jobs_are_counted_with_their_seconds(filled: Connection) -> None:

@@ -12,6 +12,7 @@ from werkzeug.test import TestResponse
 
 from seidra.database.connect import Database
 from seidra.jobs.worker import Worker
+from seidra.personas import routes
 
 LOOK = {"name": "Luna", "style_prompt": "moonlit ocean"}
 FULL = {
@@ -247,7 +248,8 @@ def test_a_copy_needs_a_good_name(alice: Person, query: str, body: Any) -> None:
 
 
 def crowd(person: Person, count: int) -> list[dict[str, Any]]:
-    """Personas of all kinds, some of one name and changed in another order than they were made in."""
+    """Personas of all kinds, made over two months, some at one moment, some of one name, and changed in another order
+    than they were made in."""
     rng = random.Random(count)
     person.allow_nsfw()
     names = ["ada", "Ada", "Ádám", "Zoë", "zoe", "Ωmega", "b", "B 2"]
@@ -255,6 +257,10 @@ def crowd(person: Person, count: int) -> list[dict[str, Any]]:
         person.persona(name=rng.choice(names), is_favorite=n % 3 == 0, is_nsfw=n % 4 == 0, description=str(n))
         for n in range(count)
     ]
+    with person.client.application.extensions["seidra.database"].transaction() as tx:
+        days = sorted(f"2026-0{rng.randrange(1, 3)}-{rng.choice(['01', '09', '10', '19', '20', '31'])}" for _ in made)
+        for day, persona in zip(days, made, strict=True):
+            tx.execute("UPDATE personas SET created_at = ? WHERE id = ?", (f"{day}T00:00:00.000000Z", persona["id"]))
     for persona in rng.sample(made, count // 2):
         person.patch(f"/api/personas/{persona['id']}", json={"negative_prompt": "x"})
     return person.get("/api/personas?include_nsfw=true&limit=100").get_json()
@@ -268,6 +274,14 @@ def folded(name: str) -> str:
     return {"Ádám": "adam", "Zoë": "zoe", "Ωmega": "ωmega"}.get(name, name.lower())
 
 
+@pytest.fixture(params=["from the front", "from the nearer end"])
+def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages are read as near the first one, and as far from it."""
+    if request.param == "from the nearer end":
+        monkeypatch.setattr(routes, "_FAR", -1)
+
+
+@pytest.mark.usefixtures("reading")
 def test_following_next_walks_every_list_exactly_once(alice: Person) -> None:
     everyone = crowd(alice, 23)
     keys = {
@@ -296,13 +310,27 @@ def test_following_next_walks_every_list_exactly_once(alice: Person) -> None:
                 assert [p["id"] for p in alice.get(last).get_json()] == wanted[(len(wanted) - 1) // 4 * 4 :]
 
 
-def test_any_window_is_the_same_slice_from_either_end(alice: Person) -> None:
-    everyone = [p["id"] for p in crowd(alice, 9)]
+@pytest.mark.usefixtures("reading")
+@pytest.mark.parametrize("sort", ["created_at", "-created_at", "name"])
+def test_any_window_is_the_same_slice_from_either_end(alice: Person, sort: str) -> None:
+    crowd(alice, 9)
+    query = f"?include_nsfw=true&sort={sort}"
+    everyone = [p["id"] for p in alice.get(f"/api/personas{query}&limit=100").get_json()]
     for offset in range(12):
         for limit in (1, 2, 5, 9, 100):
-            answer = alice.get(f"/api/personas?include_nsfw=true&limit={limit}&offset={offset}")
+            answer = alice.get(f"/api/personas{query}&limit={limit}&offset={offset}")
             assert [p["id"] for p in answer.get_json()] == everyone[offset : offset + limit], (offset, limit)
             assert answer.headers["X-Total-Count"] == "9"
+
+
+def test_a_page_far_down_survives_counters_that_are_wrong(
+    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everyone = [p["id"] for p in crowd(alice, 9)]
+    monkeypatch.setattr(routes, "_FAR", -1)
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM persona_spans")
+    assert [p["id"] for p in alice.get("/api/personas?include_nsfw=true&offset=4").get_json()] == everyone[4:]
 
 
 def test_links_of_a_page_keep_the_query(alice: Person) -> None:
@@ -370,11 +398,13 @@ def test_counters_agree_with_the_table_after_any_operations(
                 person.delete(f"/api/media/{item[0]['id']}")
     counters = {
         "persona_counts": ("personas", "user_id, is_nsfw, is_favorite", ""),
+        "persona_spans": ("personas", "user_id, SUBSTR(created_at, 1, 9), is_nsfw", ""),
         "job_counts": ("generation_jobs", "user_id, is_nsfw, status, job_type", ""),
         "media_counts": ("media_items", "user_id, is_nsfw, is_favorite, file_type", ", SUM(file_size)"),
     }
     for counter, (table, group, more) in counters.items():
-        kept = f"SELECT {group}, n{', bytes' if more else ''} FROM {counter} WHERE n <> 0 ORDER BY {group}"
+        columns = group.replace("SUBSTR(created_at, 1, 9)", "span")
+        kept = f"SELECT {columns}, n{', bytes' if more else ''} FROM {counter} WHERE n <> 0 ORDER BY {columns}"
         real = f"SELECT {group}, COUNT(*){more} FROM {table} GROUP BY {group} ORDER BY {group}"
         rows = [[tuple(row) for row in database.connection.execute(sql)] for sql in (kept, real)]
         assert rows[0] == rows[1], counter

@@ -241,6 +241,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.search_rebuild": NOTHING,
     "personas.search_sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "personas.search_strays": ("SCAN x", ROWID),
+    "personas.spans": ("persona_spans USING PRIMARY KEY (user_id=?)",),
     "personas.tags_add": NOTHING,
     "personas.tags_clear": ("INDEX persona_tags_persona (persona_id=?)",),
     "personas.update": (ROWID,),
@@ -287,11 +288,13 @@ PLANS: dict[str, tuple[str, ...]] = {
 for _key in ("created", "updated", "name"):
     for _way in ("asc", "desc"):
         _page = f"personas.page_{_key}_{_way}"
-        PLANS[_page] = (f"INDEX personas_{_key} (user_id=?)", ROWID, MEDIA)
+        # Far pages begin at a moment; they are read newest first in either order.
+        _from = " AND created_at<?" if (_key, _way) == ("created", "desc") else ""
+        PLANS[_page] = (f"INDEX personas_{_key} (user_id=?{_from})", ROWID, MEDIA)
         _favorites = "personas_favorite" if _key == "created" else f"personas_favorite_{_key}"
         PLANS[f"personas.page_favorites_{_key}_{_way}"] = (f"INDEX {_favorites} (user_id=?)", ROWID, MEDIA)
         if _key == "created":
-            PLANS[f"{_page}_safe"] = ("INDEX personas_created_safe (user_id=? AND is_nsfw=?)", ROWID, MEDIA)
+            PLANS[f"{_page}_safe"] = (f"INDEX personas_created_safe (user_id=? AND is_nsfw=?{_from})", ROWID, MEDIA)
 
 WHOLE = {
     "events.prune", "media.deletions", "operations.media_total", "operations.sessions_end", "operations.wrong_counts",
@@ -360,7 +363,7 @@ def test_every_statement_reads_along_its_index(planner: tuple[str, sqlite3.Conne
     details = [str(step[3]).replace("COVERING INDEX", "INDEX") for step in plan]
     for part in PLANS[statement]:
         assert any(part in detail for detail in details), details
-    scans = [detail for detail in details if re.fullmatch(r"SCAN (?!CONSTANT|page$|found$|t$)\w+", detail)]
+    scans = [detail for detail in details if re.fullmatch(r"SCAN (?!CONSTANT|page$|found$|t$|d$)\w+", detail)]
     assert not scans or statement in WHOLE, scans
 
 

@@ -56,6 +56,8 @@ _SORTED = {"created_at": "created_asc", "-created_at": "created_desc", "updated_
            "-updated_at": "updated_desc", "name": "name_asc", "-name": "name_desc"}  # fmt: skip
 _PAGES: dict[str, Callable[..., Row]] = {sort: getattr(_q, f"page_{name}") for sort, name in _SORTED.items()}
 _SAFE_PAGES = _PAGES | {"created_at": _q.page_created_asc_safe, "-created_at": _q.page_created_desc_safe}
+_EVER = "~"
+"""After every timestamp, as text."""
 _FAR = 1000
 """Up to this offset a page is read from the front at once: passing over so many index entries takes 25 us."""
 _FAVORITE_PAGES = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in _SORTED.items()}
@@ -91,28 +93,46 @@ def list_personas(query: dict[str, Any]) -> Response:
     return reply(_linked(b"[%b]" % cards.replace(b"\n", b",")), headers=headers)
 
 
-def _page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
-    """The cards, a line each, of a page read along an index, and the total from the counters: one statement."""
+def _page(
+    connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any], before: str = _EVER
+) -> tuple[bytes, int]:
+    """The cards, a line each, of a page read along an index, and the total from the counters: one statement.
+    `before` holds for the order -created_at alone."""
     pages = _FAVORITE_PAGES if query["is_favorite"] else _PAGES if nsfw else _SAFE_PAGES
-    read = pages[query["sort"]]
-    row = read(connection, user_id=user_id, nsfw=nsfw, limit=query["limit"], offset=query["offset"])
+    read, limit, offset = pages[query["sort"]], query["limit"], query["offset"]
+    row = read(connection, user_id=user_id, nsfw=nsfw, limit=limit, offset=offset, before=before)
     return row["cards"] or b"", row["total"]
 
 
 def _far_page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
-    """The same of a page that is far from the first, read from whichever end is nearer."""
-    sort, limit, offset = query["sort"], query["limit"], query["offset"]
+    """The same of a page that is far from the first, read from whichever end is nearer, or from its span on."""
+    sort, offset = query["sort"], query["offset"]
     with get_db().snapshot():
         total = _q.count(connection, user_id=user_id, nsfw=nsfw, favorite=query["is_favorite"])
         if offset >= total:
             return b"", total
-        if offset <= total // 2:
-            return _page(connection, user_id, nsfw, query)
-        limit = min(limit, total - offset)
-        opposite = sort[1:] if sort.startswith("-") else f"-{sort}"
-        tail = query | {"sort": opposite, "limit": limit, "offset": total - offset - limit}
-        cards, _ = _page(connection, user_id, nsfw, tail)
-    return b"\n".join(cards.split(b"\n")[::-1]), total
+        limit = min(query["limit"], total - offset)
+        tail = total - offset - limit
+        by_span = sort.endswith("created_at") and not query["is_favorite"]
+        turned = sort == "created_at" if by_span else offset > total // 2
+        if turned:
+            sort, offset = sort[1:] if sort.startswith("-") else f"-{sort}", tail
+        before = _EVER
+        if by_span:
+            before, offset = _span(connection, user_id, nsfw, offset)
+        page = query | {"sort": sort, "limit": limit, "offset": offset}
+        cards, _ = _page(connection, user_id, nsfw, page, before)
+    return b"\n".join(cards.split(b"\n")[::-1]) if turned else cards, total
+
+
+def _span(connection: Connection, user_id: int, nsfw: bool, offset: int) -> tuple[str, int]:
+    """The end of the ten days that hold this offset, newest first, and how much of the offset lies within them."""
+    spans = from_json(_q.spans(connection, user_id=user_id, nsfw=nsfw))
+    for span, number in spans:
+        if offset < number:
+            return f"{span}~", offset
+        offset -= number
+    return _EVER, offset
 
 
 def _matching_page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
