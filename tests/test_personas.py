@@ -12,7 +12,7 @@ from werkzeug.test import TestResponse
 
 from seidra.database.connect import Database
 from seidra.jobs.worker import Worker
-from seidra.personas import routes
+from seidra.personas import pages
 
 LOOK = {"name": "Luna", "style_prompt": "moonlit ocean"}
 FULL = {
@@ -278,7 +278,7 @@ def folded(name: str) -> str:
 def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages are read as near the first one, and as far from it."""
     if request.param == "from the nearer end":
-        monkeypatch.setattr(routes, "_FAR", -1)
+        monkeypatch.setattr(pages, "FAR", -1)
 
 
 @pytest.mark.usefixtures("reading")
@@ -327,7 +327,7 @@ def test_a_page_far_down_survives_counters_that_are_wrong(
     alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everyone = [p["id"] for p in crowd(alice, 9)]
-    monkeypatch.setattr(routes, "_FAR", -1)
+    monkeypatch.setattr(pages, "FAR", -1)
     with database.transaction() as tx:
         tx.execute("DELETE FROM persona_spans")
     assert [p["id"] for p in alice.get("/api/personas?include_nsfw=true&offset=4").get_json()] == everyone[4:]

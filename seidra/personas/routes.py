@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -10,7 +9,7 @@ from flask import Response, current_app, g
 
 from seidra import rates, search
 from seidra.auth.tokens import login_required
-from seidra.database.connect import Connection, Row, get_db
+from seidra.database.connect import Connection, get_db
 from seidra.errors import Invalid, NotFound
 from seidra.http import (
     PRIVATE,
@@ -27,6 +26,7 @@ from seidra.jobs import previews
 from seidra.jobs.schemas import PREVIEW_EXAMPLE, PreviewAnswerSchema
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
+from seidra.personas import pages
 from seidra.personas import search as persona_search
 from seidra.personas.schemas import (
     PERSONA_BODY_EXAMPLE,
@@ -52,15 +52,6 @@ _JSON = ("lora_models", "generation_params", "tags")
 _STORED = ("name", "style_prompt", *_DEFAULTS)
 
 _q = queries.personas
-_SORTED = {"created_at": "created_asc", "-created_at": "created_desc", "updated_at": "updated_asc",
-           "-updated_at": "updated_desc", "name": "name_asc", "-name": "name_desc"}  # fmt: skip
-_PAGES: dict[str, Callable[..., Row]] = {sort: getattr(_q, f"page_{name}") for sort, name in _SORTED.items()}
-_SAFE_PAGES = _PAGES | {"created_at": _q.page_created_asc_safe, "-created_at": _q.page_created_desc_safe}
-_EVER = "~"
-"""After every timestamp, as text."""
-_FAR = 1000
-"""Up to this offset a page is read from the front at once: passing over so many index entries takes 25 us."""
-_FAVORITE_PAGES = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in _SORTED.items()}
 
 
 def _linked(cards: bytes) -> orjson.Fragment:
@@ -84,64 +75,9 @@ def list_personas(query: dict[str, Any]) -> Response:
     """My personas: a page of them, the total in X-Total-Count."""
     connection, user_id = get_db().connection, g.user["id"]
     nsfw = policy.shown(connection, user_id, query["include_nsfw"])
-    if "search" in query or query["tag"] or query["is_favorite"] is False:
-        read = _matching_page
-    else:
-        read = _far_page if query["offset"] > _FAR else _page
-    cards, total = read(connection, user_id, nsfw, query)
+    cards, total = pages.read(connection, user_id, nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     return reply(_linked(b"[%b]" % cards.replace(b"\n", b",")), headers=headers)
-
-
-def _page(
-    connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any], before: str = _EVER
-) -> tuple[bytes, int]:
-    """The cards, a line each, of a page read along an index, and the total from the counters: one statement.
-    `before` holds for the order -created_at alone."""
-    pages = _FAVORITE_PAGES if query["is_favorite"] else _PAGES if nsfw else _SAFE_PAGES
-    read, limit, offset = pages[query["sort"]], query["limit"], query["offset"]
-    row = read(connection, user_id=user_id, nsfw=nsfw, limit=limit, offset=offset, before=before)
-    return row["cards"] or b"", row["total"]
-
-
-def _far_page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
-    """The same of a page that is far from the first, read from whichever end is nearer, or from its span on."""
-    sort, offset = query["sort"], query["offset"]
-    with get_db().snapshot():
-        total = _q.count(connection, user_id=user_id, nsfw=nsfw, favorite=query["is_favorite"])
-        if offset >= total:
-            return b"", total
-        limit = min(query["limit"], total - offset)
-        tail = total - offset - limit
-        by_span = sort.endswith("created_at") and not query["is_favorite"]
-        turned = sort == "created_at" if by_span else offset > total // 2
-        if turned:
-            sort, offset = sort[1:] if sort.startswith("-") else f"-{sort}", tail
-        before = _EVER
-        if by_span:
-            before, offset = _span(connection, user_id, nsfw, offset)
-        page = query | {"sort": sort, "limit": limit, "offset": offset}
-        cards, _ = _page(connection, user_id, nsfw, page, before)
-    return b"\n".join(cards.split(b"\n")[::-1]) if turned else cards, total
-
-
-def _span(connection: Connection, user_id: int, nsfw: bool, offset: int) -> tuple[str, int]:
-    """The end of the ten days that hold this offset, newest first, and how much of the offset lies within them."""
-    spans = from_json(_q.spans(connection, user_id=user_id, nsfw=nsfw))
-    for span, number in spans:
-        if offset < number:
-            return f"{span}~", offset
-        offset -= number
-    return _EVER, offset
-
-
-def _matching_page(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
-    """The same of what a search or tags match."""
-    with get_db().snapshot():
-        ids, total = persona_search.page(connection, user_id, nsfw, query)
-        cards = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
-    # A text without its persona, as only damage leaves it (`flask search check`), must not break the page.
-    return b"\n".join(card for card in cards if card is not None), total
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])
