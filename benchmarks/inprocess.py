@@ -37,7 +37,7 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
     headers = {"Authorization": f"Bearer {token}"}
     verify = app.extensions["seidra.verify"]
     schema = PersonaQuery()
-    page = {"user_id": SMALL, "nsfw": False, "limit": 20, "offset": 0}
+    page = {"user_id": SMALL, "nsfw": False, "limit": 20, "offset": 0, "before": "~"}
     found: dict[str, float] = {}
     with app.test_request_context(_LIST, headers=headers):
         connection = get_db().connection
