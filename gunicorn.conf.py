@@ -26,9 +26,10 @@ wsgi_app = "wsgi:app"
 # are for what does wait: password hashes, other people's connections, streams.
 worker_class = "seidra.server.GracefulWorker"
 
-# Measured on two cores: requests/s of a list of personas under 32 connections, taking turns, median of 9 ratios.
-#   processes 1: 0.74, 2: 1, 4: 0.97; one process cannot fill two cores, and more than the cores only cost memory.
-#   threads   1: 0.55, 2: 0.79, 4: 1, 8: 1.03, and with 8 the slowest of a hundred takes 70 ms instead of 55.
+# Measured on two cores: requests/s of a list of personas under 32 connections, taking turns, median of 5 ratios.
+#   processes 1: 0.49, 2: 1, 4: 0.98; one process keeps to one core, and more than the cores only cost memory.
+#   threads   2: 0.90, 4: 1, 8: 1.09, and the slowest of a hundred takes 10, 20 and 32 ms.
+#   not pinned: 0.95, and of one process alone 0.45.
 # A single socket for both processes: 0.83, and from round to round anything from half to all of it.
 workers = settings.web_workers
 # A stream of events keeps a thread, and half of them at most may be kept: so there is one beside it.

@@ -196,7 +196,7 @@ def page_headers(total: int, limit: int, offset: int) -> dict[str, str]:
     return {**PRIVATE, "X-Total-Count": str(total), "Link": link}
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _links(url: str, query_string: bytes, total: int, limit: int, offset: int) -> str:
     """The value of Link. Kept, since a list is read far more often than it changes in length (5 us)."""
     pages = {"first": 0}

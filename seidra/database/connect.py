@@ -36,17 +36,18 @@ _log = logging.getLogger(__name__)
 def connect(path: Path, synchronous: str = "normal", *, writer: bool = False) -> Connection:
     """Open `path` as every part of SEIDRA uses it: autocommit, rows by name, WAL, foreign keys enforced.
 
-    A `writer` is for threads that take turns, and waits for no lock.
+    A `writer` is for threads that take turns; once it is open, `transaction` does the waiting for locks.
     """
     connection = sqlite3.connect(
-        path, timeout=0 if writer else BUSY_SECONDS, isolation_level=None, check_same_thread=not writer,
-        cached_statements=256,
-    )  # fmt: skip
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=not writer, cached_statements=256
+    )
     connection.row_factory = sqlite3.Row
     # WAL: readers never wait for the writer. synchronous NORMAL: a commit is safe from a killed process at once
     # and from a power cut after the next checkpoint; FULL pays an fsync a commit for the latter (SEIDRA_SQLITE_...).
     for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}").close()
+    if writer:
+        connection.execute("PRAGMA busy_timeout = 0").close()
     return connection
 
 
