@@ -50,7 +50,8 @@ def test_a_sandbox_that_forbids_pinning_stops_no_server(
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
-    server.pin(SimpleNamespace(seidra_core=0))
+    with caplog.at_level("WARNING", logger="seidra"):
+        server.pin(SimpleNamespace(seidra_core=0))
     assert "not pinned to a core: Operation not permitted" in caplog.text
 
 
