@@ -10,35 +10,24 @@ VALUES (
 )
 RETURNING id;
 
--- Where a statement answers a persona's card it adds the avatar: its URL, or the id of its media item between two
--- CHAR(1), which JSON text cannot hold, for the application to put a fresh link there. A page is one row, its cards a
--- line each: every row that is fetched hands the interpreter to another thread and has to win it back. They are bytes,
--- as the answer is: as text they would be decoded and encoded once more. Most personas have no avatar, so a page asks
--- that first (4 us less than with a join).
+-- A page is one row, its cards a line each: every row that is fetched hands the interpreter to another thread and has
+-- to win it back. Cards are bytes, as the answer is: as text they would be decoded and encoded once more.
 
 -- name: get^
 -- One persona of a user, when the NSFW settings in force let it be seen, with its avatar when that may be too.
 SELECT
     p.version,
     CAST(
-        p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}' AS BLOB
+        CASE WHEN EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id) THEN p.card ELSE p.safe_card END
+        AS BLOB
     ) AS card
-FROM personas AS p
-LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id
-    AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id))
+FROM persona_cards AS p
 WHERE p.id = :id AND p.user_id = :user_id
     AND (p.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id));
 
 -- name: card$
 -- One persona that a list has found, with its avatar as the list may show it.
-SELECT CAST(
-    p.card || ',"avatar_url":' || COALESCE(CHAR(1) || m.id || CHAR(1), JSON_QUOTE(p.avatar_url)) || '}' AS BLOB
-)
-FROM personas AS p
-LEFT JOIN media_items AS m
-    ON m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-WHERE p.id = :id;
+SELECT CAST(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END AS BLOB) FROM persona_cards AS p WHERE p.id = :id;
 
 -- name: get_for_update^
 -- One persona as it is stored, read inside the transaction that changes it.
@@ -98,23 +87,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND c.is_nsfw = FALSE
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(p.safe_card, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE AND created_at < :before
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_created_desc^
 -- Newest first, of those made before a moment, NSFW included.
@@ -123,23 +103,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(p.card, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND created_at < :before
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_created_asc_safe^
 -- Oldest first, without NSFW.
@@ -148,23 +119,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND c.is_nsfw = FALSE
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(p.safe_card, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY created_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_created_asc^
 -- Oldest first, NSFW included.
@@ -173,23 +135,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(p.card, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id
     ORDER BY created_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_updated_desc^
 -- Last changed first.
@@ -198,23 +151,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY updated_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_updated_asc^
 -- First changed first.
@@ -223,23 +167,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_name_desc^
 -- From Z to A.
@@ -248,23 +183,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY name_key DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_name_asc^
 -- From A to Z.
@@ -273,23 +199,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_favorites_created_desc^
 -- The favourites. Newest first.
@@ -298,23 +215,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_favorites_created_asc^
 -- The favourites. Oldest first.
@@ -323,23 +231,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY created_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_favorites_updated_desc^
 -- The favourites. Last changed first.
@@ -348,23 +247,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY updated_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_favorites_updated_asc^
 -- The favourites. First changed first.
@@ -373,23 +263,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY updated_at ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_favorites_name_desc^
 -- The favourites. From Z to A.
@@ -398,23 +279,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY name_key DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: page_favorites_name_asc^
 -- The favourites. From A to Z.
@@ -423,23 +295,14 @@ SELECT
         SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c
         WHERE c.user_id = :user_id AND c.is_favorite = TRUE AND (c.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS total,
-    CAST(GROUP_CONCAT(
-        p.card || CASE
-            WHEN p.avatar_url IS NULL AND p.avatar_media_id IS NULL THEN ',"avatar_url":null}'
-            ELSE ',"avatar_url":' || COALESCE((
-                SELECT CHAR(1) || m.id || CHAR(1) FROM media_items AS m
-                WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-            ), JSON_QUOTE(p.avatar_url)) || '}'
-        END,
-        CHAR(10)
-    ) AS BLOB) AS cards
+    CAST(GROUP_CONCAT(CASE :nsfw WHEN TRUE THEN p.card ELSE p.safe_card END, CHAR(10)) AS BLOB) AS cards
 FROM (
     SELECT id FROM personas
     WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY name_key ASC, id ASC
     LIMIT :limit OFFSET :offset
 ) AS page
-CROSS JOIN personas AS p ON p.id = page.id;
+CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: search_put!
 -- Write what search looks into for a persona; triggers bring it into the index.
