@@ -80,6 +80,17 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (done.returncode, said) == (0, [])
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("name", ["seidra.service", "seidra-worker.service"])
+def test_systemd_calls_the_units_hardened(name: str) -> None:
+    # The exposure in tenths, of 100; from 40 on it is no longer "OK".
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=20", str(DEPLOY / name)],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_units_agree_with_the_rest() -> None:
     server, worker, port = (unit(name) for name in UNITS)
     assert port["ListenStream"] == [EXAMPLE["SEIDRA_BIND"]]
