@@ -49,9 +49,11 @@ def check_json(value: Any, depth: int = 8) -> None:
             check_json(part, depth - 1)
 
 
-# What texts may hold, as the OpenAPI document says it: a character, and one that is no blank.
-_IN_TEXT, _IN_TEXT_SEEN = r"[^\x00]", r"[^\x00\s]"
-_IN_LINE, _IN_LINE_SEEN = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\s]"
+# What texts may hold, as the OpenAPI document says it: a character, and one that is no blank. Blanks are named where
+# Python's \s and that of JSON Schema (ECMA-262) differ.
+_IN_TEXT, _IN_TEXT_SEEN = r"[^\x00]", r"[^\x00\s\x1c-\x1f\x85\ufeff]"
+_IN_LINE, _IN_LINE_SEEN = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\s\ufeff]"
+_BLANK = re.compile(r"[\s\ufeff]*")
 
 
 class Text(fields.String):
@@ -74,7 +76,7 @@ class Text(fields.String):
             text = text.strip()
             if _CONTROL.search(text):
                 raise ValidationError("Must be one line, without control characters.")
-        if self.low and not text.strip():
+        if self.low and _BLANK.fullmatch(text):
             raise ValidationError("Must not be blank.")
         if len(text) < self.low or (self.high is not None and len(text) > self.high):
             raise ValidationError(f"Must have {self.low} to {self.high} characters.")

@@ -1,0 +1,34 @@
+"""Fields: what they take is what the OpenAPI document says that they take."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from marshmallow import ValidationError
+
+from seidra.fields import Text
+
+# ECMA-262, 12.2 White Space and 12.3 Line Terminators: what \s means in the pattern of a JSON Schema.
+ECMA_BLANK = {*"\t\v\f\ufeff\n\r\u2028\u2029"} | {
+    chr(n) for n in range(0x10000) if unicodedata.category(chr(n)) == "Zs"
+}
+NAMED_BLANK = {*"\x1c\x1d\x1e\x1f\x85\ufeff"}
+
+
+def takes(field: Text, text: str) -> bool:
+    try:
+        field.deserialize(text)
+    except ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("line", [False, True])
+def test_what_is_blank_is_the_same_here_and_in_the_document(line: bool) -> None:
+    field = Text(1, 9, line=line)
+    control = {chr(n) for n in (*range(0x20), *range(0x7F, 0xA0))} if line else {"\0"}
+    for character in map(chr, (*range(0xD800), *range(0xE000, 0x10000))):
+        blank = character in ECMA_BLANK | NAMED_BLANK | control
+        assert takes(field, character) is not blank, repr(character)
+        assert takes(field, f"a{character}b") is not (character in control or (line and character in "\u2028\u2029"))
