@@ -16,7 +16,9 @@ from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_loa
 
 from seidra.values import timestamp, to_json
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""What no line holds."""
+_CONTROL = re.compile(f"[{_CONTROLS}]")
 
 MAX_INTEGER = 2**63 - 1
 """The largest integer that the database holds; ids and offsets beyond it name nothing."""
@@ -52,7 +54,7 @@ def check_json(value: Any, depth: int = 8) -> None:
 # What texts may hold, as the OpenAPI document says it: a character, and one that is no blank. Blanks are named where
 # Python's \s and that of JSON Schema (ECMA-262) differ.
 _IN_TEXT, _IN_TEXT_SEEN = r"[^\x00]", r"[^\x00\s\x1c-\x1f\x85\ufeff]"
-_IN_LINE, _IN_LINE_SEEN = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\s\ufeff]"
+_IN_LINE, _IN_LINE_SEEN = rf"[^{_CONTROLS}]", rf"[^{_CONTROLS}\s\ufeff]"
 _BLANK = re.compile(r"[\s\ufeff]*")
 
 

@@ -11,27 +11,8 @@ from seidra.config import Settings
 from seidra.database.connect import Database
 from seidra.operations.media import MediaCheck
 from seidra.personas import search as persona_search
+from seidra.queries import queries
 from seidra.values import from_json
-
-_COUNTERS = {
-    "persona_counts": (
-        "SELECT user_id, is_nsfw, is_favorite, n FROM persona_counts WHERE n <> 0",
-        "SELECT user_id, is_nsfw, is_favorite, COUNT(*) FROM personas GROUP BY 1, 2, 3",
-    ),
-    "persona_spans": (
-        "SELECT user_id, span, is_nsfw, n FROM persona_spans WHERE n <> 0",
-        "SELECT user_id, SUBSTR(created_at, 1, 9), is_nsfw, COUNT(*) FROM personas GROUP BY 1, 2, 3",
-    ),
-    "job_counts": (
-        "SELECT user_id, is_nsfw, status, job_type, n FROM job_counts WHERE n <> 0",
-        "SELECT user_id, is_nsfw, status, job_type, COUNT(*) FROM generation_jobs GROUP BY 1, 2, 3, 4",
-    ),
-    "media_counts": (
-        "SELECT user_id, is_nsfw, is_favorite, file_type, n, bytes FROM media_counts WHERE n <> 0",
-        "SELECT user_id, is_nsfw, is_favorite, file_type, COUNT(*), SUM(file_size) FROM media_items"
-        " GROUP BY 1, 2, 3, 4",
-    ),
-}
 
 
 def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
@@ -46,9 +27,9 @@ def consistent(database: Database) -> Iterator[str]:
             yield f"integrity_check: {found[:3]}"
         if found := rows(database, "PRAGMA foreign_key_check"):
             yield f"foreign_key_check: {found[:3]}"
-        for name, (kept, counted) in _COUNTERS.items():
-            if difference := set(rows(database, kept)) ^ set(rows(database, counted)):
-                yield f"{name} differs from COUNT: {sorted(difference)[:4]}"
+        for name, wrong in dict(queries.operations.wrong_counts(database.connection)).items():
+            if wrong:
+                yield f"{wrong} counters of {name} differ from COUNT"
         yield from _tags(database)
     with database.transaction() as tx:
         yield from persona_search.check(tx)

@@ -29,6 +29,11 @@ def media_id(job_id: str, position: int) -> str:
     return str(uuid.uuid5(uuid.UUID(job_id), str(position)))
 
 
+def live_claims(database: Database) -> list[str]:
+    """The claims whose temporary files somebody works on."""
+    return [row["claim"] for row in queries.jobs.live_claims(database.connection)]
+
+
 def queue_cleanup(tx: Connection, job_id: str, first: int = 0) -> None:
     """Queue for deletion the files that attempts may have left which the job, from that position on, does not have."""
     for position in range(first, MAX_IMAGES):
@@ -57,7 +62,7 @@ class Housekeeper:
             return
         self._last_run = now
         if not self._swept:
-            self._storage.sweep_temporary(self._live_claims)
+            self._storage.sweep_temporary(lambda: live_claims(self._database))
             self._swept = True
         self._delete_files()
         self._purge_account()
@@ -110,11 +115,8 @@ class Housekeeper:
                 queries.jobs.redate(tx, horizon=horizon, now=timestamp(), leased_until=leased_until)
 
     def _prune_temporary(self) -> None:
-        for path in self._storage.temporary(self._live_claims(), self._keep_temporary_seconds):
+        for path in self._storage.temporary(live_claims(self._database), self._keep_temporary_seconds):
             self._storage.discard(path)
-
-    def _live_claims(self) -> list[str]:
-        return [row["claim"] for row in queries.jobs.live_claims(self._database.connection)]
 
     def _purge_account(self) -> None:
         """Remove one deleted account's things in batches, and then the account."""

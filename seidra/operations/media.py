@@ -14,6 +14,7 @@ from PIL import Image
 
 from seidra.config import Settings
 from seidra.database.connect import Connection, Database, Row
+from seidra.jobs.housekeeping import live_claims
 from seidra.media.storage import Storage
 from seidra.queries import queries
 
@@ -48,8 +49,7 @@ class MediaCheck:
         """Everything that is wrong; `deep` also decodes every picture."""
         yield from self._check_rows(deep)
         yield from self._check_files()
-        claims = [row["claim"] for row in queries.jobs.live_claims(self._database.connection)]
-        for path in self._storage.temporary(claims, self._keep_seconds):
+        for path in self._storage.temporary(live_claims(self._database), self._keep_seconds):
             yield Finding(LEFTOVER, path, f"{path} is a temporary file that nobody works on.")
 
     def repair(self, finding: Finding) -> bool:
