@@ -20,7 +20,7 @@ from werkzeug.test import TestResponse
 
 from seidra import create_app, engines
 from seidra.config import Settings
-from seidra.database import connect
+from seidra.database import writer
 from seidra.database.connect import Database
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
 from seidra.jobs.housekeeping import Housekeeper
@@ -228,7 +228,7 @@ def test_a_locked_database_is_503_until_it_is_free(
     app: Flask, alice: Person, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("WARNING", "seidra")
-    monkeypatch.setattr(connect, "BUSY_SECONDS", 0.2)
+    monkeypatch.setattr(writer, "BUSY_SECONDS", 0.2)
     persona = alice.persona(generation_params=TINY)
     path = app.extensions["seidra.settings"].database_path
     command = [sys.executable, "-c", HOLD, str(path)]

@@ -1,0 +1,225 @@
+"""How the threads of a process write: in turns on one connection, and those that wait share a commit."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+
+Connection = sqlite3.Connection
+DatabaseError = sqlite3.DatabaseError
+
+BUSY_SECONDS = 5.0
+"""How long a write waits for its turn before the client gets a 503."""
+
+_TOGETHER = 8
+_TOGETHER_SECONDS = 0.005
+"""A transaction is handed on until it holds so many blocks, or has been open for so long."""
+
+
+class Writer:
+    """The connection that a process writes through.
+
+    A block that ends while others wait leaves its transaction open to the next one, and the last commits for them all:
+    a commit, and taking the write lock from another process, cost as much as a small write itself (40 % more creates).
+    Each block but the first runs in a savepoint, so that its failure is its own, and none returns before the commit.
+    A commit empties the page cache of every other connection to the file, another reason to have but one writer.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], translate: Callable[[DatabaseError], Exception]) -> None:
+        self.translate = translate
+        self._connect = connect
+        self._mutex = threading.Lock()
+        # Under the mutex: whether a block has the turn, and which ones wait for it.
+        self._taken = False
+        self._waiting: deque[Transaction] = deque()
+        # The property of the block that has the turn: the open transaction, and the ended blocks that it holds.
+        self._connection: Connection | None = None
+        self._held: list[Transaction] = []
+        self._began = 0.0
+
+    def begin(self, block: Transaction) -> Connection:
+        """Wait for the turn and for the write lock. Raises sqlite3.OperationalError when either takes too long."""
+        deadline = time.monotonic() + BUSY_SECONDS
+        self._take_turn(block)
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            if self._held:
+                self._connection.execute("SAVEPOINT block").close()
+                block.joins = True
+            else:
+                _begin_immediate(self._connection, deadline)
+                self._began = time.monotonic()
+        except BaseException as error:
+            self._end(error)
+            raise
+        return self._connection
+
+    def keep(self, block: Transaction) -> None:
+        """End a block, and return when it is committed. Raises what the commit raised."""
+        self._held.append(block)
+        self._end(None, block)
+        if block.error is not None:
+            raise block.error
+
+    def undo(self, block: Transaction, error: BaseException) -> None:
+        """End a block that failed: nothing of it stays, and the others that share its transaction are committed."""
+        try:
+            if self._open:
+                self._execute("ROLLBACK TO block" if block.joins else "ROLLBACK")
+        except DatabaseError:
+            self._execute("ROLLBACK")
+            raise
+        finally:
+            self._end(error)
+
+    def close(self) -> None:
+        """Close the connection; another block would open another."""
+        self._take_turn(Transaction(self))
+        self._settle(None)
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._give_turn()
+
+    # -------------------------------------------------------------------------------------------- the turn
+
+    def _take_turn(self, block: Transaction) -> None:
+        with self._mutex:
+            if not self._taken:
+                self._taken = True
+                return
+            self._waiting.append(block)
+        if not block.wait(BUSY_SECONDS):
+            with self._mutex:
+                if block in self._waiting:
+                    self._waiting.remove(block)
+                    raise _locked()
+            block.wait()
+
+    def _next(self) -> Transaction | None:
+        with self._mutex:
+            return self._waiting.popleft() if self._waiting else None
+
+    def _give_turn(self) -> None:
+        with self._mutex:
+            self._taken = bool(self._waiting)
+            if self._waiting:
+                self._waiting.popleft().go_on()
+
+    def _end(self, error: BaseException | None, block: Transaction | None = None) -> None:
+        """Give the turn away: with the open transaction, or after its end. `block` then waits for the commit."""
+        if self._open and len(self._held) < _TOGETHER and time.monotonic() < self._began + _TOGETHER_SECONDS:
+            after = self._next()
+            if after is not None:
+                after.go_on()
+                if block is not None:
+                    block.wait()
+                return
+        self._settle(error, block)
+        self._give_turn()
+
+    def _settle(self, error: BaseException | None, block: Transaction | None = None) -> None:
+        """Commit what is open, and tell the blocks it holds; `error` is what they are told when it was lost."""
+        if self._open:
+            error = self._commit()
+        held, self._held = self._held, []
+        for each in held:
+            each.error = error
+            if each is not block:
+                each.go_on()
+
+    # -------------------------------------------------------------------------------------------- the transaction
+
+    @property
+    def _open(self) -> bool:
+        return self._connection is not None and self._connection.in_transaction
+
+    def _execute(self, statement: str) -> None:
+        if self._connection is not None:
+            self._connection.execute(statement).close()
+
+    def _commit(self) -> DatabaseError | None:
+        try:
+            self._execute("COMMIT")
+        except DatabaseError as error:
+            if self._open:
+                self._execute("ROLLBACK")
+            return error
+        return None
+
+
+class Transaction:
+    """A short write transaction: committed at the end of the block, rolled back when it raises.
+
+    All of the block goes through the connection that it gets: another does not see what is not committed.
+    Raises Conflict for a broken constraint and Unavailable when the database stays busy or is full.
+    """
+
+    def __init__(self, writer: Writer) -> None:
+        self.joins = False
+        self.error: BaseException | None = None
+        self._writer = writer
+        self._signal = threading.Lock()
+        self._signal.acquire()
+
+    def __enter__(self) -> Connection:
+        try:
+            return self._writer.begin(self)
+        except DatabaseError as error:
+            raise self._writer.translate(error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._writer.keep(self)
+            else:
+                self._writer.undo(self, error)
+        except DatabaseError as failure:
+            raise self._writer.translate(failure) from failure
+        if isinstance(error, DatabaseError):
+            raise self._writer.translate(error) from error
+
+    def wait(self, seconds: float = -1) -> bool:
+        """Wait until another block calls `go_on`; returns whether it did, within so many seconds."""
+        return self._signal.acquire(timeout=seconds)
+
+    def go_on(self) -> None:
+        """Let this block's thread go on: with its turn, or after the commit of what it wrote."""
+        self._signal.release()
+
+
+def _begin_immediate(connection: Connection, deadline: float) -> None:
+    """Take the write lock from the other processes, asking every third of a millisecond or so.
+
+    SQLite's own busy handler backs off to 100 ms, so that under steady writers an unlucky one starves for seconds;
+    short jittered polling keeps the wait near the length of the queue.
+    """
+    while True:
+        try:
+            connection.execute("BEGIN IMMEDIATE").close()
+            return
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.0001, 0.0005))  # noqa: S311 (jitter, not a secret)
+
+
+def is_busy(error: sqlite3.Error) -> bool:
+    """Whether an error says that somebody else keeps the database."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _locked() -> sqlite3.OperationalError:
+    """As SQLite says it to another process."""
+    error = sqlite3.OperationalError("a write of this process kept the database locked")
+    error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+    return error

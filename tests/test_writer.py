@@ -1,0 +1,188 @@
+"""The writes of a process: in turns, those that wait in one commit, each all or nothing and none told too early."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+from conftest import wait_for
+
+from seidra.database import writer
+from seidra.database.connect import Connection, Database, connect
+from seidra.errors import Conflict, Unavailable
+from seidra.queries import queries
+from seidra.values import timestamp
+
+Block = Callable[[Connection], object]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, blocks that wait come together."""
+    monkeypatch.setattr(writer, "_TOGETHER_SECONDS", 60.0)
+
+
+@pytest.fixture
+def statements(database: Database) -> Iterator[list[str]]:
+    """What the writer's connection is told."""
+    told: list[str] = []
+    with database.transaction() as tx:
+        tx.set_trace_callback(told.append)
+    told.clear()
+    yield told
+    with database.transaction() as tx:
+        tx.set_trace_callback(None)
+
+
+def remember(name: str) -> Block:
+    return lambda tx: queries.platform.remember(tx, name=name, value="1", now=timestamp())
+
+
+def remembered(database: Database) -> set[str]:
+    """What a connection that has just been opened sees."""
+    connection = connect(database.path)
+    try:
+        rows = connection.execute("SELECT name FROM platform_state WHERE name LIKE 'block %'").fetchall()
+    finally:
+        connection.close()
+    return {row["name"] for row in rows}
+
+
+@contextmanager
+def waiting(database: Database, blocks: list[Block]) -> Iterator[list[Future[set[str]]]]:
+    """Inside: blocks of threads of their own, which wait, in this order, for a first block to end. Each gives what is
+    committed as soon as it returns."""
+
+    def write(block: Block) -> set[str]:
+        with database.transaction() as tx:
+            block(tx)
+        return remembered(database)
+
+    def first(tx: Connection) -> None:
+        remember("block first")(tx)
+        inside.set()
+        assert end.wait(30)
+
+    inside, end = threading.Event(), threading.Event()
+    with ThreadPoolExecutor(len(blocks) + 1) as pool:
+        futures = [pool.submit(write, first)]
+        try:
+            assert inside.wait(30)
+            for number, block in enumerate(blocks, 1):
+                futures.append(pool.submit(write, block))
+                wait_for(lambda number=number: len(database._writer._waiting) == number)
+            yield futures
+        finally:
+            end.set()
+
+
+def test_blocks_that_wait_share_a_commit_and_return_after_it(database: Database, statements: list[str]) -> None:
+    names = {"block first", *(f"block {number}" for number in range(4))}
+    with waiting(database, [remember(f"block {number}") for number in range(4)]) as futures:
+        assert remembered(database) == set()
+    assert [future.result() for future in futures] == [names] * 5
+    assert [text for text in statements if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+def test_a_commit_holds_so_many_blocks_and_no_more(database: Database, statements: list[str]) -> None:
+    with waiting(database, [remember(f"block {number}") for number in range(2 * writer._TOGETHER)]) as futures:
+        pass
+    assert len(futures[-1].result()) == 2 * writer._TOGETHER + 1
+    assert statements.count("COMMIT") == 3
+
+
+def test_a_block_does_not_join_a_transaction_that_has_been_open_for_long(
+    database: Database, statements: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "_TOGETHER_SECONDS", 0.0)
+    with waiting(database, [remember(f"block {number}") for number in range(3)]) as futures:
+        pass
+    assert len(futures[-1].result()) == 4
+    assert statements.count("COMMIT") == 4
+
+
+def test_a_block_that_fails_takes_nothing_but_its_own_with_it(database: Database, statements: list[str]) -> None:
+    def fail(tx: Connection) -> None:
+        remember("block bad")(tx)
+        raise LookupError("mine")
+
+    def clash(tx: Connection) -> None:
+        remember("block worse")(tx)
+        tx.execute("INSERT INTO persona_tags (user_id, tag_key, persona_id) VALUES (1, 'a', 999)")
+
+    with waiting(database, [remember("block 1"), fail, remember("block 2"), clash]) as futures:
+        pass
+    one, _, two, _ = futures[1:]
+    assert one.result() == two.result() == {"block first", "block 1", "block 2"}
+    with pytest.raises(LookupError, match="mine"):
+        futures[2].result()
+    with pytest.raises(Conflict):
+        futures[4].result()
+    assert statements.count("COMMIT") == 1
+
+
+def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(database: Database) -> None:
+    with pytest.raises(LookupError), database.transaction() as tx:
+        remember("block 1")(tx)
+        raise LookupError
+    with database.transaction() as tx:
+        remember("block 2")(tx)
+    assert remembered(database) == {"block 2"}
+
+
+def test_everybody_is_told_when_the_commit_fails(database: Database) -> None:
+    def defer(tx: Connection) -> None:
+        # As a disk that is full only then: the commit, and not the statement, finds it.
+        tx.execute("PRAGMA defer_foreign_keys = ON")
+        tx.execute("INSERT INTO persona_tags (user_id, tag_key, persona_id) VALUES (1, 'a', 999)")
+
+    with waiting(database, [remember("block 1"), defer, remember("block 2")]) as futures:
+        pass
+    for future in futures:
+        with pytest.raises(Conflict):
+            future.result()
+    with database.transaction() as tx:
+        remember("block 3")(tx)
+    assert remembered(database) == {"block 3"}
+
+
+def test_everybody_is_told_when_the_transaction_is_lost_before(database: Database) -> None:
+    def lose(tx: Connection) -> None:
+        # SQLite does so itself after some errors.
+        tx.execute("ROLLBACK")
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    with waiting(database, [remember("block 1"), lose, remember("block 2")]) as futures:
+        pass
+    for future in futures[:3]:
+        with pytest.raises(Unavailable):
+            future.result()
+    assert futures[3].result() == {"block 2"}
+
+
+def test_who_waits_too_long_is_told_so_and_the_others_go_on(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with waiting(database, [remember("block 1")]) as futures:
+        monkeypatch.setattr(writer, "BUSY_SECONDS", 0.05)
+        with pytest.raises(Unavailable), database.transaction():
+            raise AssertionError("It was not its turn.")
+    assert futures[1].result() == {"block first", "block 1"}
+
+
+def test_closing_waits_for_what_is_written(database: Database) -> None:
+    with waiting(database, [remember("block 1")]) as futures:
+        closing = threading.Thread(target=database.close)
+        closing.start()
+        wait_for(lambda: len(database._writer._waiting) == 2)
+    closing.join()
+    assert futures[1].result() == {"block first", "block 1"}
+    with database.transaction() as tx:
+        remember("block 2")(tx)
+    assert "block 2" in remembered(database)
