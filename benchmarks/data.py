@@ -13,7 +13,7 @@ import shutil
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -26,7 +26,6 @@ from seidra.config import Settings
 from seidra.database import init_database
 from seidra.database.connect import connect
 from seidra.jobs.housekeeping import media_id
-from seidra.queries import queries
 from seidra.values import timestamp, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,7 +38,6 @@ RARE_ROWS = 5
 _OTHERS = 200
 _BEGAN = datetime(2024, 1, 1)
 _BATCH = 20_000
-_FEW = 64
 
 
 @dataclass(frozen=True)
@@ -141,21 +139,11 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
     while batch := list(islice(rows, _BATCH)):
         personas, found_by, tags, jobs, media = zip(*batch, strict=True)
         _insert(connection, "personas", personas)
-        _index(connection, found_by)
+        _insert(connection, "persona_texts", found_by)
         _insert(connection, "persona_tags", [row for each in tags for row in each])
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
     connection.execute("COMMIT")
-
-
-def _index(connection: sqlite3.Connection, texts: Sequence[dict[str, Any]]) -> None:
-    """Write texts into the search index as the application does: in the order of creation, a few at a time, merging
-    a little after each. Written at once it would be in better order than a real one ever is."""
-    for at in range(0, len(texts), _FEW):
-        few = texts[at : at + _FEW]
-        _insert(connection, "persona_texts", few)
-        for _ in few:
-            queries.personas.search_merge(connection)
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Any) -> None:

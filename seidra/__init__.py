@@ -49,10 +49,17 @@ class _NoSession(SessionInterface):
         return True
 
 
+class _Request(Request):
+    """A request of an app whose hooks and error handlers belong to all of it, and to no single blueprint."""
+
+    blueprints: list[str] = []
+
+
 class Seidra(Flask):
     """Flask without what SEIDRA has no use for, which each request would pay all the same: async views (6 us),
-    cookie sessions (2 us), and routes or links that depend on the Host header (11 us)."""
+    cookie sessions (2 us), hooks of blueprints (4 us), and routes or links that depend on the Host header (11 us)."""
 
+    request_class = _Request
     session_interface = _NoSession()
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,7 +18,8 @@ import flask_smorest
 import orjson
 from flask import Flask, Response, current_app, g, request
 from marshmallow import Schema, fields
-from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import ClientDisconnected, RequestEntityTooLarge, UnsupportedMediaType
 from werkzeug.routing import IntegerConverter
 
 from seidra.config import Settings
@@ -67,18 +68,33 @@ def _query_loader(schema: Schema) -> Callable[[bytes], Any]:
 
 
 def _json_body(required: bool) -> Any:
-    data = request.get_data(cache=False)
-    # Of a chunked body Werkzeug gives as much as is allowed, and does not say that there is more.
-    if request.content_length is None and len(data) >= get_settings().max_body:
-        raise RequestEntityTooLarge
+    data = _body(request.environ, get_settings().max_body)
     if not data and not required:
         return {}
-    if data and not request.is_json:
+    if data and request.environ.get("CONTENT_TYPE") != "application/json" and not request.is_json:
         raise UnsupportedMediaType
     try:
         return _DECODER.decode(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise Problem("The body is not well-formed JSON.", status=400) from None
+
+
+def _body(environ: dict[str, Any], limit: int) -> bytes:
+    given = environ.get("CONTENT_LENGTH") or ""
+    if given.isascii() and given.isdigit() and len(given) < 19:
+        # All that Werkzeug would do about a body of a known length, without its streams (15 us).
+        length = int(given)
+        if length > limit:
+            raise RequestEntityTooLarge
+        data: bytes = environ["wsgi.input"].read(length)
+        if len(data) < length:
+            raise ClientDisconnected
+        return data
+    data = request.get_data(cache=False)
+    # Of a chunked body Werkzeug gives as much as is allowed, and does not say that there is more.
+    if len(data) >= limit:
+        raise RequestEntityTooLarge
+    return data
 
 
 def _no_constant(name: str) -> Any:
@@ -154,6 +170,13 @@ SECRET = {"Cache-Control": "no-store", "Vary": "Authorization, Origin"}
 """Headers of an answer that hands out tokens."""
 
 
+class _Sound(Headers):
+    """Headers of pairs that are known to be text without line breaks, which Werkzeug would look for in each (3 us)."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._list = pairs
+
+
 class _Json(Response):
     """An answer that is final once it is made, one piece of bytes under its headers: Werkzeug would look through both
     again for what is not there (5 us)."""
@@ -166,7 +189,9 @@ class _Json(Response):
 def reply(data: Any, status: int = 200, headers: Mapping[str, str] = PRIVATE) -> Response:
     """A JSON answer with these headers."""
     body = orjson.dumps(data)
-    return _Json([body], status, {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers})
+    length = str(len(body))
+    pairs = [("Content-Type", "application/json"), ("Content-Length", length), *headers.items()]
+    return _Json([body], status, _Sound(pairs))
 
 
 def no_content() -> Response:

@@ -16,7 +16,7 @@ RETURNING id;
 -- name: get^
 -- One persona of a user, when the NSFW settings in force let it be seen, with its avatar when that may be too.
 SELECT
-    p.version,
+    p.id, p.version,
     CAST(
         CASE WHEN EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id) THEN p.card ELSE p.safe_card END
         AS BLOB
@@ -305,7 +305,7 @@ FROM (
 CROSS JOIN persona_cards AS p ON p.id = page.id;
 
 -- name: search_put!
--- Write what search looks into for a persona; triggers bring it into the index.
+-- Write what search looks into for a persona; triggers bring it into the index, sixteen at a time.
 INSERT INTO persona_texts (doc_id, safety, favor, search_text)
 VALUES (
     (:user_id << 32) | :id,
@@ -316,31 +316,47 @@ VALUES (
 ON CONFLICT (doc_id) DO UPDATE
 SET safety = excluded.safety, favor = excluded.favor, search_text = excluded.search_text;
 
--- name: search_merge!
--- Merge some 4 pages of the index's segments, where there are enough of them: three times what a text needs in the end.
-INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 4);
-
 -- name: search_count$
 -- How many personas match an expression of the index, in the range of one owner.
 SELECT COUNT(*) FROM persona_search
 WHERE persona_search MATCH :expression
     AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295);
 
--- name: search_newest
--- A page of their ids, newest first: ids grow in the order of creation.
-SELECT rowid & 4294967295 AS id FROM persona_search
-WHERE persona_search MATCH :expression
-    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
-ORDER BY rowid DESC
-LIMIT :limit OFFSET :offset;
+-- name: search_oldest$
+-- A page of their ids in one owner's range from an id on, as one JSON array, oldest first: ids grow with creation.
+SELECT JSON_GROUP_ARRAY(id)
+FROM (
+    SELECT rowid & 4294967295 AS id FROM persona_search
+    WHERE persona_search MATCH :expression
+        AND rowid BETWEEN ((:user_id << 32) | :from_id) AND ((:user_id << 32) | 4294967295)
+    ORDER BY rowid
+    LIMIT :limit OFFSET :offset
+) AS page;
 
--- name: search_oldest
--- A page of their ids, oldest first.
-SELECT rowid & 4294967295 AS id FROM persona_search
-WHERE persona_search MATCH :expression
-    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
-ORDER BY rowid
-LIMIT :limit OFFSET :offset;
+-- name: search_newest$
+-- The same, newest first.
+SELECT JSON_GROUP_ARRAY(id)
+FROM (
+    SELECT rowid & 4294967295 AS id FROM persona_search
+    WHERE persona_search MATCH :expression
+        AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
+    ORDER BY rowid DESC
+    LIMIT :limit OFFSET :offset
+) AS page;
+
+-- name: id_at$
+-- The id of the persona at a place in the order of creation, newest first.
+SELECT id FROM personas WHERE user_id = :user_id ORDER BY created_at DESC, id DESC LIMIT 1 OFFSET :offset;
+
+-- name: search_waiting
+-- The texts of an owner that wait to come into the index, oldest first.
+SELECT x.doc_id & 4294967295 AS id, x.search_text
+FROM persona_search_queue AS q
+CROSS JOIN persona_texts AS x ON x.doc_id = q.doc_id
+WHERE q.doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
+    AND (x.safety = 'sfw' OR :nsfw = TRUE)
+    AND (CAST(:favorite AS INTEGER) IS NULL OR x.favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END)
+ORDER BY q.doc_id;
 
 -- name: matching_indexed$
 -- All their ids, as one JSON array: fetching 40,000 rows one by one takes twice as long as finding them.
@@ -386,9 +402,17 @@ FROM (SELECT id FROM personas WHERE user_id = :user_id ORDER BY name_key, id) AS
 -- Compare the index with its table; raises when they differ.
 INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1);
 
+-- name: search_queue_clear!
+-- Let no text wait, before all are indexed anew.
+DELETE FROM persona_search_queue;
+
 -- name: search_rebuild!
 -- Make the index again from its table.
 INSERT INTO persona_search (persona_search) VALUES ('rebuild');
+
+-- name: search_optimize!
+-- Bring the index into one segment: what is written later would otherwise be merged with what `rebuild` leaves.
+INSERT INTO persona_search (persona_search) VALUES ('optimize');
 
 -- name: search_sources
 -- Some personas after an id, with what their search text is made of and what it is.

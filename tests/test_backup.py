@@ -250,7 +250,7 @@ def test_a_search_index_that_differs_is_made_again(
     filled: Settings, database: Database, tmp_path: Path, place: Settings
 ) -> None:
     with database.transaction() as tx:
-        tx.execute("INSERT INTO persona_search (persona_search) VALUES ('delete-all')")
+        tx.execute("DELETE FROM persona_search_queue")
     backup.backup(filled, database, tmp_path / "backup.tar", quiet)
     put_back(tmp_path / "backup.tar", place)
     check_whole(place)

@@ -116,7 +116,7 @@ def miscounted(settings: Settings) -> Settings:
 
 
 def misindexed(settings: Settings) -> Settings:
-    execute(settings, "INSERT INTO persona_search (persona_search) VALUES ('delete-all')")
+    execute(settings, "DELETE FROM persona_search_queue")
     return settings
 
 

@@ -77,11 +77,12 @@ def dump(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table, but for the note of which folding the search texts have: it goes with them."""
-    rows = {
-        table: [tuple(row) for row in connection.execute(f"SELECT * FROM {table}")]
-        for table in sorted(tables(connection))
-    }
+    """Every row of every table, without generated columns, and without the note of which folding the search texts
+    have: it goes with them."""
+    rows = {}
+    for table in sorted(tables(connection)):
+        columns = ", ".join(row["name"] for row in connection.execute(f"PRAGMA table_info({table})"))
+        rows[table] = [tuple(row) for row in connection.execute(f"SELECT {columns} FROM {table}")]
     return {table: sorted((r for r in found if r[0] != "search_folding"), key=repr) for table, found in rows.items()}
 
 
@@ -167,15 +168,28 @@ def found(connection: Connection, words: str) -> list[int]:
     ]
 
 
+def waiting(connection: Connection) -> list[int]:
+    """The documents that wait to come into it."""
+    return [row[0] for row in connection.execute("SELECT doc_id FROM persona_search_queue ORDER BY doc_id")]
+
+
 def test_the_full_text_index_follows_its_table(filled: Connection) -> None:
     document = (7 << 32) | 11
-    assert (found(filled, "moo"), found(filled, "safety:sfw favor:oth")) == ([document], [document])
+    others = [document + n for n in range(1, 16)]
+    assert (waiting(filled), found(filled, "moo")) == ([document], [])
+    for other in others:
+        insert(filled, "persona_texts", doc_id=other, search_text="starry")
+    assert (waiting(filled), found(filled, "moo"), found(filled, "sta")) == ([], [document], others)
     filled.execute("UPDATE personas SET is_nsfw = 1, is_favorite = 1")
-    assert (found(filled, "safety:sfw"), found(filled, "safety:nsf favor:fav")) == ([], [document])
-    filled.execute("UPDATE persona_texts SET search_text = 'sunny'")
-    assert (found(filled, "moo"), found(filled, "sun")) == ([], [document])
+    assert (waiting(filled), found(filled, "moo")) == ([document], [])
+    filled.execute("UPDATE persona_texts SET search_text = 'sunny' WHERE doc_id = ?", [document])
+    for other in others:
+        filled.execute("UPDATE persona_texts SET search_text = 'windy' WHERE doc_id = ?", [other])
+    assert (waiting(filled), found(filled, "moo"), found(filled, "sta")) == ([], [], [])
+    assert (found(filled, "sun"), found(filled, "NSF"), found(filled, "FAV")) == ([document],) * 3
+    assert found(filled, "win") == others
     filled.execute("DELETE FROM personas")
-    assert found(filled, "sun") == []
+    assert (found(filled, "sun"), found(filled, "NSF")) == ([], [])
     # Raises when the index and its table differ.
     filled.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1)")
 
@@ -397,7 +411,7 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
     }  # fmt: skip
     for table in ("generation_jobs", "media_items"):
         assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] is None
-    assert filled.execute("SELECT COUNT(*) FROM persona_search WHERE persona_search MATCH 'moo'").fetchone()[0] == 0
+    assert (found(filled, "moo"), waiting(filled)) == ([], [])
 
 
 def test_deleting_a_job_leaves_its_media(filled: Connection) -> None:

@@ -286,17 +286,36 @@ def wrong(database: Database) -> list[str]:
 
 
 DAMAGE = [
-    "INSERT INTO persona_search (persona_search, rowid, search_text, safety, favor)"
-    " SELECT 'delete', doc_id, search_text, safety, favor FROM persona_texts",
+    "INSERT INTO persona_search (persona_search, rowid, marked_text)"
+    " SELECT 'delete', doc_id, marked_text FROM persona_search_texts",
     "UPDATE persona_texts SET search_text = 'stella'",
     "DELETE FROM persona_texts",
     "UPDATE persona_texts SET doc_id = doc_id + 1000",
 ]
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: Database, damage: str) -> None:
+DAMAGE_WAITING = [*DAMAGE[1:], "DELETE FROM persona_search_queue"]
+
+
+def index_all(database: Database) -> None:
+    """Bring every text into the index; what is written later waits."""
+    with database.transaction() as tx:
+        persona_search.rebuild(tx)
+
+
+def waiting(database: Database) -> int:
+    """How many texts wait to come into the index."""
+    return int(database.connection.execute("SELECT COUNT(*) FROM persona_search_queue").fetchone()[0])
+
+
+@pytest.mark.parametrize(
+    ("indexed", "damage"), [*((True, each) for each in DAMAGE), *((False, each) for each in DAMAGE_WAITING)]
+)
+def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: Database, indexed: bool, damage: str) -> None:
     alice.persona(name="Luna")
+    if indexed:
+        index_all(database)
+    assert waiting(database) == (0 if indexed else 1)
     assert wrong(database) == []
     with database.transaction() as tx:
         tx.execute(damage)
@@ -308,23 +327,93 @@ def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: Databa
     assert found(alice, "luna") == ["Luna"]
 
 
+def test_check_finds_a_text_that_is_in_the_index_and_waits(alice: Person, database: Database) -> None:
+    alice.persona(name="Luna")
+    index_all(database)
+    with database.transaction() as tx:
+        tx.execute("INSERT INTO persona_search_queue (doc_id) SELECT doc_id FROM persona_texts")
+    assert wrong(database) != []
+    index_all(database)
+    assert (wrong(database), found(alice, "luna")) == ([], ["Luna"])
+
+
+def test_texts_come_into_the_index_sixteen_at_a_time(alice: Person, bob: Person, database: Database) -> None:
+    made = [(alice if n % 2 else bob).persona(name=f"Luna {n}")["id"] for n in range(15)]
+    assert (waiting(database), segments(database)) == (15, 0)
+    assert len(found(alice, "luna")) == 7
+    # A text that waits is changed and deleted without the index.
+    assert bob.patch(f"/api/personas/{made[0]}", json={"name": "Stella"}).status_code == 200
+    assert bob.delete(f"/api/personas/{made[2]}").status_code == 204
+    assert (waiting(database), segments(database)) == (14, 0)
+    made += [alice.persona(name=f"Luna {n}")["id"] for n in range(2)]
+    assert (waiting(database), segments(database)) == (0, 1)
+    # One of the index leaves it when it is changed, and waits again.
+    assert alice.patch(f"/api/personas/{made[1]}", json={"name": "Nova"}).status_code == 200
+    assert (waiting(database), len(found(alice, "luna")), found(alice, "nova")) == (1, 8, ["Nova"])
+    assert (len(found(bob, "luna")), found(bob, "stella"), found(bob, "nova")) == (6, ["Stella"], [])
+    assert wrong(database) == []
+
+
+@pytest.mark.parametrize("sort", ["created_at", "-created_at"])
+@pytest.mark.parametrize("few", [0, 5])
+def test_every_page_of_index_and_queue_is_a_slice(
+    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch, sort: str, few: int
+) -> None:
+    """By all the ways that a long list is read: backwards, its last part forwards, and with what waits in between."""
+    alice.allow_nsfw()
+    made = [alice.persona(name=f"Luna {n}", is_nsfw=n % 5 == 4, is_favorite=n % 3 == 0)["id"] for n in range(37)]
+    for id in made[1:20:6]:
+        assert alice.patch(f"/api/personas/{id}", json={"description": "wears a cloak"}).status_code == 200
+    assert waiting(database) == 9
+    monkeypatch.setattr(persona_search, "_FEW", few)
+    for query in ({}, {"include_nsfw": "true"}, {"is_favorite": "true"}, {"is_favorite": "false"}):
+        shown = [
+            id for n, id in enumerate(made)
+            if (n % 5 != 4 or "include_nsfw" in query)
+            and (n % 3 == 0) == {"true": True, "false": False}.get(query.get("is_favorite", ""), n % 3 == 0)
+        ]  # fmt: skip
+        wanted = shown[::-1] if sort.startswith("-") else shown
+        for limit, offset in [
+            *((1, at) for at in range(len(wanted) + 2)),
+            *((4, at) for at in range(0, 40, 3)),
+            (50, 0),
+        ]:
+            answer = answered(alice, "luna", sort=sort, limit=limit, offset=offset, **query)
+            assert [p["id"] for p in answer.get_json()] == wanted[offset : offset + limit], (query, limit, offset)
+            assert answer.headers["X-Total-Count"] == str(len(wanted))
+
+
+def test_a_word_of_the_oldest_only_is_found_newest_first(
+    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the end of the list holds fewer than expected, all of it is read."""
+    made = [alice.persona(name=f"{'Luna' if n < 12 else 'Nova'} {n}")["id"] for n in range(32)]
+    assert waiting(database) == 0
+    monkeypatch.setattr(persona_search, "_FEW", 5)
+    answer = answered(alice, "luna", sort="-created_at", limit=3, offset=1)
+    assert [p["id"] for p in answer.get_json()] == made[10:7:-1]
+    assert answer.headers["X-Total-Count"] == "12"
+
+
 def segments(database: Database) -> int:
     """How many parts the index has: each is read by each search."""
     return int(database.connection.execute("SELECT COUNT(DISTINCT segid) FROM persona_search_idx").fetchone()[0])
 
 
 def test_the_index_is_merged_as_it_is_written(alice: Person, database: Database) -> None:
-    for number in range(15):
+    for number in range(160):
         alice.persona(name=f"Élodie {number}", style_prompt=f"moonlit ocean {number}")
         # Nine of one size never stay: eight become one of the next.
         assert segments(database) <= 9
     edited = alice.persona(name="Luna")["id"]
-    for number in range(30):
-        assert alice.patch(f"/api/personas/{edited}", json={"style_prompt": f"teal light {number}"}).status_code == 200
-    assert segments(database) <= 14
-    assert alice.get("/api/personas?search=elodie").headers["X-Total-Count"] == "15"
-    with database.transaction() as tx:
-        assert persona_search.check(tx) == []
+    index_all(database)
+    assert segments(database) == 1
+    for number in range(40):
+        for name in ("Luna", "Stella"):
+            alice.patch(f"/api/personas/{edited}", json={"name": name, "style_prompt": f"teal light {number}"})
+    assert segments(database) <= 17
+    assert alice.get("/api/personas?search=elodie").headers["X-Total-Count"] == "160"
+    assert wrong(database) == []
 
 
 def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, database: Database) -> None:

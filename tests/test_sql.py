@@ -105,7 +105,8 @@ _SQL = re.compile(
     r"PRAGMA\b|BEGIN\b|COMMIT\b|ROLLBACK\b)"
 )
 _ALLOWED = {
-    "database/connect.py": re.compile(r"PRAGMA \S.*|PRAGMA |BEGIN|BEGIN IMMEDIATE|COMMIT"),
+    "database/connect.py": re.compile(r"PRAGMA \S.*|PRAGMA |BEGIN"),
+    "database/writer.py": re.compile(r"BEGIN IMMEDIATE|COMMIT|ROLLBACK|SAVEPOINT block|ROLLBACK TO block"),
     # yoyo's own tables, read before there is a schema.
     "database/migrate.py": re.compile(r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "),
 }
@@ -134,7 +135,7 @@ ROWID = "USING INTEGER PRIMARY KEY (rowid=?)"
 JOB = "INDEX sqlite_autoindex_generation_jobs_1 (id=?)"
 MEDIA = "INDEX sqlite_autoindex_media_items_1 (id=?)"
 VIEWER = "INDEX nsfw_settings_user (user_id=?)"
-SEARCHED = ":M3><"
+SEARCHED = ":M1><"
 """The full-text index: matched, in a range of rowids."""
 NOTHING: tuple[str, ...] = ()
 """For what only inserts."""
@@ -225,6 +226,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.delete": (ROWID,),
     "personas.get": (ROWID, MEDIA, VIEWER),
     "personas.get_for_update": (ROWID, VIEWER),
+    "personas.id_at": ("INDEX personas_created (user_id=?)",),
     "personas.ids_by_name": ("INDEX personas_name (user_id=?)",),
     "personas.ids_by_updated": ("INDEX personas_updated (user_id=?)",),
     "personas.matching_indexed": (SEARCHED,),
@@ -234,13 +236,15 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.search_check": NOTHING,
     "personas.search_count": (SEARCHED,),
     "personas.search_drop_strays": ("SCAN persona_texts", ROWID),
-    "personas.search_merge": NOTHING,
     "personas.search_newest": (SEARCHED,),
     "personas.search_oldest": (SEARCHED,),
+    "personas.search_optimize": NOTHING,
     "personas.search_put": NOTHING,
+    "personas.search_queue_clear": NOTHING,
     "personas.search_rebuild": NOTHING,
     "personas.search_sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "personas.search_strays": ("SCAN x", ROWID),
+    "personas.search_waiting": ("q USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", ROWID),
     "personas.spans": ("persona_spans USING PRIMARY KEY (user_id=?)",),
     "personas.tags_add": NOTHING,
     "personas.tags_clear": ("INDEX persona_tags_persona (persona_id=?)",),

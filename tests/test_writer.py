@@ -126,9 +126,13 @@ def test_a_block_that_fails_takes_nothing_but_its_own_with_it(database: Database
 
 
 def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(database: Database) -> None:
-    with pytest.raises(LookupError), database.transaction() as tx:
-        remember("block 1")(tx)
-        raise LookupError
+    def fail() -> None:
+        with database.transaction() as tx:
+            remember("block 1")(tx)
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        fail()
     with database.transaction() as tx:
         remember("block 2")(tx)
     assert remembered(database) == {"block 2"}

@@ -9,7 +9,7 @@ from flask import Response, current_app, g
 
 from seidra import rates, search
 from seidra.auth.tokens import login_required
-from seidra.database.connect import Connection, get_db
+from seidra.database.connect import Connection, Row, get_db
 from seidra.errors import Invalid, NotFound
 from seidra.http import (
     PRIVATE,
@@ -39,6 +39,7 @@ from seidra.personas.schemas import (
     PersonaSchema,
     PreviewSchema,
 )
+from seidra.personas.search import FoundBy
 from seidra.queries import queries
 from seidra.values import from_json, json_fragment, timestamp, to_json
 
@@ -86,13 +87,17 @@ def list_personas(query: dict[str, Any]) -> Response:
 @blp.alt_response(304, description="Not modified")
 def read(persona_id: int) -> Response:
     """One persona."""
-    return _answer(get_db().connection, persona_id)
+    return _answer(_get(get_db().connection, persona_id))
 
 
-def _answer(connection: Connection, persona_id: int, status: int = 200, **headers: str) -> Response:
-    row = _q.get(connection, id=persona_id, user_id=g.user["id"])
+def _get(connection: Connection, persona_id: int) -> Row:
+    row: Row | None = _q.get(connection, id=persona_id, user_id=g.user["id"])
     if row is None:
         raise NotFound("persona")
+    return row
+
+
+def _answer(row: Row, status: int = 200, **headers: str) -> Response:
     return reply_versioned(_linked(row["card"]), row["version"], status, **headers)
 
 
@@ -106,16 +111,24 @@ def _answer(connection: Connection, persona_id: int, status: int = 200, **header
 @blp.alt_response(403, "PROBLEM")
 def create(body: dict[str, Any]) -> Response:
     """Make a persona."""
+    values = _DEFAULTS | body
+    # Folded before its turn: nobody else writes while a transaction is open.
+    found_by = persona_search.found_by(values)
     with get_db().transaction() as tx:
-        return _create(tx, _DEFAULTS | body)
+        row = _create(tx, values, found_by)
+    return _created(row)
 
 
-def _create(tx: Connection, values: dict[str, Any]) -> Response:
+def _create(tx: Connection, values: dict[str, Any], found_by: FoundBy) -> Row:
     policy.check_may_make(tx, g.user["id"], values["is_nsfw"])
     _settle_avatar(tx, values, None)
     persona_id = _q.create(tx, user_id=g.user["id"], now=timestamp(), **_columns(values))
-    _write_found_by(tx, persona_id, values)
-    return _answer(tx, persona_id, 201, Location=f"{public_url()}/api/personas/{persona_id}")
+    _write_found_by(tx, persona_id, values, found_by)
+    return _get(tx, persona_id)
+
+
+def _created(row: Row) -> Response:
+    return _answer(row, 201, Location=f"{public_url()}/api/personas/{row['id']}")
 
 
 @blp.route("/<id:persona_id>", methods=["PUT"])
@@ -151,8 +164,8 @@ def _change(persona_id: int, change: dict[str, Any]) -> Response:
             queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
         if "avatar_url" in change:
             _settle_avatar(tx, values, stored["avatar_media_id"])
-        _write(tx, persona_id, values)
-        return _answer(tx, persona_id)
+        row = _write(tx, persona_id, values)
+    return _answer(row)
 
 
 @blp.route("/<id:persona_id>", methods=["DELETE"])
@@ -184,7 +197,9 @@ def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> R
         values, _ = _stored(tx, persona_id)
         suffix = " (copy)"
         default = values["name"][: 100 - len(suffix)] + suffix
-        return _create(tx, values | {"name": body.get("name") or query.get("new_name") or default})
+        values["name"] = body.get("name") or query.get("new_name") or default
+        row = _create(tx, values, persona_search.found_by(values))
+    return _created(row)
 
 
 @blp.route("/<id:persona_id>/avatar", methods=["PUT"])
@@ -199,8 +214,8 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
         check_if_match(version)
         media_id = str(body["media_id"])
         _check_own_media(tx, media_id, "media_id")
-        _write(tx, persona_id, stored | {"avatar_url": None, "avatar_media_id": media_id})
-        return _answer(tx, persona_id)
+        row = _write(tx, persona_id, stored | {"avatar_url": None, "avatar_media_id": media_id})
+    return _answer(row)
 
 
 @blp.route("/<id:persona_id>/preview", methods=["POST"])
@@ -238,18 +253,17 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(tx: Connection, persona_id: int, values: dict[str, Any]) -> None:
+def _write(tx: Connection, persona_id: int, values: dict[str, Any]) -> Row:
     _q.update(tx, id=persona_id, user_id=g.user["id"], now=timestamp(), **_columns(values))
     _q.tags_clear(tx, persona_id=persona_id)
-    _write_found_by(tx, persona_id, values)
+    _write_found_by(tx, persona_id, values, persona_search.found_by(values))
+    return _get(tx, persona_id)
 
 
-def _write_found_by(tx: Connection, persona_id: int, values: dict[str, Any]) -> None:
-    """Write what the persona is found by: its search text and its tags."""
-    persona_search.put(tx, g.user["id"], persona_id, values)
-    keys = {search.fold(tag) for tag in values["tags"]}
-    rows = [{"user_id": g.user["id"], "tag_key": key, "persona_id": persona_id} for key in sorted(keys)]
-    _q.tags_add(tx, rows)
+def _write_found_by(tx: Connection, persona_id: int, values: dict[str, Any], found_by: FoundBy) -> None:
+    user_id = g.user["id"]
+    persona_search.put(tx, user_id, persona_id, values, found_by.text)
+    _q.tags_add(tx, [{"user_id": user_id, "tag_key": key, "persona_id": persona_id} for key in found_by.tag_keys])
 
 
 def _settle_avatar(tx: Connection, values: dict[str, Any], kept: str | None) -> None:
