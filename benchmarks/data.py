@@ -26,6 +26,7 @@ from seidra.config import Settings
 from seidra.database import init_database
 from seidra.database.connect import connect
 from seidra.jobs.housekeeping import media_id
+from seidra.personas import search as search_index
 from seidra.values import timestamp, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,6 +144,9 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
         _insert(connection, "persona_tags", [row for each in tags for row in each])
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
+    # What the workers have done in the meantime, whenever nobody wrote.
+    while search_index.merge(connection):
+        pass
     connection.execute("COMMIT")
 
 

@@ -37,9 +37,7 @@ CREATE VIRTUAL TABLE persona_search USING fts5 (
 
 INSERT INTO persona_search (persona_search, rank) VALUES ('automerge', 0);
 
--- Four segments of a size make one of the next. With eight (0010) there were as many in the end, and the largest merges
--- kept the write lock for up to 300 ms instead of 40.
-INSERT INTO persona_search (persona_search, rank) VALUES ('usermerge', 4);
+INSERT INTO persona_search (persona_search, rank) VALUES ('usermerge', 8);
 
 INSERT INTO persona_search (persona_search) VALUES ('rebuild');
 
@@ -71,7 +69,7 @@ BEGIN
     ON CONFLICT (doc_id) DO NOTHING;
 END;
 
--- Four pages of merging for each text, twice what it needs in the end.
+-- Two pages of merging for each text, twice what it needs in the end. Workers merge the rest while nobody writes.
 CREATE TRIGGER persona_search_queue_full AFTER INSERT ON persona_search_queue
 WHEN (SELECT COUNT(*) FROM persona_search_queue) >= 16
 BEGIN
@@ -80,5 +78,5 @@ BEGIN
     FROM persona_search_queue AS q
     CROSS JOIN persona_texts AS t ON t.doc_id = q.doc_id;
     DELETE FROM persona_search_queue;
-    INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 64);
+    INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 32);
 END;

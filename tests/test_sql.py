@@ -236,6 +236,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.search_check": NOTHING,
     "personas.search_count": (SEARCHED,),
     "personas.search_drop_strays": ("SCAN persona_texts", ROWID),
+    "personas.search_merge": NOTHING,
     "personas.search_newest": (SEARCHED,),
     "personas.search_oldest": (SEARCHED,),
     "personas.search_optimize": NOTHING,

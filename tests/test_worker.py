@@ -28,6 +28,7 @@ from seidra.jobs import housekeeping
 from seidra.jobs.housekeeping import Housekeeper, media_id
 from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
+from seidra.personas import search as persona_search
 from seidra.values import moment, timestamp_in
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
@@ -534,6 +535,36 @@ def test_the_files_of_deleted_media_go(
     assert queued_deletions(database) == []
     keeper.run(idle=True)
     assert len(files(settings)) == 2
+
+
+def test_the_search_index_is_merged_while_nobody_writes(
+    alice: Person, keeper: Housekeeper, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def parts() -> int:
+        rows = database.connection.execute("SELECT COUNT(DISTINCT segid) FROM persona_search_idx")
+        return int(rows.fetchone()[0])
+
+    def merged(*, idle: bool = True) -> int:
+        keeper.run(idle=idle)
+        return parts()
+
+    for number in range(80):
+        alice.persona(name=f"Luna {number}")
+    with database.transaction() as tx:
+        tx.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('usermerge', 2)")
+    assert parts() == 5
+    assert merged() == 5
+    # Somebody wrote since the last round.
+    alice.persona(name="Nova")
+    assert merged() == 5
+    monkeypatch.setattr(housekeeping, "_BUSY_SECONDS", 0.0)
+    assert merged(idle=False) == 5
+    assert merged() == 1
+    # Then there is nothing to do until somebody writes again.
+    version = database.version()
+    monkeypatch.setattr(persona_search, "merge", None)
+    assert (merged(), merged(), database.version()) == (1, 1, version)
+    assert alice.get("/api/personas?search=luna").headers["X-Total-Count"] == "80"
 
 
 def test_a_crash_after_the_files_went_repeats_harmlessly(

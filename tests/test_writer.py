@@ -125,6 +125,27 @@ def test_a_block_that_fails_takes_nothing_but_its_own_with_it(database: Database
     assert statements.count("COMMIT") == 1
 
 
+def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(database: Database) -> None:
+    def put(number: int) -> Block:
+        return lambda tx: queries.personas.search_put(
+            tx, user_id=1, id=number, is_nsfw=False, is_favorite=False, search_text=f"luna {number}"
+        )
+
+    def fail(tx: Connection) -> None:
+        # The sixteenth text brings them all into the index.
+        put(99)(tx)
+        assert queries.personas.search_count(tx, user_id=1, expression='"luna"') == 16
+        raise LookupError
+
+    with waiting(database, [*map(put, range(15)), fail, put(15), fail]) as futures:
+        pass
+    for future in futures:
+        assert future.exception() is None or isinstance(future.exception(), LookupError)
+    with database.transaction() as tx:
+        assert queries.personas.search_count(tx, user_id=1, expression='"luna"') == 16
+        queries.personas.search_check(tx)
+
+
 def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(database: Database) -> None:
     def fail() -> None:
         with database.transaction() as tx:

@@ -79,6 +79,10 @@ class Database:
         finally:
             connection.rollback()
 
+    def version(self) -> int:
+        """A number that stays the same for this thread as long as nobody commits anything."""
+        return int(self.connection.execute("PRAGMA data_version").fetchone()[0])
+
     def release(self) -> None:
         """Leave no transaction open behind a request."""
         connection: Connection | None = getattr(self._local, "connection", None)
