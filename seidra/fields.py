@@ -7,12 +7,12 @@ truth. Query parameters are text by nature and use the `Query*` fields.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, pre_load, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from seidra.values import timestamp, to_json
 
@@ -241,11 +241,11 @@ class Body(Schema):
     class Meta:
         unknown = RAISE
 
-    @pre_load
-    def _without_read_only(self, data: Any, **kwargs: Any) -> Any:
-        if not isinstance(data, Mapping):
-            return data
-        return {name: value for name, value in data.items() if name not in self._ignored}
+    def load(self, data: Any, **kwargs: Any) -> Any:
+        """As marshmallow's, of the fields that are not read-only."""
+        if isinstance(data, dict) and not self._ignored.isdisjoint(data):
+            data = {name: value for name, value in data.items() if name not in self._ignored}
+        return super().load(data, **kwargs)
 
     @cached_property
     def _ignored(self) -> frozenset[str]:

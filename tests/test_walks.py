@@ -285,6 +285,17 @@ def test_bodies_that_are_too_large(make_app: Callable[..., Flask]) -> None:
         assert send(admin, route, "[]".ljust(1024)).status_code == 422
 
 
+def test_bodies_that_break_off(admin: Person) -> None:
+    """The client went in the middle: what came looks whole, and must not be taken for it."""
+    for route, body in WITH_BODY.items():
+        text = json.dumps(filled(body, NOTHING))
+        answer = admin.open(
+            route[0], fill(route[1], NOTHING), data=text, content_type="application/json",
+            environ_overrides={"CONTENT_LENGTH": str(len(text) + 1)},
+        )  # fmt: skip
+        problem(answer, 400)
+
+
 # ------------------------------------------------------------------------------------------------ numbers in URLs
 
 

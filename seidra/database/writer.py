@@ -197,10 +197,10 @@ class Transaction:
 
 
 def _begin_immediate(connection: Connection, deadline: float) -> None:
-    """Take the write lock from the other processes, asking every third of a millisecond or so.
+    """Take the write lock from the other processes, asking every tenth of a millisecond or so.
 
     SQLite's own busy handler backs off to 100 ms, so that under steady writers an unlucky one starves for seconds;
-    short jittered polling keeps the wait near the length of the queue.
+    short jittered polling keeps the wait near the length of the queue. One thread of a process polls at a time.
     """
     while True:
         try:
@@ -209,7 +209,7 @@ def _begin_immediate(connection: Connection, deadline: float) -> None:
         except sqlite3.OperationalError as error:
             if not is_busy(error) or time.monotonic() > deadline:
                 raise
-        time.sleep(random.uniform(0.0001, 0.0005))  # noqa: S311 (jitter, not a secret)
+        time.sleep(random.uniform(0.00003, 0.00015))  # noqa: S311 (jitter, not a secret)
 
 
 def is_busy(error: sqlite3.Error) -> bool:
