@@ -144,9 +144,9 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
         _insert(connection, "persona_tags", [row for each in tags for row in each])
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
-    # What the workers have done in the meantime, whenever nobody wrote.
-    while search_index.merge(connection):
-        pass
+        # As a worker does whenever nobody writes.
+        while search_index.merge(connection):
+            pass
     connection.execute("COMMIT")
 
 
