@@ -81,12 +81,15 @@ def _json_body(required: bool) -> Any:
 
 def _body(environ: dict[str, Any], limit: int) -> bytes:
     given = environ.get("CONTENT_LENGTH") or ""
-    if given.isascii() and given.isdigit() and len(given) < 19:
+    if given.isascii() and given.isdigit() and len(given) < 19 and "HTTP_TRANSFER_ENCODING" not in environ:
         # All that Werkzeug would do about a body of a known length, without its streams (15 us).
         length = int(given)
         if length > limit:
             raise RequestEntityTooLarge
-        data: bytes = environ["wsgi.input"].read(length)
+        try:
+            data: bytes = environ["wsgi.input"].read(length)
+        except (OSError, ValueError):
+            raise ClientDisconnected from None
         if len(data) < length:
             raise ClientDisconnected
         return data

@@ -296,6 +296,23 @@ def test_bodies_that_break_off(admin: Person) -> None:
         problem(answer, 400)
 
 
+class Reset(io.BytesIO):
+    """The body of a client whose connection is gone."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        raise ConnectionResetError
+
+
+def test_bodies_whose_connection_is_reset(admin: Person) -> None:
+    for (method, rule), body in WITH_BODY.items():
+        text = json.dumps(filled(body, NOTHING))
+        answer = admin.open(
+            method, fill(rule, NOTHING), content_type="application/json",
+            environ_overrides={"wsgi.input": Reset(), "CONTENT_LENGTH": str(len(text))},
+        )  # fmt: skip
+        problem(answer, 400)
+
+
 # ------------------------------------------------------------------------------------------------ numbers in URLs
 
 

@@ -7,13 +7,14 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from conftest import wait_for
 
 from seidra.database import writer
 from seidra.database.connect import Connection, Database, connect
-from seidra.errors import Conflict, Unavailable
+from seidra.errors import Conflict, NotFound, Unavailable
 from seidra.queries import queries
 from seidra.values import timestamp
 
@@ -53,12 +54,12 @@ def remembered(database: Database) -> set[str]:
 
 
 @contextmanager
-def waiting(database: Database, blocks: list[Block]) -> Iterator[list[Future[set[str]]]]:
+def waiting(database: Database, blocks: list[Block], alone: int = -1) -> Iterator[list[Future[set[str]]]]:
     """Inside: blocks of threads of their own, which wait, in this order, for a first block to end. Each gives what is
-    committed as soon as it returns."""
+    committed as soon as it returns. `alone` is the place of one that is."""
 
-    def write(block: Block) -> set[str]:
-        with database.transaction() as tx:
+    def write(block: Block, alone: bool = False) -> set[str]:
+        with database.transaction(alone=alone) as tx:
             block(tx)
         return remembered(database)
 
@@ -73,7 +74,7 @@ def waiting(database: Database, blocks: list[Block]) -> Iterator[list[Future[set
         try:
             assert inside.wait(30)
             for number, block in enumerate(blocks, 1):
-                futures.append(pool.submit(write, block))
+                futures.append(pool.submit(write, block, number - 1 == alone))
                 wait_for(lambda number=number: len(database._writer._waiting) == number)
             yield futures
         finally:
@@ -159,17 +160,20 @@ def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(databa
     assert remembered(database) == {"block 2"}
 
 
-def test_everybody_is_told_when_the_commit_fails(database: Database) -> None:
-    def defer(tx: Connection) -> None:
-        # As a disk that is full only then: the commit, and not the statement, finds it.
-        tx.execute("PRAGMA defer_foreign_keys = ON")
-        tx.execute("INSERT INTO persona_tags (user_id, tag_key, persona_id) VALUES (1, 'a', 999)")
+def defer(tx: Connection) -> None:
+    """Break a rule so that the commit, and not the statement, finds it."""
+    tx.execute("PRAGMA defer_foreign_keys = ON")
+    tx.execute("INSERT INTO persona_tags (user_id, tag_key, persona_id) VALUES (1, 'a', 999)")
 
+
+def test_everybody_is_told_when_the_commit_fails(database: Database) -> None:
     with waiting(database, [remember("block 1"), defer, remember("block 2")]) as futures:
         pass
     for future in futures:
-        with pytest.raises(Conflict):
+        with pytest.raises(Unavailable):
             future.result()
+    with pytest.raises(Conflict), database.transaction() as tx:
+        defer(tx)
     with database.transaction() as tx:
         remember("block 3")(tx)
     assert remembered(database) == {"block 3"}
@@ -179,16 +183,87 @@ def test_everybody_is_told_when_the_transaction_is_lost_before(database: Databas
     def lose(tx: Connection) -> None:
         # SQLite does so itself after some errors.
         tx.execute("ROLLBACK")
-        error = sqlite3.OperationalError("database or disk is full")
-        error.sqlite_errorcode = sqlite3.SQLITE_FULL
-        raise error
+        raise NotFound("persona")
 
     with waiting(database, [remember("block 1"), lose, remember("block 2")]) as futures:
         pass
-    for future in futures[:3]:
-        with pytest.raises(Unavailable):
-            future.result()
+    assert [type(future.exception()) for future in futures] == [Unavailable, Unavailable, NotFound, type(None)]
     assert futures[3].result() == {"block 2"}
+
+
+def test_nobody_is_told_that_a_lost_transaction_is_committed(database: Database) -> None:
+    def swallow(tx: Connection) -> None:
+        tx.execute("ROLLBACK")
+
+    with waiting(database, [remember("block 1"), swallow]) as futures:
+        pass
+    assert [type(future.exception()) for future in futures] == [Unavailable] * 3
+    with pytest.raises(sqlite3.OperationalError, match="lost"), database.transaction() as tx:
+        swallow(tx)
+    assert remembered(database) == set()
+
+
+class Failing(Connection):
+    """A connection of which some statements fail once, as when memory is short."""
+
+    fails: set[str]
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql in self.fails:
+            self.fails.remove(sql)
+            raise MemoryError(sql)
+        return super().execute(sql, *parameters)
+
+
+@pytest.mark.parametrize(
+    "fails", [{"COMMIT"}, {"COMMIT", "ROLLBACK"}, {"ROLLBACK TO block"}, {"ROLLBACK TO block", "ROLLBACK"}]
+)
+def test_nothing_half_written_stays_and_writing_goes_on_whatever_fails(database: Database, fails: set[str]) -> None:
+    def fail(tx: Connection) -> None:
+        remember("block bad")(tx)
+        raise LookupError
+
+    database.close()
+    failing = sqlite3.connect(database.path, isolation_level=None, check_same_thread=False, factory=Failing)
+    failing.fails = fails
+    database._writer._connection = failing
+    own = set() if "COMMIT" in fails else {LookupError}
+    with waiting(database, [remember("block 1"), remember("block 2"), *([fail] if own else [])]) as futures:
+        pass
+    assert {type(future.exception()) for future in futures} == {Unavailable} | own
+    assert (remembered(database), failing.fails) == (set(), set())
+    with database.transaction() as tx:
+        remember("block 3")(tx)
+    assert remembered(database) == {"block 3"}
+
+
+def test_a_first_block_that_cannot_be_rolled_back_leaves_nothing(database: Database) -> None:
+    def fail() -> None:
+        with database.transaction() as tx:
+            tx.fails = {"ROLLBACK"}  # type: ignore[attr-defined]
+            remember("block 1")(tx)
+            raise LookupError
+
+    database.close()
+    database._writer._connection = sqlite3.connect(
+        database.path, isolation_level=None, check_same_thread=False, factory=Failing
+    )
+    database._writer._connection.fails = set()
+    with pytest.raises(LookupError):
+        fail()
+    with database.transaction() as tx:
+        remember("block 2")(tx)
+    assert remembered(database) == {"block 2"}
+
+
+def test_a_block_that_is_alone_shares_no_commit(database: Database, statements: list[str]) -> None:
+    with waiting(database, [remember(f"block {number}") for number in range(5)], alone=2) as futures:
+        pass
+    assert [text for text in statements if text in ("BEGIN IMMEDIATE", "COMMIT")] == ["BEGIN IMMEDIATE", "COMMIT"] * 3
+    first = {"block first", "block 0", "block 1"}
+    assert futures[2].result() >= first
+    assert futures[3].result() >= first | {"block 2"}
+    assert futures[5].result() == first | {"block 2", "block 3", "block 4"}
 
 
 def test_who_waits_too_long_is_told_so_and_the_others_go_on(

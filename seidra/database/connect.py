@@ -68,9 +68,9 @@ class Database:
             connection = self._local.connection = connect(self.path, self._synchronous)
         return connection
 
-    def transaction(self) -> Transaction:
+    def transaction(self, *, alone: bool = False) -> Transaction:
         """A short write transaction, as a context manager that gives its connection; see `Transaction`."""
-        return Transaction(self._writer)
+        return Transaction(self._writer, alone=alone)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:

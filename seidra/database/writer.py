@@ -26,7 +26,9 @@ class Writer:
 
     A block that ends while others wait leaves its transaction open to the next one, and the last commits for them all:
     a commit, and taking the write lock from another process, cost as much as a small write itself (40 % more creates).
-    Each block but the first runs in a savepoint, so that its failure is its own, and none returns before the commit.
+    Each block but the first runs in a savepoint, so that its failure is its own, and none that ends well returns before
+    the commit. A block sees what those before it have written, and may fail because of it, although that may still be
+    lost; one that would do more about it is to be `alone`.
     A commit empties the page cache of every other connection to the file, another reason to have but one writer.
     """
 
@@ -45,7 +47,7 @@ class Writer:
     def begin(self, block: Transaction) -> Connection:
         """Wait for the turn and for the write lock. Raises sqlite3.OperationalError when either takes too long."""
         deadline = time.monotonic() + BUSY_SECONDS
-        self._take_turn(block)
+        self._take_turn(block, BUSY_SECONDS)
         try:
             if self._connection is None:
                 self._connection = self._connect()
@@ -63,25 +65,24 @@ class Writer:
     def keep(self, block: Transaction) -> None:
         """End a block, and return when it is committed. Raises what the commit raised."""
         self._held.append(block)
-        self._end(None, block)
+        self._end(sqlite3.OperationalError("the transaction was lost before its end"), block)
         if block.error is not None:
             raise block.error
 
     def undo(self, block: Transaction, error: BaseException) -> None:
         """End a block that failed: nothing of it stays, and the others that share its transaction are committed."""
-        try:
-            if self._open:
-                self._execute("ROLLBACK TO block" if block.joins else "ROLLBACK")
-        except DatabaseError:
-            self._execute("ROLLBACK")
-            raise
-        finally:
-            self._end(error)
+        if not block.joins:
+            self._abandon()
+        elif self._open:
+            try:
+                self._execute("ROLLBACK TO block")
+            except BaseException:
+                self._abandon()
+        self._end(error)
 
     def close(self) -> None:
         """Close the connection; another block would open another."""
-        self._take_turn(Transaction(self))
-        self._settle(None)
+        self._take_turn(Transaction(self, alone=True), -1)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -89,22 +90,38 @@ class Writer:
 
     # -------------------------------------------------------------------------------------------- the turn
 
-    def _take_turn(self, block: Transaction) -> None:
+    def _take_turn(self, block: Transaction, patience: float) -> None:
+        """Wait for so many seconds, or below 0 for as long as it takes."""
         with self._mutex:
             if not self._taken:
                 self._taken = True
                 return
             self._waiting.append(block)
-        if not block.wait(BUSY_SECONDS):
-            with self._mutex:
-                if block in self._waiting:
-                    self._waiting.remove(block)
-                    raise _locked()
+        try:
+            came = block.wait(patience)
+        except BaseException:
+            # A signal in the main thread: nobody may hand the turn to a block that is not there any more.
+            if not self._leave(block):
+                block.wait()
+                self._end(None)
+            raise
+        if not came:
+            if self._leave(block):
+                raise _locked()
             block.wait()
 
-    def _next(self) -> Transaction | None:
+    def _leave(self, block: Transaction) -> bool:
+        """Wait no more; returns False for a block that has been given the turn."""
         with self._mutex:
-            return self._waiting.popleft() if self._waiting else None
+            if block in self._waiting:
+                self._waiting.remove(block)
+                return True
+            return False
+
+    def _next(self) -> Transaction | None:
+        """The block that is to go on with the open transaction."""
+        with self._mutex:
+            return self._waiting.popleft() if self._waiting and not self._waiting[0].alone else None
 
     def _give_turn(self) -> None:
         with self._mutex:
@@ -112,29 +129,32 @@ class Writer:
             if self._waiting:
                 self._waiting.popleft().go_on()
 
-    def _end(self, error: BaseException | None, block: Transaction | None = None) -> None:
-        """Give the turn away: with the open transaction, or after its end. `block` then waits for the commit."""
-        if self._open and len(self._held) < _TOGETHER and time.monotonic() < self._began + _TOGETHER_SECONDS:
+    def _end(self, lost: BaseException | None, block: Transaction | None = None) -> None:
+        """Give the turn away: with the open transaction, or after its end. `block` then waits for the commit.
+
+        `lost` is the reason where there is no open transaction any more.
+        """
+        if self._open and (block is None or not block.alone) and self._may_grow():
             after = self._next()
             if after is not None:
                 after.go_on()
                 if block is not None:
                     block.wait()
                 return
-        self._settle(error, block)
-        self._give_turn()
-
-    def _settle(self, error: BaseException | None, block: Transaction | None = None) -> None:
-        """Commit what is open, and tell the blocks it holds; `error` is what they are told when it was lost."""
         if self._open:
-            error = self._commit()
+            lost = self._commit()
         held, self._held = self._held, []
         for each in held:
-            each.error = error
+            # A block of its own is told what happened, the others that it was not their fault.
+            each.error = lost if lost is None or len(held) == 1 else _lost(lost)
             if each is not block:
                 each.go_on()
+        self._give_turn()
 
     # -------------------------------------------------------------------------------------------- the transaction
+
+    def _may_grow(self) -> bool:
+        return len(self._held) < _TOGETHER and time.monotonic() < self._began + _TOGETHER_SECONDS
 
     @property
     def _open(self) -> bool:
@@ -144,14 +164,23 @@ class Writer:
         if self._connection is not None:
             self._connection.execute(statement).close()
 
-    def _commit(self) -> DatabaseError | None:
+    def _commit(self) -> BaseException | None:
         try:
             self._execute("COMMIT")
-        except DatabaseError as error:
-            if self._open:
-                self._execute("ROLLBACK")
+        except BaseException as error:
+            self._abandon()
             return error
         return None
+
+    def _abandon(self) -> None:
+        """Undo the open transaction, whatever it takes: to close the connection does it always."""
+        try:
+            if self._open:
+                self._execute("ROLLBACK")
+        except BaseException:
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
 
 
 class Transaction:
@@ -159,9 +188,11 @@ class Transaction:
 
     All of the block goes through the connection that it gets: another does not see what is not committed.
     Raises Conflict for a broken constraint and Unavailable when the database stays busy or is full.
+    `alone`: it shares its commit with no other block, because it takes long or reaches beyond the database.
     """
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, *, alone: bool = False) -> None:
+        self.alone = alone
         self.joins = False
         self.error: BaseException | None = None
         self._writer = writer
@@ -216,6 +247,14 @@ def is_busy(error: sqlite3.Error) -> bool:
     """Whether an error says that somebody else keeps the database."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _lost(cause: BaseException) -> sqlite3.OperationalError:
+    """For a block that had ended well, when the transaction that held it was lost."""
+    error = sqlite3.OperationalError("the transaction of several writes was lost")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    error.__cause__ = cause
+    return error
 
 
 def _locked() -> sqlite3.OperationalError:

@@ -22,8 +22,8 @@ _BUSY_SECONDS = 5.0
 """How often housekeeping has its turn while jobs keep coming."""
 
 _MERGE_SECONDS = 0.05
-"""How long a round may merge the search index: a twentieth of a core, and the largest merge of a million texts in two
-minutes."""
+"""How long a round may merge the search index: with two rounds a second a tenth of a core, and the largest merge of a
+million texts in two minutes."""
 
 _SESSION_SECONDS = 3600.0
 _EVENT_SECONDS = 60.0
@@ -78,7 +78,7 @@ class Housekeeper:
             self._merge_search()
         if now - self._last_sessions > _SESSION_SECONDS:
             self._last_sessions = now
-            with self._database.transaction() as tx:
+            with self._database.transaction(alone=True) as tx:
                 queries.users.sessions_prune(tx, now=timestamp())
             self._prune_temporary()
         if now - self._last_events > _EVENT_SECONDS:
@@ -91,7 +91,7 @@ class Housekeeper:
         if version == self._version and version != self._merged_version:
             end, more = time.monotonic() + _MERGE_SECONDS, True
             while more and time.monotonic() < end:
-                with self._database.transaction() as tx:
+                with self._database.transaction(alone=True) as tx:
                     more = persona_search.merge(tx)
             version = self._database.version()
             if not more:
@@ -102,7 +102,7 @@ class Housekeeper:
         """Drop the changes of jobs that are older than a client may come back for."""
         deleted = _BATCH
         while deleted == _BATCH:
-            with self._database.transaction() as tx:
+            with self._database.transaction(alone=True) as tx:
                 deleted = queries.events.prune(
                     tx, before=timestamp_in(-self._event_seconds), beyond=timestamp_in(60), limit=_BATCH
                 )
@@ -111,7 +111,7 @@ class Housekeeper:
         """Unlink the files of deleted items; the queue's row goes after them: a crash repeats, and forgets nothing."""
         for row in queries.media.deletions(self._database.connection, limit=_BATCH):
             media_id = row["media_id"]
-            with self._database.transaction() as tx:
+            with self._database.transaction(alone=True) as tx:
                 # Inside the write lock, where no finishing job can give the same id its files.
                 if queries.media.exists(tx, id=media_id) is None:
                     self._storage.delete(media_id)
@@ -123,7 +123,7 @@ class Housekeeper:
             return
         before = timestamp_in(-86_400.0 * self._keep_jobs_days)
         if queries.jobs.prunable(self._database.connection, before=before) is not None:
-            with self._database.transaction() as tx:
+            with self._database.transaction(alone=True) as tx:
                 queries.jobs.prune(tx, before=before, limit=_BATCH)
 
     def _redate_jobs(self) -> None:
@@ -131,7 +131,7 @@ class Housekeeper:
         # No lease and no pause between attempts is longer; a live worker's heartbeat puts a wrong guess right.
         horizon = timestamp_in(2 * max(self._lease_seconds, 60))
         if queries.jobs.misdated(self._database.connection, horizon=horizon) is not None:
-            with self._database.transaction() as tx:
+            with self._database.transaction(alone=True) as tx:
                 leased_until = timestamp_in(self._lease_seconds)
                 queries.jobs.redate(tx, horizon=horizon, now=timestamp(), leased_until=leased_until)
 
@@ -144,13 +144,13 @@ class Housekeeper:
         user_id = queries.users.next_deleted(self._database.connection)
         if user_id is None:
             return
-        with self._database.transaction() as tx:
+        with self._database.transaction(alone=True) as tx:
             for row in queries.jobs.cancel_all(tx, user_id=user_id, now=timestamp()):
                 queue_cleanup(tx, row["id"])
         for purge_batch in (queries.media.purge_batch, queries.jobs.purge_batch, queries.personas.purge_batch):
             deleted = _BATCH
             while deleted == _BATCH:
-                with self._database.transaction() as tx:
+                with self._database.transaction(alone=True) as tx:
                     deleted = purge_batch(tx, user_id=user_id, limit=_BATCH)
-        with self._database.transaction() as tx:
+        with self._database.transaction(alone=True) as tx:
             queries.users.purge(tx, id=user_id)

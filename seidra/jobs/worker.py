@@ -220,7 +220,7 @@ class Worker:
         for position, image in enumerate(images):
             self._storage.put_temporary(claim, position, image.data)
         metadata = from_json(job["metadata"]) | {"engine": self._engine.name}
-        with self._database.transaction() as tx:
+        with self._database.transaction(alone=True) as tx:
             now = timestamp()
             owner = queries.jobs.finish(
                 tx, id=job["id"], claim=claim, seconds=seconds, metadata=to_json(metadata), now=now

@@ -57,7 +57,7 @@ class MediaCheck:
         if finding.kind == LEFTOVER:
             self._storage.discard(finding.path)
             return True
-        with self._database.transaction() as tx:
+        with self._database.transaction(alone=True) as tx:
             if finding.kind == LOST and self._is_lost(tx, finding.media_id, finding.path):
                 # A trigger queues what else there may be of its files, such as the thumbnail.
                 _q.media_drop(tx, id=finding.media_id)

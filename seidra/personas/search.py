@@ -22,7 +22,7 @@ from seidra.values import from_json
 _q = queries.personas
 _BATCH = 1000
 _FEW = 1000
-"""Up to so many matches, reading all ids is faster than counting them and reading a page."""
+"""So many ids are read at once, for a page to be cut from, rather than a page of them."""
 
 
 class FoundBy(NamedTuple):
