@@ -185,6 +185,9 @@ def test_everybody_is_told_when_the_transaction_is_lost_before(database: Databas
         tx.execute("ROLLBACK")
         raise NotFound("persona")
 
+    with waiting(database, [lose]) as futures:
+        pass
+    assert [type(future.exception()) for future in futures] == [Unavailable, NotFound]
     with waiting(database, [remember("block 1"), lose, remember("block 2")]) as futures:
         pass
     assert [type(future.exception()) for future in futures] == [Unavailable, Unavailable, NotFound, type(None)]

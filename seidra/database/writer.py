@@ -145,8 +145,8 @@ class Writer:
             lost = self._commit()
         held, self._held = self._held, []
         for each in held:
-            # A block of its own is told what happened, the others that it was not their fault.
-            each.error = lost if lost is None or len(held) == 1 else _lost(lost)
+            # A block of its own is told what happened, and others that it was not their fault.
+            each.error = lost if lost is None or held == [block] else _lost(lost)
             if each is not block:
                 each.go_on()
         self._give_turn()
