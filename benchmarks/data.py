@@ -114,7 +114,7 @@ def _fingerprint(sizes: Sizes) -> str:
 
 
 def _tidy(sizes: Sizes) -> None:
-    """Remove what earlier runs wrote."""
+    """Remove what earlier runs wrote, as time would have done it."""
     settings = Settings.load(environment(sizes))
     connection = connect(settings.database_path)
     connection.execute("BEGIN")
@@ -122,6 +122,7 @@ def _tidy(sizes: Sizes) -> None:
         connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (WRITER,))
     connection.execute("DELETE FROM file_deletions")
     connection.execute("COMMIT")
+    _merge(connection)
     connection.close()
     for folder in (settings.media_dir, settings.thumbnail_dir, settings.tmp_dir):
         shutil.rmtree(folder, ignore_errors=True)
@@ -144,10 +145,14 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
         _insert(connection, "persona_tags", [row for each in tags for row in each])
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
-        # As a worker does whenever nobody writes.
-        while search_index.merge(connection):
-            pass
+        _merge(connection)
     connection.execute("COMMIT")
+
+
+def _merge(connection: sqlite3.Connection) -> None:
+    """Merge the search index, as a worker does whenever nobody writes."""
+    while search_index.merge(connection):
+        pass
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Any) -> None:
