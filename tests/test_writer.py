@@ -279,12 +279,29 @@ def test_who_waits_too_long_is_told_so_and_the_others_go_on(
     assert futures[1].result() == {"block first", "block 1"}
 
 
-def test_closing_waits_for_what_is_written(database: Database) -> None:
+def test_a_signal_while_it_waits_gives_its_turn_to_nobody(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(block: writer.Transaction, seconds: float = -1) -> bool:
+        raise KeyboardInterrupt
+
     with waiting(database, [remember("block 1")]) as futures:
-        closing = threading.Thread(target=database.close)
-        closing.start()
-        wait_for(lambda: len(database._writer._waiting) == 2)
-    closing.join()
+        with monkeypatch.context() as patched:
+            patched.setattr(writer.Transaction, "wait", interrupt)
+            with pytest.raises(KeyboardInterrupt), database.transaction():
+                raise AssertionError("It was not its turn.")
+        assert len(database._writer._waiting) == 1
+    assert futures[1].result() == {"block first", "block 1"}
+
+
+def test_closing_waits_for_what_is_written(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with waiting(database, [remember("block 1")]) as futures:
+            monkeypatch.setattr(writer, "BUSY_SECONDS", 0.01)
+            closed = pool.submit(database.close)
+            wait_for(lambda: len(database._writer._waiting) == 2)
+            # However long it takes.
+            with pytest.raises(TimeoutError):
+                closed.result(0.1)
+        closed.result()
     assert futures[1].result() == {"block first", "block 1"}
     with database.transaction() as tx:
         remember("block 2")(tx)
