@@ -41,6 +41,11 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     return value
 
 
+def segments(database: Database) -> int:
+    """How many parts the search index has: each is read by each search."""
+    return int(database.connection.execute("SELECT COUNT(DISTINCT segid) FROM persona_search_idx").fetchone()[0])
+
+
 class Person:
     """A client that sends one user's token. `person.get("/api/personas")`."""
 

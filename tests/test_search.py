@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Person, environment
+from conftest import Person, environment, segments
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
@@ -393,11 +393,6 @@ def test_a_word_of_the_oldest_only_is_found_newest_first(
     answer = answered(alice, "luna", sort="-created_at", limit=3, offset=1)
     assert [p["id"] for p in answer.get_json()] == made[10:7:-1]
     assert answer.headers["X-Total-Count"] == "12"
-
-
-def segments(database: Database) -> int:
-    """How many parts the index has: each is read by each search."""
-    return int(database.connection.execute("SELECT COUNT(DISTINCT segid) FROM persona_search_idx").fetchone()[0])
 
 
 def test_the_index_is_merged_as_it_is_written(alice: Person, database: Database) -> None:

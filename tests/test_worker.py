@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PASSWORD, Person, environment, wait_for
+from conftest import PASSWORD, Person, environment, segments, wait_for
 from flask import Flask
 from PIL import Image
 
@@ -540,19 +540,15 @@ def test_the_files_of_deleted_media_go(
 def test_the_search_index_is_merged_while_nobody_writes(
     alice: Person, keeper: Housekeeper, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def parts() -> int:
-        rows = database.connection.execute("SELECT COUNT(DISTINCT segid) FROM persona_search_idx")
-        return int(rows.fetchone()[0])
-
     def merged(*, idle: bool = True) -> int:
         keeper.run(idle=idle)
-        return parts()
+        return segments(database)
 
     for number in range(80):
         alice.persona(name=f"Luna {number}")
     with database.transaction() as tx:
         tx.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('usermerge', 2)")
-    assert parts() == 5
+    assert segments(database) == 5
     assert merged() == 5
     # Somebody wrote since the last round.
     alice.persona(name="Nova")

@@ -218,6 +218,15 @@ class Failing(Connection):
         return super().execute(sql, *parameters)
 
 
+def make_failing(database: Database, fails: set[str]) -> Failing:
+    """Let the writer go on with a connection of which these statements fail."""
+    database.close()
+    connection = sqlite3.connect(database.path, isolation_level=None, check_same_thread=False, factory=Failing)
+    connection.fails = fails
+    database._writer._connection = connection
+    return connection
+
+
 @pytest.mark.parametrize(
     "fails", [{"COMMIT"}, {"COMMIT", "ROLLBACK"}, {"ROLLBACK TO block"}, {"ROLLBACK TO block", "ROLLBACK"}]
 )
@@ -226,10 +235,7 @@ def test_nothing_half_written_stays_and_writing_goes_on_whatever_fails(database:
         remember("block bad")(tx)
         raise LookupError
 
-    database.close()
-    failing = sqlite3.connect(database.path, isolation_level=None, check_same_thread=False, factory=Failing)
-    failing.fails = fails
-    database._writer._connection = failing
+    failing = make_failing(database, fails)
     own = set() if "COMMIT" in fails else {LookupError}
     with waiting(database, [remember("block 1"), remember("block 2"), *([fail] if own else [])]) as futures:
         pass
@@ -243,15 +249,11 @@ def test_nothing_half_written_stays_and_writing_goes_on_whatever_fails(database:
 def test_a_first_block_that_cannot_be_rolled_back_leaves_nothing(database: Database) -> None:
     def fail() -> None:
         with database.transaction() as tx:
-            tx.fails = {"ROLLBACK"}  # type: ignore[attr-defined]
+            failing.fails = {"ROLLBACK"}
             remember("block 1")(tx)
             raise LookupError
 
-    database.close()
-    database._writer._connection = sqlite3.connect(
-        database.path, isolation_level=None, check_same_thread=False, factory=Failing
-    )
-    database._writer._connection.fails = set()
+    failing = make_failing(database, set())
     with pytest.raises(LookupError):
         fail()
     with database.transaction() as tx:

@@ -1,4 +1,4 @@
-"""Connections: the only place that opens one, begins a transaction, or reads a driver's error."""
+"""Connections: the only place that opens one, or says what a driver's error means to a client."""
 
 from __future__ import annotations
 

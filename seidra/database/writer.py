@@ -65,7 +65,7 @@ class Writer:
     def keep(self, block: Transaction) -> None:
         """End a block, and return when it is committed. Raises what the commit raised."""
         self._held.append(block)
-        self._end(sqlite3.OperationalError("the transaction was lost before its end"), block)
+        self._end(None, block)
         if block.error is not None:
             raise block.error
 
@@ -132,7 +132,7 @@ class Writer:
     def _end(self, lost: BaseException | None, block: Transaction | None = None) -> None:
         """Give the turn away: with the open transaction, or after its end. `block` then waits for the commit.
 
-        `lost` is the reason where there is no open transaction any more.
+        `lost` is the reason, if one is known, where there is no open transaction any more.
         """
         if self._open and (block is None or not block.alone) and self._may_grow():
             after = self._next()
@@ -143,6 +143,8 @@ class Writer:
                 return
         if self._open:
             lost = self._commit()
+        elif lost is None:
+            lost = sqlite3.OperationalError("the transaction was lost before its end")
         held, self._held = self._held, []
         for each in held:
             # A block of its own is told what happened, and others that it was not their fault.
