@@ -24,7 +24,7 @@ from benchmarks import texts
 from seidra import search
 from seidra.config import Settings
 from seidra.database import init_database
-from seidra.database.connect import connect
+from seidra.database.connect import Database, connect
 from seidra.jobs.housekeeping import media_id
 from seidra.personas import search as search_index
 from seidra.values import timestamp, to_json
@@ -98,6 +98,7 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
     rows = _check(connection, sizes)
     copy(connection, folder / "fastapi.db")
     connection.close()
+    _merge(settings)
     known = {"fingerprint": wanted, "rows": rows, "seconds": round(time.monotonic() - began, 1), **asdict(sizes)}
     stamp.write_text(json.dumps(known))
     return known
@@ -122,8 +123,8 @@ def _tidy(sizes: Sizes) -> None:
         connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (WRITER,))
     connection.execute("DELETE FROM file_deletions")
     connection.execute("COMMIT")
-    _merge(connection)
     connection.close()
+    _merge(settings)
     for folder in (settings.media_dir, settings.thumbnail_dir, settings.tmp_dir):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -145,14 +146,15 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
         _insert(connection, "persona_tags", [row for each in tags for row in each])
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
-        _merge(connection)
     connection.execute("COMMIT")
 
 
-def _merge(connection: sqlite3.Connection) -> None:
+def _merge(settings: Settings) -> None:
     """Merge the search index, as a worker does whenever nobody writes."""
-    while search_index.merge(connection):
+    database = Database(settings)
+    while search_index.merge(database):
         pass
+    database.close()
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Any) -> None:

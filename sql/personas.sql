@@ -317,10 +317,10 @@ ON CONFLICT (doc_id) DO UPDATE
 SET safety = excluded.safety, favor = excluded.favor, search_text = excluded.search_text;
 
 -- name: search_count$
--- How many personas match an expression of the index, in the range of one owner.
+-- How many personas match an expression of the index, in the range of one owner; its last two numbers are fences.
 SELECT COUNT(*) FROM persona_search
 WHERE persona_search MATCH :expression
-    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295);
+    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
 
 -- name: search_oldest$
 -- A page of their ids in one owner's range from an id on, as one JSON array, oldest first: ids grow with creation.
@@ -328,7 +328,7 @@ SELECT JSON_GROUP_ARRAY(id)
 FROM (
     SELECT rowid & 4294967295 AS id FROM persona_search
     WHERE persona_search MATCH :expression
-        AND rowid BETWEEN ((:user_id << 32) | :from_id) AND ((:user_id << 32) | 4294967295)
+        AND rowid BETWEEN ((:user_id << 32) | :from_id) AND ((:user_id << 32) | 4294967293)
     ORDER BY rowid
     LIMIT :limit OFFSET :offset
 ) AS page;
@@ -339,7 +339,7 @@ SELECT JSON_GROUP_ARRAY(id)
 FROM (
     SELECT rowid & 4294967295 AS id FROM persona_search
     WHERE persona_search MATCH :expression
-        AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
+        AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293)
     ORDER BY rowid DESC
     LIMIT :limit OFFSET :offset
 ) AS page;
@@ -362,7 +362,7 @@ ORDER BY q.doc_id;
 -- All their ids, as one JSON array: fetching 40,000 rows one by one takes twice as long as finding them.
 SELECT JSON_GROUP_ARRAY(rowid & 4294967295) FROM persona_search
 WHERE persona_search MATCH :expression
-    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295);
+    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
 
 -- name: matching_scanned$
 -- The ids of all personas that contain a word too short for the index (the empty one is in all).
@@ -411,8 +411,12 @@ DELETE FROM persona_search_queue;
 INSERT INTO persona_search (persona_search) VALUES ('rebuild');
 
 -- name: search_merge!
--- Merge some 64 pages of the index's segments, where there are eight of a size; an unusually common trigram takes more.
+-- Merge some 64 pages of the index's segments, where enough are of a size; an unusually common trigram takes more.
 INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 64);
+
+-- name: search_usermerge!
+-- Set how many segments of a size are merged.
+INSERT INTO persona_search (persona_search, rank) VALUES ('usermerge', :parts);
 
 -- name: search_optimize!
 -- Bring the index into one segment: what is written later would otherwise be merged with what `rebuild` leaves.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from conftest import Person, environment, segments
+from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
@@ -338,20 +339,102 @@ def test_check_finds_a_text_that_is_in_the_index_and_waits(alice: Person, databa
 
 
 def test_texts_come_into_the_index_sixteen_at_a_time(alice: Person, bob: Person, database: Database) -> None:
+    index_all(database)
     made = [(alice if n % 2 else bob).persona(name=f"Luna {n}")["id"] for n in range(15)]
-    assert (waiting(database), segments(database)) == (15, 0)
+    assert (waiting(database), segments(database)) == (15, 1)
     assert len(found(alice, "luna")) == 7
     # A text that waits is changed and deleted without the index.
     assert bob.patch(f"/api/personas/{made[0]}", json={"name": "Stella"}).status_code == 200
     assert bob.delete(f"/api/personas/{made[2]}").status_code == 204
-    assert (waiting(database), segments(database)) == (14, 0)
+    assert (waiting(database), segments(database)) == (14, 1)
     made += [alice.persona(name=f"Luna {n}")["id"] for n in range(2)]
-    assert (waiting(database), segments(database)) == (0, 1)
+    assert (waiting(database), segments(database)) == (0, 2)
     # One of the index leaves it when it is changed, and waits again.
     assert alice.patch(f"/api/personas/{made[1]}", json={"name": "Nova"}).status_code == 200
     assert (waiting(database), len(found(alice, "luna")), found(alice, "nova")) == (1, 8, ["Nova"])
     assert (len(found(bob, "luna")), found(bob, "stella"), found(bob, "nova")) == (6, ["Stella"], [])
     assert wrong(database) == []
+
+
+def fences(database: Database) -> tuple[list[int], list[int]]:
+    """The documents at which a search of one owner's range stops, as they are and as they ought to be."""
+    found = database.connection.execute("SELECT rowid FROM persona_search WHERE persona_search MATCH 'END'")
+    owners = database.connection.execute("SELECT id FROM users ORDER BY id")
+    return [row[0] for row in found], [(row[0] + 1 << 32) - n for row in owners for n in (2, 1)]
+
+
+def test_two_fences_end_each_owners_range(app: Flask, database: Database) -> None:
+    last = Person(app, "last")
+    for change in (
+        lambda tx: None,
+        persona_search.rebuild,
+        lambda tx: tx.execute("DELETE FROM users WHERE id = ?", [last.id]),
+    ):
+        with database.transaction() as tx:
+            change(tx)
+        there, wanted = fences(database)
+        assert (there, wrong(database)) == (wanted, [])
+    assert there[-1] < last.id << 32
+
+
+def pages_read(database: Database, user_id: int, word: str) -> int:
+    """How many pages of the index a search needs: those without which it fails."""
+    query = {"search": word, "tag": [], "is_favorite": None, "sort": "-created_at", "limit": 20, "offset": 0}
+    needed = 0
+    with database.transaction() as tx:
+        for page in [row[0] for row in tx.execute("SELECT id FROM persona_search_data WHERE id > 10")]:
+            tx.execute("SAVEPOINT whole")
+            tx.execute("DELETE FROM persona_search_data WHERE id = ?", [page])
+            try:
+                assert persona_search.page(tx, user_id, True, query) == ([], 0)
+            except sqlite3.DatabaseError:
+                needed += 1
+            tx.execute("ROLLBACK TO whole")
+    return needed
+
+
+def test_a_search_does_not_read_the_texts_of_others(alice: Person, bob: Person, database: Database) -> None:
+    """Not even for an absent word whose trigrams many of theirs contain."""
+    with database.transaction() as tx:
+        tx.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('pgsz', 64)")
+    read = []
+    for count in (100, 400):
+        with database.transaction() as tx:
+            tx.execute("DELETE FROM persona_texts")
+            tx.executemany(
+                "INSERT INTO persona_texts (doc_id, safety, favor, search_text) VALUES (?, 'sfw', 'oth', 'rain wine')",
+                [(owner.id << 32 | n,) for owner, texts in ((alice, 5), (bob, count)) for n in range(1, texts + 1)],
+            )
+            # Not persona_search.rebuild, which drops the texts of no persona.
+            tx.execute("DELETE FROM persona_search_queue")
+            tx.execute("INSERT INTO persona_search (persona_search) VALUES ('rebuild')")
+        read.append(pages_read(database, alice.id, "aine"))
+    # 9 and 10; 19 and 51 where nothing ends the range.
+    assert 0 < read[1] <= read[0] + 3, read
+
+
+def test_fences_are_no_personas(alice: Person, bob: Person, database: Database) -> None:
+    bob.persona(name="Luna")
+    for _ in range(2):
+        for word in ("end", "END", "nd"):
+            answer = answered(alice, word)
+            assert (answer.get_json(), answer.headers["X-Total-Count"]) == ([], "0"), word
+        index_all(database)
+    alice.persona(name="The End")
+    index_all(database)
+    assert (found(alice, "end"), found(bob, "end")) == (["The End"], [])
+
+
+def test_check_misses_a_fence(alice: Person, database: Database) -> None:
+    with database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO persona_search (persona_search, rowid, marked_text)"
+            " SELECT 'delete', doc_id, marked_text FROM persona_search_fences"
+        )
+    assert (fences(database)[0], wrong(database)) == ([], ["The index differs from its table."])
+    index_all(database)
+    there, wanted = fences(database)
+    assert (there, wrong(database)) == (wanted, [])
 
 
 @pytest.mark.parametrize("sort", ["created_at", "-created_at"])

@@ -245,6 +245,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.search_rebuild": NOTHING,
     "personas.search_sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "personas.search_strays": ("SCAN x", ROWID),
+    "personas.search_usermerge": NOTHING,
     "personas.search_waiting": ("q USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", ROWID),
     "personas.spans": ("persona_spans USING PRIMARY KEY (user_id=?)",),
     "personas.tags_add": NOTHING,

@@ -544,23 +544,27 @@ def test_the_search_index_is_merged_while_nobody_writes(
         keeper.run(idle=idle)
         return segments(database)
 
+    with database.transaction() as tx:
+        persona_search.rebuild(tx)
     for number in range(80):
         alice.persona(name=f"Luna {number}")
-    with database.transaction() as tx:
-        tx.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('usermerge', 2)")
-    assert segments(database) == 5
-    assert merged() == 5
+    assert segments(database) == 6
+    assert merged() == 6
     # Somebody wrote since the last round.
     alice.persona(name="Nova")
-    assert merged() == 5
+    assert merged() == 6
     monkeypatch.setattr(housekeeping, "_BUSY_SECONDS", 0.0)
-    assert merged(idle=False) == 5
+    assert merged(idle=False) == 6
     assert merged() == 1
-    # Then there is nothing to do until somebody writes again.
+    for number in range(32):
+        alice.persona(name=f"Luna {number}")
+    assert (segments(database), merged(), merged()) == (3, 3, 1)
+    # Then there is nothing to do until somebody writes again, and to find that out is no write.
     version = database.version()
+    assert not persona_search.merge(database)
     monkeypatch.setattr(persona_search, "merge", None)
     assert (merged(), merged(), database.version()) == (1, 1, version)
-    assert alice.get("/api/personas?search=luna").headers["X-Total-Count"] == "80"
+    assert alice.get("/api/personas?search=luna").headers["X-Total-Count"] == "112"
 
 
 def test_a_crash_after_the_files_went_repeats_harmlessly(

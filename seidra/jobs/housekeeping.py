@@ -91,8 +91,7 @@ class Housekeeper:
         if version == self._version and version != self._merged_version:
             end, more = time.monotonic() + _MERGE_SECONDS, True
             while more and time.monotonic() < end:
-                with self._database.transaction(alone=True) as tx:
-                    more = persona_search.merge(tx)
+                more = persona_search.merge(self._database)
             version = self._database.version()
             if not more:
                 self._merged_version = version
