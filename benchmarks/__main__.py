@@ -1,7 +1,8 @@
 """Measure and report: a table on standard output, all figures in benchmarks/latest.json.
 
-`BENCH_QUICK=1` takes a tenth of the data and shorter runs. `--only list,create` measures some groups and writes no
-file. Every ratio is of requests a second, and the median over rounds in which the two took turns.
+`BENCH_QUICK=1` takes a tenth of the data and shorter runs. `BENCH_SOUL=1` measures soul-cli too, which npm installs.
+`--only list,create` measures some groups and writes no file. Every ratio is of requests a second, and the median over
+rounds in which the two took turns.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import json
 import os
 import platform
 import random
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -31,14 +33,15 @@ from seidra.values import timestamp
 
 GROUPS = ("steps", "list", "search", "jobs", "media", "create", "preview", "claims")
 _LIST = "/api/personas?limit=20"
+_SOUL_LIST = "/api/tables/personas/rows?_limit=20&_ordering=-created_at&_filters=is_nsfw:0,user_id:"
 _CREATE_BODY = "create.json"
 
 
 class Bench:
     """One run: its sizes, the tokens of the three users, and the figures found so far."""
 
-    def __init__(self, sizes: data.Sizes, groups: set[str], *, quick: bool) -> None:
-        self.sizes, self.groups = sizes, groups
+    def __init__(self, sizes: data.Sizes, groups: set[str], *, quick: bool, soul: bool) -> None:
+        self.sizes, self.groups, self.soul = sizes, groups, soul
         self.rounds, self.seconds = (2, 1.0) if quick else (5, 3.0)
         self.figures: dict[str, Any] = {}
         self.per_second: dict[str, float] = {}
@@ -50,7 +53,7 @@ class Bench:
         if "steps" in self.groups:
             self.figures["steps_us"] = inprocess.steps(self.app, self.small, self.sizes.deep_offset)
         if "search" in self.groups:
-            self.figures |= inprocess.searches(self.app, self.large)
+            self.figures |= inprocess.searches(self.app, self.large, self.small)
 
     def over_http(self) -> None:
         """Everything that is measured with wrk."""
@@ -63,9 +66,10 @@ class Bench:
             self.figures["start_s"] = round(seidra.seconds, 2)
             listed, created, body = self._payloads(seidra)
             bare = stack.enter_context(servers.bare_flask(self.sizes, listed, created))
-            peer = stack.enter_context(servers.fastapi(self.sizes))
-            self._check_peer(seidra, peer)
-            self._reads(seidra, bare, peer)
+            fastapi = stack.enter_context(servers.fastapi(self.sizes))
+            soul = stack.enter_context(servers.soul(self.sizes)) if self.soul else None
+            self._check_peers(seidra, fastapi, soul)
+            self._reads(seidra, bare, fastapi, soul)
             if "create" in self.groups:
                 self._creates(seidra, bare, body)
             self.figures["rss_mb_per_worker"] = round(max(seidra.workers_mb()), 1)
@@ -82,31 +86,48 @@ class Bench:
             (WORK / name).write_bytes(content)
         return WORK / "list.json", WORK / "created.json", WORK / _CREATE_BODY
 
-    def _check_peer(self, seidra: servers.Server, peer: servers.Server) -> None:
-        """Raise unless both give the same personas: what is compared must do the same work."""
-        for path in (_LIST, f"{_LIST}&search={texts.COMMON}", f"{_LIST}&offset={self.sizes.deep_offset}"):
-            ids = [[row["id"] for row in orjson.loads(each.get(path, self.large))] for each in (seidra, peer)]
-            if ids[0] != ids[1] or len(ids[0]) != 20:
-                raise RuntimeError(f"SEIDRA and its peer answer {path} differently: {ids}")
+    def _check_peers(self, seidra: servers.Server, fastapi: servers.Server, soul: servers.Server | None) -> None:
+        """Raise unless all give the same personas: what is compared must do the same work."""
+        deep = self.sizes.deep_offset
+        for query, soul_query in (
+            ("", ""),
+            (f"&search={texts.COMMON}", f"&_search={texts.COMMON}"),
+            (f"&offset={deep}", f"&_page={deep // 20 + 1}"),
+        ):
+            rows = [orjson.loads(each.get(_LIST + query, self.large)) for each in (seidra, fastapi)]
+            if soul is not None:
+                rows.append(orjson.loads(soul.get(f"{_SOUL_LIST}{LARGE}{soul_query}", ""))["data"])
+            ids = [[row["id"] for row in each] for each in rows]
+            if any(each != ids[0] for each in ids) or len(ids[0]) != 20:
+                raise RuntimeError(f"SEIDRA and its peers answer {query!r} differently: {ids}")
 
-    def _reads(self, seidra: servers.Server, bare: servers.Server, peer: servers.Server) -> None:
+    def _reads(
+        self, seidra: servers.Server, bare: servers.Server, fastapi: servers.Server, soul: servers.Server | None
+    ) -> None:
         cases = []
         large = f"{_LIST}&offset={self.sizes.deep_offset}"
         if "list" in self.groups:
             cases += [
                 Case("list_1k", seidra, _LIST, self.small),
                 Case("bare_list", bare, _LIST, self.small),
-                Case("fastapi_list_1k", peer, _LIST, self.small),
+                Case("fastapi_list_1k", fastapi, _LIST, self.small),
                 Case("list_100k", seidra, _LIST, self.large),
-                Case("fastapi_list_100k", peer, _LIST, self.large, slow=True),
+                Case("fastapi_list_100k", fastapi, _LIST, self.large, slow=True),
                 Case("deep_offset", seidra, large, self.large),
             ]
+            if soul is not None:
+                cases += [
+                    Case("soul_list_1k", soul, f"{_SOUL_LIST}{SMALL}", ""),
+                    Case("soul_list_100k", soul, f"{_SOUL_LIST}{LARGE}", "", slow=True),
+                ]
         if "search" in self.groups:
             words = {"rare": texts.RARE, "common": texts.COMMON, "2char": texts.SHORT}
             cases += [Case("list_100k", seidra, _LIST, self.large)] if "list" not in self.groups else []
             cases += [Case(f"search_{name}", seidra, f"{_LIST}&search={word}", self.large, slow=name != "rare")
                       for name, word in words.items()]  # fmt: skip
-            cases += [Case("fastapi_search", peer, f"{_LIST}&search={texts.COMMON}", self.large, slow=True)]
+            cases += [Case("fastapi_search", fastapi, f"{_LIST}&search={texts.COMMON}", self.large, slow=True)]
+            if soul is not None:
+                cases += [Case("soul_search", soul, f"{_SOUL_LIST}{LARGE}&_search={texts.COMMON}", "", slow=True)]
         for group in self.groups & {"jobs", "media"}:
             path = f"/api/{group}?limit=20"
             cases += [Case(f"{group}_1k", seidra, path, self.small), Case(f"{group}_100k", seidra, path, self.large)]
@@ -117,9 +138,12 @@ class Bench:
             "list_share_of_bare_flask": ("list_1k", "bare_list"),
             "list_vs_fastapi_1k": ("list_1k", "fastapi_list_1k"),
             "list_vs_fastapi_100k": ("list_100k", "fastapi_list_100k"),
+            "list_vs_soul_1k": ("list_1k", "soul_list_1k"),
+            "list_vs_soul_100k": ("list_100k", "soul_list_100k"),
             "list_100k_vs_1k": ("list_100k", "list_1k"),
             "deep_offset_vs_first_page": ("deep_offset", "list_100k"),
             "search_vs_fastapi_100k": ("search_common", "fastapi_search"),
+            "search_vs_soul_100k": ("search_common", "soul_search"),
             "search_rare_vs_list": ("search_rare", "list_100k"),
             "search_common_vs_list": ("search_common", "list_100k"),
             "search_2char_vs_list": ("search_2char", "list_100k"),
@@ -171,10 +195,12 @@ def main() -> None:
     if unknown := groups - set(GROUPS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     load.check()
-    quick = os.environ.get("BENCH_QUICK", "") not in ("", "0")
+    quick, soul = (os.environ.get(name, "") not in ("", "0") for name in ("BENCH_QUICK", "BENCH_SOUL"))
+    if soul and shutil.which("npm") is None:
+        parser.error("BENCH_SOUL needs npm and a C++ compiler (Debian: apt-get install npm build-essential)")
     sizes = data.QUICK if quick else data.FULL
     known = data.ensure(sizes, copy)
-    bench = Bench(sizes, groups, quick=quick)
+    bench = Bench(sizes, groups, quick=quick, soul=soul)
     phases: dict[str, Callable[[], None]] = {
         "In process": bench.in_process, "Over HTTP": bench.over_http, "Jobs": bench.of_jobs,
     }  # fmt: skip

@@ -13,7 +13,7 @@ from flask import Flask, Response, g
 from werkzeug.test import EnvironBuilder
 
 from benchmarks.data import LARGE, SMALL
-from benchmarks.texts import COMMON, RARE, SHORT
+from benchmarks.texts import ABSENT, COMMON, RARE, SHORT
 from seidra import http
 from seidra.auth import tokens
 from seidra.database.connect import get_db
@@ -76,10 +76,11 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
     return {name: round(value, 1) for name, value in found.items()}
 
 
-def searches(app: Flask, token: str) -> dict[str, float]:
-    """Milliseconds of whole search requests (page and exact total), the large user's, without HTTP."""
+def searches(app: Flask, large: str, small: str) -> dict[str, float]:
+    """Milliseconds of whole search requests (page and exact total), a large and a small user's, without HTTP."""
     words = {"rare": RARE, "common": COMMON, "2char": SHORT, "1char": "e", "two_words": f"{COMMON}+light"}
-    calls = {name: _request(app, f"/api/personas?search={word}", token) for name, word in words.items()}
+    calls = {name: _request(app, f"/api/personas?search={word}", large) for name, word in words.items()}
+    calls["absent"] = _request(app, f"/api/personas?search={ABSENT}", small)
     return {f"search_{name}_ms": round(_microseconds(call) / 1000, 3) for name, call in calls.items()}
 
 

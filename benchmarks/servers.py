@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,10 +20,12 @@ _DEADLINE = 30.0
 
 
 class Server:
-    """A running server: its port, and the seconds that it took until it answered. A context manager."""
+    """A running server: its port, and the seconds that it took until it answered `ready`. A context manager."""
 
-    def __init__(self, name: str, command: list[str], variables: dict[str, str], port: int) -> None:
-        self.name, self.port = name, port
+    def __init__(
+        self, name: str, command: list[str], variables: dict[str, str], port: int, ready: str = "/api/health"
+    ) -> None:
+        self.name, self.port, self._ready = name, port, ready
         # Nothing of the caller's settings, and no .env: the working folder is the benchmark's.
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SEIDRA_")}
         self.log = WORK / f"{name}.log"
@@ -45,7 +48,7 @@ class Server:
                 break
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
             try:
-                connection.request("GET", "/api/health")
+                connection.request("GET", self._ready)
                 if connection.getresponse().status == 200:
                     return
             except OSError:
@@ -126,6 +129,21 @@ def fastapi(sizes: Sizes) -> Server:
     command = [_program("uvicorn"), "benchmarks.peers.fastapi_app.main:app", "--workers", "2", "--host", "127.0.0.1",
                "--port", str(port), "--log-level", "warning"]  # fmt: skip
     return Server("fastapi", command, variables, port)
+
+
+def soul(sizes: Sizes) -> Server:
+    """soul-cli, which makes a REST service of any SQLite file, on the FastAPI service's rows: one process, open to all.
+
+    npm installs it into the work folder and compiles its SQLite, a minute the first time. Raises CalledProcessError.
+    """
+    port, here, folder = _free_port(), ROOT / "benchmarks" / "peers" / "soul", WORK / "soul"
+    folder.mkdir(exist_ok=True)
+    shutil.copy(here / "package.json", folder)
+    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True)
+    program = folder / "node_modules" / "soul-cli" / "src" / "server.js"
+    command = ["node", "--require", str(here / "loopback.cjs"), str(program),
+               "--database", str(WORK / sizes.name / "fastapi.db"), "--port", str(port)]  # fmt: skip
+    return Server("soul", command, {}, port, ready="/api/tables")
 
 
 def _program(name: str) -> str:

@@ -16,6 +16,9 @@ RARE = "zeppelin"
 SHORT = "ve"
 """Two characters that many words contain, too short for a trigram."""
 
+ABSENT = "aine"
+"""In no persona, although half of them contain each of its trigrams."""
+
 _WORDS = Path(__file__).with_name("words.txt").read_text(encoding="utf-8").split()
 
 _SYLLABLES = (
