@@ -25,6 +25,7 @@ _TABLE: tuple[tuple[str, str, Callable[[float, float], bool] | None, float], ...
     ("search_2char_vs_list", "search, 2 characters, over the list", None, 0),
     ("search_rare_ms", "search, rare word, in process, ms", _AT_MOST, 1),
     ("search_common_ms", "search, word in 37 %, in process, ms", _AT_MOST, 10),
+    ("search_common_again_ms", "search, the same, its next page, ms", None, 0),
     ("search_absent_ms", "search, absent word, 1,000 personas, ms", None, 0),
     ("search_2char_ms", "search, 2 characters, in process, ms", _AT_MOST, 60),
     ("search_1char_ms", "search, 1 character, in process, ms", _AT_MOST, 60),

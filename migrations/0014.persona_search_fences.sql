@@ -1,14 +1,14 @@
--- FTS5 looks at the end of a range only where it has found a match. A word whose trigrams are common and which is itself
--- rare or absent made it read on through everybody's texts: 50 ms among a million, for an owner of a thousand.
+-- FTS5 looks at the end of a range only where it has found a match. A word that is rare or absent, but whose trigrams
+-- are common, made it read on through everybody's texts: 50 ms among a million, for an owner of a thousand.
 -- So two fences end each owner's range, documents with nothing but the mark END, and a search looks for that too. Two,
 -- because the first thing that FTS5 finds is handed out without a look at the end; the second one it then stops at.
 -- They have the last two numbers of a range, which no persona lives to have.
 
 -- With the types of persona_texts, for only then are the two read in one order without being sorted first.
 CREATE VIEW persona_search_fences (doc_id, marked_text) AS
-SELECT CAST((u.id << 32) | 4294967294 AS INTEGER), CAST('END' AS TEXT) FROM users AS u
+SELECT CAST((u.id << 32) | 4294967294 AS INTEGER) AS doc_id, CAST('END' AS TEXT) AS marked_text FROM users AS u
 UNION ALL
-SELECT CAST((u.id << 32) | 4294967295 AS INTEGER), CAST('END' AS TEXT) FROM users AS u;
+SELECT CAST((u.id << 32) | 4294967295 AS INTEGER) AS doc_id, CAST('END' AS TEXT) AS marked_text FROM users AS u;
 
 DROP VIEW persona_search_texts;
 

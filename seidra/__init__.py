@@ -30,6 +30,7 @@ from seidra.media.routes import blp as media_blp
 from seidra.media.storage import Storage
 from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
+from seidra.personas.search import Totals
 from seidra.platform import metrics
 from seidra.platform.openapi import complete, make_api
 from seidra.platform.routes import blp as platform_blp
@@ -114,6 +115,7 @@ def _add_parts(app: Flask, settings: Settings) -> None:
     app.extensions["seidra.links"] = Links(settings)
     app.extensions["seidra.tickets"] = Tickets(settings)
     app.extensions["seidra.streams"] = Streams(settings)
+    app.extensions["seidra.totals"] = Totals()
     # Set whenever there is something for a worker of this process to do.
     app.extensions["seidra.wake"] = threading.Event()
     app.teardown_request(lambda _: database.release())

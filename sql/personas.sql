@@ -322,6 +322,14 @@ SELECT COUNT(*) FROM persona_search
 WHERE persona_search MATCH :expression
     AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
 
+-- name: search_version$
+-- The version of what the index holds of an owner.
+SELECT version FROM persona_search_versions WHERE user_id = :user_id;
+
+-- name: search_versions_raise!
+-- Let nothing that was counted in the index be used again.
+UPDATE persona_search_versions SET version = version + 1;
+
 -- name: search_oldest$
 -- A page of their ids in one owner's range from an id on, as one JSON array, oldest first: ids grow with creation.
 SELECT JSON_GROUP_ARRAY(id)

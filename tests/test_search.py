@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sqlite3
 import unicodedata
@@ -20,6 +21,7 @@ from seidra import create_app, search
 from seidra.config import Settings
 from seidra.database.connect import Database
 from seidra.personas import search as persona_search
+from seidra.queries import queries
 
 
 def found(person: Person, text: str, **query: Any) -> list[str]:
@@ -386,7 +388,7 @@ def pages_read(database: Database, user_id: int, word: str) -> int:
             tx.execute("SAVEPOINT whole")
             tx.execute("DELETE FROM persona_search_data WHERE id = ?", [page])
             try:
-                assert persona_search.page(tx, user_id, True, query) == ([], 0)
+                assert persona_search.page(tx, persona_search.Totals(), user_id, True, query) == ([], 0)
             except sqlite3.DatabaseError:
                 needed += 1
             tx.execute("ROLLBACK TO whole")
@@ -492,6 +494,105 @@ def test_the_index_is_merged_as_it_is_written(alice: Person, database: Database)
     assert segments(database) <= 17
     assert alice.get("/api/personas?search=elodie").headers["X-Total-Count"] == "160"
     assert wrong(database) == []
+
+
+def counts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The expressions that are counted in the index from now on."""
+    counted: list[str] = []
+    count = queries.personas.search_count
+
+    def counting(connection: Any, **given: Any) -> int:
+        counted.append(given["expression"])
+        return int(count(connection, **given))
+
+    monkeypatch.setattr(queries.personas, "search_count", counting)
+    return counted
+
+
+def test_the_pages_of_a_search_count_once(
+    alice: Person, bob: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in (alice, bob):
+        for number in range(8):
+            person.persona(name=f"Luna {number}")
+    monkeypatch.setattr(persona_search, "_FEW", 5)
+    counted = counts(monkeypatch)
+    for offset in (0, 3, 6, 9):
+        assert answered(alice, "luna", limit=3, offset=offset).headers["X-Total-Count"] == "8"
+    assert len(counted) == 1
+    # Another order is the same search; another word, filter or owner is not.
+    answered(alice, "luna", sort="-name")
+    assert len(counted) == 1
+    answered(alice, "una")
+    answered(alice, "luna", is_favorite="true")
+    answered(bob, "luna")
+    assert len(counted) == 4
+    # A new one waits for the index, where nothing changes. Neither do others' changes change it.
+    new = alice.persona(name="Luna 8")["id"]
+    bob.persona(name="Luna 8")
+    assert answered(alice, "luna").headers["X-Total-Count"] == "9"
+    assert len(counted) == 4
+    # What leaves the index does, and what enters it.
+    listed = answered(alice, "luna").get_json()
+    assert alice.patch(f"/api/personas/{listed[0]['id']}", json={"name": "Stella"}).status_code == 200
+    assert answered(alice, "luna").headers["X-Total-Count"] == "8"
+    assert alice.delete(f"/api/personas/{listed[1]['id']}").status_code == 204
+    assert answered(alice, "luna").headers["X-Total-Count"] == "7"
+    assert alice.patch(f"/api/personas/{listed[2]['id']}", json={"is_favorite": True}).status_code == 200
+    assert answered(alice, "luna", is_favorite="true").headers["X-Total-Count"] == "1"
+    assert answered(alice, "luna").headers["X-Total-Count"] == "7"
+    assert (waiting(database), len(counted)) == (4, 8)
+    for number in range(12):
+        bob.persona(name=f"Luna {number}")
+    assert waiting(database) == 0
+    assert answered(alice, "luna").headers["X-Total-Count"] == "7"
+    assert new in [persona["id"] for persona in answered(alice, "luna").get_json()]
+    assert len(counted) == 9
+
+
+@pytest.mark.parametrize("room", [1, 1000])
+def test_totals_are_right_whatever_is_written(
+    alice: Person, bob: Person, database: Database, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    """By random writes, on an index that batches of both people enter; with little and much room to remember."""
+    monkeypatch.setattr(persona_search, "_TOTALS", room)
+    monkeypatch.setattr(persona_search, "_FEW", 0)
+    alice.allow_nsfw()
+    rng = random.Random(4)
+    texts: dict[int, tuple[str, bool]] = {}
+    for _ in range(150):
+        action, text, nsfw = rng.random(), rng.choice(["moonlit sea", "moon", "sealight"]), rng.random() < 0.3
+        if action < 0.5 or not texts:
+            texts[alice.persona(style_prompt=text, is_nsfw=nsfw)["id"]] = (text, nsfw)
+        elif action < 0.7:
+            bob.persona(style_prompt=text)
+        else:
+            id = rng.choice(list(texts))
+            if action < 0.9:
+                texts[id] = (text, nsfw)
+                alice.patch(f"/api/personas/{id}", json={"style_prompt": text, "is_nsfw": nsfw})
+            else:
+                del texts[id]
+                alice.delete(f"/api/personas/{id}")
+        for word in ("moon", "sea", "lit"):
+            for shown in (False, True):
+                wanted = sum(word in text and (shown or not nsfw) for text, nsfw in texts.values())
+                answer = answered(alice, word, include_nsfw=shown, limit=1)
+                assert answer.headers["X-Total-Count"] == str(wanted)
+    assert wrong(database) == []
+
+
+def test_rebuild_forgets_what_was_counted_before(
+    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persona_search, "_FEW", 0)
+    lost = [alice.persona(name="Luna")["id"] for _ in range(2)][1]
+    index_all(database)
+    with database.transaction() as tx:
+        tx.execute(f"{DAMAGE[0]} WHERE doc_id = ?", [alice.id << 32 | lost])
+    assert answered(alice, "luna").headers["X-Total-Count"] == "1"
+    index_all(database)
+    assert answered(alice, "luna").headers["X-Total-Count"] == "2"
 
 
 def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, database: Database) -> None:

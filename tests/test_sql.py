@@ -246,6 +246,8 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.search_sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "personas.search_strays": ("SCAN x", ROWID),
     "personas.search_usermerge": NOTHING,
+    "personas.search_version": ("persona_search_versions USING PRIMARY KEY (user_id=?)",),
+    "personas.search_versions_raise": ("SCAN persona_search_versions",),
     "personas.search_waiting": ("q USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", ROWID),
     "personas.spans": ("persona_spans USING PRIMARY KEY (user_id=?)",),
     "personas.tags_add": NOTHING,
@@ -304,8 +306,9 @@ for _key in ("created", "updated", "name"):
 
 WHOLE = {
     "events.prune", "media.deletions", "operations.media_total", "operations.sessions_end", "operations.wrong_counts",
-    "personas.search_drop_strays", "personas.search_strays", "platform.jobs_by_status", "platform.media_bytes",
-    "platform.summary", "users.list_all", "workers.list_all", "workers.prune",
+    "personas.search_drop_strays", "personas.search_strays", "personas.search_versions_raise",
+    "platform.jobs_by_status", "platform.media_bytes", "platform.summary", "users.list_all", "workers.list_all",
+    "workers.prune",
 }  # fmt: skip
 """What is meant to read a table from end to end."""
 

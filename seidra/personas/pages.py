@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flask import current_app
+
 from seidra.database.connect import Connection, Row, get_db
 from seidra.personas import search
 from seidra.queries import queries
@@ -77,7 +79,7 @@ def _span(connection: Connection, user_id: int, nsfw: bool, offset: int) -> tupl
 def _matching(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
     """What a search or tags match."""
     with get_db().snapshot():
-        ids, total = search.page(connection, user_id, nsfw, query)
+        ids, total = search.page(connection, current_app.extensions["seidra.totals"], user_id, nsfw, query)
         cards = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
     # A text without its persona, as only damage leaves it (`flask search check`), must not break the page.
     return b"\n".join(card for card in cards if card is not None), total
