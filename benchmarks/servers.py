@@ -132,7 +132,7 @@ def fastapi(sizes: Sizes) -> Server:
 
 
 def soul(sizes: Sizes) -> Server:
-    """soul-cli, which makes a REST service of any SQLite file, on the FastAPI service's rows: one process, open to all.
+    """soul-cli, which makes a REST service of any SQLite file, on the FastAPI service's rows: one process, no accounts.
 
     npm installs it into the work folder and compiles its SQLite, a minute the first time. Raises CalledProcessError.
     """

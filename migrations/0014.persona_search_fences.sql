@@ -1,7 +1,7 @@
 -- FTS5 looks at the end of a range only where it has found a match. A word that is rare or absent, but whose trigrams
 -- are common, made it read on through everybody's texts: 50 ms among a million, for an owner of a thousand.
--- So two fences end each owner's range, documents with nothing but the mark END, and a search looks for that too. Two,
--- because the first thing that FTS5 finds is handed out without a look at the end; the second one it then stops at.
+-- So two fences end each owner's range, documents with nothing but the mark END, and a search looks for each word or
+-- END. Two, because the first thing that FTS5 finds is handed out without a look at the end; at the second it stops.
 -- They have the last two numbers of a range, which no persona lives to have.
 
 -- With the types of persona_texts, for only then are the two read in one order without being sorted first.

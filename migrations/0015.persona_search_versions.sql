@@ -2,10 +2,11 @@
 -- each further page of it would take them again. So each owner has a version of what the index holds of theirs, and a
 -- server process keeps what it counted beside the version that it counted at (seidra/personas/search.py, Totals).
 -- Texts that wait for the index change nothing in it, they come with the next sixteen.
+-- A version is a random number, so that none comes again, not even where a write or a migration is undone.
 
 CREATE TABLE persona_search_versions (
     user_id INTEGER PRIMARY KEY REFERENCES users (id) ON DELETE CASCADE,
-    version INTEGER NOT NULL DEFAULT 0
+    version INTEGER NOT NULL DEFAULT (RANDOM())
 ) STRICT, WITHOUT ROWID;
 
 INSERT INTO persona_search_versions (user_id)
@@ -18,13 +19,13 @@ END;
 
 CREATE TRIGGER persona_texts_version_delete AFTER DELETE ON persona_texts
 BEGIN
-    UPDATE persona_search_versions SET version = version + 1 WHERE user_id = old.doc_id >> 32;
+    UPDATE persona_search_versions SET version = RANDOM() WHERE user_id = old.doc_id >> 32;
 END;
 
 CREATE TRIGGER persona_texts_version_update AFTER UPDATE ON persona_texts
 WHEN old.doc_id <> new.doc_id OR old.marked_text <> new.marked_text
 BEGIN
-    UPDATE persona_search_versions SET version = version + 1 WHERE user_id IN (old.doc_id >> 32, new.doc_id >> 32);
+    UPDATE persona_search_versions SET version = RANDOM() WHERE user_id IN (old.doc_id >> 32, new.doc_id >> 32);
 END;
 
 DROP TRIGGER persona_search_queue_full;
@@ -37,7 +38,7 @@ BEGIN
     SELECT t.doc_id, t.marked_text
     FROM persona_search_queue AS q
     CROSS JOIN persona_texts AS t ON t.doc_id = q.doc_id;
-    UPDATE persona_search_versions SET version = version + 1
+    UPDATE persona_search_versions SET version = RANDOM()
     WHERE user_id IN (SELECT q.doc_id >> 32 FROM persona_search_queue AS q);
     DELETE FROM persona_search_queue;
     INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 32);

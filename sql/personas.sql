@@ -323,12 +323,17 @@ WHERE persona_search MATCH :expression
     AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
 
 -- name: search_version$
--- The version of what the index holds of an owner.
-SELECT version FROM persona_search_versions WHERE user_id = :user_id;
+-- The version of what the index holds of an owner. Where there is none, as damage leaves it, it is new each time.
+SELECT COALESCE(
+    (SELECT v.version FROM persona_search_versions AS v WHERE v.user_id = :user_id), RANDOM()
+) AS version;
 
--- name: search_versions_raise!
+-- name: search_versions_renew!
 -- Let nothing that was counted in the index be used again.
-UPDATE persona_search_versions SET version = version + 1;
+INSERT INTO persona_search_versions (user_id)
+SELECT u.id FROM users AS u
+WHERE TRUE
+ON CONFLICT (user_id) DO UPDATE SET version = excluded.version;
 
 -- name: search_oldest$
 -- A page of their ids in one owner's range from an id on, as one JSON array, oldest first: ids grow with creation.

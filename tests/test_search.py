@@ -379,40 +379,57 @@ def test_two_fences_end_each_owners_range(app: Flask, database: Database) -> Non
     assert there[-1] < last.id << 32
 
 
-def pages_read(database: Database, user_id: int, word: str) -> int:
-    """How many pages of the index a search needs: those without which it fails."""
-    query = {"search": word, "tag": [], "is_favorite": None, "sort": "-created_at", "limit": 20, "offset": 0}
+def pages_read(database: Database, user_id: int, query: dict[str, Any]) -> int:
+    """How many pages of the index a search that finds nothing needs: those without which it fails."""
+    query = {"tag": [], "is_favorite": None, "sort": "-created_at", "limit": 20, "offset": 0} | query
     needed = 0
     with database.transaction() as tx:
         for page in [row[0] for row in tx.execute("SELECT id FROM persona_search_data WHERE id > 10")]:
             tx.execute("SAVEPOINT whole")
             tx.execute("DELETE FROM persona_search_data WHERE id = ?", [page])
             try:
-                assert persona_search.page(tx, persona_search.Totals(), user_id, True, query) == ([], 0)
+                assert persona_search.page(tx, persona_search.Totals(), user_id, False, query) == ([], 0)
             except sqlite3.DatabaseError:
                 needed += 1
             tx.execute("ROLLBACK TO whole")
     return needed
 
 
-def test_a_search_does_not_read_the_texts_of_others(alice: Person, bob: Person, database: Database) -> None:
-    """Not even for an absent word whose trigrams many of theirs contain."""
+@pytest.mark.parametrize("above", [False, True])
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"search": "aine"},
+        {"search": "wine storm"},
+        {"search": "wine storm", "is_favorite": False},
+        {"search": "storm", "is_favorite": True},
+    ],
+)
+def test_a_search_does_not_read_the_texts_of_others(
+    alice: Person, bob: Person, database: Database, query: dict[str, Any], above: bool
+) -> None:
+    """Not even for an absent word whose trigrams many of theirs contain, or for words that are in no text together."""
     with database.transaction() as tx:
         tx.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('pgsz', 64)")
+    reader, other = (bob, alice) if above else (alice, bob)
     read = []
-    for count in (100, 400):
+    for count in (50, 200):
         with database.transaction() as tx:
             tx.execute("DELETE FROM persona_texts")
             tx.executemany(
-                "INSERT INTO persona_texts (doc_id, safety, favor, search_text) VALUES (?, 'sfw', 'oth', 'rain wine')",
-                [(owner.id << 32 | n,) for owner, texts in ((alice, 5), (bob, count)) for n in range(1, texts + 1)],
+                "INSERT INTO persona_texts (doc_id, safety, favor, search_text) VALUES (?, 'sfw', ?, ?)",
+                [
+                    (owner.id << 32 | n, *(("fav", "rain wine") if n % 2 else ("oth", "storm")))
+                    for owner, texts in ((reader, 6), (other, 2 * count))
+                    for n in range(1, texts + 1)
+                ],
             )
             # Not persona_search.rebuild, which drops the texts of no persona.
             tx.execute("DELETE FROM persona_search_queue")
             tx.execute("INSERT INTO persona_search (persona_search) VALUES ('rebuild')")
-        read.append(pages_read(database, alice.id, "aine"))
-    # 9 and 10; 19 and 51 where nothing ends the range.
-    assert 0 < read[1] <= read[0] + 3, read
+        read.append(pages_read(database, reader.id, query))
+    # Up to 7 more, and where nothing ends the range dozens.
+    assert 0 < read[1] <= read[0] + 8, read
 
 
 def test_fences_are_no_personas(alice: Person, bob: Person, database: Database) -> None:
@@ -552,7 +569,7 @@ def test_the_pages_of_a_search_count_once(
 
 @pytest.mark.parametrize("room", [1, 1000])
 def test_totals_are_right_whatever_is_written(
-    alice: Person, bob: Person, database: Database, monkeypatch: pytest.MonkeyPatch, room: int
+    app: Flask, alice: Person, bob: Person, database: Database, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     """By random writes, on an index that batches of both people enter; with little and much room to remember."""
     monkeypatch.setattr(persona_search, "_TOTALS", room)
@@ -579,7 +596,24 @@ def test_totals_are_right_whatever_is_written(
                 wanted = sum(word in text and (shown or not nsfw) for text, nsfw in texts.values())
                 answer = answered(alice, word, include_nsfw=shown, limit=1)
                 assert answer.headers["X-Total-Count"] == str(wanted)
+                assert len(app.extensions["seidra.totals"]._known) <= room
     assert wrong(database) == []
+
+
+def test_without_a_version_nothing_is_remembered(
+    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(persona_search, "_FEW", 0)
+    made = [alice.persona(name="Luna")["id"] for _ in range(3)]
+    index_all(database)
+    with database.transaction() as tx:
+        tx.execute("DELETE FROM persona_search_versions")
+    assert answered(alice, "luna").headers["X-Total-Count"] == "3"
+    alice.delete(f"/api/personas/{made[0]}")
+    assert answered(alice, "luna").headers["X-Total-Count"] == "2"
+    index_all(database)
+    rows = database.connection.execute("SELECT user_id FROM persona_search_versions")
+    assert alice.id in [row[0] for row in rows]
 
 
 def test_rebuild_forgets_what_was_counted_before(

@@ -562,6 +562,9 @@ def test_the_search_index_is_merged_while_nobody_writes(
     # Then there is nothing to do until somebody writes again, and to find that out is no write.
     version = database.version()
     assert not persona_search.merge(database)
+    # A write goes on merging eight.
+    setting = "SELECT v FROM persona_search_config WHERE k = 'usermerge'"
+    assert database.connection.execute(setting).fetchone()[0] == 8
     monkeypatch.setattr(persona_search, "merge", None)
     assert (merged(), merged(), database.version()) == (1, 1, version)
     assert alice.get("/api/personas?search=luna").headers["X-Total-Count"] == "112"

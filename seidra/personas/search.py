@@ -24,7 +24,7 @@ _BATCH = 1000
 _FEW = 1000
 """So many ids are read at once, for a page to be cut from, rather than a page of them."""
 _TOTALS = 1000
-"""So many totals are remembered, in a fifth of a megabyte or so."""
+"""So many totals are remembered, in half a megabyte at most."""
 
 
 class FoundBy(NamedTuple):
@@ -61,7 +61,7 @@ class Totals:
         """How much an expression matches of one owner's texts in the index, which is at `version`."""
         known = self._known.get((user_id, expression))
         if known is None or known[0] != version:
-            if len(self._known) >= _TOTALS:
+            if known is None and len(self._known) >= _TOTALS:
                 self._known.clear()
             known = self._known[user_id, expression] = version, count()
         return known[1]
@@ -162,10 +162,11 @@ def _with_waiting(
 def _expression(words: list[str], nsfw: bool, favorite: bool | None) -> str:
     """The FTS5 expression: every word as a phrase, and the marks. Quotes make operators plain.
 
-    END finds the fences behind the owner's texts, where FTS5 stops; else it would look for a match in everybody's.
+    With each word END finds the fences behind the owner's texts, where FTS5 stops: it looks for the next document that
+    has all of them, and hands none up before, so one fence for the whole would not do.
     """
-    expression = " AND ".join([*map(_quoted, words), *(['"FAV"'] if favorite else [])])
-    expression = f'({expression}) OR "END"'
+    marks = ['"FAV"'] if favorite else []
+    expression = " AND ".join(f'({each} OR "END")' for each in [*map(_quoted, words), *marks])
     if not nsfw:
         expression = f'({expression}) NOT "NSF"'
     return f'({expression}) NOT "FAV"' if favorite is False else expression
@@ -251,7 +252,7 @@ def rebuild(tx: Connection) -> int:
     _q.search_queue_clear(tx)
     _q.search_rebuild(tx)
     _q.search_optimize(tx)
-    _q.search_versions_raise(tx)
+    _q.search_versions_renew(tx)
     for row in _sources(tx):
         count += 1
         if _differs(row):
