@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import Any
 
 import pytest
-from marshmallow import ValidationError
+from hypothesis import given
+from hypothesis import strategies as st
+from marshmallow import Schema, ValidationError, fields
 
-from seidra.fields import Text
+from seidra.auth.schemas import AccountSchema, LoginSchema, SettingsSchema
+from seidra.fields import Body, Flag, Text
+from seidra.nsfw.schemas import NsfwChangeSchema, NsfwSchema
+from seidra.personas.schemas import DuplicateSchema, PersonaChangeSchema, PersonaSchema
 
 # ECMA-262, 12.2 White Space and 12.3 Line Terminators: what \s means in the pattern of a JSON Schema.
 ECMA_BLANK = {*"\t\v\f\ufeff\n\r\u2028\u2029"} | {
@@ -32,3 +38,54 @@ def test_what_is_blank_is_the_same_here_and_in_the_document(line: bool) -> None:
         blank = character in ECMA_BLANK | NAMED_BLANK | control
         assert takes(field, character) is not blank, repr(character)
         assert takes(field, f"a{character}b") is not (character in control or (line and character in "\u2028\u2029"))
+
+
+class Inner(Body):
+    needed = Flag(required=True)
+    assumed = Flag(load_default=True)
+
+
+class Outer(Inner):
+    inner = fields.Nested(Inner)
+
+
+class OuterChange(Outer):
+    def __init__(self) -> None:
+        super().__init__(partial=True)
+
+
+VALUES = st.sampled_from([
+    None, True, False, 0, 64, 64.0, 1e400, "", " ", "low", "a@b.example", "a long password", "\0", [], ["a", "A"], [1],
+    {}, {"width": 64}, {"width": 64, "own": [None]}, {"width": 1, "own": 2}, {"own": 2**70}, {"id": 1},
+    {"suggestive": True}, {"suggestive": 1}, {"news": True}, {"needed": True}, {"assumed": False},
+])  # fmt: skip
+
+
+def answer(schema: Body, body: Any) -> Any:
+    try:
+        return schema.load(body)
+    except ValidationError as error:
+        return error.messages
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [PersonaSchema, PersonaChangeSchema, DuplicateSchema, NsfwSchema, NsfwChangeSchema, SettingsSchema, LoginSchema,
+     AccountSchema, Outer, OuterChange],
+)  # fmt: skip
+@given(data=st.data())
+def test_a_body_loads_as_marshmallow_would_load_it(schema: type[Body], data: st.DataObject) -> None:
+    names = st.sampled_from([*schema().fields, "unknown"])
+    body = data.draw(st.dictionaries(names, VALUES) | VALUES)
+    loaded = answer(schema(), body)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Body, "_deserialize", Schema._deserialize)
+        assert loaded == answer(schema(), body)
+
+
+def test_a_right_body_goes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Schema, "_deserialize", None)
+    body = {"name": "Luna", "style_prompt": "moonlit", "generation_params": {"width": 64, "own": 1}, "tags": ["sea"]}
+    assert PersonaSchema().load(body) == body
+    assert PersonaChangeSchema().load({"tags": ["sea"], "id": 1}) == {"tags": ["sea"]}
+    assert OuterChange().load({"inner": {"needed": True}}) == {"inner": {"needed": True}}
