@@ -28,18 +28,8 @@ BEGIN
     UPDATE persona_search_versions SET version = RANDOM() WHERE user_id IN (old.doc_id >> 32, new.doc_id >> 32);
 END;
 
-DROP TRIGGER persona_search_queue_full;
-
--- Two pages of merging for each text, twice what it needs in the end. Workers merge the rest while nobody writes.
-CREATE TRIGGER persona_search_queue_full AFTER INSERT ON persona_search_queue
-WHEN (SELECT COUNT(*) FROM persona_search_queue) >= 16
+-- Sixteen leave the queue when they enter the index.
+CREATE TRIGGER persona_search_queue_version AFTER DELETE ON persona_search_queue
 BEGIN
-    INSERT INTO persona_search (rowid, marked_text)
-    SELECT t.doc_id, t.marked_text
-    FROM persona_search_queue AS q
-    CROSS JOIN persona_texts AS t ON t.doc_id = q.doc_id;
-    UPDATE persona_search_versions SET version = RANDOM()
-    WHERE user_id IN (SELECT q.doc_id >> 32 FROM persona_search_queue AS q);
-    DELETE FROM persona_search_queue;
-    INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 32);
+    UPDATE persona_search_versions SET version = RANDOM() WHERE user_id = old.doc_id >> 32;
 END;
