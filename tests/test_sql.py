@@ -241,7 +241,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.search_oldest": (SEARCHED,),
     "personas.search_optimize": NOTHING,
     "personas.search_put": NOTHING,
-    "personas.search_queue_clear": NOTHING,
+    "personas.search_queue_clear": ("SCAN persona_search_queue",),
     "personas.search_rebuild": NOTHING,
     "personas.search_sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "personas.search_strays": ("SCAN x", ROWID),
@@ -306,9 +306,9 @@ for _key in ("created", "updated", "name"):
 
 WHOLE = {
     "events.prune", "media.deletions", "operations.media_total", "operations.sessions_end", "operations.wrong_counts",
-    "personas.search_drop_strays", "personas.search_strays", "personas.search_versions_renew",
-    "platform.jobs_by_status", "platform.media_bytes", "platform.summary", "users.list_all", "workers.list_all",
-    "workers.prune",
+    "personas.search_drop_strays", "personas.search_queue_clear", "personas.search_strays",
+    "personas.search_versions_renew", "platform.jobs_by_status", "platform.media_bytes", "platform.summary",
+    "users.list_all", "workers.list_all", "workers.prune",
 }  # fmt: skip
 """What is meant to read a table from end to end."""
 
