@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,11 @@ PASSWORD = "a long phrase"
 # A hash in a test costs next to nothing; the tests of passwords raise it themselves. Tests send much from one address.
 CHEAP = {"SEIDRA_ARGON2_MEMORY_KIB": "8", "SEIDRA_ARGON2_TIME_COST": "1", "SEIDRA_LOG_LEVEL": "error",
          "SEIDRA_RATE_LIMITS": "off"}  # fmt: skip
+
+
+# A shell starts what runs in its background with SIGINT ignored, which the programs that tests start would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
