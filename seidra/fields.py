@@ -107,12 +107,21 @@ class Flag(_Plain, fields.Boolean):
         return value
 
 
-class Whole(_Plain, fields.Integer):
-    """A whole number from `low` to `high`."""
+class _Ranged(_Plain, fields.Field[Any]):
+    """For numbers from `low` to `high`, which the OpenAPI document says too."""
 
-    def __init__(self, low: int, high: int, **kwargs: Any) -> None:
+    def __init__(self, low: float, high: float, **kwargs: Any) -> None:
         super().__init__(metadata={"minimum": low, "maximum": high, **kwargs.pop("metadata", {})}, **kwargs)
         self.low, self.high = low, high
+
+    def check_range(self, value: float, kind: str) -> None:
+        """Raise ValidationError for a value beyond `low` and `high`."""
+        if not self.low <= value <= self.high:
+            raise ValidationError(f"Must be {kind} from {self.low} to {self.high}.")
+
+
+class Whole(_Ranged, fields.Integer):
+    """A whole number from `low` to `high`."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
         # 1.0 is a whole number in JSON too.
@@ -120,24 +129,18 @@ class Whole(_Plain, fields.Integer):
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise ValidationError("Must be a whole number.")
-        if not self.low <= value <= self.high:
-            raise ValidationError(f"Must be a whole number from {self.low} to {self.high}.")
+        self.check_range(value, "a whole number")
         return value
 
 
-class Number(_Plain, fields.Float):
+class Number(_Ranged, fields.Float):
     """A number from `low` to `high`."""
-
-    def __init__(self, low: float, high: float, **kwargs: Any) -> None:
-        super().__init__(metadata={"minimum": low, "maximum": high, **kwargs.pop("metadata", {})}, **kwargs)
-        self.low, self.high = low, high
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValidationError("Must be a number.")
         check_json(value)
-        if not self.low <= value <= self.high:
-            raise ValidationError(f"Must be a number from {self.low} to {self.high}.")
+        self.check_range(value, "a number")
         return value
 
 

@@ -444,7 +444,7 @@ def test_fences_are_no_personas(alice: Person, bob: Person, database: Database) 
     assert (found(alice, "end"), found(bob, "end")) == (["The End"], [])
 
 
-def test_check_misses_a_fence(alice: Person, database: Database) -> None:
+def test_check_finds_a_missing_fence(database: Database) -> None:
     with database.transaction() as tx:
         tx.execute(
             "INSERT INTO persona_search (persona_search, rowid, marked_text)"
