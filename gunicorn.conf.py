@@ -7,11 +7,13 @@ import sys
 import time
 from typing import Any
 
-from seidra import logs, server
+from seidra import server
 from seidra.config import settings
 from seidra.errors import StartError
-from seidra.jobs.embedded import start_worker
+from seidra.operations.workers import start_worker
 from seidra.platform import metrics
+from seidra.web import logs
+from seidra.web.services import services_of
 
 try:
     # A wrong setting ends the start with its one sentence, before anything listens.
@@ -99,7 +101,7 @@ def post_worker_init(worker: Any) -> None:
     worker.seidra_worker = start_worker(app)
     # After the worker has started: pictures are made on whichever core is free.
     server.pin(worker)
-    app.extensions["seidra.streams"].stopping = lambda: not worker.alive or worker.ppid != os.getppid()
+    services_of(app).streams.stopping = lambda: not worker.alive or worker.ppid != os.getppid()
 
 
 def worker_exit(arbiter: Any, worker: Any) -> None:

@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import texts
-from seidra import search
+from seidra import folding
 from seidra.config import Settings
 from seidra.database import init_database
-from seidra.database.connect import Database, connect
-from seidra.jobs.housekeeping import media_id
+from seidra.database.sqlite.connect import SqliteDatabase, connect
+from seidra.jobs.results import media_id
 from seidra.personas import search as search_index
 from seidra.values import timestamp, to_json
 
@@ -151,7 +151,7 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
 
 def _merge(settings: Settings) -> None:
     """Merge the search index, as a worker does whenever nobody writes."""
-    database = Database(settings)
+    database = SqliteDatabase(settings)
     while search_index.merge(database):
         pass
     database.close()
@@ -183,21 +183,21 @@ def _rows(
         now = timestamp(_BEGAN + at * step)
         shared = {"user_id": owner, "is_nsfw": body["is_nsfw"], "created_at": now, "updated_at": now}
         persona = {
-            **body, **shared, "id": at + 1, "name_key": search.fold(body["name"]),
+            **body, **shared, "id": at + 1, "name_key": folding.fold(body["name"]),
             **{name: to_json(body[name]) for name in ("lora_models", "generation_params", "tags")},
         }  # fmt: skip
         text = {
             "doc_id": (owner << 32) | (at + 1),
             "safety": "nsf" if body["is_nsfw"] else "sfw", "favor": "fav" if body["is_favorite"] else "oth",
-            "search_text": search.document(
+            "search_text": folding.document(
                 [body["name"], body["description"], body["style_prompt"], *body["tags"]]),
         }  # fmt: skip
-        keys = {search.fold(tag) for tag in body["tags"]}
+        keys = {folding.fold(tag) for tag in body["tags"]}
         tags = [{"user_id": owner, "tag_key": key, "persona_id": at + 1} for key in sorted(keys)]
         job_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
         failed = rng.random() < 0.03
         parameters = body["generation_params"] | {"seed": at, "num_inference_steps": 25, "scheduler": "ddim"}
-        search_text = search.document([body["style_prompt"]])
+        search_text = folding.document([body["style_prompt"]])
         job = {
             **shared, "id": job_id, "persona_id": at + 1, "job_type": "persona_preview",
             "status": "failed" if failed else "completed", "progress": 1.0, "prompt": body["style_prompt"],

@@ -16,11 +16,11 @@ from benchmarks.data import LARGE, SMALL
 from benchmarks.texts import ABSENT, COMMON, RARE, SHORT
 from seidra import http
 from seidra.auth import tokens
-from seidra.database.connect import get_db
+from seidra.database.queries import queries
 from seidra.personas import routes
 from seidra.personas.schemas import PersonaQuery
-from seidra.queries import queries
 from seidra.values import timestamp
+from seidra.web.services import services_of
 
 _LIST = "/api/personas?limit=20"
 
@@ -29,13 +29,13 @@ def mint(app: Flask, user_id: int) -> str:
     """An access token of a new session."""
     with app.app_context(), get_db().transaction() as tx:
         user = queries.users.get(tx, id=user_id)
-        return str(tokens.begin_session(tx, user, app.extensions["seidra.settings"])["access_token"])
+        return str(tokens.begin_session(tx, user, services_of(app).settings)["access_token"])
 
 
 def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
     """Microseconds of each step of a list of 20 with 1,000 personas, and of whole requests (`wsgi_...`)."""
     headers = {"Authorization": f"Bearer {token}"}
-    verify = app.extensions["seidra.verify"]
+    verify = services_of(app).verifier
     schema = PersonaQuery()
     page = {"user_id": SMALL, "nsfw": False, "limit": 20, "offset": 0, "before": "~"}
     found: dict[str, float] = {}
@@ -91,7 +91,7 @@ def searches(app: Flask, large: str, small: str) -> dict[str, float]:
 
 def _forgetful(app: Flask, request: Callable[[], None]) -> Callable[[], None]:
     """The same request without what earlier ones have counted."""
-    known = app.extensions["seidra.totals"]._known
+    known = services_of(app).totals._known
 
     def call() -> None:
         known.clear()

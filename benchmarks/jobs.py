@@ -12,7 +12,7 @@ import orjson
 from benchmarks import servers, texts
 from benchmarks.data import WRITER, Sizes, environment
 from seidra.config import Settings
-from seidra.database.connect import connect
+from seidra.database.sqlite.connect import connect
 
 _PREVIEWS = 12
 _JOBS = 200

@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 import logging
 import os
-import re
 import secrets
 import tempfile
 from collections.abc import Callable, Mapping
@@ -18,19 +17,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
-import limits
 from dotenv import dotenv_values
 from werkzeug.local import LocalProxy
 
+from seidra import parsers
 from seidra.errors import StartError
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 PASSWORD_VARIABLE = "SEIDRA_PASSWORD"  # noqa: S105 (a name)
 """What `flask users create` and `set-password` read a password from; no setting, and not misspelt either."""
 
-_SQLITE = "sqlite:///"
 _DEFAULT_DATABASE = "sqlite:///../data/seidra.db"
 _log = logging.getLogger(__name__)
 
@@ -48,148 +46,6 @@ def packaged_dir(name: str) -> Path:
     raise StartError(f"The folder {name}/ is missing beside the seidra package: the installation is incomplete.")
 
 
-# ------------------------------------------------------------------------------------------------ parsers
-# Each takes the text of a variable and returns its value, or raises ValueError with the rule that was broken.
-
-
-def _text(value: str) -> str:
-    return value
-
-
-def _flag(value: str) -> bool:
-    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    try:
-        return known[value.strip().lower()]
-    except KeyError:
-        raise ValueError("must be true or false") from None
-
-
-def _integer(low: int, high: int) -> Callable[[str], int]:
-    def parse(value: str) -> int:
-        try:
-            number = int(value)
-        except ValueError:
-            raise ValueError(f"must be a whole number from {low} to {high}") from None
-        if not low <= number <= high:
-            raise ValueError(f"must be a whole number from {low} to {high}")
-        return number
-
-    return parse
-
-
-def _choice(*names: str) -> Callable[[str], str]:
-    def parse(value: str) -> str:
-        if value.strip().lower() not in names:
-            raise ValueError(f"must be one of: {', '.join(names)}")
-        return value.strip().lower()
-
-    return parse
-
-
-def _origins(value: str) -> tuple[str, ...]:
-    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-    for origin in origins:
-        if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?", origin):
-            raise ValueError(f"must list origins such as https://studio.example, not {origin!r}")
-    return origins
-
-
-def _public_url(value: str) -> str:
-    rule = "must be an http(s) URL without query, such as https://studio.example"
-    try:
-        parts = urlsplit(value)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        raise ValueError(rule) from None
-    if not valid or not re.fullmatch(r"[^\s?#@\\]+", value):
-        raise ValueError(rule)
-    return value.rstrip("/")
-
-
-def _location(value: str) -> str:
-    if not re.fullmatch(r"(/[A-Za-z0-9_\-]+)+/?", value) or value.startswith("/api"):
-        raise ValueError("must be the path of an internal location outside of /api, such as /protected")
-    return value.rstrip("/")
-
-
-def _bind(value: str) -> str:
-    if value.startswith("unix:") and len(value) > len("unix:"):
-        return value
-    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]*):(\d{1,5})", value)
-    if not match or int(match[2]) > 65535:
-        raise ValueError("must be host:port, such as 127.0.0.1:8000, or unix:/path")
-    return value
-
-
-def _secret(value: str) -> str:
-    if len(value.encode()) < 32:
-        raise ValueError("must have at least 32 characters; leave it unset to have one made")
-    return value
-
-
-def _seed_password(value: str) -> str:
-    if not 12 <= len(value) <= 128:
-        raise ValueError("must have 12 to 128 characters")
-    squeezed = re.sub(r"[^a-z]", "", value.lower())
-    if len(set(value)) < 5 or squeezed in _COMMON or value.lower() in _COMMON:
-        raise ValueError("is too common a password; choose one that nobody would guess")
-    return value
-
-
-_COMMON = {
-    "password", "passwordpassword", "passwort", "motdepasse", "changeme", "changemechangeme", "changeit", "seidra",
-    "seidraseidra", "seidraultimate", "seidrapassword", "admin", "adminadmin", "administrator", "adminpassword",
-    "letmein", "letmeinletmein", "welcome", "welcomewelcome", "qwerty", "qwertyuiop", "qwertyuiopas", "qwertyqwerty",
-    "azertyuiop", "azertyuiopqs", "iloveyou", "iloveyouiloveyou", "secret", "secretsecret", "default",
-    "defaultpassword", "password1234", "123456789012", "1234567890123", "12345678901234", "administrator1",
-    "1q2w3e4r5t6y", "qwerty123456", "abcdefghijkl", "abcd1234abcd", "correcthorsebatterystaple", "systemsystem",
-    "supersecret", "supersecretpassword", "mypassword", "testtest", "testpassword", "rootroot", "trustno", "monkey",
-}  # fmt: skip
-
-
-def _rate(value: str) -> str:
-    try:
-        parsed = limits.parse_many(value)
-    except ValueError:
-        parsed = []
-    if not parsed or any(limit.amount < 1 for limit in parsed):
-        raise ValueError("must be a rate such as 10/minute, or several with semicolons")
-    return value.strip()
-
-
-def _rate_storage(value: str) -> str:
-    if not re.fullmatch(r"memory://|(rediss?|redis\+unix)://\S+", value):
-        raise ValueError("must be memory:// or a Redis URL such as redis://127.0.0.1:6379/0")
-    return value
-
-
-def _metrics(value: str) -> str:
-    if value.strip().lower() in ("on", "off"):
-        return value.strip().lower()
-    if not re.fullmatch(r"[A-Za-z0-9._~+/=\-]{16,}", value):
-        raise ValueError("must be off, on, or a token of 16 or more letters, digits and . _ ~ + / = -")
-    return value
-
-
-def _folder(value: str) -> Path:
-    try:
-        return Path(value).expanduser().absolute()
-    except RuntimeError:
-        raise ValueError("begins with the home of a user who does not exist") from None
-
-
-def _database_url(value: str) -> str:
-    if value.startswith(("postgresql:", "postgres:")):
-        raise ValueError("names PostgreSQL, which this version cannot use yet; give sqlite:///path")
-    if not value.startswith(_SQLITE) or len(value) == len(_SQLITE) or "\x00" in unquote(value):
-        raise ValueError("must be sqlite:///relative/path.db or sqlite:////absolute/path.db")
-    if ":memory:" in value:
-        raise ValueError("must name a file: an in-memory database cannot be shared by the worker and the server")
-    if not _database_path(value).name:
-        raise ValueError("must name a file")
-    return value
-
-
 # ------------------------------------------------------------------------------------------------ settings
 
 
@@ -203,103 +59,103 @@ class Settings:
     """Every setting, parsed. Field `x_y` is the variable `SEIDRA_X_Y`. Made by `Settings.load`."""
 
     database_url: str = _setting(
-        _database_url, _DEFAULT_DATABASE, "The database. A relative path counts from the folder of the `seidra`"
+        parsers.database_url, _DEFAULT_DATABASE, "The database. A relative path counts from the folder of the `seidra`"
         " package; an absolute one has four slashes. Must be given outside a checkout."
     )  # fmt: skip
-    data_dir: Path = _setting(_folder, None, "Where runtime files live.", "the database's folder")
-    media_dir: Path = _setting(_folder, None, "Generated media.", "`media` in the data folder")
-    thumbnail_dir: Path = _setting(_folder, None, "Thumbnails (can be made again).", "`thumbnails` in the data folder")
-    models_dir: Path = _setting(_folder, None, "Models of local engines.", "`models` in the data folder")
+    data_dir: Path = _setting(parsers.folder, None, "Where runtime files live.", "the database's folder")
+    media_dir: Path = _setting(parsers.folder, None, "Generated media.", "`media` in the data folder")
+    thumbnail_dir: Path = _setting(parsers.folder, None, "Thumbnails (can be made again).", "`thumbnails` in the data folder")
+    models_dir: Path = _setting(parsers.folder, None, "Models of local engines.", "`models` in the data folder")
     tmp_dir: Path = _setting(
-        _folder, None, "Files on their way; on the same file system as the media.", "`tmp` in the data folder"
+        parsers.folder, None, "Files on their way; on the same file system as the media.", "`tmp` in the data folder"
     )
     jwt_secret: str = _setting(
-        _secret, None, "Signs tokens and, through derived keys, links; 32 characters or more."
+        parsers.secret, None, "Signs tokens and, through derived keys, links; 32 characters or more."
         " Unset: made once and kept with mode 0600 in the data folder.", "made once"
     )  # fmt: skip
-    bind: str = _setting(_bind, "127.0.0.1:8000", "Where gunicorn listens: host:port or unix:/path.")
+    bind: str = _setting(parsers.bind, "127.0.0.1:8000", "Where gunicorn listens: host:port or unix:/path.")
     public_url: str | None = _setting(
-        _public_url, None, "What links in answers begin with, such as https://studio.example. Unset: they are relative."
+        parsers.public_url, None, "What links in answers begin with, such as https://studio.example. Unset: they are relative."
     )
     allowed_origins: tuple[str, ...] = _setting(
-        _origins, ("http://localhost:3000", "http://127.0.0.1:3000"),
+        parsers.origins, ("http://localhost:3000", "http://127.0.0.1:3000"),
         "Comma list of the web origins that may call the API from a browser (`*` and `null` are refused).",
     )  # fmt: skip
     trusted_proxies: int = _setting(
-        _integer(0, 10), 0, "How many reverse proxies in front are trusted to set X-Forwarded-For and -Proto."
+        parsers.integer(0, 10), 0, "How many reverse proxies in front are trusted to set X-Forwarded-For and -Proto."
     )
     x_accel_redirect: str | None = _setting(
-        _location, None, "The internal location of nginx that serves the media, such as /protected."
+        parsers.location, None, "The internal location of nginx that serves the media, such as /protected."
         " Unset: SEIDRA sends the bytes itself."
     )  # fmt: skip
     default_user_password: str | None = _setting(
-        _seed_password, None, "Password of the seeded account `system` (12 characters or more, not a common one)."
+        parsers.seed_password, None, "Password of the seeded account `system` (12 characters or more, not a common one)."
         " Unset: the account is inactive."
     )  # fmt: skip
-    registration: str = _setting(_choice("open", "closed"), "open", "Whether anybody may register: open or closed.")
-    access_token_seconds: int = _setting(_integer(30, 86_400), 900, "Lifetime of an access token.")
-    refresh_token_seconds: int = _setting(_integer(60, 31_536_000), 2_592_000, "Lifetime of a refresh token.")
-    session_seconds: int = _setting(_integer(60, 31_536_000), 7_776_000, "Longest life of a session, refreshed or not.")
+    registration: str = _setting(parsers.choice("open", "closed"), "open", "Whether anybody may register: open or closed.")
+    access_token_seconds: int = _setting(parsers.integer(30, 86_400), 900, "Lifetime of an access token.")
+    refresh_token_seconds: int = _setting(parsers.integer(60, 31_536_000), 2_592_000, "Lifetime of a refresh token.")
+    session_seconds: int = _setting(parsers.integer(60, 31_536_000), 7_776_000, "Longest life of a session, refreshed or not.")
     refresh_grace: int = _setting(
-        _integer(0, 300), 10, "Seconds in which a used refresh token still gives a fresh pair (two tabs at once)."
+        parsers.integer(0, 300), 10, "Seconds in which a used refresh token still gives a fresh pair (two tabs at once)."
     )
-    argon2_memory_kib: int = _setting(_integer(8, 4_194_304), 19_456, "Memory of one password hash, in KiB.")
-    argon2_time_cost: int = _setting(_integer(1, 100), 2, "Passes of one password hash.")
-    engine: str = _setting(_text, "mock", "The engine that renders: `mock` draws real pictures without a model.")
-    embedded_worker: bool = _setting(_flag, True, "Whether each server process also works off jobs.")
+    argon2_memory_kib: int = _setting(parsers.integer(8, 4_194_304), 19_456, "Memory of one password hash, in KiB.")
+    argon2_time_cost: int = _setting(parsers.integer(1, 100), 2, "Passes of one password hash.")
+    engine: str = _setting(parsers.text, "mock", "The engine that renders: `mock` draws real pictures without a model.")
+    embedded_worker: bool = _setting(parsers.flag, True, "Whether each server process also works off jobs.")
     job_lease_seconds: int = _setting(
-        _integer(1, 3600), 30, "How long a silent worker keeps a job; its heartbeat comes three times in it."
+        parsers.integer(1, 3600), 30, "How long a silent worker keeps a job; its heartbeat comes three times in it."
     )
-    job_max_attempts: int = _setting(_integer(1, 100), 3, "How often a job is tried before it fails.")
+    job_max_attempts: int = _setting(parsers.integer(1, 100), 3, "How often a job is tried before it fails.")
     job_poll_ms: int = _setting(
-        _integer(50, 1000), 500, "How often an idle worker looks for jobs of other processes, in ms."
+        parsers.integer(50, 1000), 500, "How often an idle worker looks for jobs of other processes, in ms."
     )
-    max_queued_jobs: int = _setting(_integer(1, 100_000), 100, "How many queued jobs one user may have.")
+    max_queued_jobs: int = _setting(parsers.integer(1, 100_000), 100, "How many queued jobs one user may have.")
     keep_jobs_days: int = _setting(
-        _integer(0, 36_500), 0, "How many days a job is kept after its end; its pictures stay. 0: for ever."
+        parsers.integer(0, 36_500), 0, "How many days a job is kept after its end; its pictures stay. 0: for ever."
     )
     keep_temporary_hours: int = _setting(
-        _integer(1, 8760), 24, "How many hours temporary files that nobody works on are kept."
+        parsers.integer(1, 8760), 24, "How many hours temporary files that nobody works on are kept."
     )
     media_link_seconds: int = _setting(
-        _integer(60, 604_800), 86_400, "How long a signed media link is valid at least; at most twice that."
+        parsers.integer(60, 604_800), 86_400, "How long a signed media link is valid at least; at most twice that."
     )
     event_seconds: int = _setting(
-        _integer(60, 604_800), 3600, "How long the changes of jobs are kept for clients that were away."
+        parsers.integer(60, 604_800), 3600, "How long the changes of jobs are kept for clients that were away."
     )
-    stream_seconds: int = _setting(_integer(1, 3600), 60, "How long a stream of events lasts; clients open it again.")
+    stream_seconds: int = _setting(parsers.integer(1, 3600), 60, "How long a stream of events lasts; clients open it again.")
     streams_per_user: int = _setting(
-        _integer(1, 128), 4, "How many streams of events one user may have open in each server process."
+        parsers.integer(1, 128), 4, "How many streams of events one user may have open in each server process."
     )
-    max_body: int = _setting(_integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes.")
-    rate_limits: bool = _setting(_flag, True, "Whether requests are counted and too many refused with 429.")
+    max_body: int = _setting(parsers.integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes.")
+    rate_limits: bool = _setting(parsers.flag, True, "Whether requests are counted and too many refused with 429.")
     rate_storage: str = _setting(
-        _rate_storage, "memory://", "Where requests are counted: `memory://`, each server process for itself, or a"
+        parsers.rate_storage, "memory://", "Where requests are counted: `memory://`, each server process for itself, or a"
         " Redis URL, all together (needs the extra `redis`)."
     )  # fmt: skip
-    rate_login: str = _setting(_rate, "30/minute;300/hour", "Logins that one address may try.")
-    rate_register: str = _setting(_rate, "20/hour", "Registrations that one address may try.")
+    rate_login: str = _setting(parsers.rate, "30/minute;300/hour", "Logins that one address may try.")
+    rate_register: str = _setting(parsers.rate, "20/hour", "Registrations that one address may try.")
     rate_account: str = _setting(
-        _rate, "10/minute;60/hour", "Logins that may be tried with one name, whoever tries; registrations likewise."
+        parsers.rate, "10/minute;60/hour", "Logins that may be tried with one name, whoever tries; registrations likewise."
     )
-    rate_refresh: str = _setting(_rate, "120/minute", "Refreshes that one address may try.")
-    rate_preview: str = _setting(_rate, "60/minute", "Previews and retries that one user may queue.")
+    rate_refresh: str = _setting(parsers.rate, "120/minute", "Refreshes that one address may try.")
+    rate_preview: str = _setting(parsers.rate, "60/minute", "Previews and retries that one user may queue.")
     rate_general: str = _setting(
-        _rate, "3000/minute", "Requests of any kind that one user, or one address without a token, may send."
+        parsers.rate, "3000/minute", "Requests of any kind that one user, or one address without a token, may send."
     )
     metrics: str = _setting(
-        _metrics, "off", "`GET /metrics` for Prometheus: `off`, `on`, or the Bearer token that it asks for."
+        parsers.metrics, "off", "`GET /metrics` for Prometheus: `off`, `on`, or the Bearer token that it asks for."
     )
     sqlite_synchronous: str = _setting(
-        _choice("normal", "full"), "normal", "`normal`: an answered write survives a killed process;"
+        parsers.choice("normal", "full"), "normal", "`normal`: an answered write survives a killed process;"
         " `full`: a power cut too, at an fsync a write."
     )  # fmt: skip
-    web_workers: int = _setting(_integer(1, 64), 2, "Server processes under gunicorn.")
-    web_threads: int = _setting(_integer(1, 128), 4, "Threads of each server process.")
+    web_workers: int = _setting(parsers.integer(1, 64), 2, "Server processes under gunicorn.")
+    web_threads: int = _setting(parsers.integer(1, 128), 4, "Threads of each server process.")
     web_pinned: bool = _setting(
-        _flag, True, "Keep the threads of each server process on one core (Linux): more requests a second."
+        parsers.flag, True, "Keep the threads of each server process on one core (Linux): more requests a second."
     )
-    log_level: str = _setting(_choice("debug", "info", "warning", "error"), "info", "How much is logged.")
+    log_level: str = _setting(parsers.choice("debug", "info", "warning", "error"), "info", "How much is logged.")
 
     @staticmethod
     def variable(field: str) -> str:
@@ -333,7 +189,7 @@ class Settings:
 
     def at(self, path: Path) -> Settings:
         """These settings with another SQLite file, absolute."""
-        return dataclasses.replace(self, database_url=f"{_SQLITE}/{quote(str(path).lstrip('/'))}")
+        return dataclasses.replace(self, database_url=f"{parsers.SQLITE}/{quote(str(path).lstrip('/'))}")
 
     def folders(self) -> list[Path]:
         """The runtime folders that `ensure_runtime_directories` makes."""
@@ -349,7 +205,7 @@ def _dotenv() -> dict[str, str]:
 
 
 def _database_path(url: str) -> Path:
-    path = Path(unquote(url.removeprefix(_SQLITE)))
+    path = Path(unquote(url.removeprefix(parsers.SQLITE)))
     return Path(os.path.normpath(path if path.is_absolute() else PACKAGE_DIR / path))
 
 
@@ -408,7 +264,7 @@ def jwt_secret(settings: Settings) -> str:
                 pass
             finally:
                 os.unlink(name)
-        return _secret(path.read_text().strip())
+        return parsers.secret(path.read_text().strip())
     except (OSError, ValueError) as error:
         raise StartError(f"The signing secret {path} cannot be used: {error}.") from None
 

@@ -17,7 +17,7 @@ from gunicorn.workers.gthread import ThreadWorker
 
 from seidra import engines
 from seidra.config import get_settings
-from seidra.database import init_database
+from seidra.start.service import init_database
 
 _log = logging.getLogger(__name__)
 

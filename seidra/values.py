@@ -25,7 +25,7 @@ def moment(text: str) -> datetime:
 
 
 def to_json(value: Any) -> str:
-    """JSON text for a column. Takes what `check_json` (seidra.http) lets through."""
+    """JSON text for a column. Takes what `check_json` (seidra.web.fields) lets through."""
     return orjson.dumps(value).decode()
 
 

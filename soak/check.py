@@ -6,21 +6,21 @@ import time
 from collections.abc import Iterator, Set
 from typing import Any
 
-from seidra import search
+from seidra import folding
 from seidra.config import Settings
-from seidra.database.connect import Database
+from seidra.database.queries import queries
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.operations.media import MediaCheck
 from seidra.personas import search as persona_search
-from seidra.queries import queries
 from seidra.values import from_json
 
 
-def rows(database: Database, statement: str) -> list[tuple[Any, ...]]:
+def rows(database: SqliteDatabase, statement: str) -> list[tuple[Any, ...]]:
     """What a statement gives, as plain tuples."""
     return [tuple(row) for row in database.connection.execute(statement)]
 
 
-def consistent(database: Database) -> Iterator[str]:
+def consistent(database: SqliteDatabase) -> Iterator[str]:
     """Breaches that no moment excuses, not even one right after a kill."""
     with database.snapshot():
         if (found := rows(database, "PRAGMA integrity_check")) != [("ok",)]:
@@ -35,9 +35,9 @@ def consistent(database: Database) -> Iterator[str]:
         yield from persona_search.check(tx)
 
 
-def _tags(database: Database) -> Iterator[str]:
+def _tags(database: SqliteDatabase) -> Iterator[str]:
     wanted = {
-        (user_id, search.fold(tag), persona_id)
+        (user_id, folding.fold(tag), persona_id)
         for persona_id, user_id, tags in rows(database, "SELECT id, user_id, tags FROM personas")
         for tag in from_json(tags)
     }
@@ -45,7 +45,7 @@ def _tags(database: Database) -> Iterator[str]:
         yield f"persona_tags differ from the personas: {sorted(difference)[:4]}"
 
 
-def wait_until_idle(database: Database, seconds: float) -> None:
+def wait_until_idle(database: SqliteDatabase, seconds: float) -> None:
     """Wait until no job and no file deletion is due any more. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     waiting = "SELECT COUNT(*) FROM generation_jobs WHERE completed_at IS NULL"
@@ -56,7 +56,7 @@ def wait_until_idle(database: Database, seconds: float) -> None:
 
 
 def at_rest(
-    database: Database, settings: Settings, deleted: Set[str] = frozenset(), perhaps: Set[str] = frozenset()
+    database: SqliteDatabase, settings: Settings, deleted: Set[str] = frozenset(), perhaps: Set[str] = frozenset()
 ) -> Iterator[str]:
     """Breaches once every job has ended; of `deleted` jobs a client has deleted the picture since, or `perhaps`."""
     yield from consistent(database)

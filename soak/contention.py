@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from soak import check
 from soak.instance import ROOT, TINY, Client, Instance, LostAnswer
 
@@ -76,7 +76,7 @@ def run(folder: Path, seconds: float) -> dict[str, Any]:
     """Figures in ms, and breaches. The clients are processes of their own, so that they do not wait for each other."""
     instance = Instance(folder, SEIDRA_WEB_WORKERS=str(_PROCESSES), SEIDRA_WEB_THREADS=str(_THREADS),
                         SEIDRA_EMBEDDED_WORKER="off")  # fmt: skip
-    database = Database(instance.settings)
+    database = SqliteDatabase(instance.settings)
     try:
         instance.start_server()
         for _ in range(_WORKERS):

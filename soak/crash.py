@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from soak import check
 from soak.instance import Instance, children
 from soak.ledger import Ledger
@@ -31,7 +31,7 @@ class Crash:
     def __init__(self, folder: Path, seed: int) -> None:
         self.instance = Instance(folder, SEIDRA_JOB_LEASE_SECONDS="2")
         self.server, self.worker = self.instance.start_server(), self.instance.start_worker()
-        self.database = Database(self.instance.settings)
+        self.database = SqliteDatabase(self.instance.settings)
         self.clients = [Ledger(self.instance.port, f"user{n}", seed + n) for n in range(_CLIENTS)]
         self.kills: Counter[str] = Counter()
         self.breaches: list[str] = []

@@ -10,8 +10,8 @@ from typing import Any
 
 from seidra.config import Settings
 from seidra.database import init_database
-from seidra.database.connect import Database
-from seidra.queries import queries
+from seidra.database.queries import queries
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.values import timestamp
 
 _ROUNDS = 11
@@ -26,13 +26,13 @@ def run(folder: Path, writes: int) -> dict[str, Any]:
     taken: dict[str, list[float]] = {"normal": [], "full": []}
     for _ in range(_ROUNDS):
         for mode, rounds in taken.items():
-            rounds.append(_round(Database(dataclasses.replace(settings, sqlite_synchronous=mode)), writes))
+            rounds.append(_round(SqliteDatabase(dataclasses.replace(settings, sqlite_synchronous=mode)), writes))
     ratios = [full / normal for normal, full in zip(*taken.values(), strict=True)]
     figures = {f"{mode}_us": round(statistics.median(rounds)) for mode, rounds in taken.items()}
     return {**figures, "full_to_normal": round(statistics.median(ratios), 1), "breaches": []}
 
 
-def _round(database: Database, writes: int) -> float:
+def _round(database: SqliteDatabase, writes: int) -> float:
     """Microseconds of one write transaction, as an average of many."""
     began = time.perf_counter()
     for number in range(writes):

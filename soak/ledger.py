@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.values import from_json
 from soak.check import rows
 from soak.instance import PASSWORD, TINY, Client, LostAnswer
@@ -134,13 +134,13 @@ class Ledger:
 
     # -------------------------------------------------------------------------------------------- looking after it
 
-    def breaches(self, database: Database) -> Iterator[str]:
+    def breaches(self, database: SqliteDatabase) -> Iterator[str]:
         """What was answered and is not there, and what is there by halves; then what is there is what is known."""
         yield from self.wrong
         yield from self._persona_breaches(database)
         yield from self._other_breaches(database)
 
-    def _persona_breaches(self, database: Database) -> Iterator[str]:
+    def _persona_breaches(self, database: SqliteDatabase) -> Iterator[str]:
         statement = f"SELECT id, name, description, style_prompt, tags FROM personas WHERE user_id = {self.user_id}"
         there = {row[0]: row[1:] for row in rows(database, statement)}
         for id, (name, description, style, tags) in there.items():
@@ -158,7 +158,7 @@ class Ledger:
         self.personas = {id: {there[id][0].removeprefix("Name ")} if id in there else {GONE} for id in known}
         self.perhaps_made = set()
 
-    def _other_breaches(self, database: Database) -> Iterator[str]:
+    def _other_breaches(self, database: SqliteDatabase) -> Iterator[str]:
         mine = f"WHERE user_id = {self.user_id}"
         stored = from_json(rows(database, f"SELECT settings FROM users WHERE id = {self.user_id}")[0][0])["extra"]
         if stored.get("first") != stored.get("second") or (self.settings and stored.get("first") not in self.settings):

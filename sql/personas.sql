@@ -423,14 +423,6 @@ DELETE FROM persona_search_queue;
 -- Make the index again from its table.
 INSERT INTO persona_search (persona_search) VALUES ('rebuild');
 
--- name: search_merge!
--- Merge some 64 pages of the index's segments, where enough are of a size; an unusually common trigram takes more.
-INSERT INTO persona_search (persona_search, rank) VALUES ('merge', 64);
-
--- name: search_usermerge!
--- Set how many segments of a size are merged.
-INSERT INTO persona_search (persona_search, rank) VALUES ('usermerge', :parts);
-
 -- name: search_optimize!
 -- Bring the index into one segment: what is written later would otherwise be merged with what `rebuild` leaves.
 INSERT INTO persona_search (persona_search) VALUES ('optimize');

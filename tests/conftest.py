@@ -18,8 +18,10 @@ from werkzeug.test import TestResponse
 
 from seidra import create_app, engines
 from seidra.config import Settings
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
+from seidra.operations.workers import make_worker
+from seidra.web.services import services_of
 
 PASSWORD = "a long phrase"
 
@@ -47,7 +49,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     return value
 
 
-def segments(database: Database) -> int:
+def segments(database: SqliteDatabase) -> int:
     """How many parts the search index has: each is read by each search."""
     return int(database.connection.execute("SELECT COUNT(DISTINCT segid) FROM persona_search_idx").fetchone()[0])
 
@@ -127,7 +129,7 @@ def app(settings: Settings) -> Iterator[Flask]:
     """The application on a fresh instance, with no worker."""
     app = create_app(settings)
     yield app
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def make_app(settings: Settings) -> Iterator[Callable[..., Flask]]:
 
     yield make
     for app in made:
-        app.extensions["seidra.database"].close()
+        services_of(app).database.close()
 
 
 @pytest.fixture
@@ -169,13 +171,13 @@ def bob(app: Flask, admin: Person) -> Person:
 
 
 @pytest.fixture
-def database(app: Flask) -> Database:
+def database(app: Flask) -> SqliteDatabase:
     """The application's database."""
-    return app.extensions["seidra.database"]
+    return services_of(app).database
 
 
 @pytest.fixture
 def worker(app: Flask) -> Worker:
     """A worker that is not started: `worker.work_one()` works off one job in the test's own thread."""
-    settings = app.extensions["seidra.settings"]
-    return Worker(app.extensions["seidra.database"], settings, engines.get("mock"), threading.Event())
+    settings = services_of(app).settings
+    return make_worker(settings, services_of(app).database, engines.get("mock"), threading.Event())

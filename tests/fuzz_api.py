@@ -19,7 +19,8 @@ from werkzeug.serving import make_server
 
 from seidra import create_app, engines
 from seidra.config import Settings
-from seidra.jobs.worker import Worker
+from seidra.operations.workers import make_worker
+from seidra.web.services import services_of
 
 EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
 # What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose a media item is,
@@ -92,8 +93,8 @@ def _furnish(person: Person) -> None:
     app = person.client.application
     persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
     person.preview(persona)
-    settings = app.extensions["seidra.settings"]
-    worker = Worker(app.extensions["seidra.database"], settings, engines.get("mock"), threading.Event())
+    settings = services_of(app).settings
+    worker = make_worker(settings, services_of(app).database, engines.get("mock"), threading.Event())
     assert worker.work_one()
     person.preview(persona)
 

@@ -20,11 +20,12 @@ from werkzeug.test import TestResponse
 
 from seidra.auth import accounts
 from seidra.config import Settings, jwt_secret
-from seidra.database.connect import Database
-from seidra.jobs.housekeeping import Housekeeper
+from seidra.database.queries import queries
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
-from seidra.queries import queries
+from seidra.operations.housekeeping import Housekeeper
 from seidra.values import timestamp_in
+from seidra.web.services import services_of
 
 NEW_PASSWORD = "quite another phrase"
 CAROL = {"username": "carol", "email": "carol@example.com", "password": PASSWORD}
@@ -47,7 +48,7 @@ def me(client: FlaskClient, access_token: str) -> int:
     return client.get("/api/auth/me", headers=bearer(access_token)).status_code
 
 
-def set_rights(database: Database, person: Person, *, active: bool, admin: bool) -> None:
+def set_rights(database: SqliteDatabase, person: Person, *, active: bool, admin: bool) -> None:
     """What `flask users disable` and `flask users promote` do."""
     with database.transaction() as tx:
         accounts.set_rights(tx, queries.users.get_for_update(tx, id=person.id), active=active, admin=admin)
@@ -82,7 +83,7 @@ def test_register_answers_the_token_of_the_contract(client: FlaskClient) -> None
 
 
 def test_only_the_first_person_ever_is_an_administrator(
-    app: Flask, admin: Person, alice: Person, database: Database
+    app: Flask, admin: Person, alice: Person, database: SqliteDatabase
 ) -> None:
     assert admin.token["user"]["is_admin"]
     assert not alice.token["user"]["is_admin"]
@@ -95,7 +96,7 @@ def test_only_the_first_person_ever_is_an_administrator(
     assert not Person(app, "dave").token["user"]["is_admin"]
 
 
-def test_an_account_of_the_command_line_is_a_first_person_too(app: Flask, database: Database) -> None:
+def test_an_account_of_the_command_line_is_a_first_person_too(app: Flask, database: SqliteDatabase) -> None:
     with database.transaction() as tx:
         assert accounts.create(tx, "operator", "operator@example.com", "hash")["is_admin"]
     assert not Person(app, "carol").token["user"]["is_admin"]
@@ -220,7 +221,7 @@ def test_login_takes_the_email_under_its_own_name(alice: Person, client: FlaskCl
     ],
 )
 def test_every_failed_login_looks_and_costs_the_same(
-    app: Flask, alice: Person, bob: Person, database: Database, verifications: list[str], name: str, password: str
+    app: Flask, alice: Person, bob: Person, database: SqliteDatabase, verifications: list[str], name: str, password: str
 ) -> None:
     set_rights(database, bob, active=False, admin=False)
     carol = Person(app, "carol")
@@ -284,7 +285,7 @@ def test_a_refresh_token_used_again_later_ends_its_session(make_app: Callable[..
 
 @pytest.mark.parametrize(("seconds", "status"), [(8, 200), (12, 401)])
 def test_the_grace_is_ten_seconds(
-    alice: Person, client: FlaskClient, database: Database, seconds: int, status: int
+    alice: Person, client: FlaskClient, database: SqliteDatabase, seconds: int, status: int
 ) -> None:
     fresh = refresh(client, alice.token).get_json()
     with database.transaction() as tx:
@@ -295,7 +296,7 @@ def test_the_grace_is_ten_seconds(
     assert refresh(client, fresh).status_code == status
 
 
-def test_refresh_tokens_are_stored_hashed(alice: Person, client: FlaskClient, database: Database) -> None:
+def test_refresh_tokens_are_stored_hashed(alice: Person, client: FlaskClient, database: SqliteDatabase) -> None:
     fresh = refresh(client, alice.token).get_json()
     stored = "\n".join(database.connection.iterdump())
     for token in (alice.token, fresh):
@@ -418,13 +419,14 @@ def test_deletion_disables_at_once_and_frees_the_names(
 
 def keep_house(app: Flask) -> None:
     """What the worker does when it has no job."""
-    keeper = Housekeeper(*(app.extensions[f"seidra.{part}"] for part in ("database", "storage", "settings")))
+    parts = services_of(app)
+    keeper = Housekeeper(parts.database, parts.storage, parts.settings)
     # The account's rows go in the first round, and their files in the next.
     for _ in range(2):
         keeper.run(idle=True)
 
 
-def everything(database: Database, settings: Settings) -> dict[str, list[Any]]:
+def everything(database: SqliteDatabase, settings: Settings) -> dict[str, list[Any]]:
     """Every row of every table, and every file. The index of search is compared with its table."""
     with database.transaction() as tx:
         queries.personas.search_check(tx)
@@ -453,7 +455,7 @@ def furnish(person: Person, worker: Worker) -> None:
 
 
 def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
-    app: Flask, settings: Settings, bob: Person, database: Database, worker: Worker
+    app: Flask, settings: Settings, bob: Person, database: SqliteDatabase, worker: Worker
 ) -> None:
     furnish(bob, worker)
     assert worker.work_one()
@@ -475,7 +477,7 @@ def test_an_id_never_comes_back(app: Flask, admin: Person) -> None:
     assert Person(app, "alice").id > alice.id
 
 
-def test_the_last_active_administrator_stays(admin: Person, alice: Person, database: Database) -> None:
+def test_the_last_active_administrator_stays(admin: Person, alice: Person, database: SqliteDatabase) -> None:
     assert admin.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 409
     set_rights(database, alice, active=True, admin=True)
     set_rights(database, alice, active=False, admin=True)
@@ -508,7 +510,7 @@ def test_the_system_account_is_the_operators(
 # ------------------------------------------------------------------------------------------------ tokens
 
 
-def test_a_disabled_users_tokens_die_at_once(alice: Person, client: FlaskClient, database: Database) -> None:
+def test_a_disabled_users_tokens_die_at_once(alice: Person, client: FlaskClient, database: SqliteDatabase) -> None:
     assert alice.get("/api/auth/me").status_code == 200
     set_rights(database, alice, active=False, admin=False)
     assert alice.get("/api/auth/me").status_code == 401
@@ -518,7 +520,7 @@ def test_a_disabled_users_tokens_die_at_once(alice: Person, client: FlaskClient,
     assert login(client, "alice").status_code == 200
 
 
-def test_the_memo_never_outlives_a_revocation(alice: Person, client: FlaskClient, database: Database) -> None:
+def test_the_memo_never_outlives_a_revocation(alice: Person, client: FlaskClient, database: SqliteDatabase) -> None:
     """A token that verified a moment ago is refused when its session's row, its user or its time is gone."""
     other = login(client, "alice").get_json()
     assert [me(client, token["access_token"]) for token in (alice.token, other)] == [200, 200]

@@ -26,13 +26,15 @@ from test_start import GUNICORN, ROOT, Server, run, variables
 
 from seidra import create_app, engines
 from seidra.config import Settings
-from seidra.database import migrate
-from seidra.database.connect import Database
+from seidra.database.sqlite import migrate
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.errors import StartError
 from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
 from seidra.operations import archive, backup, restore
+from seidra.operations.workers import make_worker
 from seidra.personas import search
+from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 
@@ -62,7 +64,7 @@ def modes(folder: Path) -> dict[str, int]:
 
 def check_whole(settings: Settings) -> dict[str, int]:
     """Assert that an instance agrees with itself; returns how much it holds."""
-    database = Database(settings)
+    database = SqliteDatabase(settings)
     with closing(database):
         connection = database.connection
         assert [tuple(row) for row in connection.execute("PRAGMA integrity_check")] == [("ok",)]
@@ -91,7 +93,7 @@ def filled(alice: Person, worker: Worker, settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def saved(filled: Settings, database: Database, tmp_path: Path) -> Path:
+def saved(filled: Settings, database: SqliteDatabase, tmp_path: Path) -> Path:
     """Its backup."""
     target = tmp_path / "backup.tar"
     assert backup.backup(filled, database, target, quiet) == backup.Report(3, [])
@@ -137,7 +139,7 @@ def test_the_signing_secret_is_not_in_it(saved: Path, filled: Settings, place: S
     assert secret not in place.database_path.read_bytes()
 
 
-def test_pictures_that_are_gone(filled: Settings, database: Database, tmp_path: Path, place: Settings) -> None:
+def test_pictures_that_are_gone(filled: Settings, database: SqliteDatabase, tmp_path: Path, place: Settings) -> None:
     """One whose item is deleted while the backup runs is left out; one that is lost is named."""
     ids = sorted(path.stem for path in filled.media_dir.rglob("*.png"))
     paths = {path.stem: path for path in filled.media_dir.rglob("*.png")}
@@ -159,7 +161,7 @@ def test_pictures_that_are_gone(filled: Settings, database: Database, tmp_path: 
         assert sorted(row[0] for row in connection.execute("SELECT id FROM media_items")) == [ids[0], ids[2]]
 
 
-def test_a_backup_that_fails_leaves_nothing(filled: Settings, database: Database, tmp_path: Path) -> None:
+def test_a_backup_that_fails_leaves_nothing(filled: Settings, database: SqliteDatabase, tmp_path: Path) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
     target = folder / "backup.tar"
@@ -179,7 +181,7 @@ def test_a_backup_that_fails_leaves_nothing(filled: Settings, database: Database
         backup.backup(filled, database, tmp_path / "nowhere" / "backup.tar", quiet)
 
 
-def test_a_full_disk_leaves_no_half_archive(filled: Settings, database: Database, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_archive(filled: Settings, database: SqliteDatabase, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     size = filled.database_path.stat().st_size
@@ -225,7 +227,7 @@ def test_everything_comes_back_and_sessions_are_ended(
     item = client.get("/api/media", headers=headers).get_json()["items"][0]
     thumbnail = client.get(item["thumbnail_url"], buffered=True)
     assert (thumbnail.status_code, thumbnail.data[:4]) == (200, b"RIFF")
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
 
 
 def test_a_proxy_may_read_the_pictures_that_come_back(sound: Path, place: Settings) -> None:
@@ -247,7 +249,7 @@ def test_an_older_backup_is_migrated(saved: Path, filled: Settings, place: Setti
 
 
 def test_a_search_index_that_differs_is_made_again(
-    filled: Settings, database: Database, tmp_path: Path, place: Settings
+    filled: Settings, database: SqliteDatabase, tmp_path: Path, place: Settings
 ) -> None:
     with database.transaction() as tx:
         tx.execute("DELETE FROM persona_search_queue")
@@ -429,9 +431,9 @@ def sound(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(template, folder / "instance")
     settings = Settings.load(environment(folder / "instance"))
     app = create_app(settings)
-    database = app.extensions["seidra.database"]
+    database = services_of(app).database
     alice = Person(app, "alice")
-    worker = Worker(database, settings, engines.get("mock"), threading.Event())
+    worker = make_worker(settings, database, engines.get("mock"), threading.Event())
     for _ in range(2):
         alice.preview(alice.persona(**SMALL)["id"])
         worker.work_one()

@@ -16,10 +16,13 @@ from conftest import PASSWORD, Person, environment
 from flask import Flask
 from flask.cli import FlaskGroup
 
-from seidra import cli, create_app
+from seidra import create_app
+from seidra.cli.database import db
+from seidra.cli.users import users
 from seidra.config import Settings, get_settings, packaged_dir
 from seidra.database import init_database
-from seidra.database.connect import connect
+from seidra.database.sqlite.connect import connect
+from seidra.web.services import services_of
 
 ROOT = Path(__file__).resolve().parent.parent
 STEPS = sorted(path.stem for path in packaged_dir("migrations").glob("*.sql") if ".rollback" not in path.name)
@@ -108,8 +111,8 @@ def test_every_command_says_what_it_is_for(flask: Flask_) -> None:
     ]
     listed = flask("--help").stdout.partition("Commands:")[2]
     assert [name for name in names if f"\n  {name} " not in listed] == []
-    for command in (*([name] for name in names), *(["db", name] for name in cli.db.commands),
-                    *(["users", name] for name in cli.users.commands)):  # fmt: skip
+    for command in (*([name] for name in names), *(["db", name] for name in db.commands),
+                    *(["users", name] for name in users.commands)):  # fmt: skip
         assert said(flask(*command, "--help")).split("\n\n")[1].strip() != "", command
 
 
@@ -174,7 +177,7 @@ def test_summary(flask: Flask_, ready: Settings) -> None:
     app = create_app(ready)
     alice = Person(app, "alice")
     alice.preview(alice.persona()["id"])
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
     assert said(flask("summary")).split() == ["users", "2", "personas", "1", "jobs", "1", "media", "0"]
 
 
@@ -214,7 +217,7 @@ def test_an_account_made_here_logs_in_there(flask: Flask_, ready: Settings) -> N
     answer = app.test_client().post("/api/auth/login", json={"username": "alice", "password": PASSWORD})
     assert answer.status_code == 200
     assert Person(app, "bob").token["user"]["is_admin"] is False
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
 
 
 def test_a_password_is_asked_for_twice(flask: Flask_, ready: Settings) -> None:
@@ -332,7 +335,7 @@ def test_disabling_and_a_new_password_end_sessions(flask: Flask_, ready: Setting
     said(flask("users", "enable", "alice"))
     assert login("alice", PASSWORD) == 200
     assert alice.get("/api/auth/me").status_code == 401, "the old session is over for good"
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
 
 
 # ------------------------------------------------------------------------------------------------ search
@@ -351,19 +354,19 @@ def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings)
     assert said(flask("search", "rebuild")) == "The search index is rebuilt; it has 1 personas.\n"
     assert said(flask("search", "check")) == "The search index agrees with its table.\n"
     assert [persona["name"] for persona in alice.get("/api/personas?search=elodie").get_json()] == ["Élodie"]
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
 
 
 def test_personas_are_found_again_after_their_index_was_undone_and_made_again(flask: Flask_, ready: Settings) -> None:
     app = create_app(ready)
     alice = Person(app, "alice")
     alice.persona(name="Élodie")
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
     said(flask("db", "rollback", "--yes", "--count", str(len(STEPS) - STEPS.index("0005.persona_search"))))
     said(flask("init"))
     assert said(flask("search", "check")) == "The search index agrees with its table.\n"
     assert [persona["name"] for persona in alice.get("/api/personas?search=elodie").get_json()] == ["Élodie"]
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
 
 
 # ------------------------------------------------------------------------------------------------ real processes

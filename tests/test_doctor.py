@@ -15,11 +15,11 @@ from flask.testing import FlaskClient
 from test_start import run, variables
 
 from seidra.config import Settings
-from seidra.database import migrate
-from seidra.database.connect import Database
+from seidra.database.queries import queries
+from seidra.database.sqlite import migrate
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.operations import checks
-from seidra.queries import queries
 from seidra.values import timestamp, timestamp_in
 
 NAMES = ["sqlite", "settings", "secrets", "folders", "disk", "schema", "integrity", "references", "counters", "search",
@@ -33,7 +33,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def filled(alice: Person, worker: Worker, settings: Settings, database: Database) -> Settings:
+def filled(alice: Person, worker: Worker, settings: Settings, database: SqliteDatabase) -> Settings:
     alice.preview(alice.persona(generation_params={"width": 64, "height": 64, "quality": "draft"})["id"])
     worker.work_one()
     with database.transaction() as tx:
@@ -166,7 +166,7 @@ def named(value: Any) -> str:
 
 @pytest.mark.parametrize(("break_it", "name", "state", "advice"), WRONG, ids=named)
 def test_what_is_wrong_is_named_with_what_to_do(
-    filled: Settings, database: Database, break_it: Callable[[Settings], Settings], name: str, state: str, advice: str
+    filled: Settings, database: SqliteDatabase, break_it: Callable[[Settings], Settings], name: str, state: str, advice: str
 ) -> None:
     database.close()
     wrong = {check.name: check for check in checks.examine(break_it(filled)) if check.state != "ok"}
@@ -213,7 +213,7 @@ def flags(client: FlaskClient) -> tuple[int, Any]:
     return answer.status_code, answer.get_json()["checks"]
 
 
-def test_ready_says_what_is_wrong(client: FlaskClient, settings: Settings, database: Database) -> None:
+def test_ready_says_what_is_wrong(client: FlaskClient, settings: Settings, database: SqliteDatabase) -> None:
     assert flags(client) == (200, {"database": True, "schema": True, "storage": True})
     settings.thumbnail_dir.rename(settings.data_dir / "moved")
     assert flags(client) == (503, {"database": True, "schema": True, "storage": False})

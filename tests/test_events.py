@@ -19,13 +19,15 @@ from test_start import GUNICORN, Server
 from werkzeug.test import TestResponse
 
 from seidra.auth import tickets
-from seidra.database.connect import Connection, Database
+from seidra.database.queries import queries
+from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.database.sqlite.writer import Connection
 from seidra.jobs import events, feed
-from seidra.jobs.housekeeping import Housekeeper
 from seidra.jobs.streams import Streams
 from seidra.jobs.worker import Worker
-from seidra.queries import queries
+from seidra.operations.housekeeping import Housekeeper
 from seidra.values import timestamp
+from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 ALL = "/api/jobs/events"
@@ -79,7 +81,7 @@ def listen(person: Person, path: str = ALL, **kwargs: Any) -> Iterator[Listener]
 
 @pytest.fixture
 def streams(app: Flask) -> Streams:
-    return app.extensions["seidra.streams"]
+    return services_of(app).streams
 
 
 def stop(streams: Streams) -> None:
@@ -87,9 +89,9 @@ def stop(streams: Streams) -> None:
     streams.stopping = lambda: True
 
 
-def stored(reader: Database | Connection) -> list[tuple[Any, ...]]:
+def stored(reader: SqliteDatabase | Connection) -> list[tuple[Any, ...]]:
     """What the table of events holds, but for times; inside a transaction, what it sees of it."""
-    connection = reader.connection if isinstance(reader, Database) else reader
+    connection = reader.connection if isinstance(reader, SqliteDatabase) else reader
     rows = connection.execute("SELECT job_id, revision, was_nsfw FROM job_events ORDER BY id")
     return [tuple(row) for row in rows]
 
@@ -101,7 +103,7 @@ def mark_nsfw(person: Person, persona_id: int) -> None:
 # ------------------------------------------------------------------------------------------------ what is written
 
 
-def test_every_way_a_job_changes_leaves_an_event(alice: Person, database: Database, worker: Worker) -> None:
+def test_every_way_a_job_changes_leaves_an_event(alice: Person, database: SqliteDatabase, worker: Worker) -> None:
     alice.allow_nsfw()
     persona = alice.persona(**SMALL)["id"]
     done, cancelled = alice.preview(persona), alice.preview(persona)
@@ -122,7 +124,7 @@ def test_every_way_a_job_changes_leaves_an_event(alice: Person, database: Databa
     assert made <= timestamp()
 
 
-def test_a_change_that_is_taken_back_leaves_no_event(alice: Person, database: Database) -> None:
+def test_a_change_that_is_taken_back_leaves_no_event(alice: Person, database: SqliteDatabase) -> None:
     job = alice.preview(alice.persona()["id"])
     before = stored(database)
     with pytest.raises(RuntimeError), database.transaction() as tx:  # noqa: PT012 (the block is what is taken back)
@@ -132,7 +134,7 @@ def test_a_change_that_is_taken_back_leaves_no_event(alice: Person, database: Da
     assert stored(database) == before
 
 
-def test_jobs_that_workers_lost_leave_events(alice: Person, database: Database) -> None:
+def test_jobs_that_workers_lost_leave_events(alice: Person, database: SqliteDatabase) -> None:
     job = alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
         queries.jobs.claim(tx, now=timestamp(), claim="a", leased_until="2026-01-01")
@@ -143,12 +145,12 @@ def test_jobs_that_workers_lost_leave_events(alice: Person, database: Database) 
 
 
 def test_a_deleted_account_takes_its_events_along(
-    app: Flask, alice: Person, bob: Person, worker: Worker, database: Database
+    app: Flask, alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
     kept = bob.preview(bob.persona()["id"])
     alice.preview(alice.persona()["id"])
     assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
-    Housekeeper(database, app.extensions["seidra.storage"], app.extensions["seidra.settings"]).run(idle=True)
+    Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)
     assert stored(database) == [(kept, 1, 0)]
     assert database.connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
@@ -174,7 +176,7 @@ def test_a_jobs_stream_tells_its_state_its_changes_and_ends_with_it(alice: Perso
     assert "Content-Length" not in headers
 
 
-def test_each_step_of_a_job_is_told(alice: Person, database: Database) -> None:
+def test_each_step_of_a_job_is_told(alice: Person, database: SqliteDatabase) -> None:
     job = alice.preview(alice.persona()["id"])
     with listen(alice, f"/api/jobs/{job}/events") as listener:
         assert listener.next()[1]["status"] == "queued"
@@ -202,7 +204,7 @@ def test_a_final_job_is_told_once_and_then_204_says_not_to_come_back(alice: Pers
         assert [shown["status"] for _, shown in late.rest()] == ["completed"]
 
 
-def test_a_job_that_is_deleted_meanwhile_is_gone(alice: Person, database: Database) -> None:
+def test_a_job_that_is_deleted_meanwhile_is_gone(alice: Person, database: SqliteDatabase) -> None:
     job = alice.preview(alice.persona()["id"])
     with listen(alice, f"/api/jobs/{job}/events") as listener:
         listener.next()
@@ -252,7 +254,7 @@ def test_nothing_of_another_user_is_told(alice: Person, bob: Person, streams: St
 
 
 @pytest.mark.parametrize("how", ["header", "query", "header before query"])
-def test_a_client_comes_back_and_misses_nothing(alice: Person, database: Database, streams: Streams, how: str) -> None:
+def test_a_client_comes_back_and_misses_nothing(alice: Person, database: SqliteDatabase, streams: Streams, how: str) -> None:
     persona = alice.persona()["id"]
     with listen(alice) as listener:
         first = alice.preview(persona)
@@ -297,7 +299,7 @@ def test_positions_move_on_while_only_others_have_events(alice: Person, bob: Per
 
 @pytest.mark.parametrize("last", ["99", "-1", "1.5", "", "x", "٣", "9" * 30, "1; DROP", "0"])
 def test_a_position_that_is_not_kept_is_told_to_read_anew(
-    alice: Person, streams: Streams, database: Database, last: str
+    alice: Person, streams: Streams, database: SqliteDatabase, last: str
 ) -> None:
     job = alice.preview(alice.persona()["id"])
     alice.post(f"/api/jobs/{job}/cancel")
@@ -403,7 +405,7 @@ def test_a_ticket_opens_streams_again_and_again_and_nothing_else(alice: Person, 
 
 def test_what_is_no_ticket_is_401(alice: Person, app: Flask) -> None:
     made = ticket(alice)
-    link_key = app.extensions["seidra.links"]._key
+    link_key = services_of(app).links._key
     forged = tickets.URLSafeTimedSerializer(link_key, salt="stream").dumps([alice.id, "x"])
     body, moment, signature = made.rsplit(".", 2)
     for bad in (
@@ -425,20 +427,20 @@ def test_a_ticket_is_good_for_ten_minutes(alice: Person, streams: Streams, monke
         assert alice.client.get(ALL, query_string={"ticket": made}, buffered=True).status_code == status
 
 
-def logout(person: Person, database: Database) -> None:
+def logout(person: Person, database: SqliteDatabase) -> None:
     assert person.post("/api/auth/logout").status_code == 204
 
 
-def disable(person: Person, database: Database) -> None:
+def disable(person: Person, database: SqliteDatabase) -> None:
     with database.transaction() as tx:
         tx.execute("UPDATE users SET is_active = FALSE WHERE id = ?", (person.id,))
 
 
-def delete_account(person: Person, database: Database) -> None:
+def delete_account(person: Person, database: SqliteDatabase) -> None:
     assert person.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
 
 
-def change_password(person: Person, database: Database) -> None:
+def change_password(person: Person, database: SqliteDatabase) -> None:
     other = person.client.post("/api/auth/login", json={"username": person.name, "password": PASSWORD}).get_json()
     headers = {"Authorization": f"Bearer {other['access_token']}"}
     change = {"password": "another phrase", "current_password": PASSWORD}
@@ -447,7 +449,7 @@ def change_password(person: Person, database: Database) -> None:
 
 @pytest.mark.parametrize("revoke", [logout, disable, delete_account, change_password])
 def test_a_revoked_session_closes_its_streams(
-    alice: Person, bob: Person, database: Database, streams: Streams, revoke: Callable[[Person, Database], None]
+    alice: Person, bob: Person, database: SqliteDatabase, streams: Streams, revoke: Callable[[Person, SqliteDatabase], None]
 ) -> None:
     job, made = alice.preview(alice.persona()["id"]), ticket(alice)
     with listen(alice) as listener, listen(alice, f"/api/jobs/{job}/events") as single:
@@ -482,7 +484,7 @@ def test_streams_are_bounded_for_each_user_and_in_all(make_app: Callable[..., Fl
     refused(alice.get(ALL))
     for answer in (one, third, four):
         answer.close()
-    assert len(app.extensions["seidra.streams"]) == 0
+    assert len(services_of(app).streams) == 0
 
 
 def test_one_thread_is_room_for_one_stream(make_app: Callable[..., Flask]) -> None:
@@ -492,7 +494,7 @@ def test_one_thread_is_room_for_one_stream(make_app: Callable[..., Flask]) -> No
 
 
 def test_a_place_is_given_back_however_a_stream_ends(
-    alice: Person, database: Database, streams: Streams, monkeypatch: pytest.MonkeyPatch
+    alice: Person, database: SqliteDatabase, streams: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     environ = alice.client._request_from_builder_args((ALL,), {"headers": alice.headers}).environ
     # Closed before its first byte was asked for; the test client asks for it by itself.
@@ -524,7 +526,7 @@ def test_a_stream_ends_after_its_time(make_app: Callable[..., Flask]) -> None:
 
 
 def test_old_events_are_dropped_and_the_newest_stays(
-    alice: Person, database: Database, streams: Streams, app: Flask
+    alice: Person, database: SqliteDatabase, streams: Streams, app: Flask
 ) -> None:
     persona = alice.persona()["id"]
     for _ in range(6):
@@ -535,7 +537,7 @@ def test_old_events_are_dropped_and_the_newest_stays(
             tx.execute("UPDATE job_events SET created_at = ?", (timestamp(),))
             for id, moment in dates.items():
                 tx.execute("UPDATE job_events SET created_at = ? WHERE id = ?", (moment, int(id[1:])))
-        Housekeeper(database, app.extensions["seidra.storage"], app.extensions["seidra.settings"]).run(idle=True)
+        Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)
         return [row[0] for row in database.connection.execute("SELECT id FROM job_events ORDER BY id")]
 
     assert date() == [1, 2, 3, 4, 5, 6]
@@ -551,14 +553,14 @@ def test_old_events_are_dropped_and_the_newest_stays(
             assert len(found) == told if isinstance(told, int) else found == told
 
 
-def test_pruning_goes_on_until_it_is_done(alice: Person, database: Database, app: Flask) -> None:
+def test_pruning_goes_on_until_it_is_done(alice: Person, database: SqliteDatabase, app: Flask) -> None:
     alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
         tx.executemany(
             "INSERT INTO job_events (user_id, job_id, revision, was_nsfw, created_at) VALUES (?, 'x', 1, 0, '2026')",
             [(alice.id,)] * 1300,
         )
-    Housekeeper(database, app.extensions["seidra.storage"], app.extensions["seidra.settings"]).run(idle=True)
+    Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)
     assert database.connection.execute("SELECT COUNT(*), MAX(id) FROM job_events").fetchone()[:] == (1, 1301)
 
 

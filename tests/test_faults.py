@@ -20,14 +20,16 @@ from werkzeug.test import TestResponse
 
 from seidra import create_app, engines
 from seidra.config import Settings
-from seidra.database import writer
-from seidra.database.connect import Database
+from seidra.database.sqlite import writer
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
-from seidra.jobs.housekeeping import Housekeeper
 from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
+from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import LOST, UNREADABLE, MediaCheck
+from seidra.operations.workers import make_worker
 from seidra.values import timestamp_in
+from seidra.web.services import services_of
 from soak.check import at_rest, wait_until_idle
 
 TINY = {"width": 64, "height": 64, "quality": "draft"}
@@ -81,7 +83,7 @@ def problem(answer: TestResponse, status: int) -> str:
 
 def check_whole(settings: Settings) -> None:
     """Everything in the database and on the disk agrees."""
-    database = Database(settings)
+    database = SqliteDatabase(settings)
     try:
         wait_until_idle(database, 30)
         assert list(at_rest(database, settings)) == []
@@ -119,7 +121,7 @@ def test_a_full_disk_refuses_writes_clearly_and_nothing_is_lost(tmp_path: Path, 
         log = server.log.read_text()
     assert "database cannot be written or read" in log
     assert "unhandled error" not in log
-    database = Database(settings := Settings.load(environment(disk.folder)))
+    database = SqliteDatabase(settings := Settings.load(environment(disk.folder)))
     assert [row[0] for row in database.connection.execute("SELECT id FROM personas ORDER BY id")] == made
     database.close()
     check_whole(settings)
@@ -131,8 +133,8 @@ def apart(tmp_path: Path, disk: SmallDisk) -> Iterator[tuple[Flask, Worker]]:
     folders = {f"SEIDRA_{name}_DIR": str(disk.folder / name.lower()) for name in ("MEDIA", "THUMBNAIL", "TMP")}
     settings = Settings.load(environment(tmp_path / "instance", SEIDRA_JOB_MAX_ATTEMPTS="10", **folders))
     app = create_app(settings)
-    database, wake = app.extensions["seidra.database"], app.extensions["seidra.wake"]
-    worker = Worker(database, settings, engines.get("mock"), wake)
+    database, wake = services_of(app).database, services_of(app).wake
+    worker = make_worker(settings, database, engines.get("mock"), wake)
     worker.start()
     yield app, worker
     worker.stop(10)
@@ -166,7 +168,7 @@ def test_a_preview_waits_until_the_picture_can_be_stored(
     wait_for(lambda: job(second)["status"] == "completed")
     assert job(second)["error_message"] is None
     assert alice.client.get(item["thumbnail_url"], buffered=True).status_code == 200
-    check_whole(apart[0].extensions["seidra.settings"])
+    check_whole(services_of(apart[0]).settings)
 
 
 def test_a_start_on_a_read_only_disk_is_one_sentence_and_works_later(tmp_path: Path, disk: SmallDisk) -> None:
@@ -201,7 +203,7 @@ def test_a_picture_that_is_deleted_or_damaged_is_told_logged_found_and_put_back(
     damage(path)
     problem(alice.client.get(item["thumbnail_url"]), 404)
     assert f"file of media item {item['id']} is missing or damaged" in caplog.text
-    database = Database(settings)
+    database = SqliteDatabase(settings)
     assert [finding.kind for finding in MediaCheck(settings, database).find(deep=True)] == [kind]
     path.write_bytes(whole)
     for name in ("url", "thumbnail_url"):
@@ -230,7 +232,7 @@ def test_a_locked_database_is_503_until_it_is_free(
     caplog.set_level("WARNING", "seidra")
     monkeypatch.setattr(writer, "BUSY_SECONDS", 0.2)
     persona = alice.persona(generation_params=TINY)
-    path = app.extensions["seidra.settings"].database_path
+    path = services_of(app).settings.database_path
     command = [sys.executable, "-c", HOLD, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
@@ -243,7 +245,7 @@ def test_a_locked_database_is_503_until_it_is_free(
     assert alice.patch(f"/api/personas/{persona['id']}", json={"name": "Nova"}).status_code == 200
     alice.preview(persona["id"])
     assert worker.work_one()
-    check_whole(app.extensions["seidra.settings"])
+    check_whole(services_of(app).settings)
 
 
 # ------------------------------------------------------------------------------------------------ the clock
@@ -253,7 +255,7 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
     alice: Person, make_app: Callable[..., Flask], settings: Settings
 ) -> None:
     app = make_app(job_lease_seconds=1)
-    database, settings = app.extensions["seidra.database"], app.extensions["seidra.settings"]
+    database, settings = services_of(app).database, services_of(app).settings
     persona = alice.persona(generation_params=TINY)
     queued, held = alice.preview(persona["id"]), alice.preview(persona["id"])
     ahead = timestamp_in(86_400)
@@ -261,7 +263,7 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
         tx.execute("UPDATE generation_jobs SET run_after = ?", (ahead,))
         tx.execute("UPDATE generation_jobs SET status = 'processing', claim = 'gone', attempts = 1 WHERE id = ?",
                    (held,))  # fmt: skip
-    worker = Worker(database, settings, engines.get("mock"), app.extensions["seidra.wake"])
+    worker = make_worker(settings, database, engines.get("mock"), services_of(app).wake)
     assert not worker.work_one()
     Housekeeper(database, Storage(settings), settings).run(idle=True)
     assert worker.work_one()
@@ -271,10 +273,10 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
     assert alice.get(f"/api/jobs/{held}").get_json()["status"] == "completed"
 
 
-def test_a_job_in_hand_outlives_a_jump_of_the_clock(alice: Person, database: Database, settings: Settings) -> None:
+def test_a_job_in_hand_outlives_a_jump_of_the_clock(alice: Person, database: SqliteDatabase, settings: Settings) -> None:
     """Its lease is in the past all at once; another worker may take it, and just one of the two brings the picture."""
     alice.preview(alice.persona(generation_params=TINY)["id"])
-    other = Worker(database, settings, engines.get("mock"), threading.Event())
+    other = make_worker(settings, database, engines.get("mock"), threading.Event())
 
     class Jumping(Engine):
         name = "jumping"
@@ -285,7 +287,7 @@ def test_a_job_in_hand_outlives_a_jump_of_the_clock(alice: Person, database: Dat
             assert other.work_one()
             return engines.get("mock").render(request, context)
 
-    assert Worker(database, settings, Jumping(), threading.Event()).work_one()
+    assert make_worker(settings, database, Jumping(), threading.Event()).work_one()
     Housekeeper(database, Storage(settings), settings).run(idle=True)
     check_whole(settings)
     [job] = alice.get("/api/jobs").get_json()["jobs"]

@@ -6,14 +6,10 @@ import unicodedata
 from typing import Any
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import Schema, ValidationError, fields
+from marshmallow import ValidationError, fields
 
-from seidra.auth.schemas import AccountSchema, LoginSchema, SettingsSchema
-from seidra.fields import Body, Flag, Text
-from seidra.nsfw.schemas import NsfwChangeSchema, NsfwSchema
-from seidra.personas.schemas import DuplicateSchema, PersonaChangeSchema, PersonaSchema
+from seidra.web.fields import Body, Flag, Text
 
 # ECMA-262, 12.2 White Space and 12.3 Line Terminators: what \s means in the pattern of a JSON Schema.
 ECMA_BLANK = {*"\t\v\f\ufeff\n\r\u2028\u2029"} | {
@@ -66,26 +62,3 @@ def answer(schema: Body, body: Any) -> Any:
         return schema.load(body)
     except ValidationError as error:
         return error.messages
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [PersonaSchema, PersonaChangeSchema, DuplicateSchema, NsfwSchema, NsfwChangeSchema, SettingsSchema, LoginSchema,
-     AccountSchema, Outer, OuterChange],
-)  # fmt: skip
-@given(data=st.data())
-def test_a_body_loads_as_marshmallow_would_load_it(schema: type[Body], data: st.DataObject) -> None:
-    names = st.sampled_from([*schema().fields, "unknown"])
-    body = data.draw(st.dictionaries(names, VALUES) | VALUES)
-    loaded = answer(schema(), body)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Body, "_deserialize", Schema._deserialize)
-        assert loaded == answer(schema(), body)
-
-
-def test_a_right_body_goes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Schema, "_deserialize", None)
-    body = {"name": "Luna", "style_prompt": "moonlit", "generation_params": {"width": 64, "own": 1}, "tags": ["sea"]}
-    assert PersonaSchema().load(body) == body
-    assert PersonaChangeSchema().load({"tags": ["sea"], "id": 1}) == {"tags": ["sea"]}
-    assert OuterChange().load({"inner": {"needed": True}}) == {"inner": {"needed": True}}

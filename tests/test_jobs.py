@@ -11,8 +11,9 @@ import pytest
 from conftest import Person
 from flask import Flask
 
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
+from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 FIELDS = {
@@ -39,7 +40,7 @@ def listed(person: Person, query: str = "") -> list[str]:
     return [shown["job_id"] for shown in body["jobs"]]
 
 
-def put_into(database: Database, job_id: str, status: str) -> None:
+def put_into(database: SqliteDatabase, job_id: str, status: str) -> None:
     """Bring a job into a status as its worker would."""
     final = status in ("completed", "failed", "cancelled")
     with database.transaction() as tx:
@@ -75,8 +76,8 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(app: Flask, 
         },
         "metadata": queued["metadata"], "created_at": queued["created_at"], "updated_at": queued["created_at"],
     }  # fmt: skip
-    assert not list(app.extensions["seidra.settings"].media_dir.rglob("*.png"))
-    assert app.extensions["seidra.wake"].is_set()
+    assert not list(services_of(app).settings.media_dir.rglob("*.png"))
+    assert services_of(app).wake.is_set()
 
 
 def test_the_seed_is_the_given_one_or_the_personas_or_derived(alice: Person) -> None:
@@ -116,7 +117,7 @@ def test_a_job_takes_the_personas_nsfw_flag(alice: Person) -> None:
 
 
 def test_the_list_is_newest_first_with_every_field_and_filters(
-    alice: Person, bob: Person, worker: Worker, database: Database
+    alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
     one, two = alice.persona(name="Élodie", **SMALL), alice.persona(style_prompt="red desert", **SMALL)
     ids = [alice.preview(persona["id"]) for persona in (one, two, one, two, one)]
@@ -180,7 +181,7 @@ def test_a_bad_query_is_422(alice: Person, query: str) -> None:
     assert set(answer.get_json()["errors"]) == {query.partition("=")[0]}
 
 
-def test_stats_are_of_my_jobs(alice: Person, bob: Person, worker: Worker, database: Database) -> None:
+def test_stats_are_of_my_jobs(alice: Person, bob: Person, worker: Worker, database: SqliteDatabase) -> None:
     empty = alice.get("/api/jobs/stats").get_json()
     assert empty == {
         "total": 0, "by_status": dict.fromkeys(STATUSES, 0), "average_duration": None, "last_completed": None,
@@ -219,7 +220,7 @@ def test_stats_count_nsfw_jobs_only_where_asked_for(alice: Person) -> None:
     ],
 )
 def test_what_may_be_done_in_each_status(
-    alice: Person, database: Database, status: str, cancel: int, retry: int, delete: int
+    alice: Person, database: SqliteDatabase, status: str, cancel: int, retry: int, delete: int
 ) -> None:
     persona = alice.persona()
 
@@ -245,7 +246,7 @@ def test_what_may_be_done_in_each_status(
         assert cancelled["completed_at"] == cancelled["updated_at"]
 
 
-def test_a_retry_is_a_new_job_of_the_same_work(alice: Person, database: Database, worker: Worker) -> None:
+def test_a_retry_is_a_new_job_of_the_same_work(alice: Person, database: SqliteDatabase, worker: Worker) -> None:
     job_id = alice.preview(alice.persona(**SMALL)["id"], seed=9)
     put_into(database, job_id, "failed")
     answer = alice.post(f"/api/jobs/{job_id}/retry")
@@ -282,7 +283,7 @@ def test_versions_of_a_job(alice: Person) -> None:
     assert alice.delete(path, headers={"If-Match": alice.get(path).headers["ETag"]}).status_code == 204
 
 
-def test_somebody_elses_job_does_not_exist(alice: Person, bob: Person, database: Database) -> None:
+def test_somebody_elses_job_does_not_exist(alice: Person, bob: Person, database: SqliteDatabase) -> None:
     job_id = bob.preview(bob.persona()["id"])
     for status in ("queued", "failed"):
         put_into(database, job_id, status)
@@ -331,7 +332,7 @@ def test_a_user_may_have_so_many_jobs_waiting(make_app: Callable[..., Flask]) ->
         ("is_nsfw = 2", "jobs_is_nsfw"),
     ],
 )
-def test_the_table_refuses_an_impossible_job(alice: Person, database: Database, change: str, constraint: str) -> None:
+def test_the_table_refuses_an_impossible_job(alice: Person, database: SqliteDatabase, change: str, constraint: str) -> None:
     job_id = alice.preview(alice.persona()["id"])
     with pytest.raises(sqlite3.IntegrityError, match=constraint), database.transaction() as tx:
         tx.execute(f"UPDATE generation_jobs SET {change} WHERE id = ?", (job_id,))

@@ -20,10 +20,12 @@ from werkzeug.test import TestResponse
 
 from seidra import engines
 from seidra.config import Settings
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.media import links as links_module
 from seidra.media.links import Links
+from seidra.operations.workers import make_worker
+from seidra.web.services import services_of
 
 FIELDS = {
     "id", "job_id", "persona_id", "url", "thumbnail_url", "download_url", "file_type", "mime_type", "width", "height",
@@ -107,7 +109,7 @@ def test_every_filter_of_the_list(alice: Person, bob: Person, make: Make) -> Non
         assert listed(alice, **query) == wanted, query
 
 
-def test_a_time_range_and_a_bare_date(alice: Person, make: Make, database: Database) -> None:
+def test_a_time_range_and_a_bare_date(alice: Person, make: Make, database: SqliteDatabase) -> None:
     ids = [make(alice)["id"] for _ in range(4)]
     moments = ["2026-01-30T23:59:59.999999Z", "2026-01-31T00:00:00.000000Z", "2026-01-31T23:59:59.999999Z",
                "2026-02-01T00:00:00.000000Z"]  # fmt: skip
@@ -229,7 +231,7 @@ def test_favorite_toggles_or_takes_a_value(alice: Person, make: Make) -> None:
     assert seen == [True, False, True, True, False]
 
 
-def test_tags_are_replaced_and_searched(alice: Person, make: Make, database: Database) -> None:
+def test_tags_are_replaced_and_searched(alice: Person, make: Make, database: SqliteDatabase) -> None:
     id = make(alice, {"tags": ["old"]})["id"]
     assert alice.put(f"/api/media/{id}/tags", json={"tags": ["new", "ö"]}).get_json()["tags"] == ["new", "ö"]
     assert [listed(alice, tags=tag) for tag in ("old", "new", "O")] == [[], [id], [id]]
@@ -309,7 +311,7 @@ def test_a_link_of_another_user_to_ones_item_is_worthless(
     app: Flask, alice: Person, bob: Person, client: FlaskClient, make: Make
 ) -> None:
     """Signed well, but for somebody who does not own the item."""
-    link = app.extensions["seidra.links"].make(make(alice)["id"], "content", bob.id)
+    link = services_of(app).links.make(make(alice)["id"], "content", bob.id)
     assert load(client, link).status_code == 404
 
 
@@ -346,7 +348,7 @@ def test_an_expired_link_over_http_is_403(
 
 
 def test_a_link_dies_with_its_item_and_its_user(
-    admin: Person, alice: Person, client: FlaskClient, make: Make, database: Database
+    admin: Person, alice: Person, client: FlaskClient, make: Make, database: SqliteDatabase
 ) -> None:
     first, second = make(alice), make(alice)
     alice.delete(f"/api/media/{first['id']}")
@@ -363,7 +365,7 @@ def test_a_link_dies_with_its_item_and_its_user(
 
 
 def test_the_links_of_two_instances_are_not_each_others(make_app: Callable[..., Flask]) -> None:
-    one, two = (Links(make_app(jwt_secret=secret * 32).extensions["seidra.settings"]) for secret in "ab")
+    one, two = (Links(services_of(make_app(jwt_secret=secret * 32)).settings) for secret in "ab")
     user, expires, signature = re.findall(r"=([^&]+)", one.make(UNKNOWN, "content", 2))
     assert one.check(UNKNOWN, "content", user, expires, signature) == 2
     assert two.check(UNKNOWN, "content", user, expires, signature) is None
@@ -371,7 +373,7 @@ def test_the_links_of_two_instances_are_not_each_others(make_app: Callable[..., 
 
 def test_links_begin_with_the_public_url_and_never_with_the_host_header(make_app: Callable[..., Flask]) -> None:
     app = make_app(public_url="https://studio.example/api-root")
-    link = app.extensions["seidra.links"].make(UNKNOWN, "content", 2)
+    link = services_of(app).links.make(UNKNOWN, "content", 2)
     assert link.startswith(f"https://studio.example/api-root/api/media/{UNKNOWN}/content?")
     person = Person(app, "alice")
     answer = person.get("/api/media", headers={"Host": "evil.example"})
@@ -493,8 +495,8 @@ def test_behind_a_proxy_the_group_may_read_the_files_and_nothing_else(
         return {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in [folder, *folder.rglob("*")]}
 
     app = make_app(x_accel_redirect="/protected")
-    parts = app.extensions
-    worker = Worker(parts["seidra.database"], parts["seidra.settings"], engines.get("mock"), threading.Event())
+    parts = services_of(app)
+    worker = make_worker(parts.settings, parts.database, engines.get("mock"), threading.Event())
     previous = os.umask(0o077)
     try:
         alice.preview(alice.persona(generation_params={"width": 64, "height": 64})["id"])

@@ -14,20 +14,22 @@ from conftest import Person, wait_for
 from test_start import run, variables
 
 from seidra.config import Settings
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
-from seidra.jobs import housekeeping
-from seidra.jobs.housekeeping import Housekeeper, media_id
+from seidra.jobs.results import media_id
 from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
+from seidra.operations import housekeeping
+from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import Finding, MediaCheck
+from seidra.operations.workers import make_worker
 from seidra.values import timestamp_in
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 STRAY = "abababab-abab-abab-abab-abababababab"
 
 
-def found(settings: Settings, database: Database, *, deep: bool = False) -> list[tuple[str, Path]]:
+def found(settings: Settings, database: SqliteDatabase, *, deep: bool = False) -> list[tuple[str, Path]]:
     return sorted((finding.kind, finding.path) for finding in MediaCheck(settings, database).find(deep=deep))
 
 
@@ -58,7 +60,7 @@ def filled(alice: Person, worker: Worker, settings: Settings) -> Settings:
     return settings
 
 
-def test_what_it_finds(filled: Settings, database: Database) -> None:
+def test_what_it_finds(filled: Settings, database: SqliteDatabase) -> None:
     assert found(filled, database, deep=True) == []
     lost, short, broken = pictures(filled)
     data = broken.read_bytes()
@@ -78,7 +80,7 @@ def test_what_it_finds(filled: Settings, database: Database) -> None:
     assert found(filled, database, deep=True) == sorted([*expected, ("unreadable", broken)])
 
 
-def test_a_picture_of_another_size_is_unreadable_as_its_item(filled: Settings, database: Database) -> None:
+def test_a_picture_of_another_size_is_unreadable_as_its_item(filled: Settings, database: SqliteDatabase) -> None:
     one = pictures(filled)[0]
     with database.transaction() as tx:
         tx.execute("UPDATE media_items SET width = 65 WHERE id = ?", (one.stem,))
@@ -87,7 +89,7 @@ def test_a_picture_of_another_size_is_unreadable_as_its_item(filled: Settings, d
     assert finding.sentence == f"{one} is 64x64; its item says 65x64."
 
 
-def test_repair_deletes_what_has_lost_its_other_half(filled: Settings, database: Database, alice: Person) -> None:
+def test_repair_deletes_what_has_lost_its_other_half(filled: Settings, database: SqliteDatabase, alice: Person) -> None:
     lost, short, _ = pictures(filled)
     lost.unlink()
     short.write_bytes(b"x")
@@ -111,13 +113,13 @@ def test_repair_deletes_what_has_lost_its_other_half(filled: Settings, database:
     assert not (filled.thumbnail_dir / lost.stem[:2] / f"{lost.stem}.webp").exists()
 
 
-def test_files_that_are_about_to_go_anyway_are_no_finding(filled: Settings, database: Database, alice: Person) -> None:
+def test_files_that_are_about_to_go_anyway_are_no_finding(filled: Settings, database: SqliteDatabase, alice: Person) -> None:
     alice.delete(f"/api/media/{pictures(filled)[0].stem}")
     assert len(pictures(filled)) == 3
     assert found(filled, database) == []
 
 
-def test_a_suspicion_that_has_become_wrong_mends_nothing(filled: Settings, database: Database) -> None:
+def test_a_suspicion_that_has_become_wrong_mends_nothing(filled: Settings, database: SqliteDatabase) -> None:
     check = MediaCheck(filled, database)
     one = pictures(filled)[0]
     assert not check.repair(Finding("orphan", one, "", one.stem))
@@ -139,11 +141,11 @@ class Pair(Engine):
 
 
 def test_a_file_whose_row_is_about_to_commit_is_left_alone(
-    filled: Settings, database: Database, alice: Person, monkeypatch: pytest.MonkeyPatch
+    filled: Settings, database: SqliteDatabase, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The worker stops between its renames and its commit, while the check sees the files without rows."""
     renamed, go_on = threading.Event(), threading.Event()
-    worker = Worker(database, filled, Pair(pictures(filled)[0].read_bytes()), threading.Event())
+    worker = make_worker(filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event())
     real = worker._add_media
 
     def halting(*arguments: Any) -> None:
@@ -179,9 +181,9 @@ def test_a_file_whose_row_is_about_to_commit_is_left_alone(
     assert found(filled, database) == []
 
 
-def test_a_check_while_a_worker_works_finds_nothing(filled: Settings, database: Database, alice: Person) -> None:
+def test_a_check_while_a_worker_works_finds_nothing(filled: Settings, database: SqliteDatabase, alice: Person) -> None:
     persona = alice.persona(**SMALL)
-    worker = Worker(database, filled, Pair(pictures(filled)[0].read_bytes()), threading.Event())
+    worker = make_worker(filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event())
     jobs = [alice.preview(persona["id"]) for _ in range(20)]
     worker.start()
     try:
@@ -201,7 +203,7 @@ def _done(alice: Person, job_id: str) -> bool:
 
 
 def test_what_a_crashed_attempt_left_beyond_the_result_goes(
-    filled: Settings, database: Database, alice: Person, worker: Worker
+    filled: Settings, database: SqliteDatabase, alice: Person, worker: Worker
 ) -> None:
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     storage = Storage(filled)
@@ -218,7 +220,7 @@ def test_what_a_crashed_attempt_left_beyond_the_result_goes(
 
 
 def test_a_thumbnail_made_while_its_item_is_deleted_does_not_stay(
-    filled: Settings, database: Database, monkeypatch: pytest.MonkeyPatch
+    filled: Settings, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage, id = Storage(filled), pictures(filled)[0].stem
     (filled.thumbnail_dir / id[:2] / f"{id}.webp").unlink()
@@ -235,7 +237,7 @@ def test_a_thumbnail_made_while_its_item_is_deleted_does_not_stay(
 
 
 def test_old_jobs_go_in_batches_and_their_media_stay(
-    filled: Settings, database: Database, alice: Person, monkeypatch: pytest.MonkeyPatch
+    filled: Settings, database: SqliteDatabase, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "_BATCH", 2)
     waiting = alice.preview(alice.persona(**SMALL)["id"])
@@ -258,7 +260,7 @@ def test_old_jobs_go_in_batches_and_their_media_stay(
     assert {item["job_id"] for item in media["items"]} == {None}
 
 
-def test_old_temporary_files_go(filled: Settings, database: Database, alice: Person) -> None:
+def test_old_temporary_files_go(filled: Settings, database: SqliteDatabase, alice: Person) -> None:
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     keeper = Housekeeper(database, Storage(filled), filled)
     # Its first round sweeps what a crash left; later ones drop what is old.

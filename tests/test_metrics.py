@@ -13,11 +13,13 @@ from test_start import GUNICORN, Server
 
 from seidra import engines
 from seidra.config import Settings
-from seidra.database.connect import Database
+from seidra.database.queries import queries
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs import presence
 from seidra.jobs.worker import Worker
-from seidra.queries import queries
+from seidra.operations.workers import make_worker
 from seidra.values import timestamp_in
+from seidra.web.services import services_of
 
 TOKEN = "a-token-for-prometheus"
 
@@ -79,19 +81,19 @@ def test_two_processes_count_together(tmp_path: Path) -> None:
         assert counted(scrape(server), "GET", "/api/personas", 200) == 0
 
 
-def rows(database: Database) -> list[tuple[str, str]]:
+def rows(database: SqliteDatabase) -> list[tuple[str, str]]:
     return [(row["id"], row["seen_at"]) for row in queries.workers.list_all(database.connection)]
 
 
-def test_a_worker_shows_itself_and_leaves(database: Database, settings: Settings) -> None:
-    worker = Worker(database, settings, engines.get("mock"), threading.Event())
+def test_a_worker_shows_itself_and_leaves(database: SqliteDatabase, settings: Settings) -> None:
+    worker = make_worker(settings, database, engines.get("mock"), threading.Event())
     worker.start()
     wait_for(lambda: [id for id, _ in rows(database)] == [worker.name])
     worker.stop(5)
     assert rows(database) == []
 
 
-def test_a_sign_of_life_is_renewed_and_dead_workers_are_forgotten(database: Database) -> None:
+def test_a_sign_of_life_is_renewed_and_dead_workers_are_forgotten(database: SqliteDatabase) -> None:
     mine = presence.Presence(database, "mine", "mock")
     with database.transaction() as tx:
         for name, age in (("dead", presence.FORGET_SECONDS + 1), ("silent", presence.FORGET_SECONDS - 60)):
@@ -106,7 +108,7 @@ def test_a_sign_of_life_is_renewed_and_dead_workers_are_forgotten(database: Data
     assert dict(rows(database))["mine"] > first["mine"]
 
 
-def test_a_worker_shows_itself_while_a_job_takes_long(alice: Person, worker: Worker, database: Database) -> None:
+def test_a_worker_shows_itself_while_a_job_takes_long(alice: Person, worker: Worker, database: SqliteDatabase) -> None:
     slow = threading.Event()
     alice.preview(alice.persona()["id"])
     engine = worker._engine
@@ -130,5 +132,5 @@ def test_the_counters_folder_outlives_the_sweep_of_temporary_files(settings: Set
     folder = settings.tmp_dir / "metrics"
     folder.mkdir()
     (settings.tmp_dir / "claim-of-nobody").mkdir()
-    assert app.extensions["seidra.storage"].sweep_temporary(list) == ["claim-of-nobody"]
+    assert services_of(app).storage.sweep_temporary(list) == ["claim-of-nobody"]
     assert folder.is_dir()

@@ -13,8 +13,10 @@ import pytest
 from conftest import environment
 
 from seidra.config import Settings, packaged_dir
-from seidra.database import init_database, migrate
-from seidra.database.connect import Connection, connect
+from seidra.database import init_database
+from seidra.database.sqlite import migrate
+from seidra.database.sqlite.connect import connect
+from seidra.database.sqlite.writer import Connection
 
 NOW = "2026-01-31T12:00:00.000000Z"
 STEPS = sorted(path.stem for path in packaged_dir("migrations").glob("*.sql") if ".rollback" not in path.name)

@@ -13,9 +13,11 @@ from flask.testing import FlaskClient
 
 from seidra import engines
 from seidra.config import Settings
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
 from seidra.jobs.worker import Worker
+from seidra.operations.workers import make_worker
+from seidra.web.services import services_of
 
 OWN, DEFAULT = "/api/settings/nsfw", "/api/settings/nsfw/default"
 INSTANCE = {
@@ -377,7 +379,7 @@ def test_making_something_nsfw_against_the_settings_is_forbidden(alice: Person, 
     alice.patch(OWN, json={"age_verified": True, "enabled": True})
 
 
-def flags(database: Database) -> dict[str, list[int]]:
+def flags(database: SqliteDatabase) -> dict[str, list[int]]:
     """The is_nsfw of every row, oldest first."""
     tables = ("personas", "generation_jobs", "media_items")
     query = "SELECT is_nsfw FROM {} ORDER BY created_at, id"
@@ -385,7 +387,7 @@ def flags(database: Database) -> dict[str, list[int]]:
 
 
 def test_marking_a_persona_marks_its_jobs_and_media(
-    alice: Person, bob: Person, worker: Worker, database: Database
+    alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
     alice.allow_nsfw()
     other, persona = (alice.persona(name=name, generation_params=SMALL) for name in ("other", "this"))
@@ -413,7 +415,7 @@ def test_marking_a_persona_marks_its_jobs_and_media(
 
 
 @pytest.mark.parametrize("table", ["generation_jobs", "media_items", "personas"])
-def test_marking_is_one_transaction(alice: Person, worker: Worker, database: Database, table: str) -> None:
+def test_marking_is_one_transaction(alice: Person, worker: Worker, database: SqliteDatabase, table: str) -> None:
     """Where one of the three cannot be marked, none is."""
     alice.allow_nsfw()
     persona = alice.persona(generation_params=SMALL)
@@ -445,11 +447,11 @@ class Meanwhile(Engine):
 def meanwhile(app: Flask, settings: Settings) -> tuple[Meanwhile, Worker]:
     """An engine that tells what it was asked for, and its worker."""
     engine = Meanwhile()
-    return engine, Worker(app.extensions["seidra.database"], settings, engine, threading.Event())
+    return engine, make_worker(settings, services_of(app).database, engine, threading.Event())
 
 
 def test_what_is_being_rendered_is_marked_too(
-    alice: Person, meanwhile: tuple[Meanwhile, Worker], database: Database
+    alice: Person, meanwhile: tuple[Meanwhile, Worker], database: SqliteDatabase
 ) -> None:
     engine, worker = meanwhile
     alice.allow_nsfw()

@@ -10,9 +10,10 @@ import pytest
 from conftest import Person
 from werkzeug.test import TestResponse
 
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.personas import pages
+from seidra.web.services import services_of
 
 LOOK = {"name": "Luna", "style_prompt": "moonlit ocean"}
 FULL = {
@@ -257,7 +258,7 @@ def crowd(person: Person, count: int) -> list[dict[str, Any]]:
         person.persona(name=rng.choice(names), is_favorite=n % 3 == 0, is_nsfw=n % 4 == 0, description=str(n))
         for n in range(count)
     ]
-    with person.client.application.extensions["seidra.database"].transaction() as tx:
+    with services_of(person.client.application).database.transaction() as tx:
         days = sorted(f"2026-0{rng.randrange(1, 3)}-{rng.choice(['01', '09', '10', '19', '20', '31'])}" for _ in made)
         for day, persona in zip(days, made, strict=True):
             tx.execute("UPDATE personas SET created_at = ? WHERE id = ?", (f"{day}T00:00:00.000000Z", persona["id"]))
@@ -324,7 +325,7 @@ def test_any_window_is_the_same_slice_from_either_end(alice: Person, sort: str) 
 
 
 def test_a_page_far_down_survives_counters_that_are_wrong(
-    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     everyone = [p["id"] for p in crowd(alice, 9)]
     monkeypatch.setattr(pages, "FAR", -1)
@@ -368,7 +369,7 @@ def test_an_offset_beyond_the_end_is_an_empty_page(alice: Person, offset: int) -
 
 
 def test_counters_agree_with_the_table_after_any_operations(
-    alice: Person, bob: Person, worker: Worker, database: Database
+    alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
     rng = random.Random(5)
     for person in (alice, bob):
@@ -475,7 +476,7 @@ def test_all_tags_must_match_without_case_and_accents(alice: Person, bob: Person
         assert answer.headers["X-Total-Count"] == str(len(found))
 
 
-def test_tags_follow_a_change_and_go_with_the_persona(alice: Person, database: Database) -> None:
+def test_tags_follow_a_change_and_go_with_the_persona(alice: Person, database: SqliteDatabase) -> None:
     path = f"/api/personas/{alice.persona(tags=['old', 'kept'])['id']}"
     alice.patch(path, json={"tags": ["kept", "new"]})
     counts = [alice.get(f"/api/personas?tag={tag}").headers["X-Total-Count"] for tag in ("old", "kept", "new")]

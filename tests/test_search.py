@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import shutil
 import sqlite3
 import unicodedata
@@ -17,11 +16,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import TestResponse
 
-from seidra import create_app, search
+from seidra import create_app, folding
 from seidra.config import Settings
-from seidra.database.connect import Database
+from seidra.database.queries import queries
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.personas import search as persona_search
-from seidra.queries import queries
+from seidra.web.services import services_of
 
 
 def found(person: Person, text: str, **query: Any) -> list[str]:
@@ -77,7 +77,7 @@ def answered(person: Person, text: str, **query: Any) -> TestResponse:
     ],
 )
 def test_text_folds_without_case_and_accents(text: str, folded: str) -> None:
-    assert search.fold(text) == folded
+    assert folding.fold(text) == folded
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_text_folds_without_case_and_accents(text: str, folded: str) -> None:
     [("が", "か"), ("ガ", "が"), ("क़", "क"), ("ที่", "ที"), ("क्", "क"), ("कि", "क"), ("한", "하"), ("ö", "u")],
 )
 def test_marks_that_make_another_letter_stay(one: str, other: str) -> None:
-    assert search.fold(one) != search.fold(other)
+    assert folding.fold(one) != folding.fold(other)
 
 
 SCRIPTS = (
@@ -99,9 +99,9 @@ no_control = letters.filter(lambda c: not unicodedata.category(c).startswith(("C
 @settings(max_examples=300, deadline=None)
 @given(st.text(letters, max_size=30))
 def test_folding_twice_is_folding_once(text: str) -> None:
-    once = search.fold(text)
-    assert search.fold(once) == once
-    assert search.fold(text.upper().lower()) == search.fold(text.lower().upper())
+    once = folding.fold(text)
+    assert folding.fold(once) == once
+    assert folding.fold(text.upper().lower()) == folding.fold(text.lower().upper())
     assert "\n" not in once
 
 
@@ -214,7 +214,7 @@ def reader(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     for script in SCRIPTS:
         other.persona(name="other", description=script.strip())
     yield person
-    app.extensions["seidra.database"].close()
+    services_of(app).database.close()
 
 
 def some_text(low: int, high: int) -> st.SearchStrategy[str]:
@@ -231,7 +231,7 @@ personas = st.lists(
 KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "created_at": lambda p: (p["created_at"], p["id"]),
     "updated_at": lambda p: (p["updated_at"], p["id"]),
-    "name": lambda p: (search.fold(p["name"]).encode(), p["id"]),
+    "name": lambda p: (folding.fold(p["name"]).encode(), p["id"]),
 }
 
 
@@ -264,9 +264,9 @@ def test_search_finds_what_a_plain_filter_finds(reader: Person, bodies: list[dic
                 if (nsfw or not p["is_nsfw"])
                 and (favorite is None or p["is_favorite"] is favorite)
                 and all(
-                    any(word in search.fold(field) for field in
+                    any(word in folding.fold(field) for field in
                         (p["name"], p["description"], p["style_prompt"], *p["tags"]))
-                    for word in search.fold(query).split()
+                    for word in folding.fold(query).split()
                 )
             ]  # fmt: skip
             filters = {} if favorite is None else {"is_favorite": favorite}
@@ -283,7 +283,7 @@ def test_search_finds_what_a_plain_filter_finds(reader: Person, bodies: list[dic
 # ------------------------------------------------------------------------------------------------ the index
 
 
-def wrong(database: Database) -> list[str]:
+def wrong(database: SqliteDatabase) -> list[str]:
     with database.transaction() as tx:
         return persona_search.check(tx)
 
@@ -300,13 +300,13 @@ DAMAGE = [
 DAMAGE_WAITING = [*DAMAGE[1:], "DELETE FROM persona_search_queue"]
 
 
-def index_all(database: Database) -> None:
+def index_all(database: SqliteDatabase) -> None:
     """Bring every text into the index; what is written later waits."""
     with database.transaction() as tx:
         persona_search.rebuild(tx)
 
 
-def waiting(database: Database) -> int:
+def waiting(database: SqliteDatabase) -> int:
     """How many texts wait to come into the index."""
     return int(database.connection.execute("SELECT COUNT(*) FROM persona_search_queue").fetchone()[0])
 
@@ -314,7 +314,7 @@ def waiting(database: Database) -> int:
 @pytest.mark.parametrize(
     ("indexed", "damage"), [*((True, each) for each in DAMAGE), *((False, each) for each in DAMAGE_WAITING)]
 )
-def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: Database, indexed: bool, damage: str) -> None:
+def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: SqliteDatabase, indexed: bool, damage: str) -> None:
     alice.persona(name="Luna")
     if indexed:
         index_all(database)
@@ -330,7 +330,7 @@ def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: Databa
     assert found(alice, "luna") == ["Luna"]
 
 
-def test_check_finds_a_text_that_is_in_the_index_and_waits(alice: Person, database: Database) -> None:
+def test_check_finds_a_text_that_is_in_the_index_and_waits(alice: Person, database: SqliteDatabase) -> None:
     alice.persona(name="Luna")
     index_all(database)
     with database.transaction() as tx:
@@ -340,7 +340,7 @@ def test_check_finds_a_text_that_is_in_the_index_and_waits(alice: Person, databa
     assert (wrong(database), found(alice, "luna")) == ([], ["Luna"])
 
 
-def test_texts_come_into_the_index_sixteen_at_a_time(alice: Person, bob: Person, database: Database) -> None:
+def test_texts_come_into_the_index_sixteen_at_a_time(alice: Person, bob: Person, database: SqliteDatabase) -> None:
     index_all(database)
     made = [(alice if n % 2 else bob).persona(name=f"Luna {n}")["id"] for n in range(15)]
     assert (waiting(database), segments(database)) == (15, 1)
@@ -358,14 +358,14 @@ def test_texts_come_into_the_index_sixteen_at_a_time(alice: Person, bob: Person,
     assert wrong(database) == []
 
 
-def fences(database: Database) -> tuple[list[int], list[int]]:
+def fences(database: SqliteDatabase) -> tuple[list[int], list[int]]:
     """The documents at which a search of one owner's range stops, as they are and as they ought to be."""
     found = database.connection.execute("SELECT rowid FROM persona_search WHERE persona_search MATCH 'END'")
     owners = database.connection.execute("SELECT id FROM users ORDER BY id")
     return [row[0] for row in found], [(row[0] + 1 << 32) - n for row in owners for n in (2, 1)]
 
 
-def test_two_fences_end_each_owners_range(app: Flask, database: Database) -> None:
+def test_two_fences_end_each_owners_range(app: Flask, database: SqliteDatabase) -> None:
     last = Person(app, "last")
     for change in (
         lambda tx: None,
@@ -379,7 +379,7 @@ def test_two_fences_end_each_owners_range(app: Flask, database: Database) -> Non
     assert there[-1] < last.id << 32
 
 
-def pages_read(database: Database, user_id: int, query: dict[str, Any]) -> int:
+def pages_read(database: SqliteDatabase, user_id: int, query: dict[str, Any]) -> int:
     """How many pages of the index a search that finds nothing needs: those without which it fails."""
     query = {"tag": [], "is_favorite": None, "sort": "-created_at", "limit": 20, "offset": 0} | query
     needed = 0
@@ -406,7 +406,7 @@ def pages_read(database: Database, user_id: int, query: dict[str, Any]) -> int:
     ],
 )
 def test_a_search_does_not_read_the_texts_of_others(
-    alice: Person, bob: Person, database: Database, query: dict[str, Any], above: bool
+    alice: Person, bob: Person, database: SqliteDatabase, query: dict[str, Any], above: bool
 ) -> None:
     """Not even for an absent word whose trigrams many of theirs contain, or for words that are in no text together."""
     with database.transaction() as tx:
@@ -432,7 +432,7 @@ def test_a_search_does_not_read_the_texts_of_others(
     assert 0 < read[1] <= read[0] + 8, read
 
 
-def test_fences_are_no_personas(alice: Person, bob: Person, database: Database) -> None:
+def test_fences_are_no_personas(alice: Person, bob: Person, database: SqliteDatabase) -> None:
     bob.persona(name="Luna")
     for _ in range(2):
         for word in ("end", "END", "nd"):
@@ -444,7 +444,7 @@ def test_fences_are_no_personas(alice: Person, bob: Person, database: Database) 
     assert (found(alice, "end"), found(bob, "end")) == (["The End"], [])
 
 
-def test_check_finds_a_missing_fence(database: Database) -> None:
+def test_check_finds_a_missing_fence(database: SqliteDatabase) -> None:
     with database.transaction() as tx:
         tx.execute(
             "INSERT INTO persona_search (persona_search, rowid, marked_text)"
@@ -459,7 +459,7 @@ def test_check_finds_a_missing_fence(database: Database) -> None:
 @pytest.mark.parametrize("sort", ["created_at", "-created_at"])
 @pytest.mark.parametrize("few", [0, 5])
 def test_every_page_of_index_and_queue_is_a_slice(
-    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch, sort: str, few: int
+    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, sort: str, few: int
 ) -> None:
     """By all the ways that a long list is read: backwards, its last part forwards, and with what waits in between."""
     alice.allow_nsfw()
@@ -486,7 +486,7 @@ def test_every_page_of_index_and_queue_is_a_slice(
 
 
 def test_a_word_of_the_oldest_only_is_found_newest_first(
-    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the end of the list holds fewer than expected, all of it is read."""
     made = [alice.persona(name=f"{'Luna' if n < 12 else 'Nova'} {n}")["id"] for n in range(32)]
@@ -497,7 +497,7 @@ def test_a_word_of_the_oldest_only_is_found_newest_first(
     assert answer.headers["X-Total-Count"] == "12"
 
 
-def test_the_index_is_merged_as_it_is_written(alice: Person, database: Database) -> None:
+def test_the_index_is_merged_as_it_is_written(alice: Person, database: SqliteDatabase) -> None:
     for number in range(160):
         alice.persona(name=f"Élodie {number}", style_prompt=f"moonlit ocean {number}")
         # Nine of one size never stay: eight become one of the next.
@@ -527,7 +527,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_pages_of_a_search_count_once(
-    alice: Person, bob: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    alice: Person, bob: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for person in (alice, bob):
         for number in range(8):
@@ -567,41 +567,9 @@ def test_the_pages_of_a_search_count_once(
     assert len(counted) == 9
 
 
-@pytest.mark.parametrize("room", [1, 1000])
-def test_totals_are_right_whatever_is_written(
-    app: Flask, alice: Person, bob: Person, database: Database, monkeypatch: pytest.MonkeyPatch, room: int
-) -> None:
-    """By random writes, on an index that batches of both people enter; with little and much room to remember."""
-    monkeypatch.setattr(persona_search, "_TOTALS", room)
-    monkeypatch.setattr(persona_search, "_FEW", 0)
-    alice.allow_nsfw()
-    rng = random.Random(4)
-    texts: dict[int, tuple[str, bool]] = {}
-    for _ in range(150):
-        action, text, nsfw = rng.random(), rng.choice(["moonlit sea", "moon", "sealight"]), rng.random() < 0.3
-        if action < 0.5 or not texts:
-            texts[alice.persona(style_prompt=text, is_nsfw=nsfw)["id"]] = (text, nsfw)
-        elif action < 0.7:
-            bob.persona(style_prompt=text)
-        else:
-            id = rng.choice(list(texts))
-            if action < 0.9:
-                texts[id] = (text, nsfw)
-                alice.patch(f"/api/personas/{id}", json={"style_prompt": text, "is_nsfw": nsfw})
-            else:
-                del texts[id]
-                alice.delete(f"/api/personas/{id}")
-        for word in ("moon", "sea", "lit"):
-            for shown in (False, True):
-                wanted = sum(word in text and (shown or not nsfw) for text, nsfw in texts.values())
-                answer = answered(alice, word, include_nsfw=shown, limit=1)
-                assert answer.headers["X-Total-Count"] == str(wanted)
-                assert len(app.extensions["seidra.totals"]._known) <= room
-    assert wrong(database) == []
-
 
 def test_without_a_version_nothing_is_remembered(
-    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(persona_search, "_FEW", 0)
     made = [alice.persona(name="Luna")["id"] for _ in range(3)]
@@ -617,7 +585,7 @@ def test_without_a_version_nothing_is_remembered(
 
 
 def test_rebuild_forgets_what_was_counted_before(
-    alice: Person, database: Database, monkeypatch: pytest.MonkeyPatch
+    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(persona_search, "_FEW", 0)
     lost = [alice.persona(name="Luna")["id"] for _ in range(2)][1]
@@ -629,7 +597,7 @@ def test_rebuild_forgets_what_was_counted_before(
     assert answered(alice, "luna").headers["X-Total-Count"] == "2"
 
 
-def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, database: Database) -> None:
+def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, database: SqliteDatabase) -> None:
     alice.allow_nsfw()
     made = [person.persona(name=f"{n} é", tags=[f"t{n}"]) for n in range(4) for person in (alice, bob)]
     alice.patch(f"/api/personas/{made[0]['id']}", json={"name": "other"})

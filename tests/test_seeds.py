@@ -18,8 +18,9 @@ from flask import Flask
 from seidra import create_app
 from seidra.config import Settings
 from seidra.database import init_database, seed_default_nsfw_settings, seed_default_user
-from seidra.database.connect import connect
+from seidra.database.sqlite.connect import connect
 from seidra.errors import StartError
+from seidra.web.services import services_of
 
 ROOT = Path(__file__).resolve().parent.parent
 FIRST, SECOND = "the operator's phrase", "another phrase of his"
@@ -55,11 +56,11 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     yield begin
     for app in made:
-        app.extensions["seidra.database"].close()
+        services_of(app).database.close()
 
 
 def settings_of(app: Flask) -> Settings:
-    return app.extensions["seidra.settings"]
+    return services_of(app).settings
 
 
 # ------------------------------------------------------------------------------------------------ the defaults

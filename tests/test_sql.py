@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib
-import pkgutil
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -15,29 +13,29 @@ import pytest
 from conftest import environment
 
 import seidra
-from seidra.config import Settings, packaged_dir
-from seidra.database.connect import connect
-from seidra.queries import queries
+from seidra.config import Settings
+from seidra.database import stub
+from seidra.database.queries import Statement, parameters_of, queries
+from seidra.database.sqlite.connect import connect
 
-_HEADER = re.compile(r"^-- name: (\w+)\S*\n(.*)\n", re.MULTILINE)
-PURPOSES: dict[str, str] = {
-    f"{path.stem}.{name}": purpose
-    for path in packaged_dir("sql").glob("*.sql")
-    for name, purpose in _HEADER.findall(path.read_text())
+STATEMENTS: dict[str, Statement] = {
+    statement.name: statement for statements in vars(queries).values() for statement in vars(statements).values()
 }
-"""Every statement, with the line that follows its name."""
+"""Every statement, by namespace and name."""
+
+TEXTS: dict[str, str] = {
+    name + (f"[{','.join(chosen)}]" if chosen else ""): text
+    for name, statement in STATEMENTS.items()
+    for chosen, text in statement.variants("sqlite").items()
+}
+"""The text of every statement, and of each variant of a family: `personas.page[name,all]`."""
 
 PYTHON = sorted(Path(seidra.__file__).parent.rglob("*.py"))
 
 
-def sql_of(statement: str) -> str:
-    namespace, name = statement.split(".")
-    return str(getattr(getattr(queries, namespace), name).sql)
-
-
 def nothing(sql: str) -> dict[str, None]:
     """A value for each parameter: none."""
-    return dict.fromkeys(re.findall(r"(?<![:\w]):([a-z]\w*)", sql))
+    return dict.fromkeys(parameters_of(sql))
 
 
 @pytest.fixture(scope="module")
@@ -50,54 +48,29 @@ def migrated(template: Path) -> Iterator[sqlite3.Connection]:
 # ------------------------------------------------------------------------------------------------ the texts
 
 
-@pytest.mark.parametrize("statement", PURPOSES)
-def test_every_statement_prepares(migrated: sqlite3.Connection, statement: str) -> None:
-    sql = sql_of(statement)
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_statement_prepares(migrated: sqlite3.Connection, name: str) -> None:
+    sql = TEXTS[name]
     assert migrated.execute(f"EXPLAIN {sql}", nothing(sql)).fetchall()
 
 
-@pytest.mark.parametrize("statement", PURPOSES)
-def test_every_statement_says_its_purpose_and_names_its_columns(statement: str) -> None:
-    assert re.fullmatch(r"-- [A-Z].{10,}\.", PURPOSES[statement])
-    sql = sql_of(statement)
+@pytest.mark.parametrize("name", TEXTS)
+def test_every_statement_says_its_purpose_and_names_its_columns(name: str) -> None:
+    assert re.fullmatch(r"[A-Z].{10,}\.", STATEMENTS[name.partition("[")[0]].purpose)
+    sql = TEXTS[name]
     assert not re.search(r"(SELECT|DISTINCT|RETURNING|,)\s+(\w+\.)?\*", sql)
     assert not re.search(r"\bOR (REPLACE|IGNORE|ABORT|ROLLBACK|FAIL)\b|\bjson_each\b|\bGLOB\b|\bNOCASE\b", sql, re.I)
     # A name in double quotes is a string to SQLite where no such column is; JSON in a string may hold them.
     assert '"' not in re.sub(r"'[^']*'", "''", sql)
 
 
-def test_the_files_hold_what_the_application_loads() -> None:
-    loaded = {
-        f"{namespace}.{name}"
-        for namespace, statements in vars(queries).items()
-        for name in statements.available_queries
-        if not name.endswith("_cursor")
-    }
-    assert loaded == set(PURPOSES)
-
-
-def used_statements() -> set[str]:
-    """The statements that the code names, or holds in a table that it made of names."""
-    used = set()
-    for path in PYTHON:
-        text = path.read_text()
-        used |= set(re.findall(r"queries\.(\w+\.\w+)", text))
-        for alias, namespace in re.findall(r"^(\w+) = queries\.(\w+)$", text, re.MULTILINE):
-            used |= {f"{namespace}.{name}" for name in re.findall(rf"\b{alias}\.(\w+)", text)}
-    functions = {
-        id(getattr(getattr(queries, namespace), name)): statement
-        for statement in PURPOSES
-        for namespace, name in [statement.split(".")]
-    }
-    for found in pkgutil.walk_packages(seidra.__path__, "seidra."):
-        for table in vars(importlib.import_module(found.name)).values():
-            if isinstance(table, dict):
-                used |= {functions[id(value)] for value in table.values() if id(value) in functions}
-    return used
+def test_the_types_of_the_statements_are_up_to_date() -> None:
+    assert stub.PATH.read_text() == stub.stub(), "run `make format`"
 
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:
-    assert used_statements() == set(PURPOSES)
+    used = {name for path in PYTHON for name in re.findall(r"\bqueries\.(\w+\.\w+)", path.read_text())}
+    assert used == set(STATEMENTS)
 
 
 _SQL = re.compile(
@@ -105,10 +78,10 @@ _SQL = re.compile(
     r"PRAGMA\b|BEGIN\b|COMMIT\b|ROLLBACK\b)"
 )
 _ALLOWED = {
-    "database/connect.py": re.compile(r"PRAGMA \S.*|PRAGMA |BEGIN"),
-    "database/writer.py": re.compile(r"BEGIN IMMEDIATE|COMMIT|ROLLBACK|SAVEPOINT block|ROLLBACK TO block"),
+    "database/sqlite/connect.py": re.compile(r"PRAGMA \S.*|PRAGMA |BEGIN"),
+    "database/sqlite/writer.py": re.compile(r"BEGIN IMMEDIATE|COMMIT|ROLLBACK|SAVEPOINT block|ROLLBACK TO block"),
     # yoyo's own tables, read before there is a schema.
-    "database/migrate.py": re.compile(r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "),
+    "database/sqlite/migrate.py": re.compile(r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "),
 }
 
 
@@ -236,7 +209,6 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.search_check": NOTHING,
     "personas.search_count": (SEARCHED,),
     "personas.search_drop_strays": ("SCAN persona_texts", ROWID),
-    "personas.search_merge": NOTHING,
     "personas.search_newest": (SEARCHED,),
     "personas.search_oldest": (SEARCHED,),
     "personas.search_optimize": NOTHING,
@@ -245,7 +217,6 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.search_rebuild": NOTHING,
     "personas.search_sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "personas.search_strays": ("SCAN x", ROWID),
-    "personas.search_usermerge": NOTHING,
     "personas.search_version": ("v USING PRIMARY KEY (user_id=?)",),
     "personas.search_versions_renew": ("SCAN u",),
     "personas.search_waiting": ("q USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", ROWID),
@@ -361,13 +332,13 @@ def planner(request: pytest.FixtureRequest, migrated: sqlite3.Connection) -> Ite
 
 
 def test_every_statement_has_its_plan_in_the_table() -> None:
-    assert set(PLANS) == set(PURPOSES)
+    assert set(PLANS) == set(TEXTS)
 
 
 @pytest.mark.parametrize("statement", PLANS)
 def test_every_statement_reads_along_its_index(planner: tuple[str, sqlite3.Connection], statement: str) -> None:
     _, connection = planner
-    sql = sql_of(statement)
+    sql = TEXTS[statement]
     plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
     details = [str(step[3]).replace("COVERING INDEX", "INDEX") for step in plan]
     for part in PLANS[statement]:
@@ -381,7 +352,7 @@ PAGES = [name for name in PLANS if ".page" in name]
 
 @pytest.mark.parametrize("statement", PAGES)
 def test_no_page_sorts_more_than_itself(planner: tuple[str, sqlite3.Connection], statement: str) -> None:
-    sql = sql_of(statement)
+    sql = TEXTS[statement]
     steps: list[Any] = planner[1].execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
     [page] = [step[0] for step in steps if re.fullmatch(r"(MATERIALIZE|CO-ROUTINE) page", step[3])]
     inside = [step[3] for step in steps if step[1] == page]

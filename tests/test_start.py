@@ -124,7 +124,8 @@ def test_six_starts_at_once(tmp_path: Path, whole: list[tuple[str, ...]], progra
 HALF_WAY = """
 import sys, time
 from pathlib import Path
-from seidra.database import init_database, migrate
+from seidra.database import init_database
+from seidra.database.sqlite import migrate
 
 class Halting(migrate._Backend):
     def mark_one(self, migration, *args, **kwargs):
@@ -346,7 +347,7 @@ def test_a_start_that_cannot_work_says_why_in_one_sentence_and_changes_nothing(
     done = run(*COMMANDS[command], cwd=tmp_path, env=variables(tmp_path, **more))
     assert done.returncode == 1
     if command == "import wsgi":
-        assert done.stderr.splitlines()[-1] == f"seidra.errors.StartError: {sentence}"
+        assert done.stderr.splitlines()[-1] == f"click.exceptions.ClickException: {sentence}"
     else:
         assert done.stderr == f"Error: {sentence}\n"
     assert done.stdout == ""

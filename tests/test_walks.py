@@ -21,9 +21,10 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate as validate_openapi
 from werkzeug.test import TestResponse
 
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
-from seidra.logs import JsonFormatter
+from seidra.web.logs import JsonFormatter
+from seidra.web.services import services_of
 
 PERSONA, JOB, MEDIA = "/api/personas/<id:persona_id>", "/api/jobs/<uuid:job_id>", "/api/media/<uuid:media_id>"
 NSFW = {"enabled": True, "age_verified": True, "intensity": "low", "categories": {"suggestive": True}}
@@ -117,7 +118,7 @@ STREAMS = {("GET", "/api/jobs/events"), ("GET", f"{JOB}/events")}
 def short_streams(request: pytest.FixtureRequest) -> None:
     """Streams say their first words and end, as in a process that stops."""
     if "app" in request.fixturenames:
-        request.getfixturevalue("app").extensions["seidra.streams"].stopping = lambda: True
+        services_of(request.getfixturevalue("app")).streams.stopping = lambda: True
 
 
 NOTHING = {"persona": 1, "job": ANY_ID, "media": ANY_ID}
@@ -387,7 +388,7 @@ def test_every_failure_has_one_shape(make_app: Callable[..., Flask]) -> None:
     assert "GET" in admin.put("/api/personas").headers["Allow"]
 
 
-def test_a_500_says_nothing_of_its_cause(admin: Person, database: Database) -> None:
+def test_a_500_says_nothing_of_its_cause(admin: Person, database: SqliteDatabase) -> None:
     database.connection.execute("ALTER TABLE users RENAME COLUMN settings TO hidden_settings")
     answer = admin.get("/api/auth/me")
     problem(answer, 500)
@@ -586,7 +587,7 @@ def _again(person: Person, worker: Worker, things: dict[str, Any]) -> Person:
 
 @pytest.fixture
 def answers(
-    admin: Person, alice: Person, database: Database, worker: Worker
+    admin: Person, alice: Person, database: SqliteDatabase, worker: Worker
 ) -> list[tuple[tuple[str, str], TestResponse]]:
     """The good answers of every route, to an administrator who is not the only one."""
     with database.transaction() as tx:
@@ -670,7 +671,7 @@ def test_the_log_is_json_and_keeps_secrets(make_app: Callable[..., Flask], worke
         change = {"password": "another secret", "current_password": PASSWORD}
         assert alice.patch("/api/auth/me", json=change).status_code == 200
         alice.get("/odd\npath\x1b[31m/%ff%00")
-        app.extensions["seidra.database"].connection.execute("ALTER TABLE personas RENAME TO gone")
+        services_of(app).database.connection.execute("ALTER TABLE personas RENAME TO gone")
         assert alice.get("/api/personas").status_code == 500
     finally:
         root.removeHandler(handler)

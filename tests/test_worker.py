@@ -16,20 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PASSWORD, Person, environment, segments, wait_for
+from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
 from PIL import Image
 
 from seidra import engines
 from seidra.config import Settings
-from seidra.database.connect import Database
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, EngineError, RenderContext, RenderedImage, RenderRequest
-from seidra.jobs import housekeeping
-from seidra.jobs.housekeeping import Housekeeper, media_id
+from seidra.jobs.results import media_id
 from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
-from seidra.personas import search as persona_search
+from seidra.operations import housekeeping
+from seidra.operations.housekeeping import Housekeeper
+from seidra.operations.workers import make_worker
 from seidra.values import moment, timestamp_in
+from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 LARGE = {"generation_params": {"width": 2048, "height": 2048, "quality": "high"}}
@@ -72,17 +74,17 @@ class Doing(Engine):
 
 
 @pytest.fixture
-def hire(app: Flask, database: Database, settings: Settings) -> Callable[..., Worker]:
+def hire(app: Flask, database: SqliteDatabase, settings: Settings) -> Callable[..., Worker]:
     """Make a worker that is not started: `hire(engine, job_lease_seconds=1)`."""
 
     def make(engine: Engine, wake: threading.Event | None = None, **changes: Any) -> Worker:
-        return Worker(database, dataclasses.replace(settings, **changes), engine, wake or threading.Event())
+        return make_worker(dataclasses.replace(settings, **changes), database, engine, wake or threading.Event())
 
     return make
 
 
 @contextmanager
-def background(database: Database, target: Callable[[], Any]) -> Iterator[threading.Thread]:
+def background(database: SqliteDatabase, target: Callable[[], Any]) -> Iterator[threading.Thread]:
     """Run it in a thread, which must have ended by the end of the block."""
 
     def run() -> None:
@@ -107,12 +109,12 @@ def started(worker: Worker) -> Iterator[Worker]:
         worker.stop(grace=30)
 
 
-def row(database: Database, job_id: str) -> dict[str, Any]:
+def row(database: SqliteDatabase, job_id: str) -> dict[str, Any]:
     """The job's row, with what the API does not show."""
     return dict(database.connection.execute("SELECT * FROM generation_jobs WHERE id = ?", (job_id,)).fetchone())
 
 
-def due_again(database: Database, job_id: str) -> None:
+def due_again(database: SqliteDatabase, job_id: str) -> None:
     """Let the job's pause or lease be over."""
     with database.transaction() as tx:
         tx.execute("UPDATE generation_jobs SET run_after = ? WHERE id = ?", (PAST, job_id))
@@ -132,7 +134,7 @@ def items(person: Person) -> list[dict[str, Any]]:
 
 
 def test_a_job_becomes_one_picture_with_a_thumbnail(
-    alice: Person, worker: Worker, database: Database, settings: Settings
+    alice: Person, worker: Worker, database: SqliteDatabase, settings: Settings
 ) -> None:
     persona = alice.persona(generation_params={"width": 640, "height": 480, "quality": "draft", "seed": 5})
     job_id = alice.preview(persona["id"])
@@ -194,7 +196,7 @@ def test_no_pictures_and_too_many_are_the_engines_fault(
 
 
 def test_media_take_the_flags_of_the_moment_the_job_ends(
-    alice: Person, hire: Callable[..., Worker], database: Database
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
     alice.allow_nsfw()
     engine, persona = Held(), alice.persona()
@@ -212,7 +214,7 @@ def test_media_take_the_flags_of_the_moment_the_job_ends(
 
 @pytest.mark.parametrize("noticed", [True, False])
 def test_the_late_result_of_a_cancelled_job_is_thrown_away(
-    alice: Person, hire: Callable[..., Worker], database: Database, settings: Settings, noticed: bool
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, settings: Settings, noticed: bool
 ) -> None:
     engine = Held()
     job_id = alice.preview(alice.persona()["id"])
@@ -228,7 +230,7 @@ def test_the_late_result_of_a_cancelled_job_is_thrown_away(
 
 
 def test_a_deleted_accounts_late_result_is_thrown_away(
-    alice: Person, hire: Callable[..., Worker], database: Database, settings: Settings
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, settings: Settings
 ) -> None:
     engine = Held()
     alice.preview(alice.persona()["id"])
@@ -243,7 +245,7 @@ def test_a_deleted_accounts_late_result_is_thrown_away(
 
 @pytest.mark.parametrize("late", ["before", "after"])
 def test_who_lost_the_lease_cannot_bring_a_result(
-    alice: Person, hire: Callable[..., Worker], database: Database, settings: Settings, late: str
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, settings: Settings, late: str
 ) -> None:
     first, second = Held("red"), Held("blue")
     job_id = alice.preview(alice.persona()["id"])
@@ -314,7 +316,7 @@ def test_a_permanent_failure_ends_the_job_at_once(alice: Person, hire: Callable[
     ],
 )
 def test_another_failure_is_tried_again_until_the_attempts_are_used_up(
-    alice: Person, hire: Callable[..., Worker], database: Database, error: Exception, message: str
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, error: Exception, message: str
 ) -> None:
     job_id = alice.preview(alice.persona()["id"])
     worker = hire(failing(error), job_max_attempts=3)
@@ -332,7 +334,7 @@ def test_another_failure_is_tried_again_until_the_attempts_are_used_up(
     assert worker.work_one() is False
 
 
-def test_a_later_attempt_may_succeed(alice: Person, hire: Callable[..., Worker], database: Database) -> None:
+def test_a_later_attempt_may_succeed(alice: Person, hire: Callable[..., Worker], database: SqliteDatabase) -> None:
     job_id = alice.preview(alice.persona()["id"])
     hire(failing(EngineError("Busy."))).work_one()
     due_again(database, job_id)
@@ -353,7 +355,7 @@ def test_what_is_no_picture_fails_with_a_true_message(
     assert files(settings) == items(alice) == []
 
 
-def test_a_job_whose_workers_were_lost_too_often_fails(alice: Person, worker: Worker, database: Database) -> None:
+def test_a_job_whose_workers_were_lost_too_often_fails(alice: Person, worker: Worker, database: SqliteDatabase) -> None:
     job_id, after = (alice.preview(alice.persona(**SMALL)["id"]) for _ in range(2))
     with database.transaction() as tx:
         tx.execute(
@@ -371,7 +373,7 @@ def test_a_job_whose_workers_were_lost_too_often_fails(alice: Person, worker: Wo
 
 
 def test_the_heartbeat_renews_the_lease_of_a_silent_engine(
-    alice: Person, hire: Callable[..., Worker], database: Database
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
     engine = Held()
     job_id = alice.preview(alice.persona()["id"])
@@ -385,7 +387,7 @@ def test_the_heartbeat_renews_the_lease_of_a_silent_engine(
 
 
 def test_progress_is_written_under_growing_revisions(
-    alice: Person, hire: Callable[..., Worker], database: Database
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
     job_id = alice.preview(alice.persona()["id"])
     seen: list[tuple[float, int]] = []
@@ -408,7 +410,7 @@ def test_progress_is_written_under_growing_revisions(
 
 
 def test_what_an_engine_remembers_reaches_the_next_attempt(
-    alice: Person, hire: Callable[..., Worker], database: Database
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
     job_id = alice.preview(alice.persona()["id"])
     states: list[dict[str, Any]] = []
@@ -434,12 +436,12 @@ def test_what_an_engine_remembers_reaches_the_next_attempt(
 def test_an_idle_worker_is_woken_by_a_request(app: Flask, alice: Person, hire: Callable[..., Worker]) -> None:
     persona = alice.persona(**SMALL)
     # It would look by itself every hour.
-    with started(hire(engines.get("mock"), app.extensions["seidra.wake"], job_poll_ms=3_600_000)):
+    with started(hire(engines.get("mock"), services_of(app).wake, job_poll_ms=3_600_000)):
         for _ in range(3):
             job_id = alice.preview(persona["id"])
             wait_for(lambda id=job_id: alice.get(f"/api/jobs/{id}").get_json()["status"] == "completed")
         item = items(alice)[0]
-        path = app.extensions["seidra.storage"].path(item["id"], "image/png")
+        path = services_of(app).storage.path(item["id"], "image/png")
         assert path.exists()
         alice.delete(f"/api/media/{item['id']}")
         wait_for(lambda: not path.exists())
@@ -452,7 +454,7 @@ def test_an_idle_worker_finds_the_jobs_of_other_processes(alice: Person, hire: C
 
 
 def test_a_worker_goes_on_after_a_failure_of_its_own(
-    alice: Person, hire: Callable[..., Worker], database: Database
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     with database.transaction() as tx:
@@ -464,7 +466,7 @@ def test_a_worker_goes_on_after_a_failure_of_its_own(
 
 
 def test_stopping_finishes_the_job_in_hand_and_takes_no_other(
-    alice: Person, hire: Callable[..., Worker], database: Database
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
     engine, wake, persona = Held(), threading.Event(), alice.persona()
     in_hand, waiting = (alice.preview(persona["id"]) for _ in range(2))
@@ -481,7 +483,7 @@ def test_stopping_finishes_the_job_in_hand_and_takes_no_other(
 
 @pytest.mark.parametrize("listens", [True, False])
 def test_stopping_in_the_middle_gives_the_job_back_uncounted(
-    alice: Person, hire: Callable[..., Worker], database: Database, settings: Settings, listens: bool
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, settings: Settings, listens: bool
 ) -> None:
     held = Held("red")
 
@@ -512,16 +514,16 @@ def test_stopping_in_the_middle_gives_the_job_back_uncounted(
 
 
 @pytest.fixture
-def keeper(database: Database, settings: Settings) -> Housekeeper:
+def keeper(database: SqliteDatabase, settings: Settings) -> Housekeeper:
     return Housekeeper(database, Storage(settings), settings)
 
 
-def queued_deletions(database: Database) -> list[str]:
+def queued_deletions(database: SqliteDatabase) -> list[str]:
     return [found[0] for found in database.connection.execute("SELECT media_id FROM file_deletions")]
 
 
 def test_the_files_of_deleted_media_go(
-    alice: Person, worker: Worker, keeper: Housekeeper, database: Database, settings: Settings
+    alice: Person, worker: Worker, keeper: Housekeeper, database: SqliteDatabase, settings: Settings
 ) -> None:
     persona = alice.persona(**SMALL)
     for _ in range(2):
@@ -537,41 +539,9 @@ def test_the_files_of_deleted_media_go(
     assert len(files(settings)) == 2
 
 
-def test_the_search_index_is_merged_while_nobody_writes(
-    alice: Person, keeper: Housekeeper, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def merged(*, idle: bool = True) -> int:
-        keeper.run(idle=idle)
-        return segments(database)
-
-    with database.transaction() as tx:
-        persona_search.rebuild(tx)
-    for number in range(80):
-        alice.persona(name=f"Luna {number}")
-    assert segments(database) == 6
-    assert merged() == 6
-    # Somebody wrote since the last round.
-    alice.persona(name="Nova")
-    assert merged() == 6
-    monkeypatch.setattr(housekeeping, "_BUSY_SECONDS", 0.0)
-    assert merged(idle=False) == 6
-    assert merged() == 1
-    for number in range(32):
-        alice.persona(name=f"Luna {number}")
-    assert (segments(database), merged(), merged()) == (3, 3, 1)
-    # Then there is nothing to do until somebody writes again, and to find that out is no write.
-    version = database.version()
-    assert not persona_search.merge(database)
-    # A write goes on merging eight.
-    setting = "SELECT v FROM persona_search_config WHERE k = 'usermerge'"
-    assert database.connection.execute(setting).fetchone()[0] == 8
-    monkeypatch.setattr(persona_search, "merge", None)
-    assert (merged(), merged(), database.version()) == (1, 1, version)
-    assert alice.get("/api/personas?search=luna").headers["X-Total-Count"] == "112"
-
 
 def test_a_crash_after_the_files_went_repeats_harmlessly(
-    alice: Person, worker: Worker, keeper: Housekeeper, database: Database, settings: Settings
+    alice: Person, worker: Worker, keeper: Housekeeper, database: SqliteDatabase, settings: Settings
 ) -> None:
     alice.preview(alice.persona(**SMALL)["id"])
     worker.work_one()
@@ -584,7 +554,7 @@ def test_a_crash_after_the_files_went_repeats_harmlessly(
 
 
 def test_a_queued_deletion_spares_an_item_that_is_there(
-    alice: Person, worker: Worker, keeper: Housekeeper, database: Database, settings: Settings
+    alice: Person, worker: Worker, keeper: Housekeeper, database: SqliteDatabase, settings: Settings
 ) -> None:
     alice.preview(alice.persona(**SMALL)["id"])
     worker.work_one()
@@ -598,7 +568,7 @@ def test_a_queued_deletion_spares_an_item_that_is_there(
 
 @pytest.mark.parametrize("end", ["cancelled", "failed", "lost"])
 def test_what_a_crashed_attempt_left_goes_when_its_job_ends_without_a_result(
-    alice: Person, hire: Callable[..., Worker], keeper: Housekeeper, database: Database, settings: Settings, end: str
+    alice: Person, hire: Callable[..., Worker], keeper: Housekeeper, database: SqliteDatabase, settings: Settings, end: str
 ) -> None:
     storage, job_id = Storage(settings), alice.preview(alice.persona()["id"])
     storage.put_temporary("dead-1", 0, picture().data)
@@ -619,7 +589,7 @@ def test_what_a_crashed_attempt_left_goes_when_its_job_ends_without_a_result(
 
 
 def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
-    alice: Person, database: Database, settings: Settings
+    alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
     storage, job_id = Storage(settings), alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
@@ -631,7 +601,7 @@ def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
 
 
 def test_a_deleted_account_is_purged_in_batches(
-    alice: Person, bob: Person, worker: Worker, keeper: Housekeeper, database: Database, settings: Settings,
+    alice: Person, bob: Person, worker: Worker, keeper: Housekeeper, database: SqliteDatabase, settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(housekeeping, "_BATCH", 3)
@@ -687,14 +657,14 @@ def processes(folder: Path, count: int, *arguments: str, **more: str) -> Iterato
         yield started
 
 
-def claimant(database: Database, job_id: str) -> int | None:
+def claimant(database: SqliteDatabase, job_id: str) -> int | None:
     """The process that renders a job."""
     claim = row(database, job_id)["claim"]
     return int(claim.rsplit("-", 3)[1]) if claim else None
 
 
 def test_a_job_whose_process_is_killed_is_made_once_by_another(
-    alice: Person, database: Database, settings: Settings
+    alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
     persona = alice.persona(**LARGE)
     with processes(settings.data_dir, 2, SEIDRA_JOB_LEASE_SECONDS="1", SEIDRA_JOB_POLL_MS="50") as both:
@@ -712,7 +682,7 @@ def test_a_job_whose_process_is_killed_is_made_once_by_another(
 
 
 def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
-    alice: Person, database: Database, settings: Settings
+    alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
     persona = alice.persona(**SMALL)
     ids = {alice.preview(persona["id"], seed=n) for n in range(100)}
@@ -730,7 +700,7 @@ def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
 
 
 def test_sigterm_ends_a_worker_well_and_gives_its_job_back(
-    alice: Person, database: Database, settings: Settings
+    alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
     job_id = alice.preview(alice.persona(**LARGE)["id"])
     with processes(settings.data_dir, 1, "--grace", "0") as [process]:

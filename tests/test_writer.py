@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from conftest import wait_for
 
-from seidra.database import writer
-from seidra.database.connect import Connection, Database, connect
+from seidra.database.queries import queries
+from seidra.database.sqlite import writer
+from seidra.database.sqlite.connect import SqliteDatabase, connect
+from seidra.database.sqlite.writer import Connection
 from seidra.errors import Conflict, NotFound, Unavailable
-from seidra.queries import queries
 from seidra.values import timestamp
 
 Block = Callable[[Connection], object]
@@ -28,7 +29,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def statements(database: Database) -> Iterator[list[str]]:
+def statements(database: SqliteDatabase) -> Iterator[list[str]]:
     """What the writer's connection is told."""
     told: list[str] = []
     with database.transaction() as tx:
@@ -43,7 +44,7 @@ def remember(name: str) -> Block:
     return lambda tx: queries.platform.remember(tx, name=name, value="1", now=timestamp())
 
 
-def remembered(database: Database) -> set[str]:
+def remembered(database: SqliteDatabase) -> set[str]:
     """What a connection that has just been opened sees."""
     connection = connect(database.path)
     try:
@@ -54,12 +55,12 @@ def remembered(database: Database) -> set[str]:
 
 
 @contextmanager
-def waiting(database: Database, blocks: list[Block], alone: int = -1) -> Iterator[list[Future[set[str]]]]:
+def waiting(database: SqliteDatabase, blocks: list[Block], alone: int = -1) -> Iterator[list[Future[set[str]]]]:
     """Inside: blocks of threads of their own, which wait, in this order, for a first block to end. Each gives what is
     committed as soon as it returns. `alone` is the place of one that is."""
 
     def write(block: Block, alone: bool = False) -> set[str]:
-        with database.transaction(alone=alone) as tx:
+        with database.transaction(shared=not alone) as tx:
             block(tx)
         return remembered(database)
 
@@ -81,7 +82,7 @@ def waiting(database: Database, blocks: list[Block], alone: int = -1) -> Iterato
             end.set()
 
 
-def test_blocks_that_wait_share_a_commit_and_return_after_it(database: Database, statements: list[str]) -> None:
+def test_blocks_that_wait_share_a_commit_and_return_after_it(database: SqliteDatabase, statements: list[str]) -> None:
     names = {"block first", *(f"block {number}" for number in range(4))}
     with waiting(database, [remember(f"block {number}") for number in range(4)]) as futures:
         assert remembered(database) == set()
@@ -89,7 +90,7 @@ def test_blocks_that_wait_share_a_commit_and_return_after_it(database: Database,
     assert [text for text in statements if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
 
 
-def test_a_commit_holds_so_many_blocks_and_no_more(database: Database, statements: list[str]) -> None:
+def test_a_commit_holds_so_many_blocks_and_no_more(database: SqliteDatabase, statements: list[str]) -> None:
     with waiting(database, [remember(f"block {number}") for number in range(2 * writer._TOGETHER)]) as futures:
         pass
     assert len(futures[-1].result()) == 2 * writer._TOGETHER + 1
@@ -97,7 +98,7 @@ def test_a_commit_holds_so_many_blocks_and_no_more(database: Database, statement
 
 
 def test_a_block_does_not_join_a_transaction_that_has_been_open_for_long(
-    database: Database, statements: list[str], monkeypatch: pytest.MonkeyPatch
+    database: SqliteDatabase, statements: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "_TOGETHER_SECONDS", 0.0)
     with waiting(database, [remember(f"block {number}") for number in range(3)]) as futures:
@@ -106,7 +107,7 @@ def test_a_block_does_not_join_a_transaction_that_has_been_open_for_long(
     assert statements.count("COMMIT") == 4
 
 
-def test_a_block_that_fails_takes_nothing_but_its_own_with_it(database: Database, statements: list[str]) -> None:
+def test_a_block_that_fails_takes_nothing_but_its_own_with_it(database: SqliteDatabase, statements: list[str]) -> None:
     def fail(tx: Connection) -> None:
         remember("block bad")(tx)
         raise LookupError("mine")
@@ -126,7 +127,7 @@ def test_a_block_that_fails_takes_nothing_but_its_own_with_it(database: Database
     assert statements.count("COMMIT") == 1
 
 
-def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(database: Database) -> None:
+def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(database: SqliteDatabase) -> None:
     def put(number: int) -> Block:
         return lambda tx: queries.personas.search_put(
             tx, user_id=1, id=number, is_nsfw=False, is_favorite=False, search_text=f"luna {number}"
@@ -147,7 +148,7 @@ def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(
         queries.personas.search_check(tx)
 
 
-def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(database: Database) -> None:
+def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(database: SqliteDatabase) -> None:
     def fail() -> None:
         with database.transaction() as tx:
             remember("block 1")(tx)
@@ -166,7 +167,7 @@ def defer(tx: Connection) -> None:
     tx.execute("INSERT INTO persona_tags (user_id, tag_key, persona_id) VALUES (1, 'a', 999)")
 
 
-def test_everybody_is_told_when_the_commit_fails(database: Database) -> None:
+def test_everybody_is_told_when_the_commit_fails(database: SqliteDatabase) -> None:
     with waiting(database, [remember("block 1"), defer, remember("block 2")]) as futures:
         pass
     for future in futures:
@@ -179,7 +180,7 @@ def test_everybody_is_told_when_the_commit_fails(database: Database) -> None:
     assert remembered(database) == {"block 3"}
 
 
-def test_everybody_is_told_when_the_transaction_is_lost_before(database: Database) -> None:
+def test_everybody_is_told_when_the_transaction_is_lost_before(database: SqliteDatabase) -> None:
     def lose(tx: Connection) -> None:
         # SQLite does so itself after some errors.
         tx.execute("ROLLBACK")
@@ -194,7 +195,7 @@ def test_everybody_is_told_when_the_transaction_is_lost_before(database: Databas
     assert futures[3].result() == {"block 2"}
 
 
-def test_nobody_is_told_that_a_lost_transaction_is_committed(database: Database) -> None:
+def test_nobody_is_told_that_a_lost_transaction_is_committed(database: SqliteDatabase) -> None:
     def swallow(tx: Connection) -> None:
         tx.execute("ROLLBACK")
 
@@ -218,7 +219,7 @@ class Failing(Connection):
         return super().execute(sql, *parameters)
 
 
-def make_failing(database: Database, fails: set[str]) -> Failing:
+def make_failing(database: SqliteDatabase, fails: set[str]) -> Failing:
     """Let the writer go on with a connection of which these statements fail."""
     database.close()
     connection = sqlite3.connect(database.path, isolation_level=None, check_same_thread=False, factory=Failing)
@@ -230,7 +231,7 @@ def make_failing(database: Database, fails: set[str]) -> Failing:
 @pytest.mark.parametrize(
     "fails", [{"COMMIT"}, {"COMMIT", "ROLLBACK"}, {"ROLLBACK TO block"}, {"ROLLBACK TO block", "ROLLBACK"}]
 )
-def test_nothing_half_written_stays_and_writing_goes_on_whatever_fails(database: Database, fails: set[str]) -> None:
+def test_nothing_half_written_stays_and_writing_goes_on_whatever_fails(database: SqliteDatabase, fails: set[str]) -> None:
     def fail(tx: Connection) -> None:
         remember("block bad")(tx)
         raise LookupError
@@ -246,7 +247,7 @@ def test_nothing_half_written_stays_and_writing_goes_on_whatever_fails(database:
     assert remembered(database) == {"block 3"}
 
 
-def test_a_first_block_that_cannot_be_rolled_back_leaves_nothing(database: Database) -> None:
+def test_a_first_block_that_cannot_be_rolled_back_leaves_nothing(database: SqliteDatabase) -> None:
     def fail() -> None:
         with database.transaction() as tx:
             failing.fails = {"ROLLBACK"}
@@ -261,7 +262,7 @@ def test_a_first_block_that_cannot_be_rolled_back_leaves_nothing(database: Datab
     assert remembered(database) == {"block 2"}
 
 
-def test_a_block_that_is_alone_shares_no_commit(database: Database, statements: list[str]) -> None:
+def test_a_block_that_is_alone_shares_no_commit(database: SqliteDatabase, statements: list[str]) -> None:
     with waiting(database, [remember(f"block {number}") for number in range(5)], alone=2) as futures:
         pass
     assert [text for text in statements if text in ("BEGIN IMMEDIATE", "COMMIT")] == ["BEGIN IMMEDIATE", "COMMIT"] * 3
@@ -272,7 +273,7 @@ def test_a_block_that_is_alone_shares_no_commit(database: Database, statements: 
 
 
 def test_who_waits_too_long_is_told_so_and_the_others_go_on(
-    database: Database, monkeypatch: pytest.MonkeyPatch
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with waiting(database, [remember("block 1")]) as futures:
         monkeypatch.setattr(writer, "BUSY_SECONDS", 0.05)
@@ -281,7 +282,7 @@ def test_who_waits_too_long_is_told_so_and_the_others_go_on(
     assert futures[1].result() == {"block first", "block 1"}
 
 
-def test_a_signal_while_it_waits_gives_its_turn_to_nobody(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_while_it_waits_gives_its_turn_to_nobody(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(block: writer.Transaction, seconds: float = -1) -> bool:
         raise KeyboardInterrupt
 
@@ -294,7 +295,7 @@ def test_a_signal_while_it_waits_gives_its_turn_to_nobody(database: Database, mo
     assert futures[1].result() == {"block first", "block 1"}
 
 
-def test_closing_waits_for_what_is_written(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_waits_for_what_is_written(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     with ThreadPoolExecutor(1) as pool:
         with waiting(database, [remember("block 1")]) as futures:
             monkeypatch.setattr(writer, "BUSY_SECONDS", 0.01)

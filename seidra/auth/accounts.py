@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from seidra.database.connect import Connection, Row
-from seidra.database.seeds import DEFAULT_USER_SETTINGS, SYSTEM_USER_ID
+from seidra.database.base import Connection, Row, existing
+from seidra.database.queries import queries
 from seidra.errors import Conflict, Forbidden
-from seidra.queries import queries
 from seidra.values import from_json, timestamp, to_json
+
+SYSTEM_USER_ID = 1
+SYSTEM_USERNAME = "system"
+DEFAULT_USER_SETTINGS = {
+    "theme": "ultimate",
+    "language": "en",
+    "notifications": {"web": True, "email": False, "slack": False},
+    "telemetry_opt_in": False,
+    "extra": {},
+}
 
 
 def public_user(row: Row) -> dict[str, Any]:
@@ -36,18 +45,17 @@ def create(tx: Connection, username: str, email: str, password_hash: str, *, adm
     """
     now = timestamp()
     first = queries.users.record_first_person(tx, username=username, now=now) is not None
-    row: Row = queries.users.create(
+    row = queries.users.create(
         tx, username=username, username_key=key(username), email=email, email_key=key(email),
         password_hash=password_hash, is_admin=admin or first, settings=to_json(DEFAULT_USER_SETTINGS), now=now,
     )  # fmt: skip
-    return row
+    return existing(row)
 
 
 def find(connection: Connection, name: str) -> Row | None:
     """The account with this username or email, or None."""
     lookup = queries.users.by_email if "@" in name else queries.users.by_username
-    row: Row | None = lookup(connection, key=key(name))
-    return row
+    return lookup(connection, key=key(name))
 
 
 def set_rights(tx: Connection, row: Row, *, active: bool, admin: bool) -> None:

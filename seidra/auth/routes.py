@@ -9,7 +9,6 @@ from typing import Any, ParamSpec, TypeVar
 from flask import Response, g
 from marshmallow import ValidationError
 
-from seidra import rates
 from seidra.auth import accounts, passwords, tokens
 from seidra.auth.schemas import (
     TOKEN_EXAMPLE,
@@ -24,11 +23,15 @@ from seidra.auth.schemas import (
     merge_settings,
 )
 from seidra.auth.tokens import login_required
-from seidra.database.connect import Row, get_db
-from seidra.errors import Forbidden, Invalid, Unauthorized, flatten
-from seidra.http import SECRET, Blueprint, get_settings, no_content, reply
-from seidra.queries import queries
+from seidra.database.base import INSTANCE, Connection, Row, existing
+from seidra.database.queries import queries
+from seidra.errors import Forbidden, Invalid, Unauthorized
 from seidra.values import from_json, timestamp, to_json
+from seidra.web import rates
+from seidra.web.answers import SECRET, no_content, reply
+from seidra.web.blueprint import Blueprint
+from seidra.web.problems import flatten
+from seidra.web.services import services
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,7 +45,7 @@ def registration_open(view: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(view)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        if get_settings().registration != "open":
+        if services().settings.registration != "open":
             raise Forbidden("Registration is closed here; ask the operator for an account.")
         return view(*args, **kwargs)
 
@@ -59,10 +62,10 @@ def registration_open(view: Callable[P, R]) -> Callable[P, R]:
 def register(body: dict[str, Any]) -> Response:
     """Make an account and log in. The first account ever is an administrator."""
     rates.count_name(accounts.key(body["username"]), "register")
-    digest = passwords.hash_password(body["password"], get_settings())
-    with get_db().transaction() as tx:
+    digest = passwords.hash_password(body["password"], services().settings)
+    with services().database.transaction(INSTANCE) as tx:
         user = accounts.create(tx, body["username"], body["email"], digest)
-        token = tokens.begin_session(tx, user, get_settings())
+        token = tokens.begin_session(tx, user, services().settings)
     return reply(token, 201, SECRET)
 
 
@@ -74,18 +77,18 @@ def register(body: dict[str, Any]) -> Response:
 def login(body: dict[str, Any]) -> Response:
     """Log in by username or email. Wrong, unknown and disabled look the same and take the same time."""
     rates.count_name(accounts.key(body["username"]), "login")
-    found = accounts.find(get_db().connection, body["username"])
+    found = accounts.find(services().database.connection, body["username"])
     encoded = found["password_hash"] if found else None
     # One Argon2 computation whoever is asked for: time must not tell which names exist.
-    right = passwords.verify(encoded or passwords.decoy(get_settings()), body["password"])
+    right = passwords.verify(encoded or passwords.decoy(services().settings), body["password"])
     if found is None or not right or encoded is None or not found["is_active"]:
         raise Unauthorized("The username or the password is wrong.", error=None)
-    with get_db().transaction() as tx:
+    with services().database.transaction(found["id"]) as tx:
         # Read again inside: the account may have been disabled, or its password changed, since it was checked.
         now = queries.users.get_for_update(tx, id=found["id"])
         if now is None or not now["is_active"] or now["password_hash"] != encoded:
             raise Unauthorized("The username or the password is wrong.", error=None)
-        token = tokens.begin_session(tx, queries.users.get(tx, id=found["id"]), get_settings())
+        token = tokens.begin_session(tx, existing(queries.users.get(tx, id=found["id"])), services().settings)
     return reply(token, 200, SECRET)
 
 
@@ -97,8 +100,9 @@ def login(body: dict[str, Any]) -> Response:
 def refresh() -> Response:
     """Exchange the refresh token (sent as Bearer) for a fresh pair; the old one dies after a short grace."""
     presented = tokens.bearer_token()
-    with get_db().transaction() as tx:
-        token = tokens.refresh_session(tx, presented, get_settings())
+    claims = services().verifier(presented, "refresh")
+    with services().database.transaction(claims.user_id) as tx:
+        token = tokens.refresh_session(tx, presented, claims.session_id, services().settings)
     if token is None:
         raise Unauthorized("The refresh token was used before or its session is over; log in again.")
     return reply(token, 200, SECRET)
@@ -109,7 +113,7 @@ def refresh() -> Response:
 @blp.response(204)
 def logout() -> Response:
     """End the session: its access and refresh tokens are worthless from here on."""
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         queries.users.session_end(tx, session_id=g.user["session_id"])
     return no_content()
 
@@ -132,21 +136,21 @@ def change_me(body: dict[str, Any]) -> Response:
     """Change email or password, with the present password; a new password ends all other sessions."""
     accounts.check_not_system(g.user["id"])
     stored = _confirmed(body["current_password"], "current_password")
-    digest = passwords.hash_password(body["password"], get_settings()) if "password" in body else None
-    with get_db().transaction() as tx:
+    digest = passwords.hash_password(body["password"], services().settings) if "password" in body else None
+    with services().database.transaction(g.user["id"]) as tx:
         _still(tx, stored)
         if "email" in body:
             accounts.set_email(tx, stored["id"], body["email"])
         if digest is not None:
             accounts.set_password(tx, stored["id"], digest, keep_session=g.user["session_id"])
-        user = queries.users.get(tx, id=stored["id"])
+        user = existing(queries.users.get(tx, id=stored["id"]))
     return reply(accounts.public_user(user))
 
 
 def _delete_me(body: dict[str, Any]) -> Response:
     accounts.check_not_system(g.user["id"])
     stored = _confirmed(body["password"], "password")
-    with get_db().transaction() as tx:
+    with services().database.transaction(INSTANCE) as tx:
         accounts.delete(tx, _still(tx, stored))
     return no_content()
 
@@ -175,15 +179,15 @@ def delete_me_by_post(body: dict[str, Any]) -> Response:
 
 def _confirmed(password: str, field: str) -> Row:
     """My stored account, when the password is mine. Raises Forbidden, naming the field."""
-    stored: Row = queries.users.get_for_update(get_db().connection, id=g.user["id"])
-    if not passwords.verify(stored["password_hash"] or passwords.decoy(get_settings()), password):
+    stored = existing(queries.users.get_for_update(services().database.connection, id=g.user["id"]))
+    if not passwords.verify(stored["password_hash"] or passwords.decoy(services().settings), password):
         error = Forbidden("The password is wrong.")
         error.errors = {field: ["Is not the present password."]}
         raise error
     return stored
 
 
-def _still(tx: Any, stored: Row) -> Row:
+def _still(tx: Connection, stored: Row) -> Row:
     """My account inside the transaction, when nothing changed since the password was checked."""
     row: Row | None = queries.users.get_for_update(tx, id=stored["id"])
     if row is None or row["password_hash"] != stored["password_hash"]:
@@ -203,7 +207,7 @@ def read_settings() -> Response:
 
 
 def _merge_settings(change: dict[str, Any]) -> Response:
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         stored = queries.users.get_for_update(tx, id=g.user["id"])
         if stored is None:
             raise Unauthorized("The account is gone.")

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
 
-from seidra.fields import Body, Flag, FreeObject, Text, check_json, check_size
+from seidra.web.fields import Body, Flag, FreeObject, Text, check_json, check_size
 
 SETTINGS_BYTES = 16_384
 

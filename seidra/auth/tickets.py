@@ -12,12 +12,13 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
-from flask import current_app, g, request
+from flask import g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
 from seidra.auth.tokens import bearer_token, live_user, user_of
 from seidra.config import Settings, jwt_secret
 from seidra.errors import Unauthorized
+from seidra.web.services import services
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,7 +58,7 @@ def listener_required(view: Callable[P, R]) -> Callable[P, R]:
         if ticket is None or "Authorization" in request.headers:
             g.user = user_of(bearer_token())
         else:
-            g.user = live_user(partial(current_app.extensions["seidra.tickets"].check, ticket))
+            g.user = live_user(partial(services().tickets.check, ticket))
         return view(*args, **kwargs)
 
     return guarded

@@ -14,18 +14,19 @@ from datetime import timedelta
 from functools import wraps
 from typing import Any, NamedTuple, ParamSpec, TypeVar
 
-from flask import Flask, current_app, g, request
+from flask import Flask, g, request
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
 from jwt.exceptions import PyJWTError
 
-from seidra import rates
 from seidra.auth.accounts import public_user
 from seidra.config import Settings, jwt_secret
-from seidra.database.connect import Connection, Row, get_db
+from seidra.database.base import Connection, Row, existing
+from seidra.database.queries import queries
 from seidra.errors import Forbidden, Unauthorized
-from seidra.queries import queries
 from seidra.values import moment, timestamp, timestamp_in
+from seidra.web import rates
+from seidra.web.services import services
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,7 +46,7 @@ class Claims(NamedTuple):
     expires: float
 
 
-class _Verifier:
+class Verifier:
     """Verifies tokens, and remembers the last few thousand that verified.
 
     Checking a signature again costs ~90 us and cannot come out differently; what can change is asked each time:
@@ -81,10 +82,9 @@ def register(app: Flask, settings: Settings) -> None:
     """Set `app` up to sign and verify tokens."""
     app.config["JWT_SECRET_KEY"] = jwt_secret(settings)
     app.config["JWT_ALGORITHM"] = "HS256"
-    # A clock that steps back must not refuse the tokens it has just made. Expiry has no leeway: `_Verifier` checks it.
+    # A clock that steps back must not refuse the tokens it has just made. Expiry has no leeway: `Verifier` checks it.
     app.config["JWT_DECODE_LEEWAY"] = _CLOCK_STEP_SECONDS
     JWTManager(app)
-    app.extensions["seidra.verify"] = _Verifier()
 
 
 # ------------------------------------------------------------------------------------------------ handing out
@@ -98,22 +98,21 @@ def begin_session(tx: Connection, user: Row, settings: Settings) -> dict[str, An
     return _token(tx, user, session_id, expires_at, settings)
 
 
-def refresh_session(tx: Connection, token: str, settings: Settings) -> dict[str, Any] | None:
-    """Exchange a refresh token for a fresh pair of its session.
+def refresh_session(tx: Connection, token: str, session_id: str, settings: Settings) -> dict[str, Any] | None:
+    """Exchange a verified refresh token for a fresh pair of its session.
 
     A token used before is good once more within the grace (two tabs at once); later it means that somebody else
     has it, and the session ends. Returns None then: the caller commits that and answers 401.
     """
-    claims: Claims = current_app.extensions["seidra.verify"](token, "refresh")
     now = timestamp()
-    stored = queries.users.refresh_get(tx, digest=_digest(token), session_id=claims.session_id, now=now)
+    stored = queries.users.refresh_get(tx, digest=_digest(token), session_id=session_id, now=now)
     grace_began = timestamp_in(-settings.refresh_grace)
     if stored is None or (stored["used_at"] is not None and stored["used_at"] < grace_began):
-        queries.users.session_end(tx, session_id=claims.session_id)
+        queries.users.session_end(tx, session_id=session_id)
         return None
     queries.users.refresh_use(tx, digest=stored["digest"], now=now)
     queries.users.refresh_prune(tx, session_id=stored["session_id"], used_before=grace_began)
-    user = queries.users.get(tx, id=stored["user_id"])
+    user = existing(queries.users.get(tx, id=stored["user_id"]))
     return _token(tx, user, stored["session_id"], stored["expires_at"], settings)
 
 
@@ -154,7 +153,7 @@ def user_of(token: str) -> Row:
     """The user of a live access token, whose request is counted. Raises Unauthorized for any other."""
 
     def named() -> tuple[int, str]:
-        claims: Claims = current_app.extensions["seidra.verify"](token, "access")
+        claims = services().verifier(token, "access")
         return claims.user_id, claims.session_id
 
     return live_user(named)
@@ -168,7 +167,7 @@ def live_user(named: Callable[[], tuple[int, str]]) -> Row:
     try:
         user_id, session_id = named()
         user: Row | None = queries.users.session_user(
-            get_db().connection, session_id=session_id, user_id=user_id, now=timestamp()
+            services().database.connection, session_id=session_id, user_id=user_id, now=timestamp()
         )
         if user is None:
             raise Unauthorized(_REFUSED)

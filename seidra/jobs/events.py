@@ -8,16 +8,17 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app, g, request
+from flask import Response, g, request
 
 from seidra.auth import tickets
 from seidra.auth.tickets import listener_required
 from seidra.auth.tokens import login_required
-from seidra.database.connect import get_db
-from seidra.http import SECRET, Blueprint, reply
 from seidra.jobs.feed import Feed
 from seidra.jobs.schemas import FollowAllQuery, FollowQuery, TicketSchema
 from seidra.jobs.streams import Slot
+from seidra.web.answers import SECRET, reply
+from seidra.web.blueprint import Blueprint
+from seidra.web.services import services
 
 blp = Blueprint("events", __name__, url_prefix="/api/jobs", description="What happens to jobs, as it happens")
 
@@ -88,12 +89,12 @@ def follow(query: dict[str, Any], job_id: UUID) -> Response:
 @blp.response(200, TicketSchema, example={"ticket": "WzIsInNlc3Npb24iXQ.aXV2bA.…", "expires_in": tickets.SECONDS})
 def ticket() -> Response:
     """A ticket for `?ticket=` of a stream, for clients that cannot send a header: good for streams alone."""
-    made = current_app.extensions["seidra.tickets"].make(g.user["id"], g.user["session_id"])
+    made = services().tickets.make(g.user["id"], g.user["session_id"])
     return reply({"ticket": made, "expires_in": tickets.SECONDS}, headers=SECRET)
 
 
 def _feed(**of: Any) -> Feed:
-    return Feed(get_db(), current_app.extensions["seidra.links"], g.user, **of)
+    return Feed(services().database, services().links, g.user, **of)
 
 
 def _follow(feed: Feed, query: dict[str, Any]) -> Response:
@@ -105,7 +106,7 @@ def _follow(feed: Feed, query: dict[str, Any]) -> Response:
         # Its answer is never begun and never closed: it must not take a place.
         return Response(status=200, headers=_HEADERS)
     client = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
-    slot = current_app.extensions["seidra.streams"].open(g.user["id"], client)
+    slot = services().streams.open(g.user["id"], client)
     response = Response(_stream(feed, slot, first), headers=_HEADERS)
     # Also for a stream that is closed before its first byte, whose generator never runs.
     response.call_on_close(slot.release)

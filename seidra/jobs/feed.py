@@ -10,17 +10,16 @@ from typing import Any
 
 import orjson
 
-from seidra.database.connect import Connection, Database, Row
+from seidra.database.base import Connection, Database, Row
+from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.jobs.schemas import FINAL, shown
 from seidra.media.links import Links
-from seidra.queries import queries
 from seidra.values import timestamp
 
 MOST = 100
 """How many jobs one look tells about; with more changed ones the client is told to read the list anew."""
 
-_q = queries.events
 
 
 class Feed:
@@ -51,7 +50,7 @@ class Feed:
                 return []
             self._nsfw = self._asked and bool(pulse["nsfw"])
             horizon: int = pulse["horizon"]
-            known = _position(last, _q.oldest(connection), horizon)
+            known = _position(last, queries.events.oldest(connection), horizon)
             self.position = horizon
             if self._job_id is not None:
                 return self._begin_job(connection, self._job_id, known)
@@ -112,18 +111,18 @@ class Feed:
     def _rows(self, connection: Connection, job_id: str) -> list[Row]:
         """A job's rows if this client may see it now."""
         if self._job_id is not None:
-            return queries.jobs.get(connection, id=job_id, user_id=self._user_id)  # type: ignore[no-any-return]
+            return queries.jobs.get(connection, id=job_id, user_id=self._user_id)
         rows: list[Row] = queries.jobs.cards(connection, id=job_id, nsfw=self._nsfw)
         return rows if rows and (self._nsfw or not rows[0]["is_nsfw"]) else []
 
     def _pulse(self, connection: Connection) -> Row | None:
-        pulse: Row | None = _q.pulse(
+        pulse: Row | None = queries.events.pulse(
             connection, session_id=self._session_id, user_id=self._user_id, now=timestamp()
         )  # fmt: skip
         return pulse
 
     def _changes(self, connection: Connection, position: int, horizon: int) -> list[Row]:
-        return _q.changes(  # type: ignore[no-any-return]
+        return queries.events.changes(
             connection, user_id=self._user_id, job_id=self._job_id, position=position, horizon=horizon, limit=MOST + 1
         )
 

@@ -6,8 +6,8 @@ import logging
 import os
 import time
 
-from seidra.database.connect import Database
-from seidra.queries import queries
+from seidra.database.base import Database
+from seidra.database.queries import queries
 from seidra.values import timestamp, timestamp_in
 
 SECONDS = 10.0

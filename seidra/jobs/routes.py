@@ -7,37 +7,30 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app, g
+from flask import Response, g
 
-from seidra import rates, search
+from seidra import folding
 from seidra.auth.tokens import login_required
-from seidra.database.connect import Connection, Row, get_db
+from seidra.database.base import Connection, Row
+from seidra.database.queries import queries
 from seidra.errors import Conflict, NotFound
-from seidra.fields import StatsQuery
-from seidra.http import (
-    Blueprint,
-    check_if_match,
-    get_settings,
-    no_content,
-    page_headers,
-    public_url,
-    reply,
-    reply_versioned,
-)
-from seidra.jobs import previews
-from seidra.jobs.housekeeping import queue_cleanup
+from seidra.jobs import queue
+from seidra.jobs.results import queue_cleanup
 from seidra.jobs.schemas import FINAL, JOB_EXAMPLE, JobSchema, JobsQuery, JobsSchema, JobStatsSchema, shown
 from seidra.nsfw import policy
-from seidra.queries import queries
 from seidra.values import timestamp
+from seidra.web import rates
+from seidra.web.answers import check_if_match, no_content, page_headers, public_url, reply, reply_versioned
+from seidra.web.blueprint import Blueprint
+from seidra.web.fields import StatsQuery
+from seidra.web.services import services
 
 blp = Blueprint("jobs", __name__, url_prefix="/api/jobs", description="What is being generated, and what was")
 
-_q = queries.jobs
 
 
 def _shown(rows: Sequence[Row]) -> dict[str, Any]:
-    return shown(rows, current_app.extensions["seidra.links"], g.user["id"])
+    return shown(rows, services().links, g.user["id"])
 
 
 @blp.route("", methods=["GET"])
@@ -46,7 +39,7 @@ def _shown(rows: Sequence[Row]) -> dict[str, Any]:
 @blp.response(200, JobsSchema, example={"total": 1, "jobs": [JOB_EXAMPLE]})
 def list_jobs(query: dict[str, Any]) -> Response:
     """My jobs, newest first."""
-    with get_db().snapshot() as connection:
+    with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
         filters = {"user_id": g.user["id"], "nsfw": nsfw, "status": query.get("status"),
                    "job_type": query.get("job_type")}  # fmt: skip
@@ -58,24 +51,24 @@ def list_jobs(query: dict[str, Any]) -> Response:
 
 def _page(connection: Connection, filters: dict[str, Any], query: dict[str, Any]) -> tuple[list[Row], int]:
     """A page read along an index, and the total from the counters."""
-    total = sum(row["n"] for row in _q.counts(connection, **filters))
-    page = _q.page_status if filters["status"] else _q.page if filters["nsfw"] else _q.page_safe
+    total = sum(row["n"] for row in queries.jobs.counts(connection, **filters))
+    page = queries.jobs.page_status if filters["status"] else queries.jobs.page if filters["nsfw"] else queries.jobs.page_safe
     return page(connection, **filters, limit=query["limit"], offset=query["offset"]), total
 
 
 def _matching_page(connection: Connection, filters: dict[str, Any], query: dict[str, Any]) -> tuple[list[Row], int]:
     """A page of what a search or a persona matches: all matching ids once, for page and total both."""
-    words = search.words(query.get("search", "")) or [""]
+    words = folding.words(query.get("search", "")) or [""]
     persona_id = query.get("persona_id")
 
     def matching(word: str) -> list[Row]:
         if persona_id is None:
-            return _q.matching(connection, **filters, pattern=search.like(word))  # type: ignore[no-any-return]
-        return _q.matching_persona(connection, **filters, persona_id=persona_id, pattern=search.like(word))  # type: ignore[no-any-return]
+            return queries.jobs.matching(connection, **filters, pattern=folding.like(word))
+        return queries.jobs.matching_persona(connection, **filters, persona_id=persona_id, pattern=folding.like(word))
 
-    ids = search.matching_all(words, matching)
+    ids = folding.matching_all(words, matching)
     page = ids[query["offset"] : query["offset"] + query["limit"]]
-    rows = [row for id in page for row in _q.cards(connection, id=id, nsfw=filters["nsfw"])]
+    rows = [row for id in page for row in queries.jobs.cards(connection, id=id, nsfw=filters["nsfw"])]
     return rows, len(ids)
 
 
@@ -88,10 +81,10 @@ def _matching_page(connection: Connection, filters: dict[str, Any], query: dict[
 })  # fmt: skip
 def stats(query: dict[str, Any]) -> Response:
     """My jobs in figures."""
-    with get_db().snapshot() as connection:
+    with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        rows = _q.counts(connection, user_id=g.user["id"], nsfw=nsfw, status=None, job_type=None)
-        last = _q.last_completed(connection, user_id=g.user["id"], nsfw=nsfw)
+        rows = queries.jobs.counts(connection, user_id=g.user["id"], nsfw=nsfw, status=None, job_type=None)
+        last = queries.jobs.last_completed(connection, user_id=g.user["id"], nsfw=nsfw)
     by_status = dict.fromkeys(("queued", "processing", *FINAL), 0) | {row["status"]: row["n"] for row in rows}
     seconds = sum(row["seconds"] for row in rows if row["status"] == "completed")
     done = by_status["completed"]
@@ -107,11 +100,11 @@ def stats(query: dict[str, Any]) -> Response:
 @blp.alt_response(304, description="Not modified")
 def read(job_id: UUID) -> Response:
     """One job."""
-    return _answer(get_db().connection, str(job_id))
+    return _answer(services().database.connection, str(job_id))
 
 
 def _answer(connection: Connection, job_id: str, status: int = 200, **headers: str) -> Response:
-    rows = _q.get(connection, id=job_id, user_id=g.user["id"])
+    rows = queries.jobs.get(connection, id=job_id, user_id=g.user["id"])
     if not rows:
         raise NotFound("job")
     return reply_versioned(_shown(rows), rows[0]["revision"], status, **headers)
@@ -123,9 +116,9 @@ def _answer(connection: Connection, job_id: str, status: int = 200, **headers: s
 @blp.alt_response(409, "PROBLEM")
 def cancel(job_id: UUID) -> Response:
     """Cancel a job at once; whatever its worker still makes is thrown away. 409 when it is final."""
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         job = _stored(tx, job_id)
-        if not _q.cancel(tx, id=job["id"], user_id=g.user["id"], now=timestamp()):
+        if not queries.jobs.cancel(tx, id=job["id"], user_id=g.user["id"], now=timestamp()):
             raise Conflict(f"The job is {job['status']} already.")
         if job["status"] == "processing":
             queue_cleanup(tx, job["id"])
@@ -140,14 +133,14 @@ def cancel(job_id: UUID) -> Response:
 def retry(job_id: UUID) -> Response:
     """Queue a new job like one that failed or was cancelled."""
     rates.count("preview", str(g.user["id"]))
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         job = _stored(tx, job_id)
         if job["status"] not in ("failed", "cancelled"):
             raise Conflict(f"The job is {job['status']}; only failed and cancelled ones can be tried again.")
         policy.check_may_make(tx, g.user["id"], bool(job["is_nsfw"]))
-        new_id = previews.retry(tx, g.user["id"], job, get_settings())
+        new_id = queue.retry(tx, g.user["id"], job, services().settings)
         answer = _answer(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
-    current_app.extensions["seidra.wake"].set()
+    services().wake.set()
     return answer
 
 
@@ -158,18 +151,18 @@ def retry(job_id: UUID) -> Response:
 @blp.alt_response(412, "PROBLEM")
 def delete(job_id: UUID) -> Response:
     """Delete a final job; its media stay."""
-    with get_db().transaction() as tx:
-        job = _q.state(tx, id=str(job_id), user_id=g.user["id"])
+    with services().database.transaction(g.user["id"]) as tx:
+        job = queries.jobs.state(tx, id=str(job_id), user_id=g.user["id"])
         if job is None:
             raise NotFound("job")
         check_if_match(job["revision"])
-        if not _q.delete(tx, id=str(job_id), user_id=g.user["id"]):
+        if not queries.jobs.delete(tx, id=str(job_id), user_id=g.user["id"]):
             raise Conflict(f"The job is {job['status']}; cancel it first.")
     return no_content()
 
 
 def _stored(tx: Connection, job_id: UUID) -> Row:
-    job: Row | None = _q.get_for_update(tx, id=str(job_id), user_id=g.user["id"])
+    job: Row | None = queries.jobs.get_for_update(tx, id=str(job_id), user_id=g.user["id"])
     if job is None:
         raise NotFound("job")
     return job

@@ -7,10 +7,10 @@ from typing import Any
 
 from marshmallow import Schema, fields
 
-from seidra.database.connect import Row
-from seidra.fields import MAX_INTEGER, PageQuery, Query, QueryFlag, QueryWhole, Text, one_of
+from seidra.database.base import Row
 from seidra.media.links import Links
 from seidra.values import json_fragment
+from seidra.web.fields import MAX_INTEGER, PageQuery, Query, QueryFlag, QueryWhole, Text, one_of
 
 STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
 FINAL = ("completed", "failed", "cancelled")

@@ -11,18 +11,19 @@ import os
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from seidra.config import Settings
-from seidra.database.connect import Connection, Database, Row
+from seidra.database.base import Connection, Database, Row
+from seidra.database.queries import queries
 from seidra.engines.base import Engine, EngineError, RenderCancelled, RenderContext, RenderedImage, RenderRequest
-from seidra.jobs.housekeeping import MAX_IMAGES, Housekeeper, media_id, queue_cleanup
+from seidra.folding import document
 from seidra.jobs.presence import Presence
+from seidra.jobs.results import MAX_IMAGES, media_id, queue_cleanup
 from seidra.media.storage import Storage
 from seidra.media.thumbnails import TooLarge
 from seidra.nsfw import policy
-from seidra.queries import queries
-from seidra.search import document
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
 _PROGRESS_SECONDS = 0.2
@@ -46,14 +47,23 @@ class _Lost(Exception):
 
 
 class Worker:
-    """One thread that works off jobs until it is stopped."""
+    """One thread that works off jobs until it is stopped; between them it calls `keep_house` and says whether it idles."""
 
-    def __init__(self, database: Database, settings: Settings, engine: Engine, wake: threading.Event) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        engine: Engine,
+        wake: threading.Event,
+        keep_house: Callable[[bool], None],
+    ) -> None:
         self.name = f"{os.uname().nodename[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._database = database
         self._settings = settings
         self._engine = engine
-        self._storage = Storage(settings)
+        self._storage = storage
+        self._keep_house = keep_house
         self._presence = Presence(database, self.name, engine.name)
         self._wake = wake
         self._stopping = threading.Event()
@@ -85,7 +95,6 @@ class Worker:
 
     def _run(self) -> None:
         _log.info("worker started", extra={"fields": {"worker": self.name, "engine": self._engine.name}})
-        keeper = Housekeeper(self._database, self._storage, self._settings)
         try:
             while not self._stopping.is_set():
                 # Cleared before looking: what is queued from here on sets it again.
@@ -93,7 +102,7 @@ class Worker:
                 self._presence.show()
                 try:
                     worked = self.work_one()
-                    keeper.run(idle=not worked)
+                    self._keep_house(not worked)
                 except Exception:
                     _log.exception("worker failed; it goes on")
                     self._stopping.wait(1.0)
@@ -161,7 +170,7 @@ class Worker:
             if time.monotonic() - last < _PROGRESS_SECONDS:
                 return
             last = time.monotonic()
-            with self._database.transaction() as tx:
+            with self._database.transaction(shared=True) as tx:
                 kept = queries.jobs.progress(
                     tx, id=job["id"], claim=claim, progress=fraction, leased_until=self._lease(), now=timestamp()
                 )
@@ -180,7 +189,7 @@ class Worker:
             while not done.wait(min(self._settings.job_lease_seconds / 3, 1.0)):
                 self._presence.show()
                 try:
-                    with self._database.transaction() as tx:
+                    with self._database.transaction(shared=True) as tx:
                         kept = queries.jobs.heartbeat(tx, id=job_id, claim=claim, leased_until=self._lease())
                     if not kept:
                         context.cancel()
@@ -220,7 +229,7 @@ class Worker:
         for position, image in enumerate(images):
             self._storage.put_temporary(claim, position, image.data)
         metadata = from_json(job["metadata"]) | {"engine": self._engine.name}
-        with self._database.transaction(alone=True) as tx:
+        with self._database.transaction() as tx:
             now = timestamp()
             owner = queries.jobs.finish(
                 tx, id=job["id"], claim=claim, seconds=seconds, metadata=to_json(metadata), now=now

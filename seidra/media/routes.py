@@ -10,12 +10,11 @@ from uuid import UUID
 
 from flask import Response, current_app, g, send_file
 
-from seidra import search
+from seidra import folding
 from seidra.auth.tokens import bearer_token, login_required, user_of
-from seidra.database.connect import Connection, Row, get_db
+from seidra.database.base import Connection, Row, existing
+from seidra.database.queries import queries
 from seidra.errors import Forbidden, NotFound, Unavailable
-from seidra.fields import StatsQuery
-from seidra.http import Blueprint, check_if_match, get_settings, no_content, page_headers, reply, reply_versioned
 from seidra.media.schemas import (
     MEDIA_EXAMPLE,
     FavoriteSchema,
@@ -30,17 +29,19 @@ from seidra.media.schemas import (
 from seidra.media.storage import Storage
 from seidra.media.thumbnails import MIME_TYPE as THUMBNAIL_TYPE
 from seidra.nsfw import policy
-from seidra.queries import queries
 from seidra.values import from_json, json_fragment, timestamp, to_json
+from seidra.web.answers import check_if_match, no_content, page_headers, reply, reply_versioned
+from seidra.web.blueprint import Blueprint
+from seidra.web.fields import StatsQuery
+from seidra.web.services import services
 
 blp = Blueprint("media", __name__, url_prefix="/api/media", description="What was generated")
 
-_q = queries.media
 
 
 def _shown(row: Row) -> dict[str, Any]:
     """A media row as the API shows it."""
-    link = partial(current_app.extensions["seidra.links"].make, row["id"], user_id=g.user["id"])
+    link = partial(services().links.make, row["id"], user_id=g.user["id"])
     return {
         "id": row["id"],
         "job_id": row["job_id"],
@@ -73,7 +74,7 @@ def _shown(row: Row) -> dict[str, Any]:
 def list_media(query: dict[str, Any]) -> Response:
     """My media, newest first."""
     filtered = "search" in query or query["tag"] or query["persona_id"] is not None
-    with get_db().snapshot() as connection:
+    with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
         find = _matching_page if filtered or query["date_from"] or query["date_to"] != "~" else _page
         rows, total = find(connection, nsfw, query)
@@ -83,24 +84,24 @@ def list_media(query: dict[str, Any]) -> Response:
 
 def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
     """A page read along an index, and the total from the counters."""
-    counts = _q.counts(connection, user_id=g.user["id"], nsfw=nsfw)
-    page = _q.page_favorites if query["favorites_only"] else _q.page if nsfw else _q.page_safe
+    counts = existing(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
+    page = queries.media.page_favorites if query["favorites_only"] else queries.media.page if nsfw else queries.media.page_safe
     rows = page(connection, user_id=g.user["id"], nsfw=nsfw, limit=query["limit"], offset=query["offset"])
     return rows, counts["favorites" if query["favorites_only"] else "total"]
 
 
 def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
     """A page of what filters match: all matching ids once, for page and total both."""
-    words = search.words(query.get("search", "")) or [""]
-    tags = sorted({search.fold(tag) for tag in query["tag"]})
+    words = folding.words(query.get("search", "")) or [""]
+    tags = sorted({folding.fold(tag) for tag in query["tag"]})
     filters = {name: query[name] for name in ("date_from", "date_to", "favorites_only", "persona_id")}
     filters |= {"user_id": g.user["id"], "nsfw": nsfw}
     filters |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
-    by_persona = _q.matching if query["persona_id"] is None else _q.matching_persona
-    statement = _q.matching_tagged if tags else by_persona
-    ids = search.matching_all(words, lambda word: statement(connection, **filters, pattern=search.like(word)))
+    by_persona = queries.media.matching if query["persona_id"] is None else queries.media.matching_persona
+    statement = queries.media.matching_tagged if tags else by_persona
+    ids = folding.matching_all(words, lambda word: statement(connection, **filters, pattern=folding.like(word)))
     page = ids[query["offset"] : query["offset"] + query["limit"]]
-    return [_q.card(connection, id=id) for id in page], len(ids)
+    return [existing(queries.media.card(connection, id=id)) for id in page], len(ids)
 
 
 @blp.route("/stats", methods=["GET"])
@@ -111,9 +112,9 @@ def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) ->
 })  # fmt: skip
 def stats(query: dict[str, Any]) -> Response:
     """My media in figures."""
-    with get_db().snapshot() as connection:
+    with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        row = _q.counts(connection, user_id=g.user["id"], nsfw=nsfw)
+        row = existing(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
     return reply({
         "total": row["total"], "favorites": row["favorites"], "nsfw": row["nsfw"],
         "by_type": {"image": row["images"], "video": row["videos"]}, "total_size": row["bytes"],
@@ -126,7 +127,7 @@ def stats(query: dict[str, Any]) -> Response:
 @blp.alt_response(304, description="Not modified")
 def read(media_id: UUID) -> Response:
     """One media item."""
-    return _answer(_stored(get_db().connection, media_id))
+    return _answer(_stored(services().database.connection, media_id))
 
 
 def _answer(row: Row) -> Response:
@@ -134,7 +135,7 @@ def _answer(row: Row) -> Response:
 
 
 def _stored(connection: Connection, media_id: UUID | str) -> Row:
-    row: Row | None = _q.get(connection, id=str(media_id), user_id=g.user["id"])
+    row: Row | None = queries.media.get(connection, id=str(media_id), user_id=g.user["id"])
     if row is None:
         raise NotFound("media item")
     return row
@@ -175,7 +176,7 @@ def put_tags(body: dict[str, Any], media_id: UUID) -> Response:
 
 
 def _change(media_id: UUID, change_of: Any) -> Response:
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         row = _stored(tx, media_id)
         check_if_match(row["version"])
         values = {"tags": from_json(row["tags"]), "is_favorite": row["is_favorite"], "is_nsfw": row["is_nsfw"]}
@@ -183,13 +184,13 @@ def _change(media_id: UUID, change_of: Any) -> Response:
         if values["is_nsfw"] and not row["is_nsfw"]:
             policy.check_may_make(tx, g.user["id"], True)
         prompt = from_json(row["metadata"]).get("prompt", "")
-        _q.update(
+        queries.media.update(
             tx, id=row["id"], user_id=g.user["id"], tags=to_json(values["tags"]), is_favorite=values["is_favorite"],
-            is_nsfw=values["is_nsfw"], search_text=search.document([prompt, *values["tags"]]), now=timestamp(),
+            is_nsfw=values["is_nsfw"], search_text=folding.document([prompt, *values["tags"]]), now=timestamp(),
         )  # fmt: skip
-        _q.tags_clear(tx, media_id=row["id"])
-        keys = sorted({search.fold(tag) for tag in values["tags"]})
-        _q.tags_add(tx, [{"user_id": g.user["id"], "tag_key": key, "media_id": row["id"]} for key in keys])
+        queries.media.tags_clear(tx, media_id=row["id"])
+        keys = sorted({folding.fold(tag) for tag in values["tags"]})
+        queries.media.tags_add(tx, [{"user_id": g.user["id"], "tag_key": key, "media_id": row["id"]} for key in keys])
         return _answer(_stored(tx, row["id"]))
 
 
@@ -199,14 +200,14 @@ def _change(media_id: UUID, change_of: Any) -> Response:
 @blp.alt_response(412, "PROBLEM")
 def delete(media_id: UUID) -> Response:
     """Delete a media item; its files go right after."""
-    with get_db().transaction() as tx:
-        version = _q.version(tx, id=str(media_id), user_id=g.user["id"])
+    with services().database.transaction(g.user["id"]) as tx:
+        version = queries.media.version(tx, id=str(media_id), user_id=g.user["id"])
         if version is None:
             raise NotFound("media item")
         check_if_match(version)
         queries.jobs.results_changed(tx, media_id=str(media_id), now=timestamp())
-        _q.delete(tx, id=str(media_id), user_id=g.user["id"])
-    current_app.extensions["seidra.wake"].set()
+        queries.media.delete(tx, id=str(media_id), user_id=g.user["id"])
+    services().wake.set()
     return no_content()
 
 
@@ -215,7 +216,7 @@ def delete(media_id: UUID) -> Response:
 
 def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
     """A file, for a signed link or a Bearer token; row, owner and NSFW settings are checked at each use."""
-    links, storage = current_app.extensions["seidra.links"], current_app.extensions["seidra.storage"]
+    links, storage = services().links, services().storage
     max_age = 0
     if link["signature"] is None:
         g.user = user_of(bearer_token())
@@ -225,7 +226,7 @@ def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
         if user_id is None:
             raise Forbidden("This link is not valid, or not any more; read the item again for a fresh one.")
         max_age = max(int(link["expires"]) - int(time.time()), 0)
-    row = _q.linked(get_db().connection, id=str(media_id), user_id=user_id)
+    row = queries.media.linked(services().database.connection, id=str(media_id), user_id=user_id)
     if row is None:
         raise NotFound("media item")
     return _send(storage, row, variant, max_age)
@@ -233,7 +234,7 @@ def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
 
 def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
     mime_type = THUMBNAIL_TYPE if variant == "thumbnail" else row["mime_type"]
-    proxy = get_settings().x_accel_redirect
+    proxy = services().settings.x_accel_redirect
     try:
         locate = storage.thumbnail_path if variant == "thumbnail" else storage.picture_path
         path = locate(row["id"], row["mime_type"])
@@ -251,9 +252,9 @@ def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
         raise NotFound("file; it is missing from the server's disk") from None
     if proxy is not None:
         # The proxy sends the bytes; ranges and conditions are its own to judge, by its own ETag.
-        del response.headers["X-Sendfile"]
+        response.close()
+        response.set_data(b"")
         response.headers["X-Accel-Redirect"] = proxy + storage.location(path)
-        response.content_length = 0
     response.headers["Cache-Control"] = f"private, max-age={max_age}" if max_age else "private, no-cache"
     response.headers["Vary"] = "Authorization, Origin"
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"

@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 
-from seidra.fields import MAX_INTEGER, Body, Flag, Query, QueryFlag, QueryTime, QueryWhole, Tags, Text, one_of
+from seidra.web.fields import MAX_INTEGER, Body, Flag, Query, QueryFlag, QueryTime, QueryWhole, Tags, Text, one_of
 
 
 class MediaSchema(Schema):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from seidra.database.connect import Connection, Row
+from seidra.database.base import Connection, Row, existing
+from seidra.database.queries import queries
 from seidra.errors import Forbidden
 from seidra.nsfw.schemas import INTENSITIES
-from seidra.queries import queries
 from seidra.values import from_json
 
 
@@ -35,7 +35,7 @@ def check_may_make(connection: Connection, user_id: int, is_nsfw: bool) -> None:
 
 def default(connection: Connection) -> dict[str, Any]:
     """The instance's settings."""
-    return _settings(queries.nsfw.get_default(connection))
+    return _settings(existing(queries.nsfw.get_default(connection)))
 
 
 def own(connection: Connection, user_id: int) -> dict[str, Any]:

@@ -7,13 +7,15 @@ from typing import Any
 from flask import Response, g
 
 from seidra.auth.tokens import admin_required, login_required
-from seidra.database.connect import Connection, get_db
+from seidra.database.base import INSTANCE, Connection
+from seidra.database.queries import queries
 from seidra.errors import Invalid
-from seidra.http import Blueprint, reply
 from seidra.nsfw import policy
 from seidra.nsfw.schemas import NSFW_EXAMPLE, NsfwChangeSchema, NsfwSchema
-from seidra.queries import queries
 from seidra.values import timestamp, to_json
+from seidra.web.answers import reply
+from seidra.web.blueprint import Blueprint
+from seidra.web.services import services
 
 blp = Blueprint("nsfw", __name__, url_prefix="/api/settings/nsfw", description="NSFW settings")
 
@@ -39,7 +41,7 @@ def _merged(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def read() -> Response:
     """My NSFW settings; before I said anything the instance's, without its age word."""
-    return reply(policy.own(get_db().connection, g.user["id"]))
+    return reply(policy.own(services().database.connection, g.user["id"]))
 
 
 @blp.route("", methods=["PUT"])
@@ -48,7 +50,7 @@ def read() -> Response:
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def replace(body: dict[str, Any]) -> Response:
     """Replace my NSFW settings; nothing may go beyond the instance's default."""
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         if errors := policy.beyond(body, policy.default(tx)):
             raise Invalid(errors)
         return _write(tx, g.user["id"], _merged({"categories": _CATEGORIES}, body))
@@ -60,7 +62,7 @@ def replace(body: dict[str, Any]) -> Response:
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def merge(body: dict[str, Any]) -> Response:
     """Change some of my NSFW settings."""
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         if errors := policy.beyond(body, policy.default(tx)):
             raise Invalid(errors)
         return _write(tx, g.user["id"], _merged(policy.own(tx, g.user["id"]), body))
@@ -71,7 +73,7 @@ def merge(body: dict[str, Any]) -> Response:
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def read_default() -> Response:
     """The instance's NSFW settings."""
-    return reply(policy.default(get_db().connection))
+    return reply(policy.default(services().database.connection))
 
 
 @blp.route("/default", methods=["PUT"])
@@ -80,7 +82,7 @@ def read_default() -> Response:
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def replace_default(body: dict[str, Any]) -> Response:
     """Replace the instance's NSFW settings."""
-    with get_db().transaction() as tx:
+    with services().database.transaction(INSTANCE) as tx:
         return _write(tx, None, _merged({"categories": _CATEGORIES}, body))
 
 
@@ -90,5 +92,5 @@ def replace_default(body: dict[str, Any]) -> Response:
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def merge_default(body: dict[str, Any]) -> Response:
     """Change some of the instance's NSFW settings."""
-    with get_db().transaction() as tx:
+    with services().database.transaction(INSTANCE) as tx:
         return _write(tx, None, _merged(policy.default(tx), body))

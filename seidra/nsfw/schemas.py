@@ -6,7 +6,7 @@ from typing import Any
 
 from marshmallow import fields
 
-from seidra.fields import Body, Flag, FreeObject, Text, one_of
+from seidra.web.fields import Body, Flag, FreeObject, Text, one_of
 
 INTENSITIES = ("low", "medium", "high")
 

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import sqlite3
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -18,16 +17,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from seidra.config import Settings
-from seidra.database import migrate
-from seidra.database.connect import Connection, Database, connect
+from seidra.database.base import Connection, Database
+from seidra.database.queries import queries
+from seidra.database.sqlite import migrate
+from seidra.database.sqlite.connect import connect
 from seidra.errors import StartError
 from seidra.media.storage import Storage, private, sync_folder
 from seidra.operations.archive import CHUNK, DATABASE, Progress, ReadFailed, Writer
-from seidra.queries import queries
 from seidra.values import timestamp
 
 _BATCH = 500
-_q = queries.operations
 
 
 @dataclass
@@ -40,7 +39,7 @@ class Report:
 
 def expected_bytes(database: Database) -> int:
     """About how many bytes `backup` will report as progress."""
-    return int(_q.media_total(database.connection)["bytes"]) + database.path.stat().st_size
+    return int(queries.operations.media_total(database.connection)["bytes"]) + database.path.stat().st_size
 
 
 def backup(settings: Settings, database: Database, target: Path, progress: Progress) -> Report:
@@ -54,14 +53,14 @@ def backup(settings: Settings, database: Database, target: Path, progress: Progr
         raise StartError(f"The folder {target.parent} cannot be written: {error.strerror}.") from None
     try:
         copy, archive = folder / "seidra.db", folder / "archive"
-        _q.copy(database.connection, path=str(copy))
+        queries.operations.copy(database.connection, path=str(copy))
         with open(archive, "xb", opener=private) as file, tempfile.TemporaryFile(dir=folder) as lines:
             report = _fill(settings, database, copy, Writer(file, lines, progress), progress)
             file.flush()
             os.fsync(file.fileno())
         os.replace(archive, target)
         sync_folder(target.parent)
-    except sqlite3.Error as error:
+    except database.errors as error:
         raise StartError(f"The database {database.path} cannot be copied: {error}.") from None
     except OSError as error:
         raise StartError(f"The backup {target} cannot be written: {error.strerror or error}.") from None
@@ -89,7 +88,7 @@ def _fill(settings: Settings, database: Database, copy: Path, writer: Writer, pr
 def _add_media(storage: Storage, base: Path, live: Connection, rows: Connection, writer: Writer) -> Report:
     """Add the pictures that the copy names. `rows` is the copy, `live` the database as it is now."""
     report, after = Report(), ""
-    while batch := _q.media_after(rows, after=after, limit=_BATCH):
+    while batch := queries.operations.media_after(rows, after=after, limit=_BATCH):
         after = batch[-1]["id"]
         for row in batch:
             path = storage.path(row["id"], row["mime_type"])
@@ -97,7 +96,7 @@ def _add_media(storage: Storage, base: Path, live: Connection, rows: Connection,
                 report.media += 1
             elif queries.media.exists(live, id=row["id"]) is None:
                 # Deleted meanwhile: the row goes before its file does.
-                _q.media_drop(rows, id=row["id"])
+                queries.operations.media_drop(rows, id=row["id"])
             else:
                 report.unreadable.append(row["id"])
     return report

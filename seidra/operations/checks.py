@@ -1,11 +1,9 @@
-"""What must be well for SEIDRA to work: asked by `/api/health/ready` in flags, by `flask doctor` in sentences."""
+"""What must be well for SEIDRA to work, said in sentences by `flask doctor`."""
 
 from __future__ import annotations
 
 import logging
-import os
 import shutil
-import sqlite3
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,13 +13,15 @@ from pathlib import Path
 
 from seidra import engines
 from seidra.config import Settings
-from seidra.database import migrate
-from seidra.database.connect import Database
+from seidra.database import open_database
+from seidra.database.base import Database, existing
+from seidra.database.queries import queries
+from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.media.storage import Storage
 from seidra.operations.media import MediaCheck
 from seidra.personas import search
-from seidra.queries import queries
+from seidra.platform.readiness import schema_problem, unwritable
 from seidra.values import timestamp, timestamp_in
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -33,40 +33,6 @@ _SILENCE = 60.0
 """Seconds after which a worker without a sign of life is taken for gone."""
 
 _log = logging.getLogger(__name__)
-_q = queries.operations
-
-
-# ------------------------------------------------------------------------------------------------ readiness
-
-
-def ready(settings: Settings, database: Database) -> dict[str, bool]:
-    """What requests need, a flag each: the database answers, its schema is this version's, files can be written."""
-    return {
-        "database": _answers(database),
-        "schema": _schema_problem(settings) is None,
-        "storage": not unwritable([settings.media_dir, settings.thumbnail_dir, settings.tmp_dir]),
-    }
-
-
-def _answers(database: Database) -> bool:
-    try:
-        return bool(queries.platform.ping(database.connection))
-    except sqlite3.Error:
-        _log.exception("the database does not answer")
-        return False
-
-
-def _schema_problem(settings: Settings) -> str | None:
-    try:
-        migrate.check_current(settings)
-    except StartError as error:
-        return error.message
-    return None
-
-
-def unwritable(folders: list[Path]) -> list[Path]:
-    """Those of the folders that are missing or closed to this process, on a read-only disk too."""
-    return [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]
 
 
 def free_bytes(folder: Path) -> int:
@@ -91,30 +57,31 @@ class Check:
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Every check, one after another; it changes nothing. Without a usable schema the database's are left out."""
-    yield _sqlite()
+    database = open_database(settings)
+    yield _sqlite(database.product)
     yield _settings(settings)
     yield _secrets(settings)
     yield _folders(settings)
     yield _disk(settings)
-    if (problem := _schema_problem(settings)) is not None:
+    if (problem := schema_problem(settings)) is not None:
         yield Check("schema", FAIL, problem, "Run `flask init` with the version of SEIDRA that is to serve it.")
         return
     yield Check("schema", OK, "The database has just this version's migrations.")
-    database = Database(settings)
     with closing(database):
         for name, check in _DATABASE_CHECKS.items():
             try:
                 yield check(settings, database)
-            except (sqlite3.Error, Problem, OSError) as error:
+            except (*database.errors, Problem, OSError) as error:
                 reason = str(getattr(error, "detail", error)).rstrip(".")
                 yield Check(name, FAIL, f"It cannot be checked: {reason}.", "If it stays so, restore a backup.")
 
 
-def _sqlite() -> Check:
-    oldest = ".".join(map(str, migrate.OLDEST_SQLITE))
-    if sqlite3.sqlite_version_info < migrate.OLDEST_SQLITE:
-        return Check("sqlite", FAIL, f"SQLite {sqlite3.sqlite_version} is too old.", f"Install {oldest} or newer.")
-    return Check("sqlite", OK, f"SQLite {sqlite3.sqlite_version}.")
+def _sqlite(product: str) -> Check:
+    try:
+        migrate.check_version()
+    except StartError as error:
+        return Check("sqlite", FAIL, error.message, "Install a newer one.")
+    return Check("sqlite", OK, f"{product}.")
 
 
 def _settings(settings: Settings) -> Check:
@@ -164,20 +131,20 @@ def _disk(settings: Settings) -> Check:
 
 
 def _integrity(settings: Settings, database: Database) -> Check:
-    wrong = [row["message"] for row in _q.quick_integrity(database.connection) if row["message"] != "ok"]
+    wrong = [row["message"] for row in queries.operations.quick_integrity(database.connection) if row["message"] != "ok"]
     if wrong:
         return Check("integrity", FAIL, f"The database is damaged: {wrong[0]}.", "Restore a backup.")
     return Check("integrity", OK, "The database file is sound.")
 
 
 def _foreign_keys(settings: Settings, database: Database) -> Check:
-    if dangling := _q.dangling(database.connection):
+    if dangling := queries.operations.dangling(database.connection):
         return Check("references", FAIL, f"{dangling} rows refer to what does not exist.", "Restore a backup.")
     return Check("references", OK, "Every reference has its row.")
 
 
 def _counters(settings: Settings, database: Database) -> Check:
-    wrong = [f"{count} of {name}" for name, count in dict(_q.wrong_counts(database.connection)).items() if count]
+    wrong = [f"{count} of {name}" for name, count in dict(existing(queries.operations.wrong_counts(database.connection))).items() if count]
     if wrong:
         return Check("counters", FAIL, f"Counters differ from what they count: {', '.join(wrong)}.",
                      "Restore a backup; totals in lists are wrong until then.")  # fmt: skip
@@ -204,7 +171,8 @@ def _media(settings: Settings, database: Database) -> Check:
 
 
 def _jobs(settings: Settings, database: Database) -> Check:
-    row = _q.overdue_jobs(database.connection, now=timestamp(), before=timestamp_in(-_PATIENCE))
+    now, before = timestamp(), timestamp_in(-_PATIENCE)
+    row = existing(queries.operations.overdue_jobs(database.connection, now=now, before=before))
     if row["waiting"]:
         return Check("jobs", FAIL, f"{row['waiting']} jobs have waited for a worker for more than ten minutes.",
                      "See that a server with SEIDRA_EMBEDDED_WORKER=true or `flask worker` runs.")  # fmt: skip

@@ -13,17 +13,16 @@ from pathlib import Path
 from PIL import Image
 
 from seidra.config import Settings
-from seidra.database.connect import Connection, Database, Row
-from seidra.jobs.housekeeping import live_claims
+from seidra.database.base import Connection, Database, Row
+from seidra.database.queries import queries
+from seidra.jobs.results import live_claims
 from seidra.media.storage import Storage
-from seidra.queries import queries
 
 LOST, ORPHAN, LEFTOVER = "lost", "orphan", "leftover"
 SIZE, UNREADABLE, STRANGER = "size", "unreadable", "stranger"
 MENDED = (LOST, ORPHAN, LEFTOVER)
 """What `repair` mends; of the others nobody but a person can say what is right."""
 _BATCH = 500
-_q = queries.operations
 
 
 @dataclass(frozen=True)
@@ -57,10 +56,10 @@ class MediaCheck:
         if finding.kind == LEFTOVER:
             self._storage.discard(finding.path)
             return True
-        with self._database.transaction(alone=True) as tx:
+        with self._database.transaction() as tx:
             if finding.kind == LOST and self._is_lost(tx, finding.media_id, finding.path):
                 # A trigger queues what else there may be of its files, such as the thumbnail.
-                _q.media_drop(tx, id=finding.media_id)
+                queries.operations.media_drop(tx, id=finding.media_id)
                 return True
             if finding.kind == ORPHAN and self._is_orphan(tx, finding.media_id, finding.path):
                 finding.path.unlink(missing_ok=True)
@@ -69,7 +68,7 @@ class MediaCheck:
 
     def _check_rows(self, deep: bool) -> Iterator[Finding]:
         after = ""
-        while batch := _q.media_after(self._database.connection, after=after, limit=_BATCH):
+        while batch := queries.operations.media_after(self._database.connection, after=after, limit=_BATCH):
             after = batch[-1]["id"]
             for row in batch:
                 self.items += 1
@@ -97,10 +96,10 @@ class MediaCheck:
             self.files += 1
             if id is None:
                 yield Finding(STRANGER, path, f"{path} is no file of SEIDRA's.")
-            elif not self._storage.belongs(path, id, _q.media_kind(self._database.connection, id=id)):
+            elif not self._storage.belongs(path, id, queries.operations.media_kind(self._database.connection, id=id)):
                 with self._database.transaction() as tx:
                     orphan = self._is_orphan(tx, id, path)
-                    due = _q.media_deletion_queued(tx, media_id=id)
+                    due = queries.operations.media_deletion_queued(tx, media_id=id)
                 # What is queued for deletion goes by itself.
                 if orphan and due is None:
                     yield Finding(ORPHAN, path, f"{path} belongs to no item.", id)
@@ -109,7 +108,7 @@ class MediaCheck:
         return queries.media.exists(tx, id=media_id) is not None and not path.exists()
 
     def _is_orphan(self, tx: Connection, media_id: str, path: Path) -> bool:
-        return path.exists() and not self._storage.belongs(path, media_id, _q.media_kind(tx, id=media_id))
+        return path.exists() and not self._storage.belongs(path, media_id, queries.operations.media_kind(tx, id=media_id))
 
 
 def _unreadable(path: Path, row: Row) -> str:

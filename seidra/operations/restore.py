@@ -11,7 +11,6 @@ import gzip
 import hashlib
 import os
 import shutil
-import sqlite3
 import tempfile
 import zlib
 from collections.abc import Iterator
@@ -21,17 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from seidra.config import Settings, ensure_runtime_directories
-from seidra.database import migrate
-from seidra.database.connect import Database
+from seidra.database import open_database
+from seidra.database.queries import queries
+from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.media.storage import Storage, private, sync_folder
 from seidra.operations.archive import CHUNK, DATABASE, Damaged, Progress, Reader
 from seidra.operations.checks import free_bytes
 from seidra.personas import search
-from seidra.queries import queries
 
 _BATCH = 500
-_q = queries.operations
 
 
 @dataclass(frozen=True)
@@ -98,7 +96,7 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
             applied = len(_prepare_database(settings.at(staged)))
             lost = _lost(settings.at(staged), folder / "media")
             _put_in_place(settings, folder / "media", staged)
-        except sqlite3.Error as error:
+        except open_database(settings).errors as error:
             raise Damaged(f"The database in the archive is damaged: {error}.") from None
         except OSError as error:
             raise StartError(f"The archive cannot be unpacked: {error.strerror or error}.") from None
@@ -148,16 +146,16 @@ def _unpack_database(packed: Path, staged: Path, about: dict[str, Any]) -> None:
 
 def _prepare_database(settings: Settings) -> list[str]:
     """Check the unpacked database, migrate it to head, end all sessions, mend the search index."""
-    database = Database(settings)
+    database = open_database(settings)
     with closing(database):
-        wrong = [row["message"] for row in _q.integrity(database.connection) if row["message"] != "ok"]
-        dangling = _q.dangling(database.connection)
+        wrong = [row["message"] for row in queries.operations.integrity(database.connection) if row["message"] != "ok"]
+        dangling = queries.operations.dangling(database.connection)
     if wrong or dangling:
         reason = wrong[0] if wrong else f"{dangling} rows refer to what does not exist"
         raise Damaged(f"The database in the archive is damaged: {reason}.")
     applied = migrate.upgrade(settings)
     with closing(database), database.transaction() as tx:
-        _q.sessions_end(tx)
+        queries.operations.sessions_end(tx)
         if search.check(tx):
             search.rebuild(tx)
     return applied
@@ -165,9 +163,9 @@ def _prepare_database(settings: Settings) -> list[str]:
 
 def _lost(settings: Settings, media: Path) -> int:
     """How many items have no picture among those unpacked."""
-    database, after, lost = Database(settings), "", 0
+    database, after, lost = open_database(settings), "", 0
     with closing(database):
-        while batch := _q.media_after(database.connection, after=after, limit=_BATCH):
+        while batch := queries.operations.media_after(database.connection, after=after, limit=_BATCH):
             after = batch[-1]["id"]
             paths = [Storage(settings).path(row["id"], row["mime_type"]) for row in batch]
             lost += sum(not (media / path.relative_to(settings.media_dir)).exists() for path in paths)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import current_app
-
-from seidra.database.connect import Connection, Row, get_db
+from seidra.database.base import Connection, Row
+from seidra.database.queries import queries
 from seidra.personas import search
-from seidra.queries import queries
 from seidra.values import from_json
+from seidra.web.services import services
 
 FAR = 1000
 """Up to this offset a page is read from the front at once: passing over so many index entries takes 25 us."""
@@ -22,12 +21,12 @@ FAR = 1000
 _EVER = "~"
 """After every timestamp, as text."""
 
-_q = queries.personas
+_totals = search.Totals()
 _NAMES = {"created_at": "created_asc", "-created_at": "created_desc", "updated_at": "updated_asc",
           "-updated_at": "updated_desc", "name": "name_asc", "-name": "name_desc"}  # fmt: skip
-_ALL: dict[str, Callable[..., Row]] = {sort: getattr(_q, f"page_{name}") for sort, name in _NAMES.items()}
-_SAFE = _ALL | {"created_at": _q.page_created_asc_safe, "-created_at": _q.page_created_desc_safe}
-_FAVORITE = {sort: getattr(_q, f"page_favorites_{name}") for sort, name in _NAMES.items()}
+_ALL: dict[str, Callable[..., Row]] = {sort: getattr(queries.personas, f"page_{name}") for sort, name in _NAMES.items()}
+_SAFE = _ALL | {"created_at": queries.personas.page_created_asc_safe, "-created_at": queries.personas.page_created_desc_safe}
+_FAVORITE = {sort: getattr(queries.personas, f"page_favorites_{name}") for sort, name in _NAMES.items()}
 
 
 def read(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
@@ -52,8 +51,8 @@ def _near(
 def _far(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
     """Read from the ten days on that hold the offset; in the orders that have no such counts, from the nearer end."""
     sort, offset, before = query["sort"], query["offset"], _EVER
-    with get_db().snapshot():
-        total = _q.count(connection, user_id=user_id, nsfw=nsfw, favorite=query["is_favorite"])
+    with services().database.snapshot():
+        total = queries.personas.count(connection, user_id=user_id, nsfw=nsfw, favorite=query["is_favorite"])
         if offset >= total:
             return b"", total
         limit = min(query["limit"], total - offset)
@@ -69,7 +68,7 @@ def _far(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
 
 def _span(connection: Connection, user_id: int, nsfw: bool, offset: int) -> tuple[str, int]:
     """The end of the ten days that hold this offset, newest first, and how much of the offset lies within them."""
-    for span, number in from_json(_q.spans(connection, user_id=user_id, nsfw=nsfw)):
+    for span, number in from_json(queries.personas.spans(connection, user_id=user_id, nsfw=nsfw)):
         if offset < number:
             return f"{span}~", offset
         offset -= number
@@ -78,8 +77,8 @@ def _span(connection: Connection, user_id: int, nsfw: bool, offset: int) -> tupl
 
 def _matching(connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]) -> tuple[bytes, int]:
     """What a search or tags match."""
-    with get_db().snapshot():
-        ids, total = search.page(connection, current_app.extensions["seidra.totals"], user_id, nsfw, query)
-        cards = [_q.card(connection, id=id, nsfw=nsfw) for id in ids]
+    with services().database.snapshot():
+        ids, total = search.page(connection, _totals, user_id, nsfw, query)
+        cards = [queries.personas.card(connection, id=id, nsfw=nsfw) for id in ids]
     # A text without its persona, as only damage leaves it (`flask search check`), must not break the page.
     return b"\n".join(card for card in cards if card is not None), total

@@ -5,24 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
-from flask import Response, current_app, g
+from flask import Response, g
 
-from seidra import rates, search
+from seidra import folding
 from seidra.auth.tokens import login_required
-from seidra.database.connect import Connection, Row, get_db
+from seidra.database.base import Connection, Row
+from seidra.database.queries import queries
 from seidra.errors import Invalid, NotFound
-from seidra.http import (
-    PRIVATE,
-    Blueprint,
-    check_if_match,
-    get_settings,
-    no_content,
-    page_headers,
-    public_url,
-    reply,
-    reply_versioned,
-)
-from seidra.jobs import previews
+from seidra.jobs import queue
 from seidra.jobs.schemas import PREVIEW_EXAMPLE, PreviewAnswerSchema
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
@@ -40,8 +30,11 @@ from seidra.personas.schemas import (
     PreviewSchema,
 )
 from seidra.personas.search import FoundBy
-from seidra.queries import queries
 from seidra.values import from_json, json_fragment, timestamp, to_json
+from seidra.web import rates
+from seidra.web.answers import PRIVATE, check_if_match, no_content, page_headers, public_url, reply, reply_versioned
+from seidra.web.blueprint import Blueprint
+from seidra.web.services import services
 
 blp = Blueprint("personas", __name__, url_prefix="/api/personas", description="Looks that pictures are made with")
 
@@ -52,13 +45,12 @@ _DEFAULTS: dict[str, Any] = {
 _JSON = ("lora_models", "generation_params", "tags")
 _STORED = ("name", "style_prompt", *_DEFAULTS)
 
-_q = queries.personas
 
 
 def _linked(cards: bytes) -> orjson.Fragment:
     """Cards as the statements answer them, as JSON: media ids, between two CHAR(1), become fresh signed links."""
     if b"\x01" in cards:
-        link = current_app.extensions["seidra.links"].make
+        link = services().links.make
         parts = cards.split(b"\x01")
         parts[1::2] = [orjson.dumps(link(media_id.decode(), "thumbnail", g.user["id"])) for media_id in parts[1::2]]
         cards = b"".join(parts)
@@ -74,7 +66,7 @@ def _linked(cards: bytes) -> orjson.Fragment:
 @blp.response(200, PersonaSchema(many=True), example=[PERSONA_EXAMPLE])
 def list_personas(query: dict[str, Any]) -> Response:
     """My personas: a page of them, the total in X-Total-Count."""
-    connection, user_id = get_db().connection, g.user["id"]
+    connection, user_id = services().database.connection, g.user["id"]
     nsfw = policy.shown(connection, user_id, query["include_nsfw"])
     cards, total = pages.read(connection, user_id, nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
@@ -87,11 +79,11 @@ def list_personas(query: dict[str, Any]) -> Response:
 @blp.alt_response(304, description="Not modified")
 def read(persona_id: int) -> Response:
     """One persona."""
-    return _answer(_get(get_db().connection, persona_id))
+    return _answer(_get(services().database.connection, persona_id))
 
 
 def _get(connection: Connection, persona_id: int) -> Row:
-    row: Row | None = _q.get(connection, id=persona_id, user_id=g.user["id"])
+    row: Row | None = queries.personas.get(connection, id=persona_id, user_id=g.user["id"])
     if row is None:
         raise NotFound("persona")
     return row
@@ -114,7 +106,7 @@ def create(body: dict[str, Any]) -> Response:
     values = _DEFAULTS | body
     # Folded before its turn: nobody else writes while a transaction is open.
     found_by = persona_search.found_by(values)
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"], shared=True) as tx:
         row = _create(tx, values, found_by)
     return _created(row)
 
@@ -122,7 +114,7 @@ def create(body: dict[str, Any]) -> Response:
 def _create(tx: Connection, values: dict[str, Any], found_by: FoundBy) -> Row:
     policy.check_may_make(tx, g.user["id"], values["is_nsfw"])
     _settle_avatar(tx, values, None)
-    persona_id = _q.create(tx, user_id=g.user["id"], now=timestamp(), **_columns(values))
+    persona_id = queries.personas.create(tx, user_id=g.user["id"], now=timestamp(), **_columns(values))
     _write_found_by(tx, persona_id, values, found_by)
     return _get(tx, persona_id)
 
@@ -154,7 +146,7 @@ def patch(change: dict[str, Any], persona_id: int) -> Response:
 
 
 def _change(persona_id: int, change: dict[str, Any]) -> Response:
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         stored, version = _stored(tx, persona_id)
         check_if_match(version)
         values = stored | change
@@ -174,14 +166,14 @@ def _change(persona_id: int, change: dict[str, Any]) -> Response:
 @blp.alt_response(412, "PROBLEM")
 def delete(persona_id: int) -> Response:
     """Delete a persona; its jobs and media stay, without a persona."""
-    with get_db().transaction() as tx:
-        version = _q.version(tx, id=persona_id, user_id=g.user["id"])
+    with services().database.transaction(g.user["id"]) as tx:
+        version = queries.personas.version(tx, id=persona_id, user_id=g.user["id"])
         if version is None:
             raise NotFound("persona")
         check_if_match(version)
         queries.jobs.leave_persona(tx, persona_id=persona_id, now=timestamp())
         queries.media.leave_persona(tx, persona_id=persona_id, now=timestamp())
-        _q.delete(tx, id=persona_id, user_id=g.user["id"])
+        queries.personas.delete(tx, id=persona_id, user_id=g.user["id"])
     return no_content()
 
 
@@ -193,7 +185,7 @@ def delete(persona_id: int) -> Response:
 @blp.alt_response(403, "PROBLEM")
 def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> Response:
     """Make a copy, named as asked or "<name> (copy)"."""
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         values, _ = _stored(tx, persona_id)
         suffix = " (copy)"
         default = values["name"][: 100 - len(suffix)] + suffix
@@ -209,7 +201,7 @@ def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> R
 @blp.alt_response(412, "PROBLEM")
 def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
     """Make one of my media items the avatar."""
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"]) as tx:
         stored, version = _stored(tx, persona_id)
         check_if_match(version)
         media_id = str(body["media_id"])
@@ -226,10 +218,10 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
 def preview(body: dict[str, Any], persona_id: int) -> Response:
     """Queue a preview of the persona's style; follow the job at Location."""
     rates.count("preview", str(g.user["id"]))
-    with get_db().transaction() as tx:
+    with services().database.transaction(g.user["id"], shared=True) as tx:
         persona, _ = _stored(tx, persona_id)
-        answer = previews.enqueue(tx, g.user["id"], {**persona, "id": persona_id}, body.get("seed"), get_settings())
-    current_app.extensions["seidra.wake"].set()
+        answer = queue.enqueue(tx, g.user["id"], {**persona, "id": persona_id}, body.get("seed"), services().settings)
+    services().wake.set()
     return reply(answer, 202, {**PRIVATE, "Location": f"{public_url()}/api/jobs/{answer['job_id']}"})
 
 
@@ -238,7 +230,7 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
 
 def _stored(tx: Connection, persona_id: int) -> tuple[dict[str, Any], int]:
     """A persona as values to merge a change into, and its version. Raises NotFound."""
-    row = _q.get_for_update(tx, id=persona_id, user_id=g.user["id"])
+    row = queries.personas.get_for_update(tx, id=persona_id, user_id=g.user["id"])
     if row is None:
         raise NotFound("persona")
     values = {name: from_json(row[name]) if name in _JSON else row[name] for name in _STORED}
@@ -249,13 +241,13 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     """The values as the columns of a whole row, with what is derived from them."""
     return {
         **{name: to_json(values[name]) if name in _JSON else values[name] for name in _STORED},
-        "name_key": search.fold(values["name"]),
+        "name_key": folding.fold(values["name"]),
     }
 
 
 def _write(tx: Connection, persona_id: int, values: dict[str, Any]) -> Row:
-    _q.update(tx, id=persona_id, user_id=g.user["id"], now=timestamp(), **_columns(values))
-    _q.tags_clear(tx, persona_id=persona_id)
+    queries.personas.update(tx, id=persona_id, user_id=g.user["id"], now=timestamp(), **_columns(values))
+    queries.personas.tags_clear(tx, persona_id=persona_id)
     _write_found_by(tx, persona_id, values, persona_search.found_by(values))
     return _get(tx, persona_id)
 
@@ -263,7 +255,7 @@ def _write(tx: Connection, persona_id: int, values: dict[str, Any]) -> Row:
 def _write_found_by(tx: Connection, persona_id: int, values: dict[str, Any], found_by: FoundBy) -> None:
     user_id = g.user["id"]
     persona_search.put(tx, user_id, persona_id, values, found_by.text)
-    _q.tags_add(tx, [{"user_id": user_id, "tag_key": key, "persona_id": persona_id} for key in found_by.tag_keys])
+    queries.personas.tags_add(tx, [{"user_id": user_id, "tag_key": key, "persona_id": persona_id} for key in found_by.tag_keys])
 
 
 def _settle_avatar(tx: Connection, values: dict[str, Any], kept: str | None) -> None:

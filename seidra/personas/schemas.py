@@ -7,7 +7,8 @@ from typing import Any
 from marshmallow import INCLUDE, ValidationError, fields, validate, validates_schema
 from marshmallow.validate import URL
 
-from seidra.fields import (
+from seidra.media.links import is_media_link
+from seidra.web.fields import (
     Body,
     Flag,
     Names,
@@ -22,7 +23,6 @@ from seidra.fields import (
     check_size,
     one_of,
 )
-from seidra.media.links import is_media_link
 
 SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
 MAX_SEED = 2**53 - 1

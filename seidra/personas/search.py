@@ -9,17 +9,16 @@ instead of 25, and 0.3 once it has been counted).
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from seidra import search
-from seidra.database.connect import Connection, Database, Row
-from seidra.queries import queries
+from seidra import folding
+from seidra.database.base import Connection, Row
+from seidra.database.queries import queries
+from seidra.database.sqlite.connect import DatabaseError
 from seidra.values import from_json
 
-_q = queries.personas
 _BATCH = 1000
 _FEW = 1000
 """So many ids are read at once, for a page to be cut from, rather than a page of them."""
@@ -36,12 +35,12 @@ class FoundBy(NamedTuple):
 
 def found_by(values: dict[str, Any]) -> FoundBy:
     """What a persona with these fields is found by."""
-    return FoundBy(_text(values), sorted({search.fold(tag) for tag in values["tags"]}))
+    return FoundBy(_text(values), sorted({folding.fold(tag) for tag in values["tags"]}))
 
 
 def put(tx: Connection, user_id: int, persona_id: int, values: dict[str, Any], text: str) -> None:
     """Write what search looks into for a persona; `values` are its fields."""
-    _q.search_put(
+    queries.personas.search_put(
         tx, user_id=user_id, id=persona_id, is_nsfw=bool(values["is_nsfw"]), is_favorite=bool(values["is_favorite"]),
         search_text=text,
     )  # fmt: skip
@@ -71,9 +70,9 @@ def page(
     connection: Connection, totals: Totals, user_id: int, nsfw: bool, query: dict[str, Any]
 ) -> tuple[list[int], int]:
     """The ids of a page of what a PersonaQuery matches, and how many match in all. In one snapshot or transaction."""
-    words = search.words(query.get("search", ""))
-    indexed = [word for word in words if len(word) >= search.TRIGRAM]
-    scanned = [word for word in words if len(word) < search.TRIGRAM]
+    words = folding.words(query.get("search", ""))
+    indexed = [word for word in words if len(word) >= folding.TRIGRAM]
+    scanned = [word for word in words if len(word) < folding.TRIGRAM]
     if not words and not query["tag"]:
         scanned = [""]  # The query folds to nothing, which everything contains.
     filters = {"user_id": user_id, "nsfw": nsfw, "favorite": query["is_favorite"]}
@@ -88,8 +87,8 @@ def page(
             return _with_waiting(read, waiting, limit, offset, newest=newest), index.count + len(waiting)
         found.append(sorted(index.all() + waiting))
     if query["tag"]:
-        found.append(from_json(_q.matching_tagged(connection, **filters, **_tags(query["tag"]))))
-    found += [from_json(_q.matching_scanned(connection, **filters, word=word)) for word in scanned]
+        found.append(from_json(queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))))
+    found += [from_json(queries.personas.matching_scanned(connection, **filters, word=word)) for word in scanned]
     ids = _sorted(connection, user_id, _intersection(found), sort)
     return ids[offset : offset + limit], len(ids)
 
@@ -105,17 +104,17 @@ class _Index:
     @cached_property
     def count(self) -> int:
         """How many."""
-        version = _q.search_version(self._connection, user_id=self._given["user_id"])
-        count = partial(_q.search_count, self._connection, **self._given)
+        version = queries.personas.search_version(self._connection, user_id=self._given["user_id"])
+        count = partial(queries.personas.search_count, self._connection, **self._given)
         return self._totals.get(**self._given, version=version, count=count)
 
     def all(self) -> list[int]:
         """Their ids, oldest first."""
-        return _ids(_q.matching_indexed(self._connection, **self._given))
+        return _ids(queries.personas.matching_indexed(self._connection, **self._given))
 
     def oldest(self, limit: int, offset: int, from_id: int = 0) -> list[int]:
         """A page of them, oldest first, from an id on."""
-        return _ids(_q.search_oldest(self._connection, **self._given, from_id=from_id, limit=limit, offset=offset))
+        return _ids(queries.personas.search_oldest(self._connection, **self._given, from_id=from_id, limit=limit, offset=offset))
 
     def newest(self, limit: int, offset: int) -> list[int]:
         """A page of them, newest first.
@@ -126,12 +125,12 @@ class _Index:
         end = offset + limit
         if end <= _FEW:
             user_id = self._given["user_id"]
-            owned = _q.count(self._connection, user_id=user_id, nsfw=True, favorite=None)
-            from_id = _q.id_at(self._connection, user_id=user_id, offset=2 * end * owned // self.count)
+            owned = queries.personas.count(self._connection, user_id=user_id, nsfw=True, favorite=None)
+            from_id = queries.personas.id_at(self._connection, user_id=user_id, offset=2 * end * owned // self.count)
             ids = self.oldest(-1, 0, from_id or 0)
             if len(ids) >= end:
                 return ids[::-1][offset:end]
-        return _ids(_q.search_newest(self._connection, **self._given, limit=limit, offset=offset))
+        return _ids(queries.personas.search_newest(self._connection, **self._given, limit=limit, offset=offset))
 
 
 def _ids(found: str) -> list[int]:
@@ -141,7 +140,7 @@ def _ids(found: str) -> list[int]:
 
 def _waiting(connection: Connection, words: list[str], filters: dict[str, Any]) -> list[int]:
     """The ids, oldest first, of the matching texts that wait to come into the index."""
-    texts = _q.search_waiting(connection, **filters)
+    texts = queries.personas.search_waiting(connection, **filters)
     return [row["id"] for row in texts if all(word in row["search_text"] for word in words)]
 
 
@@ -177,7 +176,7 @@ def _quoted(word: str) -> str:
 
 
 def _tags(tags: list[str]) -> dict[str, Any]:
-    keys = sorted({search.fold(tag) for tag in tags})
+    keys = sorted({folding.fold(tag) for tag in tags})
     return {"tag_count": len(keys), **{f"tag_{n + 1}": keys[n] if n < len(keys) else None for n in range(8)}}
 
 
@@ -194,10 +193,10 @@ def _sorted(connection: Connection, user_id: int, ids: list[int], sort: str) -> 
     """The ids, which come oldest first, in the order asked."""
     if sort.endswith("updated_at"):
         kept = set(ids)
-        ids = [id for id in from_json(_q.ids_by_updated(connection, user_id=user_id)) if id in kept]
+        ids = [id for id in from_json(queries.personas.ids_by_updated(connection, user_id=user_id)) if id in kept]
     elif sort.endswith("name"):
         kept = set(ids)
-        ids = [id for id in from_json(_q.ids_by_name(connection, user_id=user_id)) if id in kept]
+        ids = [id for id in from_json(queries.personas.ids_by_name(connection, user_id=user_id)) if id in kept]
     return ids[::-1] if sort.startswith("-") else ids
 
 
@@ -210,61 +209,35 @@ def check(tx: Connection) -> list[str]:
     stale = sum(1 for row in _sources(tx) if _differs(row))
     if stale:
         wrong.append(f"{stale} personas have a search text that is not theirs.")
-    if strays := _q.search_strays(tx):
+    if strays := queries.personas.search_strays(tx):
         wrong.append(f"{strays} search texts belong to no persona.")
     try:
-        _q.search_check(tx)
-    except sqlite3.DatabaseError:
+        queries.personas.search_check(tx)
+    except DatabaseError:
         wrong.append("The index differs from its table.")
     return wrong
-
-
-class _InOrder(Exception):
-    """There is nothing to merge."""
-
-
-def merge(database: Database) -> bool:
-    """Merge a few pages of the index, in a transaction of its own; returns whether there was anything to merge.
-
-    That takes 5 ms; up to 60 among a million texts, where no trigram, however common, is left half done. A write merges
-    eight parts of a size; in quiet there is time for two, which leaves a sixth of the parts: a search begins in each.
-    """
-    try:
-        with database.transaction(alone=True) as tx:
-            _q.search_usermerge(tx, parts=2)
-            before = tx.total_changes
-            _q.search_merge(tx)
-            # The command itself counts as one (FTS5's documentation, section "The merge command").
-            merged = tx.total_changes - before > 1
-            _q.search_usermerge(tx, parts=8)
-            if not merged:
-                # To commit would look like a write to other workers, and theirs to this one, for ever.
-                raise _InOrder
-    except _InOrder:
-        return False
-    return True
 
 
 def rebuild(tx: Connection) -> int:
     """Make every text and the index again from the personas; returns how many texts there are."""
     count = 0
     # First, so that the triggers below find in the index what they are to take out of it.
-    _q.search_queue_clear(tx)
-    _q.search_rebuild(tx)
-    _q.search_optimize(tx)
-    _q.search_versions_renew(tx)
+    queries.personas.search_queue_clear(tx)
+    queries.personas.search_rebuild(tx)
+    queries.personas.search_optimize(tx)
+    queries.personas.search_versions_renew(tx)
     for row in _sources(tx):
         count += 1
         if _differs(row):
             values = _values(row)
             put(tx, row["user_id"], row["id"], values, _text(values))
-    _q.search_drop_strays(tx)
+    queries.personas.search_drop_strays(tx)
     return count
 
 
 def _sources(tx: Connection) -> Iterator[Row]:
     after = 0
-    while rows := _q.search_sources(tx, after=after, limit=_BATCH):
+    while rows := queries.personas.search_sources(tx, after=after, limit=_BATCH):
         yield from rows
         after = rows[-1]["id"]
 
@@ -279,4 +252,4 @@ def _values(row: Row) -> dict[str, Any]:
 
 
 def _text(values: dict[str, Any]) -> str:
-    return search.document([values["name"], values["description"], values["style_prompt"], *values["tags"]])
+    return folding.document([values["name"], values["description"], values["style_prompt"], *values["tags"]])

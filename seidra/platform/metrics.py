@@ -18,12 +18,13 @@ from flask import Flask, Response, request
 
 from seidra.auth.tokens import bearer_token
 from seidra.config import Settings, ensure_directory
-from seidra.database.connect import Database
+from seidra.database.base import Database
+from seidra.database.queries import queries
 from seidra.errors import Unauthorized
 from seidra.jobs.schemas import STATUSES
 from seidra.media.storage import METRICS
-from seidra.queries import queries
 from seidra.values import moment, timestamp
+from seidra.web.services import services_of
 
 if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
@@ -56,7 +57,7 @@ def register(app: Flask, settings: Settings) -> None:
     _count_requests(app)
     collected = CollectorRegistry()
     MultiProcessCollector(collected, path=str(folder(settings)))  # type: ignore[no-untyped-call]
-    collected.register(_State(app.extensions["seidra.database"], settings))
+    collected.register(_State(services_of(app).database, settings))
 
     @app.get("/metrics")
     def metrics() -> Response:

@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from seidra.auth import passwords
+from seidra.auth.accounts import DEFAULT_USER_SETTINGS, SYSTEM_USER_ID, SYSTEM_USERNAME
 from seidra.config import Settings
-from seidra.database.connect import Database
-from seidra.queries import queries
+from seidra.database.base import INSTANCE, Database
+from seidra.database.queries import queries
 from seidra.values import timestamp, to_json
 
-SYSTEM_USER_ID = 1
-SYSTEM_USERNAME = "system"
-DEFAULT_USER_SETTINGS = {
-    "theme": "ultimate",
-    "language": "en",
-    "notifications": {"web": True, "email": False, "slack": False},
-    "telemetry_opt_in": False,
-    "extra": {},
-}
 DEFAULT_NSFW_SETTINGS = {
     "enabled": True,
     "age_verified": True,
@@ -29,7 +21,7 @@ DEFAULT_NSFW_SETTINGS = {
 def seed_system_user(database: Database, settings: Settings) -> None:
     """Make user 1 and hold its password to SEIDRA_DEFAULT_USER_PASSWORD: hashed anew only when it changed."""
     password = settings.default_user_password
-    with database.transaction() as tx:
+    with database.transaction(INSTANCE) as tx:
         queries.users.seed(
             tx, id=SYSTEM_USER_ID, username=SYSTEM_USERNAME, email="system@seidra.local",
             settings=to_json(DEFAULT_USER_SETTINGS), now=timestamp(),
@@ -41,14 +33,14 @@ def seed_system_user(database: Database, settings: Settings) -> None:
         digest = passwords.hash_password(password, settings)
     else:
         return
-    with database.transaction() as tx:
+    with database.transaction(INSTANCE) as tx:
         queries.users.seed_password(tx, id=SYSTEM_USER_ID, password_hash=digest, now=timestamp())
         queries.users.end_sessions(tx, user_id=SYSTEM_USER_ID, keep="")
 
 
 def seed_nsfw_default(database: Database) -> None:
     """Make the instance's NSFW row where there is none."""
-    with database.transaction() as tx:
+    with database.transaction(INSTANCE) as tx:
         queries.nsfw.seed_default(
             tx,
             enabled=DEFAULT_NSFW_SETTINGS["enabled"],

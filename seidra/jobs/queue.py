@@ -6,11 +6,11 @@ import hashlib
 import uuid
 from typing import Any
 
-from seidra import search
+from seidra import folding
 from seidra.config import Settings
-from seidra.database.connect import Connection, Row
+from seidra.database.base import Connection, Row
+from seidra.database.queries import queries
 from seidra.errors import Problem
-from seidra.queries import queries
 from seidra.values import from_json, timestamp, to_json
 
 JOB_TYPE = "persona_preview"
@@ -40,7 +40,7 @@ def enqueue(
         "negative_prompt": persona["negative_prompt"], "model_name": parameters["model_name"],
         "lora_models": to_json(persona["lora_models"]), "parameters": to_json(parameters),
         "metadata": to_json({"persona_name": persona["name"], "tags": persona["tags"]}),
-        "is_nsfw": persona["is_nsfw"], "search_text": search.document([persona["style_prompt"], persona["name"]]),
+        "is_nsfw": persona["is_nsfw"], "search_text": folding.document([persona["style_prompt"], persona["name"]]),
     })  # fmt: skip
     return {
         "job_id": job_id,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from types import TracebackType
 from typing import Self
 
-from seidra import search
+from seidra import folding
 from seidra.config import Settings, get_settings
-from seidra.database import migrate, seeds
-from seidra.database.connect import Database
+from seidra.database import open_database
+from seidra.database.base import Database, existing
+from seidra.database.queries import queries
+from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.personas import search as persona_search
-from seidra.queries import queries
+from seidra.start import seeds
 from seidra.values import timestamp
 
 
@@ -21,7 +22,7 @@ class DatabaseService:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or get_settings()
-        self.database = Database(self.settings)
+        self.database = open_database(self.settings)
 
     def __enter__(self) -> Self:
         migrate.check_current(self.settings)
@@ -39,7 +40,7 @@ class DatabaseService:
 
 def platform_summary(database: Database) -> dict[str, int]:
     """{"users", "personas", "jobs", "media"}: counts over the whole instance."""
-    return dict(queries.platform.summary(database.connection))
+    return dict(existing(queries.platform.summary(database.connection)))
 
 
 def init_database(settings: Settings | None = None, *, seed: bool = True) -> list[str]:
@@ -50,13 +51,13 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
     settings = settings or get_settings()
     with migrate.start_lock(settings):
         applied = migrate.upgrade(settings)
-        database = Database(settings)
+        database = open_database(settings)
         try:
             _fold_anew(database)
             if seed:
                 seeds.seed_system_user(database, settings)
                 seeds.seed_nsfw_default(database)
-        except (sqlite3.DatabaseError, Problem) as error:
+        except (*database.errors, Problem) as error:
             raise StartError(f"The database {settings.database_path} cannot be initialised: {error}.") from error
         finally:
             # Nothing opened here may live on into a forked server process.
@@ -80,7 +81,7 @@ def seed_default_nsfw_settings(settings: Settings | None = None) -> None:
 
 def _fold_anew(database: Database) -> None:
     """Make the search texts where this version folds them otherwise, or a migration has just made their table."""
-    if queries.platform.state(database.connection, name="search_folding") != search.FOLDING:
+    if queries.platform.state(database.connection, name="search_folding") != folding.FOLDING:
         with database.transaction() as tx:
             persona_search.rebuild(tx)
-            queries.platform.remember(tx, name="search_folding", value=search.FOLDING, now=timestamp())
+            queries.platform.remember(tx, name="search_folding", value=folding.FOLDING, now=timestamp())

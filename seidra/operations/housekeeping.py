@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-import uuid
 
 from seidra.config import Settings
-from seidra.database.connect import Connection, Database
+from seidra.database.base import Database
+from seidra.database.queries import queries
+from seidra.jobs.results import live_claims, queue_cleanup
 from seidra.media.storage import Storage
-from seidra.personas import search as persona_search
-from seidra.queries import queries
 from seidra.values import timestamp, timestamp_in
-
-MAX_IMAGES = 8
-"""The most pictures that one job may have."""
 
 _BATCH = 500
 """Rows that one transaction of a purge deletes: about 40 ms with indexes and cascades."""
@@ -21,28 +17,8 @@ _BATCH = 500
 _BUSY_SECONDS = 5.0
 """How often housekeeping has its turn while jobs keep coming."""
 
-_MERGE_SECONDS = 0.05
-"""How long a round may merge the search index: with two rounds a second a tenth of a core, and the largest merge of a
-million texts in two minutes."""
-
 _SESSION_SECONDS = 3600.0
 _EVENT_SECONDS = 60.0
-
-
-def media_id(job_id: str, position: int) -> str:
-    """The id of a job's picture: always the same, so that a second attempt overwrites and never adds."""
-    return str(uuid.uuid5(uuid.UUID(job_id), str(position)))
-
-
-def live_claims(database: Database) -> list[str]:
-    """The claims whose temporary files somebody works on."""
-    return [row["claim"] for row in queries.jobs.live_claims(database.connection)]
-
-
-def queue_cleanup(tx: Connection, job_id: str, first: int = 0) -> None:
-    """Queue for deletion the files that attempts may have left which the job, from that position on, does not have."""
-    for position in range(first, MAX_IMAGES):
-        queries.media.deletion_add(tx, media_id=media_id(job_id, position))
 
 
 class Housekeeper:
@@ -59,9 +35,8 @@ class Housekeeper:
         self._last_sessions = 0.0
         self._last_events = 0.0
         self._swept = False
-        self._version = self._merged_version = -1
 
-    def run(self, *, idle: bool) -> None:
+    def run(self, idle: bool) -> None:
         """One round, if it is time for one."""
         now = time.monotonic()
         if not idle and now - self._last_run < _BUSY_SECONDS:
@@ -74,34 +49,20 @@ class Housekeeper:
         self._purge_account()
         self._prune_jobs()
         self._redate_jobs()
-        if idle:
-            self._merge_search()
         if now - self._last_sessions > _SESSION_SECONDS:
             self._last_sessions = now
-            with self._database.transaction(alone=True) as tx:
+            with self._database.transaction() as tx:
                 queries.users.sessions_prune(tx, now=timestamp())
             self._prune_temporary()
         if now - self._last_events > _EVENT_SECONDS:
             self._last_events = now
             self._prune_events()
 
-    def _merge_search(self) -> None:
-        """Bring the search index into fewer parts while nobody writes; what a write merges itself is little."""
-        version = self._database.version()
-        if version == self._version and version != self._merged_version:
-            end, more = time.monotonic() + _MERGE_SECONDS, True
-            while more and time.monotonic() < end:
-                more = persona_search.merge(self._database)
-            version = self._database.version()
-            if not more:
-                self._merged_version = version
-        self._version = version
-
     def _prune_events(self) -> None:
         """Drop the changes of jobs that are older than a client may come back for."""
         deleted = _BATCH
         while deleted == _BATCH:
-            with self._database.transaction(alone=True) as tx:
+            with self._database.transaction() as tx:
                 deleted = queries.events.prune(
                     tx, before=timestamp_in(-self._event_seconds), beyond=timestamp_in(60), limit=_BATCH
                 )
@@ -110,7 +71,7 @@ class Housekeeper:
         """Unlink the files of deleted items; the queue's row goes after them: a crash repeats, and forgets nothing."""
         for row in queries.media.deletions(self._database.connection, limit=_BATCH):
             media_id = row["media_id"]
-            with self._database.transaction(alone=True) as tx:
+            with self._database.transaction() as tx:
                 # Inside the write lock, where no finishing job can give the same id its files.
                 if queries.media.exists(tx, id=media_id) is None:
                     self._storage.delete(media_id)
@@ -122,7 +83,7 @@ class Housekeeper:
             return
         before = timestamp_in(-86_400.0 * self._keep_jobs_days)
         if queries.jobs.prunable(self._database.connection, before=before) is not None:
-            with self._database.transaction(alone=True) as tx:
+            with self._database.transaction() as tx:
                 queries.jobs.prune(tx, before=before, limit=_BATCH)
 
     def _redate_jobs(self) -> None:
@@ -130,7 +91,7 @@ class Housekeeper:
         # No lease and no pause between attempts is longer; a live worker's heartbeat puts a wrong guess right.
         horizon = timestamp_in(2 * max(self._lease_seconds, 60))
         if queries.jobs.misdated(self._database.connection, horizon=horizon) is not None:
-            with self._database.transaction(alone=True) as tx:
+            with self._database.transaction() as tx:
                 leased_until = timestamp_in(self._lease_seconds)
                 queries.jobs.redate(tx, horizon=horizon, now=timestamp(), leased_until=leased_until)
 
@@ -143,13 +104,13 @@ class Housekeeper:
         user_id = queries.users.next_deleted(self._database.connection)
         if user_id is None:
             return
-        with self._database.transaction(alone=True) as tx:
+        with self._database.transaction() as tx:
             for row in queries.jobs.cancel_all(tx, user_id=user_id, now=timestamp()):
                 queue_cleanup(tx, row["id"])
         for purge_batch in (queries.media.purge_batch, queries.jobs.purge_batch, queries.personas.purge_batch):
             deleted = _BATCH
             while deleted == _BATCH:
-                with self._database.transaction(alone=True) as tx:
+                with self._database.transaction() as tx:
                     deleted = purge_batch(tx, user_id=user_id, limit=_BATCH)
-        with self._database.transaction(alone=True) as tx:
+        with self._database.transaction() as tx:
             queries.users.purge(tx, id=user_id)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from seidra.cli import CheckedCommand, CheckedGroup
+from seidra.cli.groups import CheckedCommand, CheckedGroup
 from seidra.config import get_settings
 from seidra.database import DatabaseService
 from seidra.errors import StartError

@@ -100,6 +100,13 @@ def check_current(settings: Settings) -> None:
         raise StartError(f"The database {settings.database_path} is not up to date: run `flask init` first.")
 
 
+def check_version() -> None:
+    """Raise StartError for an SQLite that is too old for the schema."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StartError(f"SQLite {sqlite3.sqlite_version} is too old; SEIDRA needs {oldest}.")
+
+
 def _check_known(settings: Settings, steps: list[Status]) -> None:
     newer = [step.id for step in steps if not step.known]
     if newer:
@@ -140,10 +147,7 @@ def _applied(settings: Settings) -> set[str]:
 @contextmanager
 def _open(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
     """yoyo on a database that is fit for it: a real one, and not from a newer version."""
-    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-        raise StartError(
-            f"SQLite {sqlite3.sqlite_version} is too old; SEIDRA needs {'.'.join(map(str, OLDEST_SQLITE))}."
-        )
+    check_version()
     path = settings.database_path
     _check_known(settings, status(settings))
     # Only now: beside a database that cannot be used nothing is made.

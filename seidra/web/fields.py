@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from marshmallow import EXCLUDE, INCLUDE, RAISE, Schema, ValidationError, fields, missing, validate
+from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
 from seidra.values import timestamp, to_json
 
@@ -58,18 +58,7 @@ _IN_LINE, _IN_LINE_SEEN = rf"[^{_CONTROLS}]", rf"[^{_CONTROLS}\s\ufeff]"
 _BLANK = re.compile(r"[\s\ufeff]*")
 
 
-class _Plain:
-    """For fields whose rules stand in `_deserialize`: marshmallow would make a validator of none at each load (0.5 us
-    a field, an eighth of what loading a persona takes)."""
-
-    validators: list[Any]
-
-    def _validate(self, value: Any) -> None:
-        if self.validators:
-            super()._validate(value)  # type: ignore[misc]
-
-
-class Text(_Plain, fields.String):
+class Text(fields.String):
     """A string of `low` to `high` characters. `line`: one line, trimmed; a `low` above 0 forbids blanks."""
 
     def __init__(self, low: int = 0, high: int | None = None, *, line: bool = False, **kwargs: Any) -> None:
@@ -98,7 +87,7 @@ class Text(_Plain, fields.String):
         return text
 
 
-class Flag(_Plain, fields.Boolean):
+class Flag(fields.Boolean):
     """true or false, nothing else."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
@@ -107,7 +96,7 @@ class Flag(_Plain, fields.Boolean):
         return value
 
 
-class _Ranged(_Plain, fields.Field[Any]):
+class _Ranged(fields.Field[Any]):
     """For numbers from `low` to `high`, which the OpenAPI document says too."""
 
     def __init__(self, low: float, high: float, **kwargs: Any) -> None:
@@ -254,38 +243,6 @@ class Body(Schema):
         if isinstance(data, dict) and not self._ignored.isdisjoint(data):
             data = {name: value for name, value in data.items() if name not in self._ignored}
         return super().load(data, **kwargs)
-
-    def _deserialize(
-        self, data: Any, *, error_store: Any, many: bool = False, partial: Any = None, unknown: Any = RAISE,
-        index: Any = None,
-    ) -> Any:  # fmt: skip
-        """As marshmallow's, which asks every field, sent or not, and stands ready for errors: that takes a body without
-        a mistake twice as long. One with mistakes goes that way, for their messages."""
-        if isinstance(data, dict) and not many and (partial is True or self._needed <= data.keys()):
-            options = {} if partial is None else {"partial": partial}
-            loaded = {}
-            try:
-                for name, value in data.items():
-                    if name in self.load_fields:
-                        loaded[name] = self.load_fields[name].deserialize(value, name, data, **options)
-                    elif unknown == INCLUDE:
-                        loaded[name] = value
-                    else:
-                        break
-                else:
-                    return loaded
-            except ValidationError:
-                pass
-        return super()._deserialize(
-            data, error_store=error_store, many=many, partial=partial, unknown=unknown, index=index
-        )
-
-    @cached_property
-    def _needed(self) -> frozenset[str]:
-        """The fields that a body without them does not leave out: they are required, or have a default."""
-        return frozenset(
-            name for name, field in self.load_fields.items() if field.required or field.load_default is not missing
-        )
 
     @cached_property
     def _ignored(self) -> frozenset[str]:

@@ -17,7 +17,7 @@ from apispec.ext.marshmallow.openapi import OpenAPIConverter
 from flask import Flask, Response, send_from_directory
 from marshmallow import Schema, fields
 
-from seidra.errors import http_problem
+from seidra.web.problems import http_problem
 
 
 class ProblemSchema(Schema):

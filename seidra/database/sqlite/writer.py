@@ -1,4 +1,4 @@
-"""How the threads of a process write: in turns on one connection, and those that wait share a commit."""
+"""How the threads of a process write: in turns on one connection; those that ask for it share a commit."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from types import TracebackType
+from typing import ClassVar
 
-Connection = sqlite3.Connection
 DatabaseError = sqlite3.DatabaseError
 
 BUSY_SECONDS = 5.0
@@ -21,18 +21,24 @@ _TOGETHER_SECONDS = 0.005
 """A transaction is handed on until it holds so many blocks, or has been open for so long."""
 
 
+class Connection(sqlite3.Connection):
+    """A connection that says which engine it is."""
+
+    engine: ClassVar[str] = "sqlite"
+
+
 class Writer:
     """The connection that a process writes through.
 
-    A block that ends while others wait leaves its transaction open to the next one, and the last commits for them all:
+    A shared block that ends while other shared ones wait leaves its transaction open to the next one, and the last commits for them all:
     a commit, and taking the write lock from another process, cost as much as a small write itself (40 % more creates).
     Each block but the first runs in a savepoint, so that its failure is its own, and none that ends well returns before
     the commit. A block sees what those before it have written, and may fail because of it, although that may still be
-    lost; one that would do more about it is to be `alone`.
+    lost; one that would do more about it is not to be shared.
     A commit empties the page cache of every other connection to the file, another reason to have but one writer.
     """
 
-    def __init__(self, connect: Callable[[], Connection], translate: Callable[[DatabaseError], Exception]) -> None:
+    def __init__(self, connect: Callable[[], Connection], translate: Callable[[Exception], Exception]) -> None:
         self.translate = translate
         self._connect = connect
         self._mutex = threading.Lock()
@@ -82,7 +88,7 @@ class Writer:
 
     def close(self) -> None:
         """Close the connection; another block would open another."""
-        self._take_turn(Transaction(self, alone=True), -1)
+        self._take_turn(Transaction(self), -1)
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -121,7 +127,7 @@ class Writer:
     def _next(self) -> Transaction | None:
         """The block that is to go on with the open transaction."""
         with self._mutex:
-            return self._waiting.popleft() if self._waiting and not self._waiting[0].alone else None
+            return self._waiting.popleft() if self._waiting and self._waiting[0].shared else None
 
     def _give_turn(self) -> None:
         with self._mutex:
@@ -134,7 +140,7 @@ class Writer:
 
         `lost` is the reason, if one is known, where there is no open transaction any more.
         """
-        if self._open and (block is None or not block.alone) and self._may_grow():
+        if self._open and (block is None or block.shared) and self._may_grow():
             after = self._next()
             if after is not None:
                 after.go_on()
@@ -186,15 +192,10 @@ class Writer:
 
 
 class Transaction:
-    """A short write transaction: committed at the end of the block, rolled back when it raises.
+    """One block of writes, as `Database.transaction` promises it. A `shared` one may share its commit with others."""
 
-    All of the block goes through the connection that it gets: another does not see what is not committed.
-    Raises Conflict for a broken constraint and Unavailable when the database stays busy or is full.
-    `alone`: it shares its commit with no other block, because it takes long or reaches beyond the database.
-    """
-
-    def __init__(self, writer: Writer, *, alone: bool = False) -> None:
-        self.alone = alone
+    def __init__(self, writer: Writer, *, shared: bool = False) -> None:
+        self.shared = shared
         self.joins = False
         self.error: BaseException | None = None
         self._writer = writer

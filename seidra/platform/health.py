@@ -6,11 +6,12 @@ from flask import Response
 from marshmallow import Schema, fields
 
 from seidra.auth.tokens import admin_required
-from seidra.database.connect import get_db
-from seidra.database.service import platform_summary
-from seidra.errors import problem_response
-from seidra.http import Blueprint, get_settings, reply
-from seidra.operations.checks import ready as ready_checks
+from seidra.platform.readiness import ready as ready_checks
+from seidra.start.service import platform_summary
+from seidra.web.answers import reply
+from seidra.web.blueprint import Blueprint
+from seidra.web.problems import problem_response
+from seidra.web.services import services
 
 blp = Blueprint("platform", __name__, url_prefix="/api", description="Health and summary")
 
@@ -53,7 +54,7 @@ def health() -> Response:
 @blp.alt_response(503, "PROBLEM")
 def ready() -> Response:
     """Whether requests can be served: the database answers, its schema is this version's, storage can be written."""
-    checks = ready_checks(get_settings(), get_db())
+    checks = ready_checks(services().settings, services().database)
     if all(checks.values()):
         return reply({"status": "ready", "checks": checks}, headers=_PUBLIC)
     missing = ", ".join(name for name, well in checks.items() if not well)
@@ -67,4 +68,4 @@ def ready() -> Response:
 @blp.response(200, SummarySchema, example={"users": 2, "personas": 12, "jobs": 30, "media": 28})
 def summary() -> Response:
     """How much there is, for administrators."""
-    return reply(platform_summary(get_db()))
+    return reply(platform_summary(services().database))

@@ -10,20 +10,20 @@ import hashlib
 import ipaddress
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import ParamSpec, TypeVar
 
 import limits
-from flask import Flask, current_app, request
+from flask import Flask, request
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 
 from seidra.config import Settings
 from seidra.errors import Problem, StartError
+from seidra.web.services import services
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -37,44 +37,13 @@ _RETRY_STORAGE_SECONDS = 10.0
 _log = logging.getLogger(__name__)
 
 
-class _Memory(MemoryStorage):
-    """The library's counters in memory, swept when they have doubled: its own thread, which sweeps every 10 ms while
-    requests come, costs a list request 3 % and each sweep more with every address that somebody makes up."""
-
-    SWEEP = 1000
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._lock = threading.Lock()
-        self._sweep_at = self.SWEEP
-
-    def incr(self, key: str, expiry: float, amount: int = 1) -> int:
-        now = time.time()
-        with self._lock:
-            if self.expirations.get(key, 0) <= now:
-                self._sweep(now)
-                self.storage[key], self.expirations[key] = 0, now + expiry
-            self.storage[key] += amount
-            return self.storage[key]
-
-    def get(self, key: str) -> int:
-        with self._lock:
-            return self.storage[key] if self.expirations.get(key, 0) > time.time() else 0
-
-    def _sweep(self, now: float) -> None:
-        if len(self.expirations) >= self._sweep_at:
-            for key in [key for key, end in self.expirations.items() if end <= now]:
-                del self.storage[key], self.expirations[key]
-            self._sweep_at = max(2 * len(self.expirations), self.SWEEP)
-
-
 class Rates:
     """The limits of one instance. `count` raises a 429 Problem with Retry-After."""
 
     def __init__(self, settings: Settings) -> None:
         names = ("login", "register", "account", "refresh", "preview", "general")
         self._limits = {name: limits.parse_many(getattr(settings, f"rate_{name}")) for name in names}
-        self._memory = FixedWindowRateLimiter(_Memory())
+        self._memory = FixedWindowRateLimiter(MemoryStorage())
         self._shared = self._memory if settings.rate_storage == "memory://" else _connect(settings.rate_storage)
         self._shared_from = 0.0
 
@@ -132,7 +101,7 @@ def _network(peer: str) -> str:
 
 def count(name: str, *who: str) -> None:
     """Count for the running app, unless its limits are switched off. Raises a 429 Problem."""
-    rates: Rates | None = current_app.extensions["seidra.rates"]
+    rates = services().rates
     if rates is not None:
         rates.count(name, *who)
 
@@ -164,7 +133,6 @@ def _count_anonymous() -> None:
 
 
 def register(app: Flask, settings: Settings) -> None:
-    """Give `app` its limits, or none where they are switched off."""
-    app.extensions["seidra.rates"] = Rates(settings) if settings.rate_limits else None
+    """Count the requests of `app` that come without a token, unless limits are switched off."""
     if settings.rate_limits:
         app.before_request(_count_anonymous)

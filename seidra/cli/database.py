@@ -1,0 +1,75 @@
+"""`flask init`, `flask db ...`, `flask seed`, `flask summary`."""
+
+from __future__ import annotations
+
+import click
+
+from seidra.cli.groups import CheckedCommand, CheckedGroup
+from seidra.config import get_settings
+from seidra.database import DatabaseService, init_database, seed_default_nsfw_settings, seed_default_user
+from seidra.database.sqlite import migrate
+from seidra.errors import StartError
+
+
+@click.command(cls=CheckedCommand)
+def init() -> None:
+    """Make the folders, migrate the database and seed the defaults. Safe to repeat."""
+    applied = init_database()
+    click.echo(f"Applied {len(applied)} migrations." if applied else "The schema is up to date.")
+    click.echo(f"The database {get_settings().database_path} is ready.")
+
+
+@click.group(cls=CheckedGroup)
+def db() -> None:
+    """Migrate the database."""
+
+
+@db.command()
+def upgrade() -> None:
+    """Apply every migration that is missing."""
+    applied = init_database(seed=False)
+    for id in applied:
+        click.echo(f"applied {id}")
+    if not applied:
+        click.echo("The schema is up to date.")
+
+
+@db.command()
+@click.option("--count", default=1, type=click.IntRange(1), help="How many migrations to undo.")
+@click.option("--all", "everything", is_flag=True, help="Undo all of them.")
+@click.confirmation_option(prompt="This deletes the data that the migrations hold. Go on?")
+def rollback(count: int, everything: bool) -> None:
+    """Undo the last migrations, with their data. Stop the server first."""
+    settings = get_settings()
+    if not settings.database_path.exists():
+        raise StartError(f"There is no database {settings.database_path}.")
+    with migrate.start_lock(settings):
+        undone = migrate.rollback(settings, None if everything else count)
+    for id in undone:
+        click.echo(f"rolled back {id}")
+    if not undone:
+        click.echo("There is no migration to roll back.")
+
+
+@db.command()
+def status() -> None:
+    """List the migrations and whether they are applied; unknown ones are from a newer version."""
+    for step in migrate.status(get_settings()):
+        state = "unknown" if not step.known else "applied" if step.applied else "pending"
+        click.echo(f"{state}  {step.id}")
+
+
+@click.command(cls=CheckedCommand)
+def seed() -> None:
+    """Seed the default account and NSFW settings where they are absent."""
+    seed_default_user()
+    seed_default_nsfw_settings()
+    click.echo("The defaults are in place.")
+
+
+@click.command(cls=CheckedCommand)
+def summary() -> None:
+    """Print how many users, personas, jobs and media there are."""
+    with DatabaseService() as service:
+        for name, count in service.get_platform_summary().items():
+            click.echo(f"{name:<9} {count}")

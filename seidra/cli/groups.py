@@ -1,0 +1,37 @@
+"""What every command has: failures are one sentence on standard error and code 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from marshmallow import ValidationError
+
+from seidra.errors import Problem, StartError
+from seidra.web.problems import flatten
+
+
+class CheckedGroup(click.Group):
+    """A group whose commands' failures are one sentence on standard error and code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return _told(super().invoke, ctx)
+
+
+class CheckedCommand(click.Command):
+    """A command with the same manners."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return _told(super().invoke, ctx)
+
+
+def _told(invoke: Any, ctx: click.Context) -> Any:
+    try:
+        return invoke(ctx)
+    except StartError as error:
+        raise click.ClickException(error.message) from None
+    except Problem as problem:
+        raise click.ClickException(problem.detail) from None
+    except ValidationError as error:
+        rules = "; ".join(f"{field}: {' '.join(texts)}" for field, texts in flatten(error.messages).items())
+        raise click.ClickException(rules) from None

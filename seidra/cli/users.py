@@ -1,0 +1,113 @@
+"""`flask users ...`."""
+
+from __future__ import annotations
+
+import click
+
+from seidra.auth import accounts, passwords
+from seidra.auth.schemas import RegisterSchema
+from seidra.cli.groups import CheckedGroup
+from seidra.config import PASSWORD_VARIABLE
+from seidra.database import DatabaseService
+from seidra.database.base import INSTANCE, Connection, Row
+from seidra.database.queries import queries
+
+
+@click.group(cls=CheckedGroup)
+def users() -> None:
+    """Manage accounts."""
+
+
+_password = click.option(
+    "--password", envvar=PASSWORD_VARIABLE, prompt=True, hide_input=True, confirmation_prompt=True,
+    help="Asked for when it is not given.",
+)  # fmt: skip
+
+
+@users.command()
+@click.argument("username")
+@click.argument("email")
+@_password
+@click.option("--admin", is_flag=True, help="Make it an administrator.")
+def create(username: str, email: str, password: str, admin: bool) -> None:
+    """Make an account. The first one ever is an administrator."""
+    body = RegisterSchema().load({"username": username, "email": email, "password": password})
+    with DatabaseService() as service:
+        digest = passwords.hash_password(body["password"], service.settings)
+        with service.database.transaction(INSTANCE) as tx:
+            row = accounts.create(tx, body["username"], body["email"], digest, admin=admin)
+    click.echo(f"Made {row['username']}{' (administrator)' if row['is_admin'] else ''}, id {row['id']}.")
+
+
+@users.command("list")
+def list_users() -> None:
+    """List the accounts."""
+    with DatabaseService() as service:
+        for row in queries.users.list_all(service.database.connection):
+            state = "active" if row["is_active"] else "inactive"
+            click.echo(f"{row['id']:>6}  {row['username']:<50}  {row['email']:<40}  {state:<8}"
+                       f"  {'administrator' if row['is_admin'] else ''}".rstrip())  # fmt: skip
+
+
+@users.command()
+@click.argument("name")
+def disable(name: str) -> None:
+    """Disable an account and end its sessions."""
+    _change_rights(name, active=False)
+    click.echo(f"Disabled {name}.")
+
+
+@users.command()
+@click.argument("name")
+def enable(name: str) -> None:
+    """Enable an account."""
+    _change_rights(name, active=True)
+    click.echo(f"Enabled {name}.")
+
+
+@users.command()
+@click.argument("name")
+def promote(name: str) -> None:
+    """Make an account an administrator."""
+    _change_rights(name, admin=True)
+    click.echo(f"{name} is an administrator.")
+
+
+@users.command()
+@click.argument("name")
+def demote(name: str) -> None:
+    """Make an administrator an ordinary account."""
+    _change_rights(name, admin=False)
+    click.echo(f"{name} is no administrator.")
+
+
+@users.command("set-password")
+@click.argument("name")
+@_password
+def set_password(name: str, password: str) -> None:
+    """Give an account a new password and end its sessions."""
+    RegisterSchema(only=("password",)).load({"password": password})
+    with DatabaseService() as service:
+        digest = passwords.hash_password(password, service.settings)
+        with service.database.transaction(INSTANCE) as tx:
+            found = _account(tx, name)
+            accounts.check_not_system(found["id"])
+            accounts.set_password(tx, found["id"], digest)
+    click.echo(f"{name} has a new password.")
+
+
+def _change_rights(name: str, *, active: bool | None = None, admin: bool | None = None) -> None:
+    with DatabaseService() as service, service.database.transaction(INSTANCE) as tx:
+        row = _account(tx, name)
+        accounts.set_rights(
+            tx, row,
+            active=bool(row["is_active"]) if active is None else active,
+            admin=bool(row["is_admin"]) if admin is None else admin,
+        )  # fmt: skip
+
+
+def _account(connection: Connection, name: str) -> Row:
+    row = accounts.find(connection, name)
+    if row is None:
+        raise click.ClickException(f"There is no account {name}.")
+    return row

@@ -1,0 +1,198 @@
+"""The statements of `sql/*.sql` as functions: `queries.personas.get(connection, user_id=..., id=...)`.
+
+The file's stem is the namespace. The suffix of a statement's name says what a call returns: none a list of rows,
+`^` a row or None, `$` a value or None, `!` the number of rows changed, `*!` the same for many parameter sets.
+
+A comment line `family: WORD NAME: TEXT` below the purpose makes a statement a family. The first line of a WORD gives
+a piece of the text as it stands, each further one what may stand in its place, and a call names one of them:
+`queries.personas.page(connection, order="name", ...)`. So what chooses an index or an order stays plain SQL, and the
+choice is a closed list.
+
+Each engine runs the text of `sql/`, or the one of the same name in `sql/<engine>/`. Which engine that is, the
+connection says. The types of all this, statement by statement, stand in `statements.pyi` (`make format` writes it).
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from aiosql.adapters.generic import GenericAdapter
+from aiosql.query_loader import QueryLoader
+from aiosql.types import QueryDatum, SQLOperationType
+
+from seidra.config import packaged_dir
+from seidra.errors import StartError
+
+if TYPE_CHECKING:
+    from seidra.database.base import Connection
+    from seidra.database.statements import Queries
+
+ENGINES = ("sqlite",)
+"""The engines that every statement needs a text for."""
+
+_FAMILY = re.compile(r"family: (\w+) ([\w-]+):(?: (.*))?")
+
+
+def _all(connection: Connection, sql: str, parameters: Any) -> Any:
+    return connection.execute(sql, parameters).fetchall()
+
+
+def _one(connection: Connection, sql: str, parameters: Any) -> Any:
+    cursor = connection.execute(sql, parameters)
+    row = cursor.fetchone()
+    # An unfetched RETURNING would hold the write lock.
+    cursor.close()
+    return row
+
+
+def _value(connection: Connection, sql: str, parameters: Any) -> Any:
+    row = _one(connection, sql, parameters)
+    return None if row is None else row[0]
+
+
+def _changed(connection: Connection, sql: str, parameters: Any) -> Any:
+    cursor = connection.execute(sql, parameters)
+    count = cursor.rowcount
+    cursor.close()
+    return count
+
+
+def _changed_by_many(connection: Connection, sql: str, parameters: Any) -> Any:
+    cursor = connection.executemany(sql, parameters)
+    count = cursor.rowcount
+    cursor.close()
+    return count
+
+
+SHAPES: dict[SQLOperationType, tuple[Callable[[Connection, str, Any], Any], str]] = {
+    SQLOperationType.SELECT: (_all, "list[Row]"),
+    SQLOperationType.SELECT_ONE: (_one, "Row | None"),
+    SQLOperationType.SELECT_VALUE: (_value, "Any"),
+    SQLOperationType.INSERT_UPDATE_DELETE: (_changed, "int"),
+    SQLOperationType.INSERT_UPDATE_DELETE_MANY: (_changed_by_many, "int"),
+}
+"""How a statement runs, and the type of what it returns, by the suffix of its name."""
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A statement as its file gives it: its variants' texts by the names chosen, in the order of `choices`."""
+
+    operation: SQLOperationType
+    purpose: str
+    choices: Mapping[str, tuple[str, ...]]
+    variants: Mapping[tuple[str, ...], str]
+
+
+class Statement:
+    """One statement, or a family of them; a call runs the text of its connection's engine."""
+
+    def __init__(self, name: str, texts: Mapping[str, _Text]) -> None:
+        first = next(iter(texts.values()))
+        self.name = name
+        self.purpose = first.purpose
+        self.choices = first.choices
+        self.operation = first.operation
+        self._run, self.returns = SHAPES[first.operation]
+        self._variants = {engine: text.variants for engine, text in texts.items()}
+
+    @property
+    def many(self) -> bool:
+        """Whether a call takes many parameter sets, in a list."""
+        return self.operation is SQLOperationType.INSERT_UPDATE_DELETE_MANY
+
+    def variants(self, engine: str) -> Mapping[tuple[str, ...], str]:
+        """The texts for an engine; without choices the only one has the empty key."""
+        return self._variants[engine]
+
+    def parameters(self) -> list[str]:
+        """The names of what is bound, in order of appearance."""
+        return list(dict.fromkeys(name for text in self._variants[ENGINES[0]].values() for name in parameters_of(text)))
+
+    def __call__(self, connection: Connection, sets: Any = None, /, **parameters: Any) -> Any:
+        chosen = tuple([parameters.pop(word) for word in self.choices])
+        sql = self._variants[connection.engine][chosen]
+        return self._run(connection, sql, parameters if sets is None else sets)
+
+
+def parameters_of(sql: str) -> list[str]:
+    """The names of what a text binds, each once."""
+    plain = re.sub(r"'[^']*'", "''", sql)
+    return list(dict.fromkeys(re.findall(r"(?<![:\w]):([a-z]\w*)", plain)))
+
+
+def load(folder: Path, engines: Iterable[str] = ENGINES) -> Any:
+    """Load every file of `folder`, with what `folder/<engine>/` has instead of it.
+
+    A statement that is named twice, that cannot be read, whose family does not fit, or that has no text for one of
+    `engines` is a StartError.
+    """
+    shared = _read_folder(folder)
+    own = {engine: _read_folder(folder / engine) for engine in engines}
+    names = {*shared, *itertools.chain.from_iterable(own.values())}
+    namespaces: dict[str, SimpleNamespace] = {}
+    for namespace, name in sorted(names):
+        texts = {}
+        for engine in engines:
+            text = own[engine].get((namespace, name)) or shared.get((namespace, name))
+            if text is None:
+                raise StartError(f"The statement {namespace}.{name} has no text for {engine}.")
+            texts[engine] = text
+        if len({(text.operation, tuple(text.choices.items())) for text in texts.values()}) > 1:
+            raise StartError(f"The statement {namespace}.{name} has texts that are called differently.")
+        statement = Statement(f"{namespace}.{name}", texts)
+        vars(namespaces.setdefault(namespace, SimpleNamespace()))[name] = statement
+    return SimpleNamespace(**namespaces)
+
+
+def _read_folder(folder: Path) -> dict[tuple[str, str], _Text]:
+    """Every statement of a folder's files, by namespace and name; none where there is no such folder."""
+    found: dict[tuple[str, str], _Text] = {}
+    for path in sorted(folder.glob("*.sql")):
+        for datum in _read_file(path):
+            key = (path.stem, datum.query_name)
+            if key in found:
+                raise StartError(f"{path.name} names the statement {datum.query_name} twice.")
+            if datum.operation_type not in SHAPES:
+                raise StartError(f"{path.name}: the suffix of {datum.query_name} is not one that is used here.")
+            found[key] = _text_of(path, datum)
+    return found
+
+
+def _read_file(path: Path) -> list[QueryDatum]:
+    loader = QueryLoader(GenericAdapter(), None, mandatory_parameters=False)
+    try:
+        return list(loader.load_query_data_from_sql(path.read_text(encoding="utf-8"), [], path))
+    except Exception as error:
+        raise StartError(f"The statements in {path.name} cannot be read: {error}") from error
+
+
+def _text_of(path: Path, datum: QueryDatum) -> _Text:
+    pieces: dict[str, dict[str, str]] = {}
+    purpose = []
+    for line in datum.doc_comments.splitlines():
+        if match := _FAMILY.fullmatch(line):
+            word, name, text = match.groups()
+            pieces.setdefault(word, {})[name] = text or ""
+        else:
+            purpose.append(line)
+    variants = {}
+    for names in itertools.product(*pieces.values()):
+        sql = datum.sql
+        for (word, texts), name in zip(pieces.items(), names, strict=True):
+            standing = next(iter(texts.values()))
+            if not standing or standing not in sql:
+                raise StartError(f"{path.name}: the first text of {word} does not stand in {datum.query_name}.")
+            sql = sql.replace(standing, texts[name])
+        variants[names] = sql
+    choices = {word: tuple(texts) for word, texts in pieces.items()}
+    return _Text(datum.operation_type, " ".join(purpose), choices, variants)
+
+
+queries: Queries = load(packaged_dir("sql"))

@@ -1,0 +1,170 @@
+"""What the text of an environment variable means.
+
+Each parser takes the text and returns its value, or raises ValueError with the rule that was broken.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import limits
+
+SQLITE = "sqlite:///"
+"""How the URL of an SQLite database begins."""
+
+
+def text(value: str) -> str:
+    """Any text."""
+    return value
+
+
+def flag(value: str) -> bool:
+    """true or false, in the usual spellings."""
+    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    try:
+        return known[value.strip().lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def integer(low: int, high: int) -> Callable[[str], int]:
+    """A parser for whole numbers from `low` to `high`."""
+    def parse(value: str) -> int:
+        try:
+            number = int(value)
+        except ValueError:
+            raise ValueError(f"must be a whole number from {low} to {high}") from None
+        if not low <= number <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}")
+        return number
+
+    return parse
+
+
+def choice(*names: str) -> Callable[[str], str]:
+    """A parser for one of these names, whatever its case."""
+    def parse(value: str) -> str:
+        if value.strip().lower() not in names:
+            raise ValueError(f"must be one of: {', '.join(names)}")
+        return value.strip().lower()
+
+    return parse
+
+
+def origins(value: str) -> tuple[str, ...]:
+    """A comma list of web origins, without `*` and `null`."""
+    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    for origin in origins:
+        if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?", origin):
+            raise ValueError(f"must list origins such as https://studio.example, not {origin!r}")
+    return origins
+
+
+def public_url(value: str) -> str:
+    """An http(s) URL without query, its last slash cut off."""
+    rule = "must be an http(s) URL without query, such as https://studio.example"
+    try:
+        parts = urlsplit(value)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise ValueError(rule) from None
+    if not valid or not re.fullmatch(r"[^\s?#@\\]+", value):
+        raise ValueError(rule)
+    return value.rstrip("/")
+
+
+def location(value: str) -> str:
+    """The path of a reverse proxy's internal location."""
+    if not re.fullmatch(r"(/[A-Za-z0-9_\-]+)+/?", value) or value.startswith("/api"):
+        raise ValueError("must be the path of an internal location outside of /api, such as /protected")
+    return value.rstrip("/")
+
+
+def bind(value: str) -> str:
+    """host:port or unix:/path."""
+    if value.startswith("unix:") and len(value) > len("unix:"):
+        return value
+    match = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/\[\]]*):(\d{1,5})", value)
+    if not match or int(match[2]) > 65535:
+        raise ValueError("must be host:port, such as 127.0.0.1:8000, or unix:/path")
+    return value
+
+
+def secret(value: str) -> str:
+    """A signing secret of 32 bytes or more."""
+    if len(value.encode()) < 32:
+        raise ValueError("must have at least 32 characters; leave it unset to have one made")
+    return value
+
+
+def seed_password(value: str) -> str:
+    """A password of 12 to 128 characters that is not a common one."""
+    if not 12 <= len(value) <= 128:
+        raise ValueError("must have 12 to 128 characters")
+    squeezed = re.sub(r"[^a-z]", "", value.lower())
+    if len(set(value)) < 5 or squeezed in _COMMON or value.lower() in _COMMON:
+        raise ValueError("is too common a password; choose one that nobody would guess")
+    return value
+
+
+_COMMON = {
+    "password", "passwordpassword", "passwort", "motdepasse", "changeme", "changemechangeme", "changeit", "seidra",
+    "seidraseidra", "seidraultimate", "seidrapassword", "admin", "adminadmin", "administrator", "adminpassword",
+    "letmein", "letmeinletmein", "welcome", "welcomewelcome", "qwerty", "qwertyuiop", "qwertyuiopas", "qwertyqwerty",
+    "azertyuiop", "azertyuiopqs", "iloveyou", "iloveyouiloveyou", "secret", "secretsecret", "default",
+    "defaultpassword", "password1234", "123456789012", "1234567890123", "12345678901234", "administrator1",
+    "1q2w3e4r5t6y", "qwerty123456", "abcdefghijkl", "abcd1234abcd", "correcthorsebatterystaple", "systemsystem",
+    "supersecret", "supersecretpassword", "mypassword", "testtest", "testpassword", "rootroot", "trustno", "monkey",
+}  # fmt: skip
+
+
+def rate(value: str) -> str:
+    """A rate as `limits` reads it, or several with semicolons."""
+    try:
+        parsed = limits.parse_many(value)
+    except ValueError:
+        parsed = []
+    if not parsed or any(limit.amount < 1 for limit in parsed):
+        raise ValueError("must be a rate such as 10/minute, or several with semicolons")
+    return value.strip()
+
+
+def rate_storage(value: str) -> str:
+    """memory:// or a Redis URL."""
+    if not re.fullmatch(r"memory://|(rediss?|redis\+unix)://\S+", value):
+        raise ValueError("must be memory:// or a Redis URL such as redis://127.0.0.1:6379/0")
+    return value
+
+
+def metrics(value: str) -> str:
+    """off, on, or a token."""
+    if value.strip().lower() in ("on", "off"):
+        return value.strip().lower()
+    if not re.fullmatch(r"[A-Za-z0-9._~+/=\-]{16,}", value):
+        raise ValueError("must be off, on, or a token of 16 or more letters, digits and . _ ~ + / = -")
+    return value
+
+
+def folder(value: str) -> Path:
+    """An absolute folder."""
+    try:
+        return Path(value).expanduser().absolute()
+    except RuntimeError:
+        raise ValueError("begins with the home of a user who does not exist") from None
+
+
+def database_url(value: str) -> str:
+    """sqlite:/// and a file."""
+    if value.startswith(("postgresql:", "postgres:")):
+        raise ValueError("names PostgreSQL, which this version cannot use yet; give sqlite:///path")
+    if not value.startswith(SQLITE) or len(value) == len(SQLITE) or "\x00" in unquote(value):
+        raise ValueError("must be sqlite:///relative/path.db or sqlite:////absolute/path.db")
+    if ":memory:" in value:
+        raise ValueError("must name a file: an in-memory database cannot be shared by the worker and the server")
+    if os.path.basename(os.path.normpath("/" + unquote(value.removeprefix(SQLITE)))) == "":
+        raise ValueError("must name a file")
+    return value

@@ -1,0 +1,32 @@
+"""Makes the parts of an app."""
+
+from __future__ import annotations
+
+import threading
+
+from seidra.auth.tickets import Tickets
+from seidra.auth.tokens import Verifier
+from seidra.config import Settings
+from seidra.database import open_database
+from seidra.jobs.streams import Streams
+from seidra.media.links import Links
+from seidra.media.storage import Storage
+from seidra.web.rates import Rates
+from seidra.web.services import Services
+
+
+def make_services(settings: Settings) -> Services:
+    """The parts of an app with these settings. Raises StartError for folders that cannot be used."""
+    storage = Storage(settings)
+    storage.check()
+    return Services(
+        settings=settings,
+        database=open_database(settings),
+        storage=storage,
+        links=Links(settings),
+        tickets=Tickets(settings),
+        verifier=Verifier(),
+        streams=Streams(settings),
+        rates=Rates(settings) if settings.rate_limits else None,
+        wake=threading.Event(),
+    )
