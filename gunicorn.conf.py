@@ -24,20 +24,24 @@ except StartError as error:
 
 wsgi_app = "wsgi:app"
 
-# gthread, with a stop that serves who waits. Requests wait on SQLite and disk for microseconds only, so that threads
-# are for what does wait: password hashes, other people's connections, streams.
+# gthread, with a stop that serves who waits. Requests wait on SQLite and disk for microseconds
+# only, so that threads are for what does wait: password hashes, other people's connections,
+# streams.
 worker_class = "seidra.server.GracefulWorker"
 
-# Measured on two cores: requests/s of a list of personas under 32 connections, taking turns, median of 5 ratios.
+# Measured on two cores: requests/s of a list of personas under 32 connections, taking turns, median
+# of 5 ratios.
 #   processes 1: 0.49, 2: 1, 4: 0.98; one process keeps to one core, and more than the cores only cost memory.
 #   threads   2: 0.90, 4: 1, 8: 1.09, and the slowest of a hundred takes 10, 20 and 32 ms.
 #   not pinned: 0.95, and of one process alone 0.45.
 # A single socket for both processes: 0.83, and from round to round anything from half to all of it.
 workers = settings.web_workers
-# A stream of events keeps a thread, and half of them at most may be kept: so there is one beside it.
+# A stream of events keeps a thread, and half of them at most may be kept: so there is one beside
+# it.
 threads = max(settings.web_threads, 2)
 
-# Longer than a reverse proxy keeps idle upstream connections (nginx: 60 s), so that it never writes into a closed one.
+# Longer than a reverse proxy keeps idle upstream connections (nginx: 60 s), so that it never writes
+# into a closed one.
 keepalive = 75
 
 # A worker in hand finishes its requests and its job, or gives the job back, within this.
@@ -64,7 +68,8 @@ def on_starting(arbiter: Any) -> None:
 
 
 def nworkers_changed(arbiter: Any, new: int, old: int | None) -> None:
-    """SIGTTOU cannot take away the last process of a socket: its connections would wait for ever."""
+    """SIGTTOU cannot take away the last process of a socket: its connections would wait for
+    ever."""
     if new < len(arbiter.LISTENERS):
         arbiter.num_workers = len(arbiter.LISTENERS)
 
@@ -96,7 +101,8 @@ def when_ready(arbiter: Any) -> None:
 
 
 def post_worker_init(worker: Any) -> None:
-    """Each server process works off jobs too; its streams of events end when it stops, or when its parent is gone."""
+    """Each server process works off jobs too; its streams of events end when it stops, or when its
+    parent is gone."""
     app = worker.app.wsgi()
     worker.seidra_worker = start_worker(app)
     # After the worker has started: pictures are made on whichever core is free.

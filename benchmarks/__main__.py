@@ -1,8 +1,8 @@
 """Measure and report: a table on standard output, all figures in benchmarks/latest.json.
 
-`BENCH_QUICK=1` takes a tenth of the data and shorter runs. `BENCH_SOUL=1` measures soul-cli too, which npm installs.
-`--only list,create` measures some groups and writes no file. Every ratio is of requests a second, and the median over
-rounds in which the two took turns.
+`BENCH_QUICK=1` takes a tenth of the data and shorter runs. `BENCH_SOUL=1` measures soul-cli too,
+which npm installs. `--only list,create` measures some groups and writes no file. Every ratio is of
+requests a second, and the median over rounds in which the two took turns.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class Bench:
         self.figures: dict[str, Any] = {}
         self.per_second: dict[str, float] = {}
         self.app = create_app(Settings.load(data.environment(sizes)))
-        self.small, self.large, self.writer = (inprocess.mint(self.app, user) for user in (SMALL, LARGE, WRITER))
+        self.small, self.large, self.writer = (
+            inprocess.mint(self.app, user) for user in (SMALL, LARGE, WRITER)
+        )
 
     def in_process(self) -> None:
         """The steps of a list, and searches, without HTTP."""
@@ -75,7 +77,8 @@ class Bench:
             self.figures["rss_mb_per_worker"] = round(max(seidra.workers_mb()), 1)
 
     def _payloads(self, seidra: servers.Server) -> tuple[Path, Path, Path]:
-        """The files with SEIDRA's list, with its answer to a create, and with the body of that create."""
+        """The files with SEIDRA's list, with its answer to a create, and with the body of that
+        create."""
         body = orjson.dumps(texts.persona(random.Random(1)) | {"is_nsfw": False})
         found = {
             "list.json": seidra.get(_LIST, self.small),
@@ -86,7 +89,9 @@ class Bench:
             (WORK / name).write_bytes(content)
         return WORK / "list.json", WORK / "created.json", WORK / _CREATE_BODY
 
-    def _check_peers(self, seidra: servers.Server, fastapi: servers.Server, soul: servers.Server | None) -> None:
+    def _check_peers(
+        self, seidra: servers.Server, fastapi: servers.Server, soul: servers.Server | None
+    ) -> None:
         """Raise unless all give the same personas: what is compared must do the same work."""
         deep = self.sizes.deep_offset
         for query, soul_query in (
@@ -102,7 +107,11 @@ class Bench:
                 raise RuntimeError(f"SEIDRA and its peers answer {query!r} differently: {ids}")
 
     def _reads(
-        self, seidra: servers.Server, bare: servers.Server, fastapi: servers.Server, soul: servers.Server | None
+        self,
+        seidra: servers.Server,
+        bare: servers.Server,
+        fastapi: servers.Server,
+        soul: servers.Server | None,
     ) -> None:
         cases = []
         large = f"{_LIST}&offset={self.sizes.deep_offset}"
@@ -122,37 +131,70 @@ class Bench:
                 ]
         if "search" in self.groups:
             words = {"rare": texts.RARE, "common": texts.COMMON, "2char": texts.SHORT}
-            cases += [Case("list_100k", seidra, _LIST, self.large)] if "list" not in self.groups else []
-            cases += [Case(f"search_{name}", seidra, f"{_LIST}&search={word}", self.large, slow=name != "rare")
-                      for name, word in words.items()]  # fmt: skip
-            cases += [Case("fastapi_search", fastapi, f"{_LIST}&search={texts.COMMON}", self.large, slow=True)]
+            cases += (
+                [Case("list_100k", seidra, _LIST, self.large)] if "list" not in self.groups else []
+            )
+            cases += [
+                Case(
+                    f"search_{name}",
+                    seidra,
+                    f"{_LIST}&search={word}",
+                    self.large,
+                    slow=name != "rare",
+                )
+                for name, word in words.items()
+            ]
+            cases += [
+                Case(
+                    "fastapi_search",
+                    fastapi,
+                    f"{_LIST}&search={texts.COMMON}",
+                    self.large,
+                    slow=True,
+                )
+            ]
             if soul is not None:
-                cases += [Case("soul_search", soul, f"{_SOUL_LIST}{LARGE}&_search={texts.COMMON}", "", slow=True)]
+                cases += [
+                    Case(
+                        "soul_search",
+                        soul,
+                        f"{_SOUL_LIST}{LARGE}&_search={texts.COMMON}",
+                        "",
+                        slow=True,
+                    )
+                ]
         for group in self.groups & {"jobs", "media"}:
             path = f"/api/{group}?limit=20"
-            cases += [Case(f"{group}_1k", seidra, path, self.small), Case(f"{group}_100k", seidra, path, self.large)]
+            cases += [
+                Case(f"{group}_1k", seidra, path, self.small),
+                Case(f"{group}_100k", seidra, path, self.large),
+            ]
         if not cases:
             return
         runs = Rounds(cases, self.rounds, self.seconds)
-        self._keep(runs, {
-            "list_share_of_bare_flask": ("list_1k", "bare_list"),
-            "list_vs_fastapi_1k": ("list_1k", "fastapi_list_1k"),
-            "list_vs_fastapi_100k": ("list_100k", "fastapi_list_100k"),
-            "list_vs_soul_1k": ("list_1k", "soul_list_1k"),
-            "list_vs_soul_100k": ("list_100k", "soul_list_100k"),
-            "list_100k_vs_1k": ("list_100k", "list_1k"),
-            "deep_offset_vs_first_page": ("deep_offset", "list_100k"),
-            "search_vs_fastapi_100k": ("search_common", "fastapi_search"),
-            "search_vs_soul_100k": ("search_common", "soul_search"),
-            "search_rare_vs_list": ("search_rare", "list_100k"),
-            "search_common_vs_list": ("search_common", "list_100k"),
-            "search_2char_vs_list": ("search_2char", "list_100k"),
-            "jobs_list_100k_vs_1k": ("jobs_100k", "jobs_1k"),
-            "media_list_100k_vs_1k": ("media_100k", "media_1k"),
-        })  # fmt: skip
+        self._keep(
+            runs,
+            {
+                "list_share_of_bare_flask": ("list_1k", "bare_list"),
+                "list_vs_fastapi_1k": ("list_1k", "fastapi_list_1k"),
+                "list_vs_fastapi_100k": ("list_100k", "fastapi_list_100k"),
+                "list_vs_soul_1k": ("list_1k", "soul_list_1k"),
+                "list_vs_soul_100k": ("list_100k", "soul_list_100k"),
+                "list_100k_vs_1k": ("list_100k", "list_1k"),
+                "deep_offset_vs_first_page": ("deep_offset", "list_100k"),
+                "search_vs_fastapi_100k": ("search_common", "fastapi_search"),
+                "search_vs_soul_100k": ("search_common", "soul_search"),
+                "search_rare_vs_list": ("search_rare", "list_100k"),
+                "search_common_vs_list": ("search_common", "list_100k"),
+                "search_2char_vs_list": ("search_2char", "list_100k"),
+                "jobs_list_100k_vs_1k": ("jobs_100k", "jobs_1k"),
+                "media_list_100k_vs_1k": ("media_100k", "media_1k"),
+            },
+        )
 
     def _creates(self, seidra: servers.Server, bare: servers.Server, body: Path) -> None:
-        """Creates by 16 connections for the share; by 8, which meet 2 processes of 4 threads, for the latency."""
+        """Creates by 16 connections for the share; by 8, which meet 2 processes of 4 threads, for
+        the latency."""
         runs = Rounds(
             [
                 Case("create", seidra, "/api/personas", self.writer, body),
@@ -195,24 +237,41 @@ def main() -> None:
     if unknown := groups - set(GROUPS):
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(GROUPS)}")
     load.check()
-    quick, soul = (os.environ.get(name, "") not in ("", "0") for name in ("BENCH_QUICK", "BENCH_SOUL"))
+    quick, soul = (
+        os.environ.get(name, "") not in ("", "0") for name in ("BENCH_QUICK", "BENCH_SOUL")
+    )
     if soul and shutil.which("npm") is None:
-        parser.error("BENCH_SOUL needs npm and a C++ compiler (Debian: apt-get install npm build-essential)")
+        parser.error(
+            "BENCH_SOUL needs npm and a C++ compiler (Debian: apt-get install npm build-essential)"
+        )
     sizes = data.QUICK if quick else data.FULL
     known = data.ensure(sizes, copy)
     bench = Bench(sizes, groups, quick=quick, soul=soul)
     phases: dict[str, Callable[[], None]] = {
-        "In process": bench.in_process, "Over HTTP": bench.over_http, "Jobs": bench.of_jobs,
-    }  # fmt: skip
+        "In process": bench.in_process,
+        "Over HTTP": bench.over_http,
+        "Jobs": bench.of_jobs,
+    }
     for text, phase in phases.items():
         with _progress(text):
             phase()
     found = {
-        **bench.figures, "per_second": bench.per_second, "rows": known["rows"], "rows_large_user": sizes.large,
-        "data_seconds": known["seconds"], "quick": quick, "date": timestamp(),
-        "machine": {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version(),
-                    "sqlite": sqlite3.sqlite_version, "flask": version("flask"), "gunicorn": version("gunicorn")},
-    }  # fmt: skip
+        **bench.figures,
+        "per_second": bench.per_second,
+        "rows": known["rows"],
+        "rows_large_user": sizes.large,
+        "data_seconds": known["seconds"],
+        "quick": quick,
+        "date": timestamp(),
+        "machine": {
+            "cpus": os.cpu_count(),
+            "system": platform.platform(),
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+            "flask": version("flask"),
+            "gunicorn": version("gunicorn"),
+        },
+    }
     report.show(found)
     if groups == set(GROUPS):
         (ROOT / "benchmarks" / "latest.json").write_text(json.dumps(found, indent=2) + "\n")

@@ -1,7 +1,8 @@
-"""The database that is measured: a user with 1,000 personas, one with 100,000, a million in all; jobs and media alike.
+"""The database that is measured: a user with 1,000 personas, one with 100,000, a million in all;
+jobs and media alike.
 
-Made once and used again while sizes, migrations and this package's texts stay the same. Rows of all users come
-interleaved, as they would in the years that such a library takes to grow.
+Made once and used again while sizes, migrations and this package's texts stay the same. Rows of all
+users come interleaved, as they would in the years that such a library takes to grow.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "benchmarks" / "work"
 
 SMALL, LARGE, WRITER = 2, 3, 4
-"""The users' ids: 1,000 personas, 100,000, and the one whose personas the benchmark makes and removes."""
+"""The users' ids: 1,000 personas, 100,000, and the one whose personas the benchmark makes and
+removes."""
 
 RARE_ROWS = 5
 _OTHERS = 200
@@ -76,7 +78,8 @@ def environment(sizes: Sizes) -> dict[str, str]:
 
 
 def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> dict[str, Any]:
-    """Make the database, and by `copy` the peer's, unless they are there; returns {"rows": {...}, "seconds": n}."""
+    """Make the database, and by `copy` the peer's, unless they are there; returns {"rows": {...},
+    "seconds": n}."""
     folder = WORK / sizes.name
     stamp, wanted = folder / "stamp.json", _fingerprint(sizes)
     if stamp.is_file():
@@ -91,7 +94,12 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
     began = time.monotonic()
     connection = connect(settings.database_path)
     # Nothing of it needs to outlive a crash before the stamp is written.
-    for pragma in ("journal_mode = OFF", "synchronous = OFF", "foreign_keys = OFF", "cache_size = -2000000"):
+    for pragma in (
+        "journal_mode = OFF",
+        "synchronous = OFF",
+        "foreign_keys = OFF",
+        "cache_size = -2000000",
+    ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
     _fill(connection, sizes)
     connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -99,7 +107,12 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
     copy(connection, folder / "fastapi.db")
     connection.close()
     _merge(settings)
-    known = {"fingerprint": wanted, "rows": rows, "seconds": round(time.monotonic() - began, 1), **asdict(sizes)}
+    known = {
+        "fingerprint": wanted,
+        "rows": rows,
+        "seconds": round(time.monotonic() - began, 1),
+        **asdict(sizes),
+    }
     stamp.write_text(json.dumps(known))
     return known
 
@@ -107,8 +120,18 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
 def _fingerprint(sizes: Sizes) -> str:
     digest = hashlib.sha256(json.dumps(asdict(sizes)).encode())
     here = ROOT / "benchmarks"
-    names = ("data.py", "texts.py", "words.txt", "peers/fastapi_app/models.py", "peers/fastapi_app/copy.py")
-    sources = [*ROOT.glob("migrations/*.sql"), Path(search.__file__), *(here / name for name in names)]
+    names = (
+        "data.py",
+        "texts.py",
+        "words.txt",
+        "peers/fastapi_app/models.py",
+        "peers/fastapi_app/copy.py",
+    )
+    sources = [
+        *ROOT.glob("migrations/*.sql"),
+        Path(search.__file__),
+        *(here / name for name in names),
+    ]
     for path in sorted(sources):
         digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -166,62 +189,117 @@ def _insert(connection: sqlite3.Connection, table: str, rows: Any) -> None:
 
 def _users() -> list[dict[str, Any]]:
     return [
-        {"id": id, "username": f"user{id}", "username_key": f"user{id}", "email": f"user{id}@example.com",
-         "email_key": f"user{id}@example.com", "settings": "{}", "created_at": timestamp(_BEGAN),
-         "updated_at": timestamp(_BEGAN)}
+        {
+            "id": id,
+            "username": f"user{id}",
+            "username_key": f"user{id}",
+            "email": f"user{id}@example.com",
+            "email_key": f"user{id}@example.com",
+            "settings": "{}",
+            "created_at": timestamp(_BEGAN),
+            "updated_at": timestamp(_BEGAN),
+        }
         for id in range(SMALL, WRITER + _OTHERS + 1)
-    ]  # fmt: skip
+    ]
 
 
 def _rows(
     rng: random.Random, owners: list[int], rare: set[int]
-) -> Iterator[tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, Any], dict[str, Any]]]:
-    """One persona after another: its row, search text and tags, a job that it had and the picture that the job made."""
+) -> Iterator[
+    tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]], dict[str, Any], dict[str, Any]]
+]:
+    """One persona after another: its row, search text and tags, a job that it had and the picture
+    that the job made."""
     step = timedelta(days=700) / len(owners)
     for at, owner in enumerate(owners):
         body = texts.persona(rng, rare=at in rare)
         now = timestamp(_BEGAN + at * step)
-        shared = {"user_id": owner, "is_nsfw": body["is_nsfw"], "created_at": now, "updated_at": now}
+        shared = {
+            "user_id": owner,
+            "is_nsfw": body["is_nsfw"],
+            "created_at": now,
+            "updated_at": now,
+        }
         persona = {
-            **body, **shared, "id": at + 1, "name_key": folding.fold(body["name"]),
+            **body,
+            **shared,
+            "id": at + 1,
+            "name_key": folding.fold(body["name"]),
             **{name: to_json(body[name]) for name in ("lora_models", "generation_params", "tags")},
-        }  # fmt: skip
+        }
         text = {
             "doc_id": (owner << 32) | (at + 1),
-            "safety": "nsf" if body["is_nsfw"] else "sfw", "favor": "fav" if body["is_favorite"] else "oth",
+            "safety": "nsf" if body["is_nsfw"] else "sfw",
+            "favor": "fav" if body["is_favorite"] else "oth",
             "search_text": folding.document(
-                [body["name"], body["description"], body["style_prompt"], *body["tags"]]),
-        }  # fmt: skip
+                [body["name"], body["description"], body["style_prompt"], *body["tags"]]
+            ),
+        }
         keys = {folding.fold(tag) for tag in body["tags"]}
         tags = [{"user_id": owner, "tag_key": key, "persona_id": at + 1} for key in sorted(keys)]
         job_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
         failed = rng.random() < 0.03
-        parameters = body["generation_params"] | {"seed": at, "num_inference_steps": 25, "scheduler": "ddim"}
+        parameters = body["generation_params"] | {
+            "seed": at,
+            "num_inference_steps": 25,
+            "scheduler": "ddim",
+        }
         search_text = folding.document([body["style_prompt"]])
         job = {
-            **shared, "id": job_id, "persona_id": at + 1, "job_type": "persona_preview",
-            "status": "failed" if failed else "completed", "progress": 1.0, "prompt": body["style_prompt"],
-            "negative_prompt": body["negative_prompt"], "model_name": "sdxl-base",
-            "lora_models": persona["lora_models"], "parameters": to_json(parameters),
-            "metadata": to_json({"persona_name": body["name"], "engine": "mock"}), "attempts": 1, "run_after": now,
-            "seconds": 0.2, "search_text": search_text, "started_at": now, "completed_at": now,
-        }  # fmt: skip
+            **shared,
+            "id": job_id,
+            "persona_id": at + 1,
+            "job_type": "persona_preview",
+            "status": "failed" if failed else "completed",
+            "progress": 1.0,
+            "prompt": body["style_prompt"],
+            "negative_prompt": body["negative_prompt"],
+            "model_name": "sdxl-base",
+            "lora_models": persona["lora_models"],
+            "parameters": to_json(parameters),
+            "metadata": to_json({"persona_name": body["name"], "engine": "mock"}),
+            "attempts": 1,
+            "run_after": now,
+            "seconds": 0.2,
+            "search_text": search_text,
+            "started_at": now,
+            "completed_at": now,
+        }
         item = {
-            **shared, "id": media_id(job_id, 0), "job_id": job_id, "persona_id": at + 1, "file_type": "image",
-            "mime_type": "image/png", "width": 768, "height": 768, "file_size": rng.randrange(400_000, 1_400_000),
-            "metadata": to_json({"prompt": body["style_prompt"], "seed": at, "parameters": parameters}),
-            "is_favorite": body["is_favorite"], "search_text": search_text,
-        }  # fmt: skip
+            **shared,
+            "id": media_id(job_id, 0),
+            "job_id": job_id,
+            "persona_id": at + 1,
+            "file_type": "image",
+            "mime_type": "image/png",
+            "width": 768,
+            "height": 768,
+            "file_size": rng.randrange(400_000, 1_400_000),
+            "metadata": to_json(
+                {"prompt": body["style_prompt"], "seed": at, "parameters": parameters}
+            ),
+            "is_favorite": body["is_favorite"],
+            "search_text": search_text,
+        }
         yield persona, text, tags, job, item
 
 
 def _check(connection: sqlite3.Connection, sizes: Sizes) -> dict[str, int]:
     """The numbers of rows; raises when a counter differs from a COUNT."""
     rows = {}
-    for table, counters in (("personas", "persona_counts"), ("generation_jobs", "job_counts"),
-                            ("media_items", "media_counts")):  # fmt: skip
-        counted = dict(connection.execute(f"SELECT user_id, COUNT(*) FROM {table} GROUP BY user_id").fetchall())
-        kept = dict(connection.execute(f"SELECT user_id, SUM(n) FROM {counters} GROUP BY user_id").fetchall())
+    for table, counters in (
+        ("personas", "persona_counts"),
+        ("generation_jobs", "job_counts"),
+        ("media_items", "media_counts"),
+    ):
+        counted = dict(
+            connection.execute(f"SELECT user_id, COUNT(*) FROM {table} GROUP BY user_id").fetchall()
+        )
+        kept = dict(
+            connection.execute(
+                f"SELECT user_id, SUM(n) FROM {counters} GROUP BY user_id"
+            ).fetchall()
+        )
         if counted != kept or (counted[SMALL], counted[LARGE]) != (sizes.small, sizes.large):
             raise RuntimeError(f"{counters} differs from {table}.")
         rows[table] = sum(counted.values())

@@ -1,4 +1,5 @@
-"""Where the time of a request goes: the list's steps called one by one, and searches, in this process, without HTTP."""
+"""Where the time of a request goes: the list's steps called one by one, and searches, in this
+process, without HTTP."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ def mint(app: Flask, user_id: int) -> str:
 
 
 def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
-    """Microseconds of each step of a list of 20 with 1,000 personas, and of whole requests (`wsgi_...`)."""
+    """Microseconds of each step of a list of 20 with 1,000 personas, and of whole requests
+    (`wsgi_...`)."""
     headers = {"Authorization": f"Bearer {token}"}
     verify = services_of(app).verifier
     schema = PersonaQuery()
@@ -70,23 +72,37 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
         for name, call in calls.items():
             found[name] = _microseconds(call)
     found["wsgi_list"] = _microseconds(_request(app, _LIST, token))
-    found["wsgi_offset"] = _microseconds(_request(app, f"{_LIST}&offset={offset}", mint(app, LARGE)))
+    found["wsgi_offset"] = _microseconds(
+        _request(app, f"{_LIST}&offset={offset}", mint(app, LARGE))
+    )
     found["wsgi_health"] = _microseconds(_request(app, "/api/health", token))
     found["wsgi_bare_flask"] = _microseconds(_request(_bare(body), _LIST, token))
     return {name: round(value, 1) for name, value in found.items()}
 
 
 def searches(app: Flask, large: str, small: str) -> dict[str, float]:
-    """Milliseconds of whole search requests (page and exact total), a large and a small user's, without HTTP.
+    """Milliseconds of whole search requests (page and exact total), a large and a small user's,
+    without HTTP.
 
-    Each total is counted anew, as for the first page of a search; `again` is what the next pages cost.
+    Each total is counted anew, as for the first page of a search; `again` is what the next pages
+    cost.
     """
-    words = {"rare": RARE, "common": COMMON, "2char": SHORT, "1char": "e", "two_words": f"{COMMON}+light"}
-    requests = {name: _request(app, f"/api/personas?search={word}", large) for name, word in words.items()}
+    words = {
+        "rare": RARE,
+        "common": COMMON,
+        "2char": SHORT,
+        "1char": "e",
+        "two_words": f"{COMMON}+light",
+    }
+    requests = {
+        name: _request(app, f"/api/personas?search={word}", large) for name, word in words.items()
+    }
     requests["absent"] = _request(app, f"/api/personas?search={ABSENT}", small)
     calls = {name: _forgetful(app, request) for name, request in requests.items()}
     calls["common_again"] = requests["common"]
-    return {f"search_{name}_ms": round(_microseconds(call) / 1000, 3) for name, call in calls.items()}
+    return {
+        f"search_{name}_ms": round(_microseconds(call) / 1000, 3) for name, call in calls.items()
+    }
 
 
 def _forgetful(app: Flask, request: Callable[[], None]) -> Callable[[], None]:
@@ -101,8 +117,11 @@ def _forgetful(app: Flask, request: Callable[[], None]) -> Callable[[], None]:
 
 
 def _request(app: Flask, path: str, token: str) -> Callable[[], None]:
-    """A call that sends one request through the whole WSGI application. Raises when the answer is not 200."""
-    environ = EnvironBuilder(path=path, headers=[("Authorization", f"Bearer {token}")]).get_environ()
+    """A call that sends one request through the whole WSGI application. Raises when the answer is
+    not 200."""
+    environ = EnvironBuilder(
+        path=path, headers=[("Authorization", f"Bearer {token}")]
+    ).get_environ()
 
     def start_response(status: str, headers: Any, exc_info: Any = None) -> Any:
         if not status.startswith("200"):
@@ -119,7 +138,9 @@ def _request(app: Flask, path: str, token: str) -> Callable[[], None]:
 
 def _bare(body: bytes) -> Flask:
     app = Flask("bare", static_folder=None)
-    app.add_url_rule("/api/personas", "list", lambda: Response(body, content_type="application/json"))
+    app.add_url_rule(
+        "/api/personas", "list", lambda: Response(body, content_type="application/json")
+    )
     return app
 
 

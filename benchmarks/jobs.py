@@ -1,4 +1,5 @@
-"""Previews: how long one takes from POST to picture, and whether two worker processes ever do a job twice."""
+"""Previews: how long one takes from POST to picture, and whether two worker processes ever do a job
+twice."""
 
 from __future__ import annotations
 
@@ -20,9 +21,11 @@ _DEADLINE = 120.0
 
 
 def preview_ms(sizes: Sizes, token: str) -> list[float]:
-    """Milliseconds from a POST to the completed job, its 768x768 picture on disk, one after the other when idle.
+    """Milliseconds from a POST to the completed job, its 768x768 picture on disk, one after the
+    other when idle.
 
-    The job is watched in the database, every 2 ms, so that asking does not slow down the one process that works.
+    The job is watched in the database, every 2 ms, so that asking does not slow down the one
+    process that works.
     """
     taken = []
     database = connect(Settings.load(environment(sizes)).database_path)
@@ -46,7 +49,8 @@ def preview_p50_ms(sizes: Sizes, token: str) -> float:
 
 
 def claims_double(sizes: Sizes, token: str) -> int:
-    """How many of 200 small jobs were begun more than once by two processes that both take from the queue."""
+    """How many of 200 small jobs were begun more than once by two processes that both take from the
+    queue."""
     small = {"width": 64, "height": 64, "quality": "draft"}
     with servers.seidra(sizes) as server:
         persona = _make_persona(server, token, small)
@@ -55,7 +59,9 @@ def claims_double(sizes: Sizes, token: str) -> int:
     database = connect(Settings.load(environment(sizes)).database_path)
     with servers.seidra(sizes, embedded_worker="true"):
         _wait(database, "persona_id = ?", persona, _JOBS)
-    twice = database.execute("SELECT COUNT(*) FROM generation_jobs WHERE persona_id = ? AND attempts > 1", (persona,))
+    twice = database.execute(
+        "SELECT COUNT(*) FROM generation_jobs WHERE persona_id = ? AND attempts > 1", (persona,)
+    )
     pictures = database.execute("SELECT COUNT(*) FROM media_items WHERE persona_id = ?", (persona,))
     double: int = twice.fetchone()[0] + abs(pictures.fetchone()[0] - _JOBS)
     database.close()
@@ -63,12 +69,17 @@ def claims_double(sizes: Sizes, token: str) -> int:
 
 
 def _make_persona(server: servers.Server, token: str, parameters: dict[str, object]) -> int:
-    body = {"name": "Previewed", "style_prompt": f"{texts.COMMON}, moonlit ocean", "generation_params": parameters}
+    body = {
+        "name": "Previewed",
+        "style_prompt": f"{texts.COMMON}, moonlit ocean",
+        "generation_params": parameters,
+    }
     return int(orjson.loads(server.post("/api/personas", token, orjson.dumps(body), 201))["id"])
 
 
 def _wait(database: sqlite3.Connection, condition: str, value: object, count: int) -> None:
-    """Wait until that many of the writer's jobs are completed. Raises when one fails, or after two minutes."""
+    """Wait until that many of the writer's jobs are completed. Raises when one fails, or after two
+    minutes."""
     deadline = time.monotonic() + _DEADLINE
     statement = f"""
         SELECT COALESCE(SUM(status = 'completed'), 0), COALESCE(SUM(status = 'failed'), 0)

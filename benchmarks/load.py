@@ -1,4 +1,5 @@
-"""Load from wrk: keep-alive clients on loopback, the cases of a comparison taking turns, medians over the rounds."""
+"""Load from wrk: keep-alive clients on loopback, the cases of a comparison taking turns, medians
+over the rounds."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ _SCRIPT = Path(__file__).with_name("wrk.lua")
 class Case:
     """One thing to measure: a GET of `path`, or a POST of the file `body`.
 
-    `slow`: a request takes so long that few connections busy the server, and a run must last longer to count some.
+    `slow`: a request takes so long that few connections busy the server, and a run must last longer
+    to count some.
     """
 
     name: str
@@ -34,7 +36,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Run:
-    """What came of one run: requests a second, and milliseconds in which half and 99 % of them were answered."""
+    """What came of one run: requests a second, and milliseconds in which half and 99 % of them were
+    answered."""
 
     per_second: float
     p50_ms: float
@@ -44,22 +47,36 @@ class Run:
 def check() -> None:
     """End with a sentence when wrk is not there."""
     if shutil.which("wrk") is None:
-        print("The benchmark needs wrk: apt-get install wrk (or brew install wrk).", file=sys.stderr)
+        print(
+            "The benchmark needs wrk: apt-get install wrk (or brew install wrk).", file=sys.stderr
+        )
         sys.exit(2)
 
 
 def run(case: Case, seconds: float) -> Run:
     """Put load on a case for that long. Raises RuntimeError when a single request fails."""
     connections, seconds = (4, max(seconds * 2, 3)) if case.slow else (case.connections, seconds)
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{round(seconds)}s", "--timeout", "60s",
-               "-s", str(_SCRIPT), "-H", f"Authorization: Bearer {case.token}",
-               f"http://127.0.0.1:{case.server.port}{case.path}"]  # fmt: skip
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{round(seconds)}s",
+        "--timeout",
+        "60s",
+        "-s",
+        str(_SCRIPT),
+        "-H",
+        f"Authorization: Bearer {case.token}",
+        f"http://127.0.0.1:{case.server.port}{case.path}",
+    ]
     if case.body is not None:
         command += ["--", str(case.body)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
     if figures["failed"] or not figures["requests"]:
-        raise RuntimeError(f"{case.name}: {figures['failed']} of {figures['requests']} requests failed.\n{done.stdout}")
+        raise RuntimeError(
+            f"{case.name}: {figures['failed']} of {figures['requests']} requests failed.\n{done.stdout}"
+        )
     return Run(figures["requests"] / figures["seconds"], figures["p50_ms"], figures["p99_ms"])
 
 
@@ -81,8 +98,11 @@ class Rounds:
         return statistics.median(each[name].p99_ms for each in self._runs)
 
     def ratio(self, name: str, other: str) -> float:
-        """A case's requests a second over those of another: the median of what it was within each round."""
-        return statistics.median(each[name].per_second / each[other].per_second for each in self._runs)
+        """A case's requests a second over those of another: the median of what it was within each
+        round."""
+        return statistics.median(
+            each[name].per_second / each[other].per_second for each in self._runs
+        )
 
     def names(self) -> list[str]:
         """The cases, in their order."""

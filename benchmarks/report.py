@@ -40,7 +40,8 @@ _TABLE: tuple[tuple[str, str, Callable[[float, float], bool] | None, float], ...
 
 
 def show(found: dict[str, Any]) -> None:
-    """Print the figures, those with a goal beside it, then requests a second and the steps of a list."""
+    """Print the figures, those with a goal beside it, then requests a second and the steps of a
+    list."""
     print(f"\n{'':44}{'measured':>10}  goal")
     for key, text, met, goal in _TABLE:
         if key in found:
@@ -48,7 +49,10 @@ def show(found: dict[str, Any]) -> None:
             sign = "" if met is None else f"{'>=' if met is _AT_LEAST else '<='} {goal:g}"
             verdict = "" if met is None or met(value, float(goal)) else "   missed"
             print(f"{text:44}{value:>10.6g}  {sign}{verdict}")
-    for title, key in (("Requests a second", "per_second"), ("Microseconds in process", "steps_us")):
+    for title, key in (
+        ("Requests a second", "per_second"),
+        ("Microseconds in process", "steps_us"),
+    ):
         if found.get(key):
             print(f"\n{title}")
             for name, value in found[key].items():

@@ -1,4 +1,5 @@
-"""Starting what is measured, each on a free port of 127.0.0.1, and stopping it by its own process id."""
+"""Starting what is measured, each on a free port of 127.0.0.1, and stopping it by its own process
+id."""
 
 from __future__ import annotations
 
@@ -20,10 +21,16 @@ _DEADLINE = 30.0
 
 
 class Server:
-    """A running server: its port, and the seconds that it took until it answered `ready`. A context manager."""
+    """A running server: its port, and the seconds that it took until it answered `ready`. A context
+    manager."""
 
     def __init__(
-        self, name: str, command: list[str], variables: dict[str, str], port: int, ready: str = "/api/health"
+        self,
+        name: str,
+        command: list[str],
+        variables: dict[str, str],
+        port: int,
+        ready: str = "/api/health",
     ) -> None:
         self.name, self.port, self._ready = name, port, ready
         # Nothing of the caller's settings, and no .env: the working folder is the benchmark's.
@@ -32,7 +39,11 @@ class Server:
         began = time.monotonic()
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                command, cwd=WORK, env=kept | {"PYTHONPATH": str(ROOT)} | variables, stdout=log, stderr=log
+                command,
+                cwd=WORK,
+                env=kept | {"PYTHONPATH": str(ROOT)} | variables,
+                stdout=log,
+                stderr=log,
             )
         try:
             self._await()
@@ -61,7 +72,10 @@ class Server:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
@@ -75,7 +89,8 @@ class Server:
             self.process.wait()
 
     def workers_mb(self) -> list[float]:
-        """The resident memory of each server process, without the one that only watches them, in MB (10**6 bytes)."""
+        """The resident memory of each server process, without the one that only watches them, in MB
+        (10**6 bytes)."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [_resident(int(child)) for child in children]
@@ -98,20 +113,30 @@ class Server:
         finally:
             connection.close()
         if response.status != status:
-            raise RuntimeError(f"{self.name} answered {method} {path} with {response.status}: {answer[:500]!r}")
+            raise RuntimeError(
+                f"{self.name} answered {method} {path} with {response.status}: {answer[:500]!r}"
+            )
         return answer
 
 
 def seidra(sizes: Sizes, **changes: str) -> Server:
     """SEIDRA under gunicorn; `changes` are settings that differ: `web_workers="1"`."""
     port = _free_port()
-    variables = environment(sizes) | {f"SEIDRA_{name.upper()}": value for name, value in changes.items()}
+    variables = environment(sizes) | {
+        f"SEIDRA_{name.upper()}": value for name, value in changes.items()
+    }
     variables["SEIDRA_BIND"] = f"127.0.0.1:{port}"
-    return Server("seidra", [_program("gunicorn"), "--config", str(ROOT / "gunicorn.conf.py")], variables, port)
+    return Server(
+        "seidra",
+        [_program("gunicorn"), "--config", str(ROOT / "gunicorn.conf.py")],
+        variables,
+        port,
+    )
 
 
 def bare_flask(sizes: Sizes, listed: Path, created: Path) -> Server:
-    """The floor: a Flask app that gives the bytes of these files, under SEIDRA's gunicorn settings."""
+    """The floor: a Flask app that gives the bytes of these files, under SEIDRA's gunicorn
+    settings."""
     port = _free_port()
     variables = environment(sizes) | {"SEIDRA_BIND": f"127.0.0.1:{port}", "BARE_LIST": str(listed)}
     variables["BARE_CREATED"] = str(created)
@@ -126,23 +151,45 @@ def fastapi(sizes: Sizes) -> Server:
         "PEER_DATABASE_URL": f"sqlite:///{WORK / sizes.name / 'fastapi.db'}",
         "PEER_SECRET": environment(sizes)["SEIDRA_JWT_SECRET"],
     }
-    command = [_program("uvicorn"), "benchmarks.peers.fastapi_app.main:app", "--workers", "2", "--host", "127.0.0.1",
-               "--port", str(port), "--log-level", "warning"]  # fmt: skip
+    command = [
+        _program("uvicorn"),
+        "benchmarks.peers.fastapi_app.main:app",
+        "--workers",
+        "2",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--log-level",
+        "warning",
+    ]
     return Server("fastapi", command, variables, port)
 
 
 def soul(sizes: Sizes) -> Server:
-    """soul-cli, which makes a REST service of any SQLite file, on the FastAPI service's rows: one process, no accounts.
+    """soul-cli, which makes a REST service of any SQLite file, on the FastAPI service's rows: one
+    process, no accounts.
 
-    npm installs it into the work folder and compiles its SQLite, a minute the first time. Raises CalledProcessError.
+    npm installs it into the work folder and compiles its SQLite, a minute the first time. Raises
+    CalledProcessError.
     """
     port, here, folder = _free_port(), ROOT / "benchmarks" / "peers" / "soul", WORK / "soul"
     folder.mkdir(exist_ok=True)
     shutil.copy(here / "package.json", folder)
-    subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True)
+    subprocess.run(
+        ["npm", "install", "--silent", "--no-audit", "--no-fund"], cwd=folder, check=True
+    )
     program = folder / "node_modules" / "soul-cli" / "src" / "server.js"
-    command = ["node", "--require", str(here / "loopback.cjs"), str(program),
-               "--database", str(WORK / sizes.name / "fastapi.db"), "--port", str(port)]  # fmt: skip
+    command = [
+        "node",
+        "--require",
+        str(here / "loopback.cjs"),
+        str(program),
+        "--database",
+        str(WORK / sizes.name / "fastapi.db"),
+        "--port",
+        str(port),
+    ]
     return Server("soul", command, {}, port, ready="/api/tables")
 
 

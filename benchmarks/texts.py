@@ -1,4 +1,5 @@
-"""Made-up personas that read like people's: words of an image studio, the common ones far oftener than the rest."""
+"""Made-up personas that read like people's: words of an image studio, the common ones far oftener
+than the rest."""
 
 from __future__ import annotations
 
@@ -41,7 +42,16 @@ _SYLLABLES = (
     "du",
     "ve",
 )
-_NEGATIVE = ("text", "watermark", "blurry", "lowres", "deformed", "extra fingers", "jpeg artifacts", "signature")
+_NEGATIVE = (
+    "text",
+    "watermark",
+    "blurry",
+    "lowres",
+    "deformed",
+    "extra fingers",
+    "jpeg artifacts",
+    "signature",
+)
 _LORAS = ["film-grain-xl", "ink-wash", "soft-skin", "neon-noir", "storybook", "pixel-art-xl"]
 _COMMON_SHARE = 0.37
 
@@ -61,7 +71,11 @@ def persona(rng: random.Random, *, rare: bool = False) -> dict[str, Any]:
         prompt[rng.randrange(len(prompt))] = COMMON
     if rare:
         prompt[-1] = RARE
-    parameters: dict[str, Any] = {"width": 768, "height": 768, "guidance_scale": rng.choice([5.5, 7.0, 7.5])}
+    parameters: dict[str, Any] = {
+        "width": 768,
+        "height": 768,
+        "guidance_scale": rng.choice([5.5, 7.0, 7.5]),
+    }
     if rng.random() < 0.3:
         parameters["seed"] = rng.randrange(2**31)
     return {

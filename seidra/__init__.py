@@ -40,7 +40,8 @@ _BLUEPRINTS = (
 def create_app(settings: Settings | None = None) -> Flask:
     """Make the WSGI application: read the settings, initialise the database, wire the features.
 
-    Raises StartError, with one sentence, when something outside the code is wrong. It starts no worker.
+    Raises StartError, with one sentence, when something outside the code is wrong. It starts no
+    worker.
     """
     settings = settings or get_settings()
     logging.config.dictConfig(logs.configuration(settings.log_level))

@@ -1,7 +1,8 @@
 """The settings: the only place that reads the environment.
 
-Each setting is one field of `Settings`, declared once with its variable, its parser and its sentence of
-documentation. A value that does not parse stops the start with an error that names the variable.
+Each setting is one field of `Settings`, declared once with its variable, its parser and its
+sentence of documentation. A value that does not parse stops the start with an error that names the
+variable.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from seidra.errors import StartError
 
 PACKAGE_DIR = Path(__file__).resolve().parent
 PASSWORD_VARIABLE = "SEIDRA_PASSWORD"  # noqa: S105 (a name)
-"""What `flask users create` and `set-password` read a password from; no setting, and not misspelt either."""
+"""What `flask users create` and `set-password` read a password from; no setting, and not misspelt
+either."""
 
 _DEFAULT_DATABASE = "sqlite:///../data/seidra.db"
 _log = logging.getLogger(__name__)
@@ -35,18 +37,23 @@ _log = logging.getLogger(__name__)
 
 def in_checkout() -> bool:
     """Whether this package runs from a checkout (and not from an installed wheel)."""
-    return (PACKAGE_DIR.parent / "setup.cfg").is_file() and (PACKAGE_DIR.parent / "migrations").is_dir()
+    return (PACKAGE_DIR.parent / "setup.cfg").is_file() and (
+        PACKAGE_DIR.parent / "migrations"
+    ).is_dir()
 
 
 def packaged_dir(name: str) -> Path:
-    """The folder `sql` or `migrations`: inside the installed package, else beside it in a checkout."""
+    """The folder `sql` or `migrations`: inside the installed package, else beside it in a
+    checkout."""
     for folder in (PACKAGE_DIR / name, PACKAGE_DIR.parent / name):
         if folder.is_dir():
             return folder
-    raise StartError(f"The folder {name}/ is missing beside the seidra package: the installation is incomplete.")
+    raise StartError(
+        f"The folder {name}/ is missing beside the seidra package: the installation is incomplete."
+    )
 
 
-# ------------------------------------------------------------------------------------------------ settings
+# ----------------------------------------------------------------------------------------- settings
 
 
 def _setting(parse: Callable[[str], Any], default: Any, doc: str, shown: str | None = None) -> Any:
@@ -59,103 +66,190 @@ class Settings:
     """Every setting, parsed. Field `x_y` is the variable `SEIDRA_X_Y`. Made by `Settings.load`."""
 
     database_url: str = _setting(
-        parsers.database_url, _DEFAULT_DATABASE, "The database. A relative path counts from the folder of the `seidra`"
-        " package; an absolute one has four slashes. Must be given outside a checkout."
-    )  # fmt: skip
-    data_dir: Path = _setting(parsers.folder, None, "Where runtime files live.", "the database's folder")
-    media_dir: Path = _setting(parsers.folder, None, "Generated media.", "`media` in the data folder")
-    thumbnail_dir: Path = _setting(parsers.folder, None, "Thumbnails (can be made again).", "`thumbnails` in the data folder")
-    models_dir: Path = _setting(parsers.folder, None, "Models of local engines.", "`models` in the data folder")
+        parsers.database_url,
+        _DEFAULT_DATABASE,
+        "The database. A relative path counts from the folder of the `seidra`"
+        " package; an absolute one has four slashes. Must be given outside a checkout.",
+    )
+    data_dir: Path = _setting(
+        parsers.folder, None, "Where runtime files live.", "the database's folder"
+    )
+    media_dir: Path = _setting(
+        parsers.folder, None, "Generated media.", "`media` in the data folder"
+    )
+    thumbnail_dir: Path = _setting(
+        parsers.folder, None, "Thumbnails (can be made again).", "`thumbnails` in the data folder"
+    )
+    models_dir: Path = _setting(
+        parsers.folder, None, "Models of local engines.", "`models` in the data folder"
+    )
     tmp_dir: Path = _setting(
-        parsers.folder, None, "Files on their way; on the same file system as the media.", "`tmp` in the data folder"
+        parsers.folder,
+        None,
+        "Files on their way; on the same file system as the media.",
+        "`tmp` in the data folder",
     )
     jwt_secret: str = _setting(
-        parsers.secret, None, "Signs tokens and, through derived keys, links; 32 characters or more."
-        " Unset: made once and kept with mode 0600 in the data folder.", "made once"
-    )  # fmt: skip
-    bind: str = _setting(parsers.bind, "127.0.0.1:8000", "Where gunicorn listens: host:port or unix:/path.")
+        parsers.secret,
+        None,
+        "Signs tokens and, through derived keys, links; 32 characters or more."
+        " Unset: made once and kept with mode 0600 in the data folder.",
+        "made once",
+    )
+    bind: str = _setting(
+        parsers.bind, "127.0.0.1:8000", "Where gunicorn listens: host:port or unix:/path."
+    )
     public_url: str | None = _setting(
-        parsers.public_url, None, "What links in answers begin with, such as https://studio.example. Unset: they are relative."
+        parsers.public_url,
+        None,
+        "What links in answers begin with, such as https://studio.example. Unset: they are relative.",
     )
     allowed_origins: tuple[str, ...] = _setting(
-        parsers.origins, ("http://localhost:3000", "http://127.0.0.1:3000"),
+        parsers.origins,
+        ("http://localhost:3000", "http://127.0.0.1:3000"),
         "Comma list of the web origins that may call the API from a browser (`*` and `null` are refused).",
-    )  # fmt: skip
+    )
     trusted_proxies: int = _setting(
-        parsers.integer(0, 10), 0, "How many reverse proxies in front are trusted to set X-Forwarded-For and -Proto."
+        parsers.integer(0, 10),
+        0,
+        "How many reverse proxies in front are trusted to set X-Forwarded-For and -Proto.",
     )
     x_accel_redirect: str | None = _setting(
-        parsers.location, None, "The internal location of nginx that serves the media, such as /protected."
-        " Unset: SEIDRA sends the bytes itself."
-    )  # fmt: skip
+        parsers.location,
+        None,
+        "The internal location of nginx that serves the media, such as /protected."
+        " Unset: SEIDRA sends the bytes itself.",
+    )
     default_user_password: str | None = _setting(
-        parsers.seed_password, None, "Password of the seeded account `system` (12 characters or more, not a common one)."
-        " Unset: the account is inactive."
-    )  # fmt: skip
-    registration: str = _setting(parsers.choice("open", "closed"), "open", "Whether anybody may register: open or closed.")
-    access_token_seconds: int = _setting(parsers.integer(30, 86_400), 900, "Lifetime of an access token.")
-    refresh_token_seconds: int = _setting(parsers.integer(60, 31_536_000), 2_592_000, "Lifetime of a refresh token.")
-    session_seconds: int = _setting(parsers.integer(60, 31_536_000), 7_776_000, "Longest life of a session, refreshed or not.")
+        parsers.seed_password,
+        None,
+        "Password of the seeded account `system` (12 characters or more, not a common one)."
+        " Unset: the account is inactive.",
+    )
+    registration: str = _setting(
+        parsers.choice("open", "closed"), "open", "Whether anybody may register: open or closed."
+    )
+    access_token_seconds: int = _setting(
+        parsers.integer(30, 86_400), 900, "Lifetime of an access token."
+    )
+    refresh_token_seconds: int = _setting(
+        parsers.integer(60, 31_536_000), 2_592_000, "Lifetime of a refresh token."
+    )
+    session_seconds: int = _setting(
+        parsers.integer(60, 31_536_000), 7_776_000, "Longest life of a session, refreshed or not."
+    )
     refresh_grace: int = _setting(
-        parsers.integer(0, 300), 10, "Seconds in which a used refresh token still gives a fresh pair (two tabs at once)."
+        parsers.integer(0, 300),
+        10,
+        "Seconds in which a used refresh token still gives a fresh pair (two tabs at once).",
     )
-    argon2_memory_kib: int = _setting(parsers.integer(8, 4_194_304), 19_456, "Memory of one password hash, in KiB.")
+    argon2_memory_kib: int = _setting(
+        parsers.integer(8, 4_194_304), 19_456, "Memory of one password hash, in KiB."
+    )
     argon2_time_cost: int = _setting(parsers.integer(1, 100), 2, "Passes of one password hash.")
-    engine: str = _setting(parsers.text, "mock", "The engine that renders: `mock` draws real pictures without a model.")
-    embedded_worker: bool = _setting(parsers.flag, True, "Whether each server process also works off jobs.")
+    engine: str = _setting(
+        parsers.text, "mock", "The engine that renders: `mock` draws real pictures without a model."
+    )
+    embedded_worker: bool = _setting(
+        parsers.flag, True, "Whether each server process also works off jobs."
+    )
     job_lease_seconds: int = _setting(
-        parsers.integer(1, 3600), 30, "How long a silent worker keeps a job; its heartbeat comes three times in it."
+        parsers.integer(1, 3600),
+        30,
+        "How long a silent worker keeps a job; its heartbeat comes three times in it.",
     )
-    job_max_attempts: int = _setting(parsers.integer(1, 100), 3, "How often a job is tried before it fails.")
+    job_max_attempts: int = _setting(
+        parsers.integer(1, 100), 3, "How often a job is tried before it fails."
+    )
     job_poll_ms: int = _setting(
-        parsers.integer(50, 1000), 500, "How often an idle worker looks for jobs of other processes, in ms."
+        parsers.integer(50, 1000),
+        500,
+        "How often an idle worker looks for jobs of other processes, in ms.",
     )
-    max_queued_jobs: int = _setting(parsers.integer(1, 100_000), 100, "How many queued jobs one user may have.")
+    max_queued_jobs: int = _setting(
+        parsers.integer(1, 100_000), 100, "How many queued jobs one user may have."
+    )
     keep_jobs_days: int = _setting(
-        parsers.integer(0, 36_500), 0, "How many days a job is kept after its end; its pictures stay. 0: for ever."
+        parsers.integer(0, 36_500),
+        0,
+        "How many days a job is kept after its end; its pictures stay. 0: for ever.",
     )
     keep_temporary_hours: int = _setting(
-        parsers.integer(1, 8760), 24, "How many hours temporary files that nobody works on are kept."
+        parsers.integer(1, 8760),
+        24,
+        "How many hours temporary files that nobody works on are kept.",
     )
     media_link_seconds: int = _setting(
-        parsers.integer(60, 604_800), 86_400, "How long a signed media link is valid at least; at most twice that."
+        parsers.integer(60, 604_800),
+        86_400,
+        "How long a signed media link is valid at least; at most twice that.",
     )
     event_seconds: int = _setting(
-        parsers.integer(60, 604_800), 3600, "How long the changes of jobs are kept for clients that were away."
+        parsers.integer(60, 604_800),
+        3600,
+        "How long the changes of jobs are kept for clients that were away.",
     )
-    stream_seconds: int = _setting(parsers.integer(1, 3600), 60, "How long a stream of events lasts; clients open it again.")
+    stream_seconds: int = _setting(
+        parsers.integer(1, 3600), 60, "How long a stream of events lasts; clients open it again."
+    )
     streams_per_user: int = _setting(
-        parsers.integer(1, 128), 4, "How many streams of events one user may have open in each server process."
+        parsers.integer(1, 128),
+        4,
+        "How many streams of events one user may have open in each server process.",
     )
-    max_body: int = _setting(parsers.integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes.")
-    rate_limits: bool = _setting(parsers.flag, True, "Whether requests are counted and too many refused with 429.")
+    max_body: int = _setting(
+        parsers.integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes."
+    )
+    rate_limits: bool = _setting(
+        parsers.flag, True, "Whether requests are counted and too many refused with 429."
+    )
     rate_storage: str = _setting(
-        parsers.rate_storage, "memory://", "Where requests are counted: `memory://`, each server process for itself, or a"
-        " Redis URL, all together (needs the extra `redis`)."
-    )  # fmt: skip
-    rate_login: str = _setting(parsers.rate, "30/minute;300/hour", "Logins that one address may try.")
-    rate_register: str = _setting(parsers.rate, "20/hour", "Registrations that one address may try.")
+        parsers.rate_storage,
+        "memory://",
+        "Where requests are counted: `memory://`, each server process for itself, or a"
+        " Redis URL, all together (needs the extra `redis`).",
+    )
+    rate_login: str = _setting(
+        parsers.rate, "30/minute;300/hour", "Logins that one address may try."
+    )
+    rate_register: str = _setting(
+        parsers.rate, "20/hour", "Registrations that one address may try."
+    )
     rate_account: str = _setting(
-        parsers.rate, "10/minute;60/hour", "Logins that may be tried with one name, whoever tries; registrations likewise."
+        parsers.rate,
+        "10/minute;60/hour",
+        "Logins that may be tried with one name, whoever tries; registrations likewise.",
     )
     rate_refresh: str = _setting(parsers.rate, "120/minute", "Refreshes that one address may try.")
-    rate_preview: str = _setting(parsers.rate, "60/minute", "Previews and retries that one user may queue.")
+    rate_preview: str = _setting(
+        parsers.rate, "60/minute", "Previews and retries that one user may queue."
+    )
     rate_general: str = _setting(
-        parsers.rate, "3000/minute", "Requests of any kind that one user, or one address without a token, may send."
+        parsers.rate,
+        "3000/minute",
+        "Requests of any kind that one user, or one address without a token, may send.",
     )
     metrics: str = _setting(
-        parsers.metrics, "off", "`GET /metrics` for Prometheus: `off`, `on`, or the Bearer token that it asks for."
+        parsers.metrics,
+        "off",
+        "`GET /metrics` for Prometheus: `off`, `on`, or the Bearer token that it asks for.",
     )
     sqlite_synchronous: str = _setting(
-        parsers.choice("normal", "full"), "normal", "`normal`: an answered write survives a killed process;"
-        " `full`: a power cut too, at an fsync a write."
-    )  # fmt: skip
+        parsers.choice("normal", "full"),
+        "normal",
+        "`normal`: an answered write survives a killed process;"
+        " `full`: a power cut too, at an fsync a write.",
+    )
     web_workers: int = _setting(parsers.integer(1, 64), 2, "Server processes under gunicorn.")
     web_threads: int = _setting(parsers.integer(1, 128), 4, "Threads of each server process.")
     web_pinned: bool = _setting(
-        parsers.flag, True, "Keep the threads of each server process on one core (Linux): more requests a second."
+        parsers.flag,
+        True,
+        "Keep the threads of each server process on one core (Linux): more requests a second.",
     )
-    log_level: str = _setting(parsers.choice("debug", "info", "warning", "error"), "info", "How much is logged.")
+    log_level: str = _setting(
+        parsers.choice("debug", "info", "warning", "error"), "info", "How much is logged."
+    )
 
     @staticmethod
     def variable(field: str) -> str:
@@ -189,12 +283,20 @@ class Settings:
 
     def at(self, path: Path) -> Settings:
         """These settings with another SQLite file, absolute."""
-        return dataclasses.replace(self, database_url=f"{parsers.SQLITE}/{quote(str(path).lstrip('/'))}")
+        return dataclasses.replace(
+            self, database_url=f"{parsers.SQLITE}/{quote(str(path).lstrip('/'))}"
+        )
 
     def folders(self) -> list[Path]:
         """The runtime folders that `ensure_runtime_directories` makes."""
-        return [self.data_dir, self.database_path.parent, self.media_dir, self.thumbnail_dir,
-                self.models_dir, self.tmp_dir]  # fmt: skip
+        return [
+            self.data_dir,
+            self.database_path.parent,
+            self.media_dir,
+            self.thumbnail_dir,
+            self.models_dir,
+            self.tmp_dir,
+        ]
 
 
 def _dotenv() -> dict[str, str]:
@@ -212,10 +314,18 @@ def _database_path(url: str) -> Path:
 def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
     """Fill in the folders that follow from the database's."""
     if "database_url" not in values and not in_checkout():
-        raise StartError("SEIDRA_DATABASE_URL must be given when SEIDRA does not run from a checkout.")
-    data = values.setdefault("data_dir", _database_path(values.get("database_url", _DEFAULT_DATABASE)).parent)
-    for field, name in (("media_dir", "media"), ("thumbnail_dir", "thumbnails"), ("models_dir", "models"),
-                        ("tmp_dir", "tmp")):  # fmt: skip
+        raise StartError(
+            "SEIDRA_DATABASE_URL must be given when SEIDRA does not run from a checkout."
+        )
+    data = values.setdefault(
+        "data_dir", _database_path(values.get("database_url", _DEFAULT_DATABASE)).parent
+    )
+    for field, name in (
+        ("media_dir", "media"),
+        ("thumbnail_dir", "thumbnails"),
+        ("models_dir", "models"),
+        ("tmp_dir", "tmp"),
+    ):
         values.setdefault(field, data / name)
     return values
 
@@ -230,29 +340,35 @@ def _warn_misspelt(environ: Mapping[str, str], known: list[str]) -> None:
 
 
 def ensure_runtime_directories(settings: Settings | None = None) -> None:
-    """Make the runtime folders, private to their owner. Raises StartError naming the folder that cannot be."""
+    """Make the runtime folders, private to their owner. Raises StartError naming the folder that
+    cannot be."""
     for folder in (settings or get_settings()).folders():
         ensure_directory(folder)
 
 
 def ensure_directory(folder: Path) -> None:
-    """Make one folder, private to its owner. Raises StartError naming it when it cannot be made or written."""
+    """Make one folder, private to its owner. Raises StartError naming it when it cannot be made or
+    written."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise StartError(f"The folder {folder} cannot be written: {error.strerror or error}.") from None
+        raise StartError(
+            f"The folder {folder} cannot be written: {error.strerror or error}."
+        ) from None
 
 
 def jwt_secret(settings: Settings) -> str:
-    """The signing secret: the setting's, else the one kept in the data folder, made at the first start."""
+    """The signing secret: the setting's, else the one kept in the data folder, made at the first
+    start."""
     if settings.jwt_secret:
         return settings.jwt_secret
     path = settings.data_dir / "jwt.secret"
     try:
         if not path.exists():
-            # Written under its own name and linked into place: of several processes one wins, whole.
+            # Written under its own name and linked into place: of several processes one wins,
+            # whole.
             handle, name = tempfile.mkstemp(dir=settings.data_dir)
             with os.fdopen(handle, "w") as file:
                 file.write(secrets.token_urlsafe(48))

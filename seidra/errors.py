@@ -1,4 +1,5 @@
-"""The failures that SEIDRA raises by name, as plain exceptions: `seidra.web.problems` makes answers of them."""
+"""The failures that SEIDRA raises by name, as plain exceptions: `seidra.web.problems` makes answers
+of them."""
 
 from __future__ import annotations
 
@@ -21,9 +22,13 @@ class Problem(Exception):
     status = 500
 
     def __init__(
-        self, detail: str, *, errors: Errors | None = None, headers: Mapping[str, str] | None = None,
+        self,
+        detail: str,
+        *,
+        errors: Errors | None = None,
+        headers: Mapping[str, str] | None = None,
         status: int | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
@@ -57,7 +62,8 @@ class Forbidden(Problem):
 
 
 class Conflict(Problem):
-    """409: the request does not fit the present state. `field` names what is taken, where one is."""
+    """409: the request does not fit the present state. `field` names what is taken, where one
+    is."""
 
     status = 409
 

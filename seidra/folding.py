@@ -1,7 +1,8 @@
 """Search: what text folds to, and which rows contain every word of a query.
 
-A row's `search_text` is its fields folded and joined by newlines; a query is folded the same way and split into
-words; a row matches when each word is a substring of its search_text. So wildcards and operators are plain.
+A row's `search_text` is its fields folded and joined by newlines; a query is folded the same way
+and split into words; a row matches when each word is a substring of its search_text. So wildcards
+and operators are plain.
 """
 
 from __future__ import annotations
@@ -12,10 +13,22 @@ from typing import Any
 
 # Letters with a stroke or ligature: Unicode gives them no decomposition, people type them without.
 _PLAIN = str.maketrans(
-    {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"}
+    {
+        "ł": "l",
+        "ø": "o",
+        "đ": "d",
+        "ħ": "h",
+        "ŧ": "t",
+        "ı": "i",
+        "æ": "ae",
+        "œ": "oe",
+        "ð": "d",
+        "þ": "th",
+    }
 )
 FOLDING = "1"
-"""The version of `fold`. Raise it with any change to what text folds to: the next start folds everything anew."""
+"""The version of `fold`. Raise it with any change to what text folds to: the next start folds
+everything anew."""
 
 TRIGRAM = 3
 """Words shorter than this are not in a trigram index."""
@@ -24,26 +37,31 @@ TRIGRAM = 3
 def fold(text: str) -> str:
     """Text without case and accents, in compatibility form, its white space single blanks.
 
-    Accents are the combining marks that sit on letters of alphabets (Latin, Greek, Cyrillic, Hebrew points, Arabic
-    harakat). Marks that make another letter stay: kana voicing, nukta, virama, vowel signs, Thai and Lao tones.
-    Invisible format characters go. Folding a folded text changes nothing.
+    Accents are the combining marks that sit on letters of alphabets (Latin, Greek, Cyrillic, Hebrew
+    points, Arabic harakat). Marks that make another letter stay: kana voicing, nukta, virama, vowel
+    signs, Thai and Lao tones. Invisible format characters go. Folding a folded text changes
+    nothing.
     """
     if text.isascii():
         return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
-    kept = "".join(c for c in decomposed if not _is_accent(c) and unicodedata.category(c) != "Cf").casefold()
+    kept = "".join(
+        c for c in decomposed if not _is_accent(c) and unicodedata.category(c) != "Cf"
+    ).casefold()
     return " ".join(unicodedata.normalize("NFC", kept.translate(_PLAIN)).split())
 
 
 def _is_accent(character: str) -> bool:
-    # Canonical combining classes (Unicode Standard, section 4.3): 1 overlays, 10-36 Hebrew, Arabic and Syriac
-    # points, 200 and up attached, above and below; 7-9 and 103-132 are the marks that make another letter.
+    # Canonical combining classes (Unicode Standard, section 4.3): 1 overlays, 10-36 Hebrew, Arabic
+    # and Syriac points, 200 and up attached, above and below; 7-9 and 103-132 are the marks that
+    # make another letter.
     position = unicodedata.combining(character)
     return position == 1 or 10 <= position <= 36 or position >= 200
 
 
 def document(fields: Iterable[str]) -> str:
-    """The search_text of a row: its fields, folded, one a line, so that no word matches across two."""
+    """The search_text of a row: its fields, folded, one a line, so that no word matches across
+    two."""
     return "\n".join(fold(field) for field in fields)
 
 

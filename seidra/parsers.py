@@ -1,6 +1,7 @@
 """What the text of an environment variable means.
 
-Each parser takes the text and returns its value, or raises ValueError with the rule that was broken.
+Each parser takes the text and returns its value, or raises ValueError with the rule that was
+broken.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ def text(value: str) -> str:
 
 def flag(value: str) -> bool:
     """true or false, in the usual spellings."""
-    known = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    known = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
     try:
         return known[value.strip().lower()]
     except KeyError:
@@ -33,6 +43,7 @@ def flag(value: str) -> bool:
 
 def integer(low: int, high: int) -> Callable[[str], int]:
     """A parser for whole numbers from `low` to `high`."""
+
     def parse(value: str) -> int:
         try:
             number = int(value)
@@ -47,6 +58,7 @@ def integer(low: int, high: int) -> Callable[[str], int]:
 
 def choice(*names: str) -> Callable[[str], str]:
     """A parser for one of these names, whatever its case."""
+
     def parse(value: str) -> str:
         if value.strip().lower() not in names:
             raise ValueError(f"must be one of: {', '.join(names)}")
@@ -59,7 +71,9 @@ def origins(value: str) -> tuple[str, ...]:
     """A comma list of web origins, without `*` and `null`."""
     origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
     for origin in origins:
-        if not re.fullmatch(r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?", origin):
+        if not re.fullmatch(
+            r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?", origin
+        ):
             raise ValueError(f"must list origins such as https://studio.example, not {origin!r}")
     return origins
 
@@ -80,7 +94,9 @@ def public_url(value: str) -> str:
 def location(value: str) -> str:
     """The path of a reverse proxy's internal location."""
     if not re.fullmatch(r"(/[A-Za-z0-9_\-]+)+/?", value) or value.startswith("/api"):
-        raise ValueError("must be the path of an internal location outside of /api, such as /protected")
+        raise ValueError(
+            "must be the path of an internal location outside of /api, such as /protected"
+        )
     return value.rstrip("/")
 
 
@@ -145,7 +161,9 @@ def metrics(value: str) -> str:
     if value.strip().lower() in ("on", "off"):
         return value.strip().lower()
     if not re.fullmatch(r"[A-Za-z0-9._~+/=\-]{16,}", value):
-        raise ValueError("must be off, on, or a token of 16 or more letters, digits and . _ ~ + / = -")
+        raise ValueError(
+            "must be off, on, or a token of 16 or more letters, digits and . _ ~ + / = -"
+        )
     return value
 
 
@@ -164,7 +182,9 @@ def database_url(value: str) -> str:
     if not value.startswith(SQLITE) or len(value) == len(SQLITE) or "\x00" in unquote(value):
         raise ValueError("must be sqlite:///relative/path.db or sqlite:////absolute/path.db")
     if ":memory:" in value:
-        raise ValueError("must name a file: an in-memory database cannot be shared by the worker and the server")
+        raise ValueError(
+            "must name a file: an in-memory database cannot be shared by the worker and the server"
+        )
     if os.path.basename(os.path.normpath("/" + unquote(value.removeprefix(SQLITE)))) == "":
         raise ValueError("must name a file")
     return value

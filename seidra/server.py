@@ -1,4 +1,5 @@
-"""What gunicorn does for SEIDRA beyond its settings: sockets that outlive server processes, and stops without loss."""
+"""What gunicorn does for SEIDRA beyond its settings: sockets that outlive server processes, and
+stops without loss."""
 
 from __future__ import annotations
 
@@ -24,21 +25,23 @@ _log = logging.getLogger(__name__)
 
 @cache
 def prepare() -> None:
-    """What must work before anything listens; raises StartError. Done once: a reload cannot end a running server."""
+    """What must work before anything listens; raises StartError. Done once: a reload cannot end a
+    running server."""
     engines.get(get_settings().engine)
     init_database()
 
 
 class QuietLogger(Logger):  # type: ignore[misc]
-    """gunicorn's logger without its access log, which the app writes itself: configured by a dict, gunicorn gathers
-    an access line's parts for each request even where nobody logs it (80 us)."""
+    """gunicorn's logger without its access log, which the app writes itself: configured by a dict,
+    gunicorn gathers an access line's parts for each request even where nobody logs it (80 us)."""
 
     def access(self, *_: Any) -> None:
         """Nothing."""
 
 
 class GracefulWorker(ThreadWorker):  # type: ignore[misc]
-    """gunicorn's gthread worker; when told to stop it also serves who is connected but not accepted yet."""
+    """gunicorn's gthread worker; when told to stop it also serves who is connected but not accepted
+    yet."""
 
     stopping_since = 0.0
     seidra_worker: Any = None
@@ -55,26 +58,32 @@ class GracefulWorker(ThreadWorker):  # type: ignore[misc]
             while known != self.nr_conns:
                 known = self.nr_conns
                 self.accept(listener)
-            # The last one to close it has newcomers refused at once, instead of waiting for an end without an answer.
+            # The last one to close it has newcomers refused at once, instead of waiting for an end
+            # without an answer.
             listener.close()
 
 
 def listen(server: Any) -> None:
-    """Open one listening socket for each worker, in the master, so that a worker's end takes no connection along.
+    """Open one listening socket for each worker, in the master, so that a worker's end takes no
+    connection along.
 
-    Several sockets, because of a single one the kernel often gives all keep-alive connections to one worker. Unix
-    sockets, systemd's sockets and those of an upgraded gunicorn are gunicorn's own to open.
+    Several sockets, because of a single one the kernel often gives all keep-alive connections to
+    one worker. Unix sockets, systemd's sockets and those of an upgraded gunicorn are gunicorn's own
+    to open.
     """
     given = "GUNICORN_FD" in os.environ or os.environ.get("LISTEN_PID") == str(os.getpid())
     (address, *others) = server.cfg.address
     if given or others or not isinstance(address, tuple):
         return
     try:
-        # Without the option the kernel refuses a port that a second server, even a stranger's, would share unnoticed.
+        # Without the option the kernel refuses a port that a second server, even a stranger's,
+        # would share unnoticed.
         _bound(address, shared=False).close()
         handles = [_bound(address, shared=True).detach() for _ in range(server.cfg.workers)]
     except OSError as error:
-        sys.exit(f"Error: SEIDRA_BIND {get_settings().bind} cannot be listened on: {error.strerror}.")
+        sys.exit(
+            f"Error: SEIDRA_BIND {get_settings().bind} cannot be listened on: {error.strerror}."
+        )
     server.LISTENERS = create_sockets(server.cfg, server.log, handles)
 
 
@@ -97,13 +106,16 @@ def assign(server: Any, worker: Any) -> None:
     Of n sockets only the n - 1 newest workers count: older ones are on their way out.
     """
     number = len(server.LISTENERS)
-    newest = sorted(server.WORKERS.values(), key=lambda other: other.age)[max(len(server.WORKERS) - number + 1, 0) :]
+    newest = sorted(server.WORKERS.values(), key=lambda other: other.age)[
+        max(len(server.WORKERS) - number + 1, 0) :
+    ]
     taken = {other.seidra_slot for other in newest}
     worker.seidra_slot = min(set(range(number)) - taken, default=0)
 
 
 def assign_core(server: Any, worker: Any) -> None:
-    """Choose the core of a worker to come: the one that the fewest others have, or none where that cannot be said."""
+    """Choose the core of a worker to come: the one that the fewest others have, or none where that
+    cannot be said."""
     worker.seidra_core = None
     if get_settings().web_pinned and hasattr(os, "sched_getaffinity"):
         taken = Counter(other.seidra_core for other in server.WORKERS.values())
@@ -113,8 +125,9 @@ def assign_core(server: Any, worker: Any) -> None:
 def pin(worker: Any) -> None:
     """Keep this thread, and those that it starts from here on, on the worker's core.
 
-    Threads that hand the interpreter to each other across cores wake one another through the kernel, again and again
-    within a request: pinned, one process gives 2.2 times the lists a second, and two on two cores 1.05 to 1.15 times.
+    Threads that hand the interpreter to each other across cores wake one another through the
+    kernel, again and again within a request: pinned, one process gives 2.2 times the lists a
+    second, and two on two cores 1.05 to 1.15 times.
     """
     if worker.seidra_core is not None:
         try:

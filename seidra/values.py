@@ -9,7 +9,8 @@ import orjson
 
 
 def timestamp(moment: datetime | None = None) -> str:
-    """A moment (default: now) as ISO-8601 UTC, always with microseconds and Z, so that text order is time order."""
+    """A moment (default: now) as ISO-8601 UTC, always with microseconds and Z, so that text order
+    is time order."""
     moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 

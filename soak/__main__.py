@@ -1,7 +1,8 @@
 """Run the soak and print its figures; code 1 when anything was lost.
 
-`SOAK_QUICK=1` takes about a minute. `--only crash,contention,durability` runs some parts. Everything happens in a
-temporary folder (TMPDIR says where) and on 127.0.0.1; the folder is kept when something was lost.
+`SOAK_QUICK=1` takes about a minute. `--only crash,contention,durability` runs some parts.
+Everything happens in a temporary folder (TMPDIR says where) and on 127.0.0.1; the folder is kept
+when something was lost.
 """
 
 from __future__ import annotations
@@ -31,9 +32,13 @@ def parts(quick: bool, kills: int | None, seed: int) -> dict[str, Callable[[Path
 def main() -> int:
     """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
-    parser.add_argument("--only", default="crash,contention,durability", help="parts, separated by commas")
+    parser.add_argument(
+        "--only", default="crash,contention,durability", help="parts, separated by commas"
+    )
     parser.add_argument("--kills", type=int, help="how many kills (default 100, quick 8)")
-    parser.add_argument("--seed", type=int, default=int(time.time()), help="repeats the choices, not the timing")
+    parser.add_argument(
+        "--seed", type=int, default=int(time.time()), help="repeats the choices, not the timing"
+    )
     options = parser.parse_args()
     quick = os.environ.get("SOAK_QUICK", "") not in ("", "0")
     chosen = parts(quick, options.kills, options.seed)

@@ -1,4 +1,5 @@
-"""What must hold of an instance at rest, whatever happened to its processes: each breach is one sentence."""
+"""What must hold of an instance at rest, whatever happened to its processes: each breach is one
+sentence."""
 
 from __future__ import annotations
 
@@ -41,7 +42,9 @@ def _tags(database: SqliteDatabase) -> Iterator[str]:
         for persona_id, user_id, tags in rows(database, "SELECT id, user_id, tags FROM personas")
         for tag in from_json(tags)
     }
-    if difference := wanted ^ set(rows(database, "SELECT user_id, tag_key, persona_id FROM persona_tags")):
+    if difference := wanted ^ set(
+        rows(database, "SELECT user_id, tag_key, persona_id FROM persona_tags")
+    ):
         yield f"persona_tags differ from the personas: {sorted(difference)[:4]}"
 
 
@@ -49,23 +52,37 @@ def wait_until_idle(database: SqliteDatabase, seconds: float) -> None:
     """Wait until no job and no file deletion is due any more. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     waiting = "SELECT COUNT(*) FROM generation_jobs WHERE completed_at IS NULL"
-    while (left := rows(database, waiting)[0][0] + rows(database, "SELECT COUNT(*) FROM file_deletions")[0][0]) > 0:
+    while (
+        left := rows(database, waiting)[0][0]
+        + rows(database, "SELECT COUNT(*) FROM file_deletions")[0][0]
+    ) > 0:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{left} jobs and file deletions are still not done after {seconds:.0f} s")
+            raise TimeoutError(
+                f"{left} jobs and file deletions are still not done after {seconds:.0f} s"
+            )
         time.sleep(0.05)
 
 
 def at_rest(
-    database: SqliteDatabase, settings: Settings, deleted: Set[str] = frozenset(), perhaps: Set[str] = frozenset()
+    database: SqliteDatabase,
+    settings: Settings,
+    deleted: Set[str] = frozenset(),
+    perhaps: Set[str] = frozenset(),
 ) -> Iterator[str]:
-    """Breaches once every job has ended; of `deleted` jobs a client has deleted the picture since, or `perhaps`."""
+    """Breaches once every job has ended; of `deleted` jobs a client has deleted the picture since,
+    or `perhaps`."""
     yield from consistent(database)
-    jobs = rows(database, """
+    jobs = rows(
+        database,
+        """
         SELECT j.id, j.status, j.attempts, COUNT(m.id) FROM generation_jobs AS j
         LEFT JOIN media_items AS m ON m.job_id = j.id GROUP BY j.id
-    """)  # fmt: skip
+    """,
+    )
     for id, status, attempts, pictures in jobs:
-        right = {int(status == "completed" and id not in deleted)} | ({0} if id in perhaps else set())
+        right = {int(status == "completed" and id not in deleted)} | (
+            {0} if id in perhaps else set()
+        )
         if pictures not in right:
             yield f"job {id} is {status} and has {pictures} pictures"
         if status == "failed" and attempts < settings.job_max_attempts:

@@ -1,4 +1,5 @@
-"""4 server processes x 8 threads that write all the time, and 2 workers: who waits how long for the write lock."""
+"""4 server processes x 8 threads that write all the time, and 2 workers: who waits how long for the
+write lock."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ _PROCESSES, _THREADS, _WORKERS = 4, 8, 2
 
 
 def client(port: int, name: str, seconds: float) -> dict[str, Any]:
-    """Write without a pause; returns the milliseconds of each write, and what was not answered as it should."""
+    """Write without a pause; returns the milliseconds of each write, and what was not answered as
+    it should."""
     api = Client(port)
     api.register(name)
     times: list[float] = []
@@ -47,9 +49,14 @@ def client(port: int, name: str, seconds: float) -> dict[str, Any]:
 
 
 def _write(turn: int, persona: int | None) -> tuple[str, str, Any]:
-    """The next request: mostly creates and edits, with deletes, settings and now and then a preview."""
-    whole = {"name": f"Luna {turn}", "style_prompt": f"sea {turn}", "tags": ["a", f"t{turn}"],
-             "generation_params": TINY}  # fmt: skip
+    """The next request: mostly creates and edits, with deletes, settings and now and then a
+    preview."""
+    whole = {
+        "name": f"Luna {turn}",
+        "style_prompt": f"sea {turn}",
+        "tags": ["a", f"t{turn}"],
+        "generation_params": TINY,
+    }
     if persona is None or turn % 5 == 0:
         return "POST", "/api/personas", whole
     if turn % 50 == 7:
@@ -73,9 +80,14 @@ with ThreadPoolExecutor(threads) as pool:
 
 
 def run(folder: Path, seconds: float) -> dict[str, Any]:
-    """Figures in ms, and breaches. The clients are processes of their own, so that they do not wait for each other."""
-    instance = Instance(folder, SEIDRA_WEB_WORKERS=str(_PROCESSES), SEIDRA_WEB_THREADS=str(_THREADS),
-                        SEIDRA_EMBEDDED_WORKER="off")  # fmt: skip
+    """Figures in ms, and breaches. The clients are processes of their own, so that they do not wait
+    for each other."""
+    instance = Instance(
+        folder,
+        SEIDRA_WEB_WORKERS=str(_PROCESSES),
+        SEIDRA_WEB_THREADS=str(_THREADS),
+        SEIDRA_EMBEDDED_WORKER="off",
+    )
     database = SqliteDatabase(instance.settings)
     try:
         instance.start_server()
@@ -83,14 +95,31 @@ def run(folder: Path, seconds: float) -> dict[str, Any]:
             instance.start_worker()
         started = [
             subprocess.Popen(
-                [sys.executable, "-c", _CLIENTS, str(instance.port), str(number), str(_THREADS), str(seconds)],
-                cwd=ROOT, env=instance.environment, stdout=subprocess.PIPE,
-            ) for number in range(_PROCESSES)
-        ]  # fmt: skip
-        results = [one for process in started for one in json.loads(process.communicate(timeout=seconds + 120)[0])]
+                [
+                    sys.executable,
+                    "-c",
+                    _CLIENTS,
+                    str(instance.port),
+                    str(number),
+                    str(_THREADS),
+                    str(seconds),
+                ],
+                cwd=ROOT,
+                env=instance.environment,
+                stdout=subprocess.PIPE,
+            )
+            for number in range(_PROCESSES)
+        ]
+        results = [
+            one
+            for process in started
+            for one in json.loads(process.communicate(timeout=seconds + 120)[0])
+        ]
         failed = sum((Counter(result["failed"]) for result in results), Counter())
         breaches = [f"{count} x {what}" for what, count in failed.most_common(10)]
-        breaches += [f"log: {line[:300]}" for line in instance.log.read_text().splitlines() if "busy" in line][:5]
+        breaches += [
+            f"log: {line[:300]}" for line in instance.log.read_text().splitlines() if "busy" in line
+        ][:5]
         check.wait_until_idle(database, 180)
         breaches += check.at_rest(database, instance.settings)
         return _figures([result["times"] for result in results], seconds) | {"breaches": breaches}
@@ -104,4 +133,7 @@ def _figures(clients: list[list[float]], seconds: float) -> dict[str, Any]:
     counts = sorted(map(len, clients))
     found = {"writes": len(times), "writes_per_second": round(len(times) / seconds)}
     found |= {f"p{part}_ms": round(times[len(times) * part // 100]) for part in (50, 99)}
-    return found | {"max_ms": round(times[-1]), "writes_of_least_and_most_served_client": [counts[0], counts[-1]]}
+    return found | {
+        "max_ms": round(times[-1]),
+        "writes_of_least_and_most_served_client": [counts[0], counts[-1]],
+    }

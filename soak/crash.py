@@ -1,4 +1,5 @@
-"""SIGKILL at random moments under mixed load: nothing that was answered may be lost, and nothing half there."""
+"""SIGKILL at random moments under mixed load: nothing that was answered may be lost, and nothing
+half there."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ _EXPECTED = ("was sent SIGKILL", "job failed: its workers were lost")
 
 
 class Crash:
-    """One instance: gunicorn with 2 processes of 4 threads and embedded workers, and one `flask worker`."""
+    """One instance: gunicorn with 2 processes of 4 threads and embedded workers, and one `flask
+    worker`."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.instance = Instance(folder, SEIDRA_JOB_LEASE_SECONDS="2")
@@ -38,7 +40,8 @@ class Crash:
         self._random = random.Random(seed)
 
     def round(self) -> None:
-        """Load, one kill at a random moment, restart, and a look at everything that was answered."""
+        """Load, one kill at a random moment, restart, and a look at everything that was
+        answered."""
         stop = threading.Event()
         threads = [threading.Thread(target=client.work, args=(stop,)) for client in self.clients]
         for thread in threads:
@@ -52,9 +55,15 @@ class Crash:
             self.breaches += client.breaches(self.database)
 
     def _kill(self, stop: threading.Event) -> None:
-        what = self._random.choices(("whole server", "server process", "worker", "everything"), (4, 3, 2, 1))[0]
+        what = self._random.choices(
+            ("whole server", "server process", "worker", "everything"), (4, 3, 2, 1)
+        )[0]
         self.kills[what] += 1
-        if died := [name for name, process in (("server", self.server), ("worker", self.worker)) if process.poll()]:
+        if died := [
+            name
+            for name, process in (("server", self.server), ("worker", self.worker))
+            if process.poll()
+        ]:
             self.breaches.append(f"died by itself: {died}")
         if what == "server process":
             os.kill(self._random.choice(children(self.server)), signal.SIGKILL)
@@ -107,7 +116,11 @@ def run(folder: Path, kills: int, seed: int) -> dict[str, Any]:
                 print(f"  {number} of {kills} kills, {len(crash.breaches)} breaches", flush=True)
             if len(crash.breaches) > 20:
                 break
-        jobs = dict(check.rows(crash.database, "SELECT status, COUNT(*) FROM generation_jobs GROUP BY status"))
+        jobs = dict(
+            check.rows(
+                crash.database, "SELECT status, COUNT(*) FROM generation_jobs GROUP BY status"
+            )
+        )
         return {
             "kills": dict(crash.kills),
             "answered": dict(sum((client.answered for client in crash.clients), Counter())),

@@ -1,4 +1,5 @@
-"""What an answered write that also survives a power cut costs: synchronous FULL against NORMAL, taking turns."""
+"""What an answered write that also survives a power cut costs: synchronous FULL against NORMAL,
+taking turns."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ _ROUNDS = 11
 
 
 def run(folder: Path, writes: int) -> dict[str, Any]:
-    """Median microseconds of a small transaction with each, and the median ratio of neighbouring rounds."""
+    """Median microseconds of a small transaction with each, and the median ratio of neighbouring
+    rounds."""
     folder.mkdir(exist_ok=True)
     url = f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}"
     settings = Settings.load({"SEIDRA_DATABASE_URL": url})
@@ -26,7 +28,11 @@ def run(folder: Path, writes: int) -> dict[str, Any]:
     taken: dict[str, list[float]] = {"normal": [], "full": []}
     for _ in range(_ROUNDS):
         for mode, rounds in taken.items():
-            rounds.append(_round(SqliteDatabase(dataclasses.replace(settings, sqlite_synchronous=mode)), writes))
+            rounds.append(
+                _round(
+                    SqliteDatabase(dataclasses.replace(settings, sqlite_synchronous=mode)), writes
+                )
+            )
     ratios = [full / normal for normal, full in zip(*taken.values(), strict=True)]
     figures = {f"{mode}_us": round(statistics.median(rounds)) for mode, rounds in taken.items()}
     return {**figures, "full_to_normal": round(statistics.median(ratios), 1), "breaches": []}

@@ -30,12 +30,22 @@ class Instance:
             self.port: int = probe.getsockname()[1]
         own = {
             "SEIDRA_DATABASE_URL": f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}",
-            "SEIDRA_BIND": f"127.0.0.1:{self.port}", "SEIDRA_LOG_LEVEL": "warning",
-            "SEIDRA_RATE_LIMITS": "off", "SEIDRA_ARGON2_MEMORY_KIB": "8", "SEIDRA_ARGON2_TIME_COST": "1",
-            "SEIDRA_ACCESS_TOKEN_SECONDS": "86400", "SEIDRA_MAX_QUEUED_JOBS": "100000",
-        } | more  # fmt: skip
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_", "GUNICORN_"))}
-        self.environment = kept | {"PYTHONPATH": str(ROOT), "FLASK_APP": str(ROOT / "wsgi.py")} | own
+            "SEIDRA_BIND": f"127.0.0.1:{self.port}",
+            "SEIDRA_LOG_LEVEL": "warning",
+            "SEIDRA_RATE_LIMITS": "off",
+            "SEIDRA_ARGON2_MEMORY_KIB": "8",
+            "SEIDRA_ARGON2_TIME_COST": "1",
+            "SEIDRA_ACCESS_TOKEN_SECONDS": "86400",
+            "SEIDRA_MAX_QUEUED_JOBS": "100000",
+        } | more
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("SEIDRA_", "FLASK_", "GUNICORN_"))
+        }
+        self.environment = (
+            kept | {"PYTHONPATH": str(ROOT), "FLASK_APP": str(ROOT / "wsgi.py")} | own
+        )
         self.settings = Settings.load(own)
         self.folder = folder
         self.log = folder / "soak.log"
@@ -45,9 +55,14 @@ class Instance:
         """Start Python with these arguments, in a process group of its own."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, *command], cwd=self.folder, env=self.environment, start_new_session=True,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+                [sys.executable, *command],
+                cwd=self.folder,
+                env=self.environment,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         self.processes.append(process)
         return process
 
@@ -57,7 +72,9 @@ class Instance:
         deadline = time.monotonic() + 60
         while not self._healthy():
             if server.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"The server does not start; its log ends with:\n{self.log.read_text()[-3000:]}")
+                raise RuntimeError(
+                    f"The server does not start; its log ends with:\n{self.log.read_text()[-3000:]}"
+                )
             time.sleep(0.02)
         return server
 
@@ -88,15 +105,20 @@ class Instance:
 
 def children(process: subprocess.Popen[bytes]) -> list[int]:
     """The server processes below gunicorn's master."""
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    return [
+        int(pid)
+        for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    ]
 
 
 class LostAnswer(Exception):
-    """The connection broke before the answer was there: the request may have been carried out, or not."""
+    """The connection broke before the answer was there: the request may have been carried out, or
+    not."""
 
 
 class Client:
-    """One kept connection with one user's token; a broken one is opened again at the next request."""
+    """One kept connection with one user's token; a broken one is opened again at the next
+    request."""
 
     def __init__(self, port: int) -> None:
         self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -106,7 +128,9 @@ class Client:
         """Status and JSON. Raises LostAnswer."""
         headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
         try:
-            self._connection.request(method, path, None if body is None else json.dumps(body), headers)
+            self._connection.request(
+                method, path, None if body is None else json.dumps(body), headers
+            )
             answer = self._connection.getresponse()
             text = answer.read()
             return answer.status, json.loads(text) if text else None

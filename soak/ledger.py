@@ -1,7 +1,8 @@
 """A client that writes down what the server answered, and what the database may therefore hold.
 
-Each client writes as a user of its own, one request at a time. So of everything that it wrote there is one right value,
-or, where an answer was lost, two; and each write sets several fields from one stamp, so that half a write shows.
+Each client writes as a user of its own, one request at a time. So of everything that it wrote there
+is one right value, or, where an answer was lost, two; and each write sets several fields from one
+stamp, so that half a write shows.
 """
 
 from __future__ import annotations
@@ -23,12 +24,18 @@ GONE = ""
 
 def body(stamp: str) -> dict[str, Any]:
     """A persona that says one thing in each of its fields."""
-    return {"name": f"Name {stamp}", "description": f"Description {stamp}", "style_prompt": f"Style {stamp}",
-            "tags": [f"tag-{stamp}", "Soak"], "generation_params": TINY}  # fmt: skip
+    return {
+        "name": f"Name {stamp}",
+        "description": f"Description {stamp}",
+        "style_prompt": f"Style {stamp}",
+        "tags": [f"tag-{stamp}", "Soak"],
+        "generation_params": TINY,
+    }
 
 
 class Ledger:
-    """One user's client. `work` sends until told to stop; `breaches` compares the database with what was answered."""
+    """One user's client. `work` sends until told to stop; `breaches` compares the database with
+    what was answered."""
 
     def __init__(self, port: int, name: str, seed: int) -> None:
         self.client, self.name = Client(port), name
@@ -48,8 +55,16 @@ class Ledger:
 
     def work(self, stop: threading.Event) -> None:
         """Random requests, most of them writes."""
-        steps = (self._create, self._edit, self._delete, self._settings, self._preview, self._login, self._cancel,
-                 self._delete_picture)  # fmt: skip
+        steps = (
+            self._create,
+            self._edit,
+            self._delete,
+            self._settings,
+            self._preview,
+            self._login,
+            self._cancel,
+            self._delete_picture,
+        )
         while not stop.is_set():
             self._turn += 1
             (step,) = self._random.choices(steps, (8, 8, 3, 3, 4, 2, 1, 1))
@@ -62,7 +77,8 @@ class Ledger:
                 stop.wait(0.05)
 
     def _ask(self, method: str, path: str, body: Any = None, also: int = 0) -> Any:
-        """The answer's JSON, or None for a 204 or the other status that is right here. Raises LostAnswer."""
+        """The answer's JSON, or None for a 204 or the other status that is right here. Raises
+        LostAnswer."""
         status, answer = self.client.ask(method, path, body)
         if status not in (200, 201, 202, 204, also):
             self.wrong.append(f"{method} {path}: {status} {answer}")
@@ -109,7 +125,9 @@ class Ledger:
         return bool(answer)
 
     def _login(self, stamp: str) -> bool:
-        if answer := self._ask("POST", "/api/auth/login", {"username": self.name, "password": PASSWORD}):
+        if answer := self._ask(
+            "POST", "/api/auth/login", {"username": self.name, "password": PASSWORD}
+        ):
             self.client.token = answer["access_token"]
         return bool(answer)
 
@@ -132,10 +150,11 @@ class Ledger:
         self.deleted.add(item["job_id"])
         return True
 
-    # -------------------------------------------------------------------------------------------- looking after it
+    # ----------------------------------------------------------------------------- looking after it
 
     def breaches(self, database: SqliteDatabase) -> Iterator[str]:
-        """What was answered and is not there, and what is there by halves; then what is there is what is known."""
+        """What was answered and is not there, and what is there by halves; then what is there is
+        what is known."""
         yield from self.wrong
         yield from self._persona_breaches(database)
         yield from self._other_breaches(database)
@@ -146,7 +165,10 @@ class Ledger:
         for id, (name, description, style, tags) in there.items():
             stamp = name.removeprefix("Name ")
             whole = (description, style, from_json(tags)) == (
-                f"Description {stamp}", f"Style {stamp}", [f"tag-{stamp}", "Soak"])  # fmt: skip
+                f"Description {stamp}",
+                f"Style {stamp}",
+                [f"tag-{stamp}", "Soak"],
+            )
             if not whole:
                 yield f"persona {id} is half written: {name}, {description}, {style}, {tags}"
             if stamp not in self.personas.get(id, self.perhaps_made):
@@ -155,19 +177,30 @@ class Ledger:
             if id not in there and GONE not in stamps:
                 yield f"persona {id} was answered and is not there"
         known = set(self.personas) | set(there)
-        self.personas = {id: {there[id][0].removeprefix("Name ")} if id in there else {GONE} for id in known}
+        self.personas = {
+            id: {there[id][0].removeprefix("Name ")} if id in there else {GONE} for id in known
+        }
         self.perhaps_made = set()
 
     def _other_breaches(self, database: SqliteDatabase) -> Iterator[str]:
         mine = f"WHERE user_id = {self.user_id}"
-        stored = from_json(rows(database, f"SELECT settings FROM users WHERE id = {self.user_id}")[0][0])["extra"]
-        if stored.get("first") != stored.get("second") or (self.settings and stored.get("first") not in self.settings):
+        stored = from_json(
+            rows(database, f"SELECT settings FROM users WHERE id = {self.user_id}")[0][0]
+        )["extra"]
+        if stored.get("first") != stored.get("second") or (
+            self.settings and stored.get("first") not in self.settings
+        ):
             yield f"the settings of {self.name} are {stored}; right is one of {self.settings}"
         self.settings = {stored["first"]} if stored else set()
         ids = {row[0] for row in rows(database, f"SELECT id FROM generation_jobs {mine}")}
         if not self.jobs <= ids or len(ids) > len(self.jobs) + self.lost["preview"]:
             yield f"{len(self.jobs)} previews answered, {self.lost['preview']} answers lost, {len(ids)} jobs there"
-        ended = {row[0] for row in rows(database, f"SELECT id FROM generation_jobs {mine} AND status = 'cancelled'")}
+        ended = {
+            row[0]
+            for row in rows(
+                database, f"SELECT id FROM generation_jobs {mine} AND status = 'cancelled'"
+            )
+        }
         if missing := self.cancelled - ended:
             yield f"cancelled jobs that are not: {sorted(missing)[:3]}"
         sessions = rows(database, f"SELECT COUNT(*) FROM sessions {mine}")[0][0] - 1

@@ -1,6 +1,8 @@
-"""`make lint`: no installed package has a known hole, as far as the database of them (PyPI's) can be asked.
+"""`make lint`: no installed package has a known hole, as far as the database of them (PyPI's) can
+be asked.
 
-Without it, say on a machine without the network, this says so and lets the rest of the checks go on.
+Without it, say on a machine without the network, this says so and lets the rest of the checks go
+on.
 """
 
 from __future__ import annotations
@@ -14,8 +16,17 @@ from typing import Any
 
 def ask() -> list[dict[str, Any]] | None:
     """What pip-audit knows of each installed package; None when it got no answer."""
-    command = [str(Path(sys.executable).with_name("pip-audit")), "--local", "--skip-editable", "--format", "json",
-               "--progress-spinner", "off", "--timeout", "5"]  # fmt: skip
+    command = [
+        str(Path(sys.executable).with_name("pip-audit")),
+        "--local",
+        "--skip-editable",
+        "--format",
+        "json",
+        "--progress-spinner",
+        "off",
+        "--timeout",
+        "5",
+    ]
     answer = subprocess.run(command, check=False, capture_output=True, text=True).stdout
     packages: list[dict[str, Any]] | None = json.loads(answer)["dependencies"] if answer else None
     return packages

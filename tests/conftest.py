@@ -1,4 +1,5 @@
-"""A fixed cast (alice, bob and an administrator) on a real, migrated database in a temporary folder."""
+"""A fixed cast (alice, bob and an administrator) on a real, migrated database in a temporary
+folder."""
 
 from __future__ import annotations
 
@@ -25,19 +26,29 @@ from seidra.web.services import services_of
 
 PASSWORD = "a long phrase"
 
-# A hash in a test costs next to nothing; the tests of passwords raise it themselves. Tests send much from one address.
-CHEAP = {"SEIDRA_ARGON2_MEMORY_KIB": "8", "SEIDRA_ARGON2_TIME_COST": "1", "SEIDRA_LOG_LEVEL": "error",
-         "SEIDRA_RATE_LIMITS": "off"}  # fmt: skip
+# A hash in a test costs next to nothing; the tests of passwords raise it themselves. Tests send
+# much from one address.
+CHEAP = {
+    "SEIDRA_ARGON2_MEMORY_KIB": "8",
+    "SEIDRA_ARGON2_TIME_COST": "1",
+    "SEIDRA_LOG_LEVEL": "error",
+    "SEIDRA_RATE_LIMITS": "off",
+}
 
 
-# A shell starts what runs in its background with SIGINT ignored, which the programs that tests start would inherit.
+# A shell starts what runs in its background with SIGINT ignored, which the programs that tests
+# start would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The variables of an instance that lives in `folder`."""
-    return {"SEIDRA_DATABASE_URL": f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}", **CHEAP, **more}
+    return {
+        "SEIDRA_DATABASE_URL": f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}",
+        **CHEAP,
+        **more,
+    }
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
@@ -51,7 +62,11 @@ def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
 
 def segments(database: SqliteDatabase) -> int:
     """How many parts the search index has: each is read by each search."""
-    return int(database.connection.execute("SELECT COUNT(DISTINCT segid) FROM persona_search_idx").fetchone()[0])
+    return int(
+        database.connection.execute(
+            "SELECT COUNT(DISTINCT segid) FROM persona_search_idx"
+        ).fetchone()[0]
+    )
 
 
 class Person:
@@ -94,7 +109,9 @@ class Person:
 
     def persona(self, **fields: Any) -> dict[str, Any]:
         """Make a persona and return it."""
-        answer = self.post("/api/personas", json={"name": "Luna", "style_prompt": "moonlit ocean", **fields})
+        answer = self.post(
+            "/api/personas", json={"name": "Luna", "style_prompt": "moonlit ocean", **fields}
+        )
         assert answer.status_code == 201, answer.text
         return answer.get_json()
 
@@ -178,6 +195,7 @@ def database(app: Flask) -> SqliteDatabase:
 
 @pytest.fixture
 def worker(app: Flask) -> Worker:
-    """A worker that is not started: `worker.work_one()` works off one job in the test's own thread."""
+    """A worker that is not started: `worker.work_one()` works off one job in the test's own
+    thread."""
     settings = services_of(app).settings
     return make_worker(settings, services_of(app).database, engines.get("mock"), threading.Event())

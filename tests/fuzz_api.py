@@ -1,7 +1,9 @@
-"""Fuzzing: Schemathesis sends requests made of the OpenAPI document, good and bad, to the real application.
+"""Fuzzing: Schemathesis sends requests made of the OpenAPI document, good and bad, to the real
+application.
 
-`make fuzz` runs it, `.ci/run` with few examples; it is no part of `make test`. SEIDRA_FUZZ_EXAMPLES says how many
-requests each operation gets at random, beside those that try each rule of its schemas.
+`make fuzz` runs it, `.ci/run` with few examples; it is no part of `make test`. SEIDRA_FUZZ_EXAMPLES
+says how many requests each operation gets at random, beside those that try each rule of its
+schemas.
 """
 
 from __future__ import annotations
@@ -23,8 +25,9 @@ from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
 
 EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
-# What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose a media item is,
-# what the instance's NSFW default allows, how deep and large a free object is, how many tags two parameters make.
+# What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose
+# a media item is, what the instance's NSFW default allows, how deep and large a free object is, how
+# many tags two parameters make.
 CONFIG = "\n".join(
     f'''
 [[operations]]
@@ -32,12 +35,21 @@ include-name = "{name}"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
 '''
     for name in (
-        "POST /api/personas", "PUT /api/personas/{persona_id}", "PATCH /api/personas/{persona_id}",
-        "PUT /api/personas/{persona_id}/avatar", "PUT /api/settings/nsfw", "PATCH /api/settings/nsfw",
-        "PUT /api/settings/nsfw/default", "PATCH /api/settings/nsfw/default", "PUT /api/settings",
-        "PUT /api/auth/me/settings", "PATCH /api/auth/me", "POST /api/auth/register", "GET /api/media",
+        "POST /api/personas",
+        "PUT /api/personas/{persona_id}",
+        "PATCH /api/personas/{persona_id}",
+        "PUT /api/personas/{persona_id}/avatar",
+        "PUT /api/settings/nsfw",
+        "PATCH /api/settings/nsfw",
+        "PUT /api/settings/nsfw/default",
+        "PATCH /api/settings/nsfw/default",
+        "PUT /api/settings",
+        "PUT /api/auth/me/settings",
+        "PATCH /api/auth/me",
+        "POST /api/auth/register",
+        "GET /api/media",
     )
-)  # fmt: skip
+)
 LOGOUT = "/api/auth/logout"
 """Would end the session that all other requests are sent in."""
 
@@ -47,9 +59,13 @@ STREAMS = "/events$"
 def fuzz(folder: Path) -> int:
     """Fuzz an instance in `folder`; returns Schemathesis's exit code."""
     variables = environment(
-        folder, SEIDRA_MAX_QUEUED_JOBS="5", SEIDRA_ACCESS_TOKEN_SECONDS="86400", SEIDRA_STREAM_SECONDS="1",
-        SEIDRA_STREAMS_PER_USER="64", SEIDRA_WEB_THREADS="128",
-    )  # fmt: skip
+        folder,
+        SEIDRA_MAX_QUEUED_JOBS="5",
+        SEIDRA_ACCESS_TOKEN_SECONDS="86400",
+        SEIDRA_STREAM_SECONDS="1",
+        SEIDRA_STREAMS_PER_USER="64",
+        SEIDRA_WEB_THREADS="128",
+    )
     app = create_app(Settings.load(variables))
     person = Person(app, "fuzzer")
     person.allow_nsfw()
@@ -58,10 +74,20 @@ def fuzz(folder: Path) -> int:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     (folder / "schemathesis.toml").write_text(CONFIG)
     command = [
-        str(Path(sys.executable).with_name("schemathesis")), "run", f"http://127.0.0.1:{server.port}/api/openapi.json",
-        "--checks", "all", "--max-examples", EXAMPLES, "--continue-on-failure", "--generation-database", "none",
-        "--no-color", "--header", person_header(person),
-    ]  # fmt: skip
+        str(Path(sys.executable).with_name("schemathesis")),
+        "run",
+        f"http://127.0.0.1:{server.port}/api/openapi.json",
+        "--checks",
+        "all",
+        "--max-examples",
+        EXAMPLES,
+        "--continue-on-failure",
+        "--generation-database",
+        "none",
+        "--no-color",
+        "--header",
+        person_header(person),
+    ]
     parts = (
         ["--exclude-path", LOGOUT, "--exclude-path-regex", STREAMS],
         # Several at once: each stays open for its second.
@@ -94,7 +120,9 @@ def _furnish(person: Person) -> None:
     persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
     person.preview(persona)
     settings = services_of(app).settings
-    worker = make_worker(settings, services_of(app).database, engines.get("mock"), threading.Event())
+    worker = make_worker(
+        settings, services_of(app).database, engines.get("mock"), threading.Event()
+    )
     assert worker.work_one()
     person.preview(persona)
 

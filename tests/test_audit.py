@@ -5,8 +5,15 @@ from __future__ import annotations
 from audit import judge
 
 SOUND = {"name": "flask", "version": "3.1.3", "vulns": []}
-HOLED = {"name": "old", "version": "1.0", "vulns": [{"id": "PYSEC-2026-1", "fix_versions": ["1.1"], "aliases": []}]}
-UNKNOWN = {"name": "flask", "skip_reason": "Dependency not found on PyPI and could not be audited: flask (3.1.3)"}
+HOLED = {
+    "name": "old",
+    "version": "1.0",
+    "vulns": [{"id": "PYSEC-2026-1", "fix_versions": ["1.1"], "aliases": []}],
+}
+UNKNOWN = {
+    "name": "flask",
+    "skip_reason": "Dependency not found on PyPI and could not be audited: flask (3.1.3)",
+}
 
 
 def test_a_known_hole_fails_the_check_and_is_named() -> None:

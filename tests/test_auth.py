@@ -51,10 +51,12 @@ def me(client: FlaskClient, access_token: str) -> int:
 def set_rights(database: SqliteDatabase, person: Person, *, active: bool, admin: bool) -> None:
     """What `flask users disable` and `flask users promote` do."""
     with database.transaction() as tx:
-        accounts.set_rights(tx, queries.users.get_for_update(tx, id=person.id), active=active, admin=admin)
+        accounts.set_rights(
+            tx, queries.users.get_for_update(tx, id=person.id), active=active, admin=admin
+        )
 
 
-# ------------------------------------------------------------------------------------------------ register
+# ----------------------------------------------------------------------------------------- register
 
 
 def test_register_answers_the_token_of_the_contract(client: FlaskClient) -> None:
@@ -96,7 +98,9 @@ def test_only_the_first_person_ever_is_an_administrator(
     assert not Person(app, "dave").token["user"]["is_admin"]
 
 
-def test_an_account_of_the_command_line_is_a_first_person_too(app: Flask, database: SqliteDatabase) -> None:
+def test_an_account_of_the_command_line_is_a_first_person_too(
+    app: Flask, database: SqliteDatabase
+) -> None:
     with database.transaction() as tx:
         assert accounts.create(tx, "operator", "operator@example.com", "hash")["is_admin"]
     assert not Person(app, "carol").token["user"]["is_admin"]
@@ -114,7 +118,9 @@ def test_an_account_of_the_command_line_is_a_first_person_too(app: Flask, databa
         ({"email": "System@seidra.local"}, "email"),
     ],
 )
-def test_taken_names_are_a_conflict(alice: Person, client: FlaskClient, change: dict[str, str], field: str) -> None:
+def test_taken_names_are_a_conflict(
+    alice: Person, client: FlaskClient, change: dict[str, str], field: str
+) -> None:
     answer = client.post("/api/auth/register", json=CAROL | change)
     assert answer.status_code == 409
     assert list(answer.get_json()["errors"]) == [field]
@@ -158,21 +164,25 @@ def test_every_field_is_needed(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("username", ["abc", "a" * 50, "A.b_c-9"])
 @pytest.mark.parametrize("password", ["eight888", "x" * 128])
-def test_the_limits_themselves_are_allowed(client: FlaskClient, username: str, password: str) -> None:
+def test_the_limits_themselves_are_allowed(
+    client: FlaskClient, username: str, password: str
+) -> None:
     body = CAROL | {"username": username, "password": password}
     assert client.post("/api/auth/register", json=body).status_code == 201
     assert login(client, username, password).status_code == 200
 
 
 @pytest.mark.parametrize("body", [json.dumps(CAROL), "{}", "not JSON", ""])
-def test_closed_registration_says_so_before_anything_else(make_app: Callable[..., Flask], body: str) -> None:
+def test_closed_registration_says_so_before_anything_else(
+    make_app: Callable[..., Flask], body: str
+) -> None:
     client = make_app(registration="closed").test_client()
     answer = client.post("/api/auth/register", data=body, content_type="application/json")
     assert answer.status_code == 403
     assert "errors" not in answer.get_json()
 
 
-# ------------------------------------------------------------------------------------------------ login
+# -------------------------------------------------------------------------------------------- login
 
 
 @pytest.fixture
@@ -221,7 +231,13 @@ def test_login_takes_the_email_under_its_own_name(alice: Person, client: FlaskCl
     ],
 )
 def test_every_failed_login_looks_and_costs_the_same(
-    app: Flask, alice: Person, bob: Person, database: SqliteDatabase, verifications: list[str], name: str, password: str
+    app: Flask,
+    alice: Person,
+    bob: Person,
+    database: SqliteDatabase,
+    verifications: list[str],
+    name: str,
+    password: str,
 ) -> None:
     set_rights(database, bob, active=False, admin=False)
     carol = Person(app, "carol")
@@ -248,7 +264,7 @@ def test_a_login_has_a_session_of_its_own(alice: Person, client: FlaskClient) ->
     assert me(client, other["access_token"]) == 200
 
 
-# ------------------------------------------------------------------------------------------------ refresh
+# ------------------------------------------------------------------------------------------ refresh
 
 
 def test_refresh_rotates_the_pair(alice: Person, client: FlaskClient) -> None:
@@ -276,7 +292,10 @@ def test_a_refresh_token_used_again_later_ends_its_session(make_app: Callable[..
     fresh = refresh(client, alice.token).get_json()
     assert me(client, fresh["access_token"]) == 200
     again = refresh(client, alice.token)
-    assert (again.status_code, again.headers["WWW-Authenticate"]) == (401, 'Bearer error="invalid_token"')
+    assert (again.status_code, again.headers["WWW-Authenticate"]) == (
+        401,
+        'Bearer error="invalid_token"',
+    )
     assert alice.get("/api/auth/me").status_code == 401
     assert me(client, fresh["access_token"]) == 401
     assert refresh(client, fresh).status_code == 401
@@ -296,7 +315,9 @@ def test_the_grace_is_ten_seconds(
     assert refresh(client, fresh).status_code == status
 
 
-def test_refresh_tokens_are_stored_hashed(alice: Person, client: FlaskClient, database: SqliteDatabase) -> None:
+def test_refresh_tokens_are_stored_hashed(
+    alice: Person, client: FlaskClient, database: SqliteDatabase
+) -> None:
     fresh = refresh(client, alice.token).get_json()
     stored = "\n".join(database.connection.iterdump())
     for token in (alice.token, fresh):
@@ -314,7 +335,7 @@ def test_a_session_ends_however_often_it_is_refreshed(make_app: Callable[..., Fl
         assert expires <= time.time() + 101
 
 
-# ------------------------------------------------------------------------------------------------ logout, me
+# --------------------------------------------------------------------------------------- logout, me
 
 
 def test_logout_ends_the_session(alice: Person, client: FlaskClient) -> None:
@@ -341,7 +362,9 @@ def test_a_new_email(alice: Person, bob: Person, client: FlaskClient) -> None:
     assert bob.get("/api/auth/me").get_json()["email"] == "bob@example.com"
 
 
-def test_a_new_password_ends_all_other_sessions(alice: Person, bob: Person, client: FlaskClient) -> None:
+def test_a_new_password_ends_all_other_sessions(
+    alice: Person, bob: Person, client: FlaskClient
+) -> None:
     other = login(client, "alice").get_json()
     body = {"password": NEW_PASSWORD, "current_password": PASSWORD}
     assert alice.patch("/api/auth/me", json=body).status_code == 200
@@ -355,7 +378,9 @@ def test_a_new_password_ends_all_other_sessions(alice: Person, bob: Person, clie
 
 
 @pytest.mark.parametrize("change", [{"email": "new@example.com"}, {"password": NEW_PASSWORD}])
-@pytest.mark.parametrize(("given", "status"), [({}, 422), ({"current_password": "wrong phrase"}, 403)])
+@pytest.mark.parametrize(
+    ("given", "status"), [({}, 422), ({"current_password": "wrong phrase"}, 403)]
+)
 def test_the_present_password_is_needed_and_checked(
     alice: Person, client: FlaskClient, change: dict[str, str], given: dict[str, str], status: int
 ) -> None:
@@ -385,10 +410,12 @@ def test_bad_changes_of_the_account(alice: Person, change: dict[str, Any], field
 def test_what_is_read_can_be_edited_and_sent_back(alice: Person) -> None:
     account = alice.get("/api/auth/me").get_json()
     body = account | {"email": "new@example.com", "is_admin": True, "current_password": PASSWORD}
-    assert alice.patch("/api/auth/me", json=body).get_json() == account | {"email": "new@example.com"}
+    assert alice.patch("/api/auth/me", json=body).get_json() == account | {
+        "email": "new@example.com"
+    }
 
 
-# ------------------------------------------------------------------------------------------------ deletion
+# ----------------------------------------------------------------------------------------- deletion
 
 DELETE = [("DELETE", "/api/auth/me"), ("POST", "/api/auth/me/delete")]
 
@@ -432,24 +459,40 @@ def everything(database: SqliteDatabase, settings: Settings) -> dict[str, list[A
         queries.personas.search_check(tx)
     names = "SELECT name FROM sqlite_master WHERE type = 'table'"
     tables = [row[0] for row in database.connection.execute(names)]
-    kept = [name for name in tables if name != "sqlite_sequence" and not name.startswith("persona_search")]
+    kept = [
+        name
+        for name in tables
+        if name != "sqlite_sequence" and not name.startswith("persona_search")
+    ]
     rows = {
-        name: sorted(map(repr, map(tuple, database.connection.execute(f'SELECT * FROM "{name}"')))) for name in kept
+        name: sorted(map(repr, map(tuple, database.connection.execute(f'SELECT * FROM "{name}"'))))
+        for name in kept
     }
     folders: list[Path] = [settings.media_dir, settings.thumbnail_dir, settings.tmp_dir]
-    return rows | {"files": sorted(str(path) for folder in folders for path in folder.rglob("*") if path.is_file())}
+    return rows | {
+        "files": sorted(
+            str(path) for folder in folders for path in folder.rglob("*") if path.is_file()
+        )
+    }
 
 
 def furnish(person: Person, worker: Worker) -> None:
     """Give a person rows in every table that may name them."""
     person.allow_nsfw()
-    persona = person.persona(tags=["sea"], is_favorite=True, generation_params={"width": 64, "height": 64})
+    persona = person.persona(
+        tags=["sea"], is_favorite=True, generation_params={"width": 64, "height": 64}
+    )
     person.persona(name="Sol", is_nsfw=True)
     person.preview(persona["id"])
     assert worker.work_one()
     media = person.get("/api/media").get_json()["items"][0]
     assert person.put(f"/api/media/{media['id']}/tags", json={"tags": ["keep"]}).status_code == 200
-    assert person.put(f"/api/personas/{persona['id']}/avatar", json={"media_id": media["id"]}).status_code == 200
+    assert (
+        person.put(
+            f"/api/personas/{persona['id']}/avatar", json={"media_id": media["id"]}
+        ).status_code
+        == 200
+    )
     person.preview(persona["id"])
     assert refresh(person.client, person.token).status_code == 200
 
@@ -464,7 +507,9 @@ def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
     furnish(carol, worker)
     grown = everything(database, settings)
     same = {name for name in before if len(grown[name]) == len(before[name])}
-    assert same == {"platform_state", "file_deletions", "workers"} | {name for name in before if "yoyo" in name}
+    assert same == {"platform_state", "file_deletions", "workers"} | {
+        name for name in before if "yoyo" in name
+    }
     assert carol.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
     keep_house(app)
     assert everything(database, settings) == before
@@ -477,7 +522,9 @@ def test_an_id_never_comes_back(app: Flask, admin: Person) -> None:
     assert Person(app, "alice").id > alice.id
 
 
-def test_the_last_active_administrator_stays(admin: Person, alice: Person, database: SqliteDatabase) -> None:
+def test_the_last_active_administrator_stays(
+    admin: Person, alice: Person, database: SqliteDatabase
+) -> None:
     assert admin.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 409
     set_rights(database, alice, active=True, admin=True)
     set_rights(database, alice, active=False, admin=True)
@@ -490,8 +537,16 @@ def test_the_last_active_administrator_stays(admin: Person, alice: Person, datab
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("PATCH", "/api/auth/me", {"password": NEW_PASSWORD, "current_password": "the operator's word"}),
-        ("PATCH", "/api/auth/me", {"email": "new@example.com", "current_password": "the operator's word"}),
+        (
+            "PATCH",
+            "/api/auth/me",
+            {"password": NEW_PASSWORD, "current_password": "the operator's word"},
+        ),
+        (
+            "PATCH",
+            "/api/auth/me",
+            {"email": "new@example.com", "current_password": "the operator's word"},
+        ),
         ("DELETE", "/api/auth/me", {"password": "the operator's word"}),
         ("POST", "/api/auth/me/delete", {"password": "the operator's word"}),
     ],
@@ -507,10 +562,12 @@ def test_the_system_account_is_the_operators(
     assert login(client, "system", "the operator's word").status_code == 200
 
 
-# ------------------------------------------------------------------------------------------------ tokens
+# ------------------------------------------------------------------------------------------- tokens
 
 
-def test_a_disabled_users_tokens_die_at_once(alice: Person, client: FlaskClient, database: SqliteDatabase) -> None:
+def test_a_disabled_users_tokens_die_at_once(
+    alice: Person, client: FlaskClient, database: SqliteDatabase
+) -> None:
     assert alice.get("/api/auth/me").status_code == 200
     set_rights(database, alice, active=False, admin=False)
     assert alice.get("/api/auth/me").status_code == 401
@@ -520,8 +577,11 @@ def test_a_disabled_users_tokens_die_at_once(alice: Person, client: FlaskClient,
     assert login(client, "alice").status_code == 200
 
 
-def test_the_memo_never_outlives_a_revocation(alice: Person, client: FlaskClient, database: SqliteDatabase) -> None:
-    """A token that verified a moment ago is refused when its session's row, its user or its time is gone."""
+def test_the_memo_never_outlives_a_revocation(
+    alice: Person, client: FlaskClient, database: SqliteDatabase
+) -> None:
+    """A token that verified a moment ago is refused when its session's row, its user or its time is
+    gone."""
     other = login(client, "alice").get_json()
     assert [me(client, token["access_token"]) for token in (alice.token, other)] == [200, 200]
     session = jwt.decode(other["access_token"], options={"verify_signature": False})["sid"]
@@ -534,7 +594,9 @@ def test_the_memo_never_outlives_a_revocation(alice: Person, client: FlaskClient
     assert refresh(client, alice.token).status_code == 401
 
 
-def test_a_token_expires_while_it_is_remembered(alice: Person, client: FlaskClient, settings: Settings) -> None:
+def test_a_token_expires_while_it_is_remembered(
+    alice: Person, client: FlaskClient, settings: Settings
+) -> None:
     claims = jwt.decode(alice.token["access_token"], options={"verify_signature": False})
     now = time.time()
     brief = jwt.encode(claims | {"exp": now + 60}, jwt_secret(settings), "HS256")
@@ -578,18 +640,29 @@ def _bad_tokens(good: str, refresh_token: str, secret: str) -> dict[str, str]:
 
 
 def test_bad_tokens_are_refused(alice: Person, client: FlaskClient, settings: Settings) -> None:
-    bad = _bad_tokens(alice.token["access_token"], alice.token["refresh_token"], jwt_secret(settings))
+    bad = _bad_tokens(
+        alice.token["access_token"], alice.token["refresh_token"], jwt_secret(settings)
+    )
     for name, token in bad.items():
-        for method, path in (("GET", "/api/auth/me"), ("POST", "/api/auth/logout"), ("POST", "/api/auth/refresh")):
+        for method, path in (
+            ("GET", "/api/auth/me"),
+            ("POST", "/api/auth/logout"),
+            ("POST", "/api/auth/refresh"),
+        ):
             if (name, path) == ("wrong type", "/api/auth/refresh"):
                 token = alice.token["access_token"]
             answer = client.open(path, method=method, headers=bearer(token))
             assert answer.status_code == 401, (name, path)
-            assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"', (name, path)
+            assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"', (
+                name,
+                path,
+            )
     assert alice.get("/api/auth/me").status_code == 200
 
 
-@pytest.mark.parametrize("value", [None, "", "Bearer", "Bearer ", "Bearer   ", "Basic YWxpY2U6eA==", "Token {}", "{}"])
+@pytest.mark.parametrize(
+    "value", [None, "", "Bearer", "Bearer ", "Bearer   ", "Basic YWxpY2U6eA==", "Token {}", "{}"]
+)
 def test_without_a_bearer_token_there_is_only_the_challenge(
     alice: Person, client: FlaskClient, value: str | None
 ) -> None:

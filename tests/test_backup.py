@@ -59,7 +59,10 @@ def manifest(archive: Path) -> list[dict[str, Any]]:
 
 
 def modes(folder: Path) -> dict[str, int]:
-    return {str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode) for path in folder.rglob("*")}
+    return {
+        str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode)
+        for path in folder.rglob("*")
+    }
 
 
 def check_whole(settings: Settings) -> dict[str, int]:
@@ -72,12 +75,21 @@ def check_whole(settings: Settings) -> dict[str, int]:
         with database.transaction() as tx:
             assert search.check(tx) == []
         counted = {}
-        for table, counters in (("personas", "persona_counts"), ("generation_jobs", "job_counts"),
-                                ("media_items", "media_counts")):  # fmt: skip
+        for table, counters in (
+            ("personas", "persona_counts"),
+            ("generation_jobs", "job_counts"),
+            ("media_items", "media_counts"),
+        ):
             counted[table] = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
-            assert connection.execute(f"SELECT COALESCE(SUM(n), 0) FROM {counters}").fetchone()[0] == counted[table]
+            assert (
+                connection.execute(f"SELECT COALESCE(SUM(n), 0) FROM {counters}").fetchone()[0]
+                == counted[table]
+            )
         for row in connection.execute("SELECT id, mime_type, file_size FROM media_items"):
-            assert Storage(settings).path(row["id"], row["mime_type"]).stat().st_size == row["file_size"]
+            assert (
+                Storage(settings).path(row["id"], row["mime_type"]).stat().st_size
+                == row["file_size"]
+            )
     return counted
 
 
@@ -106,7 +118,7 @@ def place(tmp_path: Path) -> Settings:
     return Settings.load(environment(tmp_path / "place"))
 
 
-# ------------------------------------------------------------------------------------------------ backup
+# ------------------------------------------------------------------------------------------- backup
 
 
 def test_the_archive_is_private_and_says_what_it_holds(saved: Path, filled: Settings) -> None:
@@ -125,8 +137,13 @@ def test_the_archive_is_private_and_says_what_it_holds(saved: Path, filled: Sett
         assert all(member.isreg() and member.mode == 0o600 for member in tar)
         for member in members:
             data = tar.extractfile(member["name"]).read()  # type: ignore[union-attr]
-            assert (len(data), hashlib.sha256(data).hexdigest()) == (member["size"], member["sha256"])
-    pictures = sorted(f"media/{p.relative_to(filled.media_dir)}" for p in filled.media_dir.rglob("*.png"))
+            assert (len(data), hashlib.sha256(data).hexdigest()) == (
+                member["size"],
+                member["sha256"],
+            )
+    pictures = sorted(
+        f"media/{p.relative_to(filled.media_dir)}" for p in filled.media_dir.rglob("*.png")
+    )
     assert names[:3] == pictures
 
 
@@ -139,7 +156,9 @@ def test_the_signing_secret_is_not_in_it(saved: Path, filled: Settings, place: S
     assert secret not in place.database_path.read_bytes()
 
 
-def test_pictures_that_are_gone(filled: Settings, database: SqliteDatabase, tmp_path: Path, place: Settings) -> None:
+def test_pictures_that_are_gone(
+    filled: Settings, database: SqliteDatabase, tmp_path: Path, place: Settings
+) -> None:
     """One whose item is deleted while the backup runs is left out; one that is lost is named."""
     ids = sorted(path.stem for path in filled.media_dir.rglob("*.png"))
     paths = {path.stem: path for path in filled.media_dir.rglob("*.png")}
@@ -158,10 +177,15 @@ def test_pictures_that_are_gone(filled: Settings, database: SqliteDatabase, tmp_
     assert report == backup.Report(1, [ids[2]])
     assert put_back(tmp_path / "backup.tar", place) == restore.Restored(media=1, lost=1, applied=0)
     with closing(sqlite3.connect(place.database_path)) as connection:
-        assert sorted(row[0] for row in connection.execute("SELECT id FROM media_items")) == [ids[0], ids[2]]
+        assert sorted(row[0] for row in connection.execute("SELECT id FROM media_items")) == [
+            ids[0],
+            ids[2],
+        ]
 
 
-def test_a_backup_that_fails_leaves_nothing(filled: Settings, database: SqliteDatabase, tmp_path: Path) -> None:
+def test_a_backup_that_fails_leaves_nothing(
+    filled: Settings, database: SqliteDatabase, tmp_path: Path
+) -> None:
     folder = tmp_path / "backups"
     folder.mkdir()
     target = folder / "backup.tar"
@@ -181,7 +205,9 @@ def test_a_backup_that_fails_leaves_nothing(filled: Settings, database: SqliteDa
         backup.backup(filled, database, tmp_path / "nowhere" / "backup.tar", quiet)
 
 
-def test_a_full_disk_leaves_no_half_archive(filled: Settings, database: SqliteDatabase, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_archive(
+    filled: Settings, database: SqliteDatabase, tmp_path: Path
+) -> None:
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     size = filled.database_path.stat().st_size
@@ -195,7 +221,7 @@ def test_a_full_disk_leaves_no_half_archive(filled: Settings, database: SqliteDa
     assert [path.name for path in tmp_path.iterdir() if "backup" in path.name] == []
 
 
-# ------------------------------------------------------------------------------------------------ restore
+# ------------------------------------------------------------------------------------------ restore
 
 
 def test_everything_comes_back_and_sessions_are_ended(
@@ -204,7 +230,9 @@ def test_everything_comes_back_and_sessions_are_ended(
     assert put_back(saved, place) == restore.Restored(media=3, lost=0, applied=0)
     assert check_whole(place) == {"personas": 1, "generation_jobs": 4, "media_items": 3}
     for path in filled.media_dir.rglob("*.png"):
-        assert (place.media_dir / path.relative_to(filled.media_dir)).read_bytes() == path.read_bytes()
+        assert (
+            place.media_dir / path.relative_to(filled.media_dir)
+        ).read_bytes() == path.read_bytes()
     found = modes(place.data_dir)
     assert {mode for name, mode in found.items() if (place.data_dir / name).is_dir()} == {0o700}
     assert {mode for name, mode in found.items() if (place.data_dir / name).is_file()} == {0o600}
@@ -221,9 +249,13 @@ def test_everything_comes_back_and_sessions_are_ended(
     assert client.get("/api/auth/me", headers=alice.headers).status_code == 401
     refresh = {"Authorization": f"Bearer {alice.token['refresh_token']}"}
     assert client.post("/api/auth/refresh", headers=refresh).status_code == 401
-    token = client.post("/api/auth/login", json={"username": "alice", "password": PASSWORD}).get_json()
+    token = client.post(
+        "/api/auth/login", json={"username": "alice", "password": PASSWORD}
+    ).get_json()
     headers = {"Authorization": f"Bearer {token['access_token']}"}
-    assert [p["name"] for p in client.get("/api/personas?search=elodie", headers=headers).get_json()] == ["Élodie"]
+    assert [
+        p["name"] for p in client.get("/api/personas?search=elodie", headers=headers).get_json()
+    ] == ["Élodie"]
     item = client.get("/api/media", headers=headers).get_json()["items"][0]
     thumbnail = client.get(item["thumbnail_url"], buffered=True)
     assert (thumbnail.status_code, thumbnail.data[:4]) == (200, b"RIFF")
@@ -237,7 +269,9 @@ def test_a_proxy_may_read_the_pictures_that_come_back(sound: Path, place: Settin
     assert stat.S_IMODE(place.database_path.stat().st_mode) == 0o600
 
 
-def test_an_older_backup_is_migrated(saved: Path, filled: Settings, place: Settings, tmp_path: Path) -> None:
+def test_an_older_backup_is_migrated(
+    saved: Path, filled: Settings, place: Settings, tmp_path: Path
+) -> None:
     last = migrate.status(filled)[-1].id
     migrate.rollback(filled, 1)
     older, copy = tmp_path / "older.tar", tmp_path / "older.db"
@@ -269,7 +303,7 @@ def test_it_restores_into_an_empty_place_only(saved: Path, place: Settings) -> N
     assert {path.name for path in place.data_dir.rglob("*")} == before - {place.database_path.name}
 
 
-# ------------------------------------------------------------------------------------------------ what is refused
+# ---------------------------------------------------------------------------------- what is refused
 
 Parts = list[tuple[tarfile.TarInfo, bytes]]
 
@@ -311,7 +345,9 @@ def rewrite_database(source: Path, target: Path, database: Path, drop: str = "")
         about["database"] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
         about["migrations"] = [id for id in about["migrations"] if id != drop]
 
-    found = [(info, gzip.compress(data) if info.name == "seidra.db.gz" else old) for info, old in found]
+    found = [
+        (info, gzip.compress(data) if info.name == "seidra.db.gz" else old) for info, old in found
+    ]
     write(target, listing(found, change))
 
 
@@ -385,7 +421,9 @@ def larger_than_the_disk(path: Path, found: Parts) -> None:
     write(path, listing(found, lambda about: about["database"].update(size=1 << 60)))
 
 
-def odd(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> Callable[[Path, Parts], None]:
+def odd(
+    name: str, kind: bytes = tarfile.REGTYPE, target: str = ""
+) -> Callable[[Path, Parts], None]:
     """A member that the manifest lists, rightly, and that must not be there."""
 
     def change(path: Path, found: Parts) -> None:
@@ -465,11 +503,15 @@ def test_what_is_wrong_is_refused_and_leaves_nothing(
         assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_damaged_database_in_a_sound_archive(sound: Path, tmp_path: Path, place: Settings) -> None:
+def test_a_damaged_database_in_a_sound_archive(
+    sound: Path, tmp_path: Path, place: Settings
+) -> None:
     source = Settings.load(environment(tmp_path / "source"))
     put_back(sound, source)
     with closing(sqlite3.connect(source.database_path)) as connection:
-        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'personas_created'").fetchone()[0]
+        page = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'personas_created'"
+        ).fetchone()[0]
         size = connection.execute("PRAGMA page_size").fetchone()[0]
     with open(source.database_path, "r+b") as file:
         # The entries of an index stand at the end of its page.
@@ -479,7 +521,9 @@ def test_a_damaged_database_in_a_sound_archive(sound: Path, tmp_path: Path, plac
     rewrite_database(sound, tmp_path / "damaged.tar", database)
     with pytest.raises(StartError, match="The database in the archive is damaged"):
         put_back(tmp_path / "damaged.tar", place)
-    assert [path.name for path in place.data_dir.rglob("*") if path.is_file()] == ["seidra.db.init.lock"]
+    assert [path.name for path in place.data_dir.rglob("*") if path.is_file()] == [
+        "seidra.db.init.lock"
+    ]
 
 
 def test_a_restore_that_is_interrupted_leaves_nothing(sound: Path, place: Settings) -> None:
@@ -491,7 +535,9 @@ def test_a_restore_that_is_interrupted_leaves_nothing(sound: Path, place: Settin
 
     with restore.opened(sound) as reader, pytest.raises(Stopped):
         restore.restore(place, reader, stop)
-    assert [path.name for path in place.data_dir.rglob("*") if path.is_file()] == ["seidra.db.init.lock"]
+    assert [path.name for path in place.data_dir.rglob("*") if path.is_file()] == [
+        "seidra.db.init.lock"
+    ]
     assert put_back(sound, place).media == 2
 
 
@@ -514,7 +560,7 @@ def test_memory_does_not_grow_with_the_archive(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-# ------------------------------------------------------------------------------------------------ under load
+# --------------------------------------------------------------------------------------- under load
 
 
 class Load:
@@ -539,7 +585,10 @@ class Load:
             body = {"name": f"Persona {number}", "style_prompt": "a lantern in the fog", **SMALL}
             code, text, _ = self.server.call("POST", "/api/personas", body)
             persona = json.loads(text).get("id")
-            codes = [code, self.server.call("PATCH", f"/api/personas/{persona}", {"tags": ["fog"]})[0]]
+            codes = [
+                code,
+                self.server.call("PATCH", f"/api/personas/{persona}", {"tags": ["fog"]})[0],
+            ]
             codes.append(self.server.call("POST", f"/api/personas/{persona}/preview")[0])
             items = self.server.json("GET", "/api/media")["items"]
             if len(items) > 5:
@@ -565,7 +614,14 @@ def test_under_load(tmp_path: Path) -> None:
         assert "Backed up the database and" in done.stdout
         server.stop()
     settings = Settings.load(environment(tmp_path / "elsewhere" / "instance"))
-    done = run("-m", "flask", "restore", str(target), cwd=ROOT, env=variables(tmp_path / "elsewhere" / "instance"))
+    done = run(
+        "-m",
+        "flask",
+        "restore",
+        str(target),
+        cwd=ROOT,
+        env=variables(tmp_path / "elsewhere" / "instance"),
+    )
     assert (done.returncode, done.stderr) == (0, "")
     held = check_whole(settings)
     assert held["personas"] > 0
@@ -577,7 +633,11 @@ def test_under_load(tmp_path: Path) -> None:
     with Server(tmp_path / "elsewhere", *GUNICORN, SEIDRA_WEB_WORKERS="1") as server:
         server.ready().login()
         item = server.json("GET", "/api/media")["items"][0]
-        assert server.call("GET", item["url"])[0] == server.call("GET", item["thumbnail_url"])[0] == 200
+        assert (
+            server.call("GET", item["url"])[0]
+            == server.call("GET", item["thumbnail_url"])[0]
+            == 200
+        )
         assert server.picture(server.preview())
         server.stop()
 
@@ -587,7 +647,9 @@ def test_the_commands(app: Flask, filled: Settings, tmp_path: Path) -> None:
     elsewhere = variables(tmp_path / "place")
     done = run("-m", "flask", "backup", str(target), cwd=tmp_path, env=env)
     assert (done.returncode, done.stderr) == (0, "")
-    assert re.fullmatch(rf"Backed up the database and 3 pictures: [\d,]+ bytes in {target}\.\n", done.stdout)
+    assert re.fullmatch(
+        rf"Backed up the database and 3 pictures: [\d,]+ bytes in {target}\.\n", done.stdout
+    )
     first = target.read_bytes()
     done = run("-m", "flask", "backup", str(target), cwd=tmp_path, env=env)
     assert (done.returncode, done.stdout) == (1, "")
@@ -604,6 +666,16 @@ def test_the_commands(app: Flask, filled: Settings, tmp_path: Path) -> None:
     done = run("-m", "flask", "restore", str(target), cwd=tmp_path, env=elsewhere)
     assert done.returncode == 1
     assert done.stderr.startswith("Error: There is a database ")
-    done = run("-m", "flask", "restore", str(tmp_path / "none.tar"), cwd=tmp_path, env=variables(tmp_path / "new"))
-    assert done.stderr == f"Error: The archive {tmp_path / 'none.tar'} cannot be read: No such file or directory.\n"
+    done = run(
+        "-m",
+        "flask",
+        "restore",
+        str(tmp_path / "none.tar"),
+        cwd=tmp_path,
+        env=variables(tmp_path / "new"),
+    )
+    assert (
+        done.stderr
+        == f"Error: The archive {tmp_path / 'none.tar'} cannot be read: No such file or directory.\n"
+    )
     assert not (tmp_path / "new").exists()

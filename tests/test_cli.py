@@ -25,14 +25,17 @@ from seidra.database.sqlite.connect import connect
 from seidra.web.services import services_of
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = sorted(path.stem for path in packaged_dir("migrations").glob("*.sql") if ".rollback" not in path.name)
+STEPS = sorted(
+    path.stem for path in packaged_dir("migrations").glob("*.sql") if ".rollback" not in path.name
+)
 
 Flask_ = Callable[..., Result]
 
 
 @pytest.fixture
 def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The environment names a folder that does not exist yet; the process's settings are read from it."""
+    """The environment names a folder that does not exist yet; the process's settings are read from
+    it."""
     for name in [name for name in os.environ if name.startswith("SEIDRA_")]:
         monkeypatch.delenv(name)
     for name, value in environment(tmp_path / "instance").items():
@@ -83,15 +86,18 @@ def rows(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
 
 def accounts(settings: Settings) -> dict[str, tuple[int, int]]:
     """{username: (is_active, is_admin)} without the system account."""
-    return {name: rights for name, *rights in rows(settings, "SELECT username, is_active, is_admin FROM users")
-            if name != "system"}  # fmt: skip
+    return {
+        name: rights
+        for name, *rights in rows(settings, "SELECT username, is_active, is_admin FROM users")
+        if name != "system"
+    }
 
 
 def make(flask: Flask_, name: str, *more: str) -> Result:
     return flask("users", "create", name, f"{name}@example.com", "--password", PASSWORD, *more)
 
 
-# ------------------------------------------------------------------------------------------------ the database
+# ------------------------------------------------------------------------------------- the database
 
 
 def test_every_command_says_what_it_is_for(flask: Flask_) -> None:
@@ -111,8 +117,11 @@ def test_every_command_says_what_it_is_for(flask: Flask_) -> None:
     ]
     listed = flask("--help").stdout.partition("Commands:")[2]
     assert [name for name in names if f"\n  {name} " not in listed] == []
-    for command in (*([name] for name in names), *(["db", name] for name in db.commands),
-                    *(["users", name] for name in users.commands)):  # fmt: skip
+    for command in (
+        *([name] for name in names),
+        *(["db", name] for name in db.commands),
+        *(["users", name] for name in users.commands),
+    ):
         assert said(flask(*command, "--help")).split("\n\n")[1].strip() != "", command
 
 
@@ -120,7 +129,12 @@ def test_init(flask: Flask_, instance: Path) -> None:
     end = f"The database {instance / 'seidra.db'} is ready.\n"
     assert said(flask("init")) == f"Applied {len(STEPS)} migrations.\n{end}"
     assert said(flask("init")) == f"The schema is up to date.\n{end}"
-    assert {path.name for path in instance.iterdir() if path.is_dir()} == {"media", "thumbnails", "models", "tmp"}
+    assert {path.name for path in instance.iterdir() if path.is_dir()} == {
+        "media",
+        "thumbnails",
+        "models",
+        "tmp",
+    }
 
 
 def test_db_status_makes_nothing(flask: Flask_, instance: Path) -> None:
@@ -139,7 +153,9 @@ def test_db_upgrade_rollback_and_status(flask: Flask_, instance: Path) -> None:
     )
     assert said(flask("db", "status")).splitlines()[-3:] == [f"pending  {id}" for id in STEPS[-3:]]
     assert said(flask("db", "rollback", "--yes", "--all")).count("rolled back") == len(STEPS) - 3
-    assert said(flask("db", "rollback", "--yes", "--all")) == "There is no migration to roll back.\n"
+    assert (
+        said(flask("db", "rollback", "--yes", "--all")) == "There is no migration to roll back.\n"
+    )
 
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
@@ -154,7 +170,10 @@ def test_db_rollback_asks_first(flask: Flask_, ready: Settings, answer: str) -> 
 
 
 def test_db_rollback_without_a_database(flask: Flask_, instance: Path) -> None:
-    assert refused(flask("db", "rollback", "--yes")) == f"There is no database {instance / 'seidra.db'}."
+    assert (
+        refused(flask("db", "rollback", "--yes"))
+        == f"There is no database {instance / 'seidra.db'}."
+    )
     assert not instance.exists()
 
 
@@ -173,35 +192,65 @@ def test_seed(flask: Flask_, instance: Path) -> None:
 
 
 def test_summary(flask: Flask_, ready: Settings) -> None:
-    assert said(flask("summary")).split() == ["users", "1", "personas", "0", "jobs", "0", "media", "0"]
+    assert said(flask("summary")).split() == [
+        "users",
+        "1",
+        "personas",
+        "0",
+        "jobs",
+        "0",
+        "media",
+        "0",
+    ]
     app = create_app(ready)
     alice = Person(app, "alice")
     alice.preview(alice.persona()["id"])
     services_of(app).database.close()
-    assert said(flask("summary")).split() == ["users", "2", "personas", "1", "jobs", "1", "media", "0"]
+    assert said(flask("summary")).split() == [
+        "users",
+        "2",
+        "personas",
+        "1",
+        "jobs",
+        "1",
+        "media",
+        "0",
+    ]
 
 
 @pytest.mark.parametrize(
     "command",
-    [("seed",), ("summary",), ("users", "list"), ("users", "disable", "alice"), ("search", "check"),
-     ("search", "rebuild"), ("users", "create", "alice", "alice@example.com", "--password", PASSWORD)],
-)  # fmt: skip
+    [
+        ("seed",),
+        ("summary",),
+        ("users", "list"),
+        ("users", "disable", "alice"),
+        ("search", "check"),
+        ("search", "rebuild"),
+        ("users", "create", "alice", "alice@example.com", "--password", PASSWORD),
+    ],
+)
 def test_a_command_on_a_database_that_is_not_initialised(
     flask: Flask_, instance: Path, command: tuple[str, ...]
 ) -> None:
     assert (
-        refused(flask(*command)) == f"The database {instance / 'seidra.db'} is not up to date: run `flask init` first."
+        refused(flask(*command))
+        == f"The database {instance / 'seidra.db'} is not up to date: run `flask init` first."
     )
     assert not instance.exists()
 
 
-@pytest.mark.parametrize("command", [("init",), ("db", "status"), ("users", "list"), ("summary",), ("worker",)])
-def test_a_wrong_setting_is_named(flask: Flask_, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "command", [("init",), ("db", "status"), ("users", "list"), ("summary",), ("worker",)]
+)
+def test_a_wrong_setting_is_named(
+    flask: Flask_, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
     monkeypatch.setenv("SEIDRA_WEB_THREADS", "0")
     assert refused(flask(*command)) == "SEIDRA_WEB_THREADS must be a whole number from 1 to 128."
 
 
-# ------------------------------------------------------------------------------------------------ accounts
+# ----------------------------------------------------------------------------------------- accounts
 
 
 def test_the_first_account_is_the_administrator(flask: Flask_, ready: Settings) -> None:
@@ -214,14 +263,18 @@ def test_the_first_account_is_the_administrator(flask: Flask_, ready: Settings) 
 def test_an_account_made_here_logs_in_there(flask: Flask_, ready: Settings) -> None:
     said(make(flask, "alice"))
     app: Flask = create_app(ready)
-    answer = app.test_client().post("/api/auth/login", json={"username": "alice", "password": PASSWORD})
+    answer = app.test_client().post(
+        "/api/auth/login", json={"username": "alice", "password": PASSWORD}
+    )
     assert answer.status_code == 200
     assert Person(app, "bob").token["user"]["is_admin"] is False
     services_of(app).database.close()
 
 
 def test_a_password_is_asked_for_twice(flask: Flask_, ready: Settings) -> None:
-    result = flask("users", "create", "alice", "alice@example.com", input=f"{PASSWORD}\n{PASSWORD}\n")
+    result = flask(
+        "users", "create", "alice", "alice@example.com", input=f"{PASSWORD}\n{PASSWORD}\n"
+    )
     assert result.exit_code == 0
     assert PASSWORD not in result.output
     result = flask("users", "create", "bob", "bob@example.com", input=f"{PASSWORD}\nanother one\n")
@@ -229,17 +282,32 @@ def test_a_password_is_asked_for_twice(flask: Flask_, ready: Settings) -> None:
     assert list(accounts(ready)) == ["alice"]
 
 
-def test_a_password_from_the_environment(flask: Flask_, ready: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_from_the_environment(
+    flask: Flask_, ready: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SEIDRA_PASSWORD", PASSWORD)
-    assert said(flask("users", "create", "alice", "alice@example.com")) == "Made alice (administrator), id 2.\n"
+    assert (
+        said(flask("users", "create", "alice", "alice@example.com"))
+        == "Made alice (administrator), id 2.\n"
+    )
 
 
 @pytest.mark.parametrize(
     ("name", "email", "password", "sentence"),
     [
         ("bob", "no address", PASSWORD, "email: Must be an email address."),
-        ("b", "b@example.com", PASSWORD, "username: Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."),
-        ("bob smith", "b@example.com", PASSWORD, "username: Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."),
+        (
+            "b",
+            "b@example.com",
+            PASSWORD,
+            "username: Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'.",
+        ),
+        (
+            "bob smith",
+            "b@example.com",
+            PASSWORD,
+            "username: Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'.",
+        ),
         ("ALICE", "b@example.com", PASSWORD, "This username is taken."),
         ("bob", "Alice@Example.com", PASSWORD, "This email is taken."),
         ("System", "b@example.com", PASSWORD, "This username is taken."),
@@ -263,7 +331,9 @@ def test_a_password_that_breaks_the_rule(flask: Flask_, ready: Settings, passwor
     assert list(accounts(ready)) == ["alice"]
 
 
-def test_a_refused_first_account_leaves_the_place_of_the_administrator(flask: Flask_, ready: Settings) -> None:
+def test_a_refused_first_account_leaves_the_place_of_the_administrator(
+    flask: Flask_, ready: Settings
+) -> None:
     refused(flask("users", "create", "system", "x@example.com", "--password", PASSWORD))
     assert said(make(flask, "alice")) == "Made alice (administrator), id 2.\n"
 
@@ -315,7 +385,10 @@ def test_the_last_administrator_stays(flask: Flask_, ready: Settings, command: s
 
 def test_the_system_account_is_the_operators(flask: Flask_, ready: Settings) -> None:
     before = rows(ready, "SELECT * FROM users")
-    assert refused(flask("users", "promote", "system")) == "The system account cannot be an administrator."
+    assert (
+        refused(flask("users", "promote", "system"))
+        == "The system account cannot be an administrator."
+    )
     sentence = "The system account is changed by the operator's settings alone."
     assert refused(flask("users", "set-password", "system", "--password", PASSWORD)) == sentence
     assert rows(ready, "SELECT * FROM users") == before
@@ -326,19 +399,31 @@ def test_disabling_and_a_new_password_end_sessions(flask: Flask_, ready: Setting
     admin, alice, bob = Person(app, "admin"), Person(app, "alice"), Person(app, "bob")
     said(flask("users", "disable", "alice"))
     said(flask("users", "set-password", "bob", "--password", "a new long phrase"))
-    assert [person.get("/api/auth/me").status_code for person in (admin, alice, bob)] == [200, 401, 401]
+    assert [person.get("/api/auth/me").status_code for person in (admin, alice, bob)] == [
+        200,
+        401,
+        401,
+    ]
 
     def login(name: str, password: str) -> int:
-        return app.test_client().post("/api/auth/login", json={"username": name, "password": password}).status_code
+        return (
+            app.test_client()
+            .post("/api/auth/login", json={"username": name, "password": password})
+            .status_code
+        )
 
-    assert (login("alice", PASSWORD), login("bob", PASSWORD), login("bob", "a new long phrase")) == (401, 401, 200)
+    assert (
+        login("alice", PASSWORD),
+        login("bob", PASSWORD),
+        login("bob", "a new long phrase"),
+    ) == (401, 401, 200)
     said(flask("users", "enable", "alice"))
     assert login("alice", PASSWORD) == 200
     assert alice.get("/api/auth/me").status_code == 401, "the old session is over for good"
     services_of(app).database.close()
 
 
-# ------------------------------------------------------------------------------------------------ search
+# ------------------------------------------------------------------------------------------- search
 
 
 def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings) -> None:
@@ -353,23 +438,37 @@ def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings)
     assert refused(flask("search", "check")) == sentence
     assert said(flask("search", "rebuild")) == "The search index is rebuilt; it has 1 personas.\n"
     assert said(flask("search", "check")) == "The search index agrees with its table.\n"
-    assert [persona["name"] for persona in alice.get("/api/personas?search=elodie").get_json()] == ["Élodie"]
+    assert [persona["name"] for persona in alice.get("/api/personas?search=elodie").get_json()] == [
+        "Élodie"
+    ]
     services_of(app).database.close()
 
 
-def test_personas_are_found_again_after_their_index_was_undone_and_made_again(flask: Flask_, ready: Settings) -> None:
+def test_personas_are_found_again_after_their_index_was_undone_and_made_again(
+    flask: Flask_, ready: Settings
+) -> None:
     app = create_app(ready)
     alice = Person(app, "alice")
     alice.persona(name="Élodie")
     services_of(app).database.close()
-    said(flask("db", "rollback", "--yes", "--count", str(len(STEPS) - STEPS.index("0005.persona_search"))))
+    said(
+        flask(
+            "db",
+            "rollback",
+            "--yes",
+            "--count",
+            str(len(STEPS) - STEPS.index("0005.persona_search")),
+        )
+    )
     said(flask("init"))
     assert said(flask("search", "check")) == "The search index agrees with its table.\n"
-    assert [persona["name"] for persona in alice.get("/api/personas?search=elodie").get_json()] == ["Élodie"]
+    assert [persona["name"] for persona in alice.get("/api/personas?search=elodie").get_json()] == [
+        "Élodie"
+    ]
     services_of(app).database.close()
 
 
-# ------------------------------------------------------------------------------------------------ real processes
+# ----------------------------------------------------------------------------------- real processes
 
 
 @pytest.mark.parametrize("where", ["checkout", "empty"])
@@ -379,20 +478,35 @@ def test_the_real_command(tmp_path: Path, where: str) -> None:
     folder.mkdir(exist_ok=True)
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))}
     # Python finds the flask beside itself and SEIDRA's commands by their entry points.
-    env = kept | environment(tmp_path / "instance", SEIDRA_PASSWORD=PASSWORD) | {"PYTHONPATH": str(ROOT)}
+    env = (
+        kept
+        | environment(tmp_path / "instance", SEIDRA_PASSWORD=PASSWORD)
+        | {"PYTHONPATH": str(ROOT)}
+    )
 
     def flask(*arguments: str) -> tuple[int, str, str]:
         done = subprocess.run(
             [sys.executable, "-m", "flask", *arguments],
-            cwd=folder, env=env, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         return done.returncode, done.stdout, done.stderr
 
     assert flask("init")[::2] == (0, "")
-    assert flask("users", "create", "alice", "alice@example.com") == (0, "Made alice (administrator), id 2.\n", "")
+    assert flask("users", "create", "alice", "alice@example.com") == (
+        0,
+        "Made alice (administrator), id 2.\n",
+        "",
+    )
     assert flask("users", "demote", "alice") == (
-        1, "", "Error: This is the last active administrator; make another one first.\n",
-    )  # fmt: skip
+        1,
+        "",
+        "Error: This is the last active administrator; make another one first.\n",
+    )
     assert (tmp_path / "instance" / "seidra.db").is_file()
     if where == "empty":
         assert list(folder.iterdir()) == []

@@ -79,15 +79,29 @@ DEFAULTS = {
 }
 
 GOOD: dict[str, list[tuple[str, Any]]] = {
-    "database_url": [("sqlite:///x.db", "sqlite:///x.db"), ("sqlite:////srv/x.db", "sqlite:////srv/x.db")],
-    "data_dir": [("/srv/data", Path("/srv/data")), ("data", HERE / "data"), ("~/data", Path.home() / "data")],
+    "database_url": [
+        ("sqlite:///x.db", "sqlite:///x.db"),
+        ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
+    ],
+    "data_dir": [
+        ("/srv/data", Path("/srv/data")),
+        ("data", HERE / "data"),
+        ("~/data", Path.home() / "data"),
+    ],
     "media_dir": [("/srv/media", Path("/srv/media"))],
     "thumbnail_dir": [("/srv/thumbnails", Path("/srv/thumbnails"))],
     "models_dir": [("/srv/models", Path("/srv/models"))],
     "tmp_dir": [("/srv/tmp", Path("/srv/tmp"))],
     "jwt_secret": [(SECRET, SECRET), ("ü" * 16, "ü" * 16)],
     "bind": [
-        (bind, bind) for bind in ("0.0.0.0:80", "[::1]:8000", "localhost:65535", ":8000", "unix:/run/seidra.sock")
+        (bind, bind)
+        for bind in (
+            "0.0.0.0:80",
+            "[::1]:8000",
+            "localhost:65535",
+            ":8000",
+            "unix:/run/seidra.sock",
+        )
     ],
     "public_url": [
         ("https://studio.example", "https://studio.example"),
@@ -100,7 +114,10 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     ],
     "trusted_proxies": [("0", 0), (" 2 ", 2), ("10", 10)],
     "x_accel_redirect": [("/protected", "/protected"), ("/seidra/files_1/", "/seidra/files_1")],
-    "default_user_password": [("a long phrase", "a long phrase"), ("pässwörter sind lang", "pässwörter sind lang")],
+    "default_user_password": [
+        ("a long phrase", "a long phrase"),
+        ("pässwörter sind lang", "pässwörter sind lang"),
+    ],
     "registration": [("closed", "closed"), ("OPEN", "open")],
     "access_token_seconds": [("30", 30), ("86400", 86_400)],
     "refresh_token_seconds": [("60", 60), ("31536000", 31_536_000)],
@@ -130,7 +147,10 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         *((url, url) for url in ("redis://h:1/2", "rediss://:p@h", "redis+unix:///s")),
     ],
     **{
-        f"rate_{name}": [("1/second", "1/second"), (" 5 per 2 hours; 9/day ", "5 per 2 hours; 9/day")]
+        f"rate_{name}": [
+            ("1/second", "1/second"),
+            (" 5 per 2 hours; 9/day ", "5 per 2 hours; 9/day"),
+        ]
         for name in ("login", "register", "account", "refresh", "preview", "general")
     },
     "metrics": [("ON", "on"), ("off", "off"), ("a-token_of.16+/=", "a-token_of.16+/=")],
@@ -138,7 +158,8 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "web_workers": [("1", 1), ("64", 64)],
     "web_threads": [("1", 1), ("128", 128)],
     "web_pinned": [("true", True), ("off", False)],
-    "log_level": [(level, level) for level in ("debug", "info", "warning", "error")] + [("DEBUG", "debug")],
+    "log_level": [(level, level) for level in ("debug", "info", "warning", "error")]
+    + [("DEBUG", "debug")],
 }
 
 
@@ -235,7 +256,13 @@ def python(program: str, cwd: Path, **variables: str) -> subprocess.CompletedPro
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))}
     variables = kept | {"PYTHONPATH": str(CHECKOUT)} | variables
     return subprocess.run(
-        [sys.executable, "-c", program], cwd=cwd, env=variables, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", program],
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -248,7 +275,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-# ------------------------------------------------------------------------------------------------ each setting
+# ------------------------------------------------------------------------------------- each setting
 
 
 def test_the_tables_below_know_every_setting() -> None:
@@ -266,7 +293,9 @@ def test_an_empty_variable_is_the_default(field: str, empty: str) -> None:
     assert getattr(Settings.load({Settings.variable(field): empty}), field) == DEFAULTS[field]
 
 
-@pytest.mark.parametrize(("field", "text", "value"), [(f, *pair) for f, pairs in GOOD.items() for pair in pairs])
+@pytest.mark.parametrize(
+    ("field", "text", "value"), [(f, *pair) for f, pairs in GOOD.items() for pair in pairs]
+)
 def test_good_value(field: str, text: str, value: Any) -> None:
     settings = Settings.load({Settings.variable(field): text})
     assert getattr(settings, field) == value
@@ -294,7 +323,7 @@ def test_every_setting_is_documented() -> None:
         assert field.metadata["doc"].endswith("."), field.name
 
 
-# ------------------------------------------------------------------------------------------------ paths
+# -------------------------------------------------------------------------------------------- paths
 
 
 @pytest.mark.parametrize(
@@ -323,7 +352,12 @@ def test_a_data_folder_of_its_own_moves_the_files_but_not_the_database(tmp_path:
     settings = Settings.load(environment(tmp_path / "db", SEIDRA_DATA_DIR=str(tmp_path / "files")))
     ensure_runtime_directories(settings)
     assert settings.database_path == tmp_path / "db" / "seidra.db"
-    assert sorted(path.name for path in (tmp_path / "files").iterdir()) == ["media", "models", "thumbnails", "tmp"]
+    assert sorted(path.name for path in (tmp_path / "files").iterdir()) == [
+        "media",
+        "models",
+        "thumbnails",
+        "tmp",
+    ]
     assert list((tmp_path / "db").iterdir()) == []
 
 
@@ -331,7 +365,9 @@ def test_a_data_folder_of_its_own_moves_the_files_but_not_the_database(tmp_path:
 @pytest.mark.parametrize(
     "name", ["a#b", "a?b", "a b", "über", "a%zb", "a&b=c", "a'b\"c", "a:b;c", "日本", "~a", "a\\b"]
 )
-def test_odd_characters_in_the_path_work_end_to_end(tmp_path: Path, name: str, encoded: bool) -> None:
+def test_odd_characters_in_the_path_work_end_to_end(
+    tmp_path: Path, name: str, encoded: bool
+) -> None:
     path = tmp_path / name / f"{name}.db"
     shown = quote(str(path)) if encoded else str(path)
     settings = Settings.load({"SEIDRA_DATABASE_URL": f"sqlite:///{shown}", **CHEAP})
@@ -342,8 +378,13 @@ def test_odd_characters_in_the_path_work_end_to_end(tmp_path: Path, name: str, e
     assert [entry.name for entry in tmp_path.iterdir()] == [name]
     assert path.is_file()
     assert {entry.name for entry in path.parent.iterdir()} == {
-        path.name, f"{path.name}.init.lock", "media", "models", "thumbnails", "tmp",
-    }  # fmt: skip
+        path.name,
+        f"{path.name}.init.lock",
+        "media",
+        "models",
+        "thumbnails",
+        "tmp",
+    }
 
 
 def test_runtime_folders_are_private(tmp_path: Path) -> None:
@@ -363,13 +404,15 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     assert caught.value.message == f"The folder {media} cannot be written: Not a directory."
 
 
-# ------------------------------------------------------------------------------------------------ where from
+# --------------------------------------------------------------------------------------- where from
 
 
 def test_dotenv_in_the_working_folder_is_read_and_the_environment_wins(
     bare: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (bare / ".env").write_text("SEIDRA_WEB_WORKERS=5\nSEIDRA_WEB_THREADS='7'\n# SEIDRA_BIND=x\nSEIDRA_LOG_LEVEL\n")
+    (bare / ".env").write_text(
+        "SEIDRA_WEB_WORKERS=5\nSEIDRA_WEB_THREADS='7'\n# SEIDRA_BIND=x\nSEIDRA_LOG_LEVEL\n"
+    )
     monkeypatch.setenv("SEIDRA_WEB_WORKERS", "6")
     settings = Settings.load()
     assert (settings.web_workers, settings.web_threads, settings.bind) == (6, 7, "127.0.0.1:8000")
@@ -397,7 +440,9 @@ def test_a_dotenv_that_cannot_be_read_is_refused(bare: Path) -> None:
         ("SEIDRA_SOMETHING_ELSE", ""),
     ],
 )
-def test_a_misspelt_name_is_warned_about(caplog: pytest.LogCaptureFixture, name: str, hint: str) -> None:
+def test_a_misspelt_name_is_warned_about(
+    caplog: pytest.LogCaptureFixture, name: str, hint: str
+) -> None:
     # An application that another test made in this process may have silenced warnings.
     caplog.set_level("WARNING", "seidra")
     Settings.load({name: "secret value"})
@@ -436,7 +481,7 @@ def test_settings_are_read_once(bare: Path, monkeypatch: pytest.MonkeyPatch) -> 
         get_settings.cache_clear()
 
 
-# ------------------------------------------------------------------------------------------------ the secret
+# --------------------------------------------------------------------------------------- the secret
 
 
 def test_the_signing_secret_is_made_once_and_private(settings: Settings) -> None:
@@ -466,7 +511,9 @@ def test_a_given_secret_is_used_and_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "jwt.secret").exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 40], ids=["empty", "short", "no text"])
+@pytest.mark.parametrize(
+    "content", [b"", b"short", b"\xff" * 40], ids=["empty", "short", "no text"]
+)
 def test_a_kept_secret_that_is_none_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "jwt.secret").write_bytes(content)
     with pytest.raises(StartError) as caught:
@@ -476,7 +523,8 @@ def test_a_kept_secret_that_is_none_is_refused(tmp_path: Path, content: bytes) -
 
 
 def test_six_processes_at_once_make_one_secret(tmp_path: Path) -> None:
-    # Ten races; in each, all wait for the last one to be ready, so that they race for the file and not for the import.
+    # Ten races; in each, all wait for the last one to be ready, so that they race for the file and
+    # not for the import.
     program = (
         "import dataclasses, os, time\n"
         "from pathlib import Path\n"
@@ -492,7 +540,8 @@ def test_six_processes_at_once_make_one_secret(tmp_path: Path) -> None:
     variables = os.environ | environment(tmp_path) | {"PYTHONPATH": str(CHECKOUT)}
     command = [sys.executable, "-c", program]
     started = [
-        subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True) for _ in range(6)
+        subprocess.Popen(command, cwd=tmp_path, env=variables, stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
     ]
     made = [process.communicate(timeout=120)[0].split() for process in started]
     assert [process.returncode for process in started] == [0] * 6

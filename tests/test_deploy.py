@@ -34,12 +34,19 @@ def unit(name: str) -> dict[str, list[str]]:
     return found
 
 
-@pytest.mark.parametrize("path", [*FILES, ROOT / "docs" / "deployment.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*FILES, ROOT / "docs" / "deployment.md"], ids=lambda path: path.name
+)
 def test_each_setting_that_is_named_exists(path: Path) -> None:
-    known = {Settings.variable(field.name) for field in dataclasses.fields(Settings)} | {PASSWORD_VARIABLE}
+    known = {Settings.variable(field.name) for field in dataclasses.fields(Settings)} | {
+        PASSWORD_VARIABLE
+    }
     named = set(re.findall(r"SEIDRA_[A-Z0-9_]+", path.read_text()))
     assert named <= known
-    assert len({path.name for path in FILES} & {"nginx.conf", "Dockerfile", "compose.yaml", *UNITS}) == 6
+    assert (
+        len({path.name for path in FILES} & {"nginx.conf", "Dockerfile", "compose.yaml", *UNITS})
+        == 6
+    )
 
 
 def test_the_example_settings_load_and_are_safe() -> None:
@@ -48,7 +55,8 @@ def test_the_example_settings_load_and_are_safe() -> None:
     assert settings.trusted_proxies == 1
     assert settings.public_url == "https://studio.example"
     assert settings.database_path == Path("/var/lib/seidra/seidra.db")
-    # Read the same by systemd, Docker and python-dotenv: no quotes, blanks, `$` or comments after values.
+    # Read the same by systemd, Docker and python-dotenv: no quotes, blanks, `$` or comments after
+    # values.
     for line in (DEPLOY / "seidra.env.example").read_text().splitlines():
         assert re.fullmatch(r"(#.*|SEIDRA_[A-Z_]+=[\w:/.,%-]+|)", line), line
 
@@ -59,24 +67,37 @@ def test_nginx_agrees_with_the_example_settings() -> None:
     assert f"client_max_body_size {settings.max_body};" in conf
     assert f"server {settings.bind};" in conf
     for name, folder in (("media", settings.media_dir), ("thumbnails", settings.thumbnail_dir)):
-        assert re.search(rf"location {settings.x_accel_redirect}/{name}/ {{\s+internal;\s+alias {folder}/;\s+}}", conf)
+        assert re.search(
+            rf"location {settings.x_accel_redirect}/{name}/ {{\s+internal;\s+alias {folder}/;\s+}}",
+            conf,
+        )
     assert f"server_name {str(settings.public_url).removeprefix('https://')};" in conf
 
 
-# ------------------------------------------------------------------------------------------------ systemd
+# ------------------------------------------------------------------------------------------ systemd
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for name in UNITS:
         # systemd wants the programs to be there.
-        text = (DEPLOY / name).read_text().replace("/opt/seidra/current/.venv/bin", str(Path(sys.executable).parent))
+        text = (
+            (DEPLOY / name)
+            .read_text()
+            .replace("/opt/seidra/current/.venv/bin", str(Path(sys.executable).parent))
+        )
         (tmp_path / name).write_text(text)
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *(str(tmp_path / name) for name in UNITS)],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
-    said = [line for line in done.stderr.splitlines() if str(tmp_path) in line or any(name in line for name in UNITS)]
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    said = [
+        line
+        for line in done.stderr.splitlines()
+        if str(tmp_path) in line or any(name in line for name in UNITS)
+    ]
     assert (done.returncode, said) == (0, [])
 
 
@@ -85,9 +106,18 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
 def test_systemd_calls_the_units_hardened(name: str) -> None:
     # The exposure in tenths, of 100; from 40 on it is no longer "OK".
     done = subprocess.run(
-        ["systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=20", str(DEPLOY / name)],
-        capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [
+            "systemd-analyze",
+            "security",
+            "--no-pager",
+            "--offline=true",
+            "--threshold=20",
+            str(DEPLOY / name),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -103,17 +133,21 @@ def test_units_agree_with_the_rest() -> None:
         assert service["ProtectSystem"] == ["strict"]
         # gunicorn gives its processes 30 s, a worker its job 25 s.
         assert int(service["TimeoutStopSec"][0]) > 30
-    for path in re.findall(r"/opt/seidra/current/([\w./-]+)", "".join((DEPLOY / name).read_text() for name in UNITS)):
+    for path in re.findall(
+        r"/opt/seidra/current/([\w./-]+)", "".join((DEPLOY / name).read_text() for name in UNITS)
+    ):
         assert path.startswith(".venv/bin/") or (ROOT / path).exists(), path
 
 
-# ------------------------------------------------------------------------------------------------ Docker
+# ------------------------------------------------------------------------------------------- Docker
 
 
 def copies() -> list[str]:
     """What the Dockerfile copies from the checkout."""
     return [
-        source for words in re.findall(r"^COPY (?!--)(.*)$", DOCKERFILE, re.MULTILINE) for source in words.split()[:-1]
+        source
+        for words in re.findall(r"^COPY (?!--)(.*)$", DOCKERFILE, re.MULTILINE)
+        for source in words.split()[:-1]
     ]
 
 
@@ -125,7 +159,11 @@ def test_what_the_image_copies_is_there_and_reaches_the_builder() -> None:
     assert {"seidra", "sql", "migrations", "gunicorn.conf.py", "wsgi.py"} <= set(copies())
     for source in copies():
         assert (ROOT / source).exists(), source
-    assert not any(fnmatch(".env", line[1:]) or fnmatch("data", line[1:]) for line in ignore if line.startswith("!"))
+    assert not any(
+        fnmatch(".env", line[1:]) or fnmatch("data", line[1:])
+        for line in ignore
+        if line.startswith("!")
+    )
 
 
 def test_the_image_is_small_and_nobody_s_root() -> None:
@@ -156,7 +194,8 @@ def test_compose_agrees_with_the_rest() -> None:
         assert int(service["stop_grace_period"].removesuffix("s")) > 30
     assert set(compose["volumes"]) == {"data"}
     proxy = services["nginx"]
-    # One network, so that the address in nginx.conf is the server's; one group, so that it can read the pictures.
+    # One network, so that the address in nginx.conf is the server's; one group, so that it can read
+    # the pictures.
     assert proxy["network_mode"] == "service:server"
     assert proxy["user"].split(":")[1] == re.findall(r"groupadd --gid (\d+)", DOCKERFILE)[0]
     for volume in proxy["volumes"]:
@@ -165,7 +204,7 @@ def test_compose_agrees_with_the_rest() -> None:
         assert source == "data" or (DEPLOY / source).is_file()
 
 
-# ------------------------------------------------------------------------------------------------ the guide
+# ---------------------------------------------------------------------------------------- the guide
 
 
 def test_the_guide_speaks_of_every_file() -> None:

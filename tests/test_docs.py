@@ -1,4 +1,5 @@
-"""The documentation says what is: settings, commands, routes, the guides, links, and the answers that it shows."""
+"""The documentation says what is: settings, commands, routes, the guides, links, and the answers
+that it shows."""
 
 from __future__ import annotations
 
@@ -53,16 +54,22 @@ def plain(default: Any) -> str:
     """A default as its variable would say it."""
     if isinstance(default, bool):
         return str(default).lower()
-    return ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
+    return (
+        ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
+    )
 
 
-# ------------------------------------------------------------------------------------------------ settings
+# ----------------------------------------------------------------------------------------- settings
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
 def test_setting_is_documented_with_its_default(field: dataclasses.Field[Any]) -> None:
     variable = Settings.variable(field.name)
-    rows = re.findall(rf"^\| `{variable}` \| (.*?) \| (.*?) \| (.*?) \|$", read("docs/configuration.md"), re.MULTILINE)
+    rows = re.findall(
+        rf"^\| `{variable}` \| (.*?) \| (.*?) \| (.*?) \|$",
+        read("docs/configuration.md"),
+        re.MULTILINE,
+    )
     assert len(rows) == 1
     if field.default is None:
         assert rows[0][0] == (field.metadata["shown"] or "unset")
@@ -73,18 +80,22 @@ def test_setting_is_documented_with_its_default(field: dataclasses.Field[Any]) -
 
 def test_documented_settings_exist() -> None:
     known = {Settings.variable(field.name) for field in FIELDS}
-    assert set(re.findall(r"^\| `(SEIDRA_\w+)`", read("docs/configuration.md"), re.MULTILINE)) == known
+    assert (
+        set(re.findall(r"^\| `(SEIDRA_\w+)`", read("docs/configuration.md"), re.MULTILINE)) == known
+    )
     assert set(re.findall(r"^#(SEIDRA_\w+)=", read(".env.example"), re.MULTILINE)) == known
 
 
 def test_env_example_is_the_defaults() -> None:
     uncommented = re.sub(r"^#(SEIDRA_)", r"\1", read(".env.example"), flags=re.MULTILINE)
-    values = {name: value or "" for name, value in dotenv_values(stream=StringIO(uncommented)).items()}
+    values = {
+        name: value or "" for name, value in dotenv_values(stream=StringIO(uncommented)).items()
+    }
     assert len(values) == len(FIELDS)
     assert Settings.load(values) == Settings.load({})
 
 
-# ------------------------------------------------------------------------------------------------ commands, routes
+# --------------------------------------------------------------------------------- commands, routes
 
 
 def commands() -> dict[str, click.Command]:
@@ -111,7 +122,11 @@ def test_commands_are_documented_with_their_options() -> None:
     assert len(known) > 10
     assert set(documented) == set(known)
     for name, command in known.items():
-        options = [] if name == "flask run" else [p for p in command.params if isinstance(p, click.Option)]
+        options = (
+            []
+            if name == "flask run"
+            else [p for p in command.params if isinstance(p, click.Option)]
+        )
         for option in options:
             assert any(opt in documented[name] for opt in option.opts), f"{name} {option.opts}"
 
@@ -127,7 +142,7 @@ def test_routes_are_documented(app: Flask) -> None:
     assert set(documented) == known
 
 
-# ------------------------------------------------------------------------------------------------ links
+# -------------------------------------------------------------------------------------------- links
 
 
 def anchors(page: Path) -> set[str]:
@@ -138,7 +153,9 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_relative_links_lead_somewhere(page: Path) -> None:
-    prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(
+        r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
     for link in re.findall(r"\]\(([^)\s]+)\)", prose):
         if re.match(r"[a-z]+:", link):
             continue
@@ -149,7 +166,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-# ------------------------------------------------------------------------------------------------ the guide
+# ---------------------------------------------------------------------------------------- the guide
 
 
 def test_guides_say_the_same() -> None:
@@ -158,7 +175,10 @@ def test_guides_say_the_same() -> None:
     assert [(kind, _without_comments(text)) for kind, text in blocks(GUIDE)] == [
         (kind, _without_comments(text)) for kind, text in blocks(FRENCH_GUIDE)
     ]
-    sentences = [re.findall(r"^\*\*(`+.*?`+)\*\*", read(page), re.MULTILINE) for page in (GUIDE, FRENCH_GUIDE)]
+    sentences = [
+        re.findall(r"^\*\*(`+.*?`+)\*\*", read(page), re.MULTILINE)
+        for page in (GUIDE, FRENCH_GUIDE)
+    ]
     assert sentences[0] == sentences[1] != []
 
 
@@ -167,7 +187,8 @@ def _without_comments(text: str) -> str:
 
 
 def test_guide_works(tmp_path: Path) -> None:
-    """Every Python block, `flask` command and query of the guide, in its order, gives what stands below it."""
+    """Every Python block, `flask` command and query of the guide, in its order, gives what stands
+    below it."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("SEIDRA_")}
     env |= environment(tmp_path / "data")
     shown = blocks(GUIDE)
@@ -177,7 +198,9 @@ def test_guide_works(tmp_path: Path) -> None:
         if kind == "python":
             output = _run([sys.executable, "-c", text], tmp_path, env)
         elif text.startswith(("flask init", "flask db upgrade", "flask seed", "flask summary")):
-            output = "".join(_run(["-m", *shlex.split(line)], tmp_path, env) for line in text.splitlines())
+            output = "".join(
+                _run(["-m", *shlex.split(line)], tmp_path, env) for line in text.splitlines()
+            )
         elif text.startswith("sqlite3 "):
             output = _query(tmp_path / "data/seidra.db", shlex.split(text)[2])
         else:
@@ -209,19 +232,30 @@ def test_the_example_engine_renders() -> None:
     scope: dict[str, Any] = {}
     exec(next(text for kind, text in blocks("docs/architecture.md") if kind == "python"), scope)
     context = RenderContext()
-    (image,) = scope["PlainEngine"]().render(RenderRequest("a", seed=7, width=64, height=80), context)
+    (image,) = scope["PlainEngine"]().render(
+        RenderRequest("a", seed=7, width=64, height=80), context
+    )
     assert image.data.startswith(b"\x89PNG")
     assert engines.get("mock").render(RenderRequest("a", seed=7, width=64, height=80), context)
 
 
-# ------------------------------------------------------------------------------------------------ shown answers
+# ------------------------------------------------------------------------------------ shown answers
 
-CHANGING = {"access_token", "refresh_token", "job_id", "created_at", "updated_at", "started_at", "completed_at",
-            "result_images"}  # fmt: skip
+CHANGING = {
+    "access_token",
+    "refresh_token",
+    "job_id",
+    "created_at",
+    "updated_at",
+    "started_at",
+    "completed_at",
+    "result_images",
+}
 
 
 class Session:
-    """Runs a page's curl commands on the test client, with this instance's tokens and ids for the page's."""
+    """Runs a page's curl commands on the test client, with this instance's tokens and ids for the
+    page's."""
 
     def __init__(self, client: FlaskClient, worker: Worker) -> None:
         self.client, self.worker = client, worker
@@ -248,10 +282,13 @@ class Session:
                 url = word
         path = url.removeprefix("http://127.0.0.1:8000")
         assert path.startswith("/"), url
-        return self.client.open(path, method=method or ("POST" if data else "GET"), headers=headers, data=data)
+        return self.client.open(
+            path, method=method or ("POST" if data else "GET"), headers=headers, data=data
+        )
 
     def answers(self, page: str) -> list[tuple[str, Any, Any]]:
-        """Each command of the page that has an answer: the command, what the page shows, what SEIDRA answers."""
+        """Each command of the page that has an answer: the command, what the page shows, what
+        SEIDRA answers."""
         found, shown = [], blocks(page)
         for (kind, command), (answer_kind, answer) in pairwise(shown):
             if kind != "sh" or not command.startswith("curl") or answer_kind != "json":
@@ -286,13 +323,17 @@ def test_shown_answers_are_what_the_api_gives(client: FlaskClient, worker: Worke
         assert shape(given) == shape(told), command
         for key in told.keys() - CHANGING - {"user"}:
             assert given[key] == told[key], (command, key)
-    picture = session.curl(next(text for kind, text in blocks("README.md") if text.startswith("curl -o")))
+    picture = session.curl(
+        next(text for kind, text in blocks("README.md") if text.startswith("curl -o"))
+    )
     assert (picture.status_code, picture.mimetype) == (200, "image/png")
     picture.close()
 
     # A change, so that the stale ETag of the page is one.
     headers = {"Authorization": f"Bearer {session.real['$TOKEN']}"}
-    assert client.patch("/api/personas/1", json={"tags": ["elf"]}, headers=headers).status_code == 200
+    assert (
+        client.patch("/api/personas/1", json={"tags": ["elf"]}, headers=headers).status_code == 200
+    )
     api = session.answers("docs/api.md")
     assert len(api) >= 9
     for command, told, given in api:

@@ -22,8 +22,21 @@ from seidra.jobs.worker import Worker
 from seidra.operations import checks
 from seidra.values import timestamp, timestamp_in
 
-NAMES = ["sqlite", "settings", "secrets", "folders", "disk", "schema", "integrity", "references", "counters", "search",
-         "media", "jobs", "workers"]  # fmt: skip
+NAMES = [
+    "sqlite",
+    "settings",
+    "secrets",
+    "folders",
+    "disk",
+    "schema",
+    "integrity",
+    "references",
+    "counters",
+    "search",
+    "media",
+    "jobs",
+    "workers",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +47,9 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def filled(alice: Person, worker: Worker, settings: Settings, database: SqliteDatabase) -> Settings:
-    alice.preview(alice.persona(generation_params={"width": 64, "height": 64, "quality": "draft"})["id"])
+    alice.preview(
+        alice.persona(generation_params={"width": 64, "height": 64, "quality": "draft"})["id"]
+    )
     worker.work_one()
     with database.transaction() as tx:
         queries.workers.seen(tx, id="w-1", host="h", pid=1, engine="mock", now=timestamp())
@@ -49,7 +64,9 @@ def test_a_sound_instance(filled: Settings) -> None:
     found = list(checks.examine(filled))
     assert [check.name for check in found] == NAMES
     assert [check for check in found if check.state != "ok" and check.name != "disk"] == []
-    assert [check.advice for check in found if check.state == "ok"] == [""] * sum(c.state == "ok" for c in found)
+    assert [check.advice for check in found if check.state == "ok"] == [""] * sum(
+        c.state == "ok" for c in found
+    )
     assert found[-3].seen == "1 items and 2 files agree."
 
 
@@ -97,7 +114,9 @@ def older_schema(settings: Settings) -> Settings:
 def damaged(settings: Settings) -> Settings:
     with closing(sqlite3.connect(settings.database_path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
-        page = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'media_tags'").fetchone()[0]
+        page = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'media_tags'"
+        ).fetchone()[0]
         size = connection.execute("PRAGMA page_size").fetchone()[0]
     with open(settings.database_path, "r+b") as file:
         file.seek((page - 1) * size)
@@ -131,8 +150,11 @@ def stranger(settings: Settings) -> Settings:
 
 
 def stuck_job(settings: Settings) -> Settings:
-    execute(settings, "UPDATE generation_jobs SET status = 'queued', completed_at = NULL, "
-                      f"run_after = '{timestamp_in(-700)}'")  # fmt: skip
+    execute(
+        settings,
+        "UPDATE generation_jobs SET status = 'queued', completed_at = NULL, "
+        f"run_after = '{timestamp_in(-700)}'",
+    )
     return settings
 
 
@@ -166,7 +188,12 @@ def named(value: Any) -> str:
 
 @pytest.mark.parametrize(("break_it", "name", "state", "advice"), WRONG, ids=named)
 def test_what_is_wrong_is_named_with_what_to_do(
-    filled: Settings, database: SqliteDatabase, break_it: Callable[[Settings], Settings], name: str, state: str, advice: str
+    filled: Settings,
+    database: SqliteDatabase,
+    break_it: Callable[[Settings], Settings],
+    name: str,
+    state: str,
+    advice: str,
 ) -> None:
     database.close()
     wrong = {check.name: check for check in checks.examine(break_it(filled)) if check.state != "ok"}
@@ -177,15 +204,21 @@ def test_what_is_wrong_is_named_with_what_to_do(
     assert advice in wrong[name].advice
 
 
-@pytest.mark.parametrize(("free", "state"), [(50 << 20, "fail"), (500 << 20, "warn"), (5 << 30, "ok")])
-def test_free_disk_space(settings: Settings, monkeypatch: pytest.MonkeyPatch, free: int, state: str) -> None:
+@pytest.mark.parametrize(
+    ("free", "state"), [(50 << 20, "fail"), (500 << 20, "warn"), (5 << 30, "ok")]
+)
+def test_free_disk_space(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, free: int, state: str
+) -> None:
     monkeypatch.setattr(checks, "free_bytes", lambda folder: free)
     assert [check.state for check in checks.examine(settings) if check.name == "disk"] == [state]
 
 
 def test_it_makes_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     settings = Settings.load(environment(tmp_path / "nothing"))
-    assert [check.state for check in checks.examine(settings) if check.name in ("folders", "schema")] == ["fail"] * 2
+    assert [
+        check.state for check in checks.examine(settings) if check.name in ("folders", "schema")
+    ] == ["fail"] * 2
     assert not (tmp_path / "nothing").exists()
 
 
@@ -205,7 +238,7 @@ def test_the_command(filled: Settings, tmp_path: Path) -> None:
     assert sentence.endswith(f" of {len(NAMES)} checks failed.\n")
 
 
-# ------------------------------------------------------------------------------------------------ readiness
+# ---------------------------------------------------------------------------------------- readiness
 
 
 def flags(client: FlaskClient) -> tuple[int, Any]:
@@ -213,12 +246,17 @@ def flags(client: FlaskClient) -> tuple[int, Any]:
     return answer.status_code, answer.get_json()["checks"]
 
 
-def test_ready_says_what_is_wrong(client: FlaskClient, settings: Settings, database: SqliteDatabase) -> None:
+def test_ready_says_what_is_wrong(
+    client: FlaskClient, settings: Settings, database: SqliteDatabase
+) -> None:
     assert flags(client) == (200, {"database": True, "schema": True, "storage": True})
     settings.thumbnail_dir.rename(settings.data_dir / "moved")
     assert flags(client) == (503, {"database": True, "schema": True, "storage": False})
     (settings.data_dir / "moved").rename(settings.thumbnail_dir)
-    execute(settings, "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999.future')")
+    execute(
+        settings,
+        "INSERT INTO _yoyo_migration (migration_hash, migration_id) VALUES ('x', '9999.future')",
+    )
     assert flags(client) == (503, {"database": True, "schema": False, "storage": True})
     execute(settings, "DELETE FROM _yoyo_migration WHERE migration_id = '9999.future'")
     assert flags(client)[0] == 200

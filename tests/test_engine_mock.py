@@ -18,12 +18,18 @@ from seidra.engines.base import EngineError, RenderCancelled, RenderContext, Ren
 from seidra.engines.mock import MockEngine, lettering
 from seidra.engines.mock.lettering import legible
 
-PERSONA = RenderRequest("portrait of a mermaid by the ocean, moon", 7, 256, 256, title="Marina", tags=["sea", "calm"])
+PERSONA = RenderRequest(
+    "portrait of a mermaid by the ocean, moon", 7, 256, 256, title="Marina", tags=["sea", "calm"]
+)
 
 
 def render(request: RenderRequest, context: RenderContext | None = None) -> bytes:
     [rendered] = MockEngine().render(request, context or RenderContext())
-    assert (rendered.mime_type, rendered.width, rendered.height) == ("image/png", request.width, request.height)
+    assert (rendered.mime_type, rendered.width, rendered.height) == (
+        "image/png",
+        request.width,
+        request.height,
+    )
     return rendered.data
 
 
@@ -57,7 +63,11 @@ def test_same_bytes_in_every_process() -> None:
     command = [sys.executable, "-c", script, str(here), str(here.parent)]
     hashes = {
         subprocess.run(
-            command, env={**os.environ, "PYTHONHASHSEED": seed}, check=True, capture_output=True, timeout=60
+            command,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            timeout=60,
         ).stdout
         for seed in ("1", "2")
     }
@@ -118,7 +128,11 @@ def test_words_choose_and_negative_words_refuse() -> None:
     assert metadata("月")["motif"] == "cosmos"
     for seed in range(20):
         refused = metadata("a desert of dunes, or a forest", "desert, portrait", seed)
-        assert (refused["motif"], refused["palette"], refused["figure"]) == ("forest", "moss", False)
+        assert (refused["motif"], refused["palette"], refused["figure"]) == (
+            "forest",
+            "moss",
+            False,
+        )
 
 
 @pytest.mark.parametrize("size", [(64, 64), (2048, 64), (64, 2048), (513, 777)])
@@ -168,7 +182,9 @@ def test_wrong_size_is_permanent(size: tuple[int, int]) -> None:
 
 
 def test_text_chunks_say_how_it_was_made() -> None:
-    data = render(replace(PERSONA, negative_prompt="blurry", lora_models=["ink", "film"], width=64, height=64))
+    data = render(
+        replace(PERSONA, negative_prompt="blurry", lora_models=["ink", "film"], width=64, height=64)
+    )
     assert picture(data).info == {
         "parameters": "portrait of a mermaid by the ocean, moon <lora:ink:1> <lora:film:1>\n"
         "Negative prompt: blurry\n"
@@ -189,7 +205,9 @@ def test_text_outside_latin_1(prompt: str) -> None:
 
 @pytest.mark.parametrize("prompt", ["", "\0nul\0", "\ud800 lone surrogate", "word " * 2000])
 def test_odd_prompts(prompt: str) -> None:
-    assert "Steps: 25" in picture(render(RenderRequest(prompt, 2**53 - 1, 64, 64))).info["parameters"]
+    assert (
+        "Steps: 25" in picture(render(RenderRequest(prompt, 2**53 - 1, 64, 64))).info["parameters"]
+    )
 
 
 @pytest.mark.parametrize(
@@ -222,7 +240,8 @@ def test_type_is_what_the_face_can_show() -> None:
 
 
 def test_the_bitmap_face_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where Pillow was built without FreeType, its default face is a bitmap of one size, for Latin-1."""
+    """Where Pillow was built without FreeType, its default face is a bitmap of one size, for
+    Latin-1."""
     monkeypatch.setattr(lettering, "typeface", lambda size: ImageFont.load_default_imagefont())
     lettering._shows.cache_clear()
     try:

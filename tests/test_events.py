@@ -1,4 +1,5 @@
-"""Live progress: what streams tell, to whom, from where on, how many there may be, and how they end."""
+"""Live progress: what streams tell, to whom, from where on, how many there may be, and how they
+end."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ ALL = "/api/jobs/events"
 
 
 class Listener:
-    """A client of one stream's bytes. `next()` waits for the next event; `rest()` reads to the end."""
+    """A client of one stream's bytes. `next()` waits for the next event; `rest()` reads to the
+    end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self.id = self.retry = ""
@@ -48,7 +50,11 @@ class Listener:
             text += chunk.decode()
             while "\n\n" in text:
                 block, _, text = text.partition("\n\n")
-                fields = dict(line.partition(": ")[::2] for line in block.split("\n") if not line.startswith(":"))
+                fields = dict(
+                    line.partition(": ")[::2]
+                    for line in block.split("\n")
+                    if not line.startswith(":")
+                )
                 # As a browser does: the last id counts, whether or not there is an event with it.
                 self.id = fields.get("id", self.id)
                 yield fields
@@ -100,10 +106,12 @@ def mark_nsfw(person: Person, persona_id: int) -> None:
     assert person.patch(f"/api/personas/{persona_id}", json={"is_nsfw": True}).status_code == 200
 
 
-# ------------------------------------------------------------------------------------------------ what is written
+# ---------------------------------------------------------------------------------- what is written
 
 
-def test_every_way_a_job_changes_leaves_an_event(alice: Person, database: SqliteDatabase, worker: Worker) -> None:
+def test_every_way_a_job_changes_leaves_an_event(
+    alice: Person, database: SqliteDatabase, worker: Worker
+) -> None:
     alice.allow_nsfw()
     persona = alice.persona(**SMALL)["id"]
     done, cancelled = alice.preview(persona), alice.preview(persona)
@@ -117,14 +125,20 @@ def test_every_way_a_job_changes_leaves_an_event(alice: Person, database: Sqlite
     assert changed == [(revision, 0) for revision in range(1, len(changed) + 1)]
     assert deleted == (len(changed), 1)
     assert [event for event in stored(database) if event[0] == cancelled] == [
-        (cancelled, 1, 0), (cancelled, 2, 0), (cancelled, 3, 0),
-    ]  # fmt: skip
-    (made,) = database.connection.execute("SELECT created_at FROM job_events ORDER BY id DESC LIMIT 1").fetchone()
+        (cancelled, 1, 0),
+        (cancelled, 2, 0),
+        (cancelled, 3, 0),
+    ]
+    (made,) = database.connection.execute(
+        "SELECT created_at FROM job_events ORDER BY id DESC LIMIT 1"
+    ).fetchone()
     assert len(made) == len(timestamp())
     assert made <= timestamp()
 
 
-def test_a_change_that_is_taken_back_leaves_no_event(alice: Person, database: SqliteDatabase) -> None:
+def test_a_change_that_is_taken_back_leaves_no_event(
+    alice: Person, database: SqliteDatabase
+) -> None:
     job = alice.preview(alice.persona()["id"])
     before = stored(database)
     with pytest.raises(RuntimeError), database.transaction() as tx:  # noqa: PT012 (the block is what is taken back)
@@ -139,7 +153,9 @@ def test_jobs_that_workers_lost_leave_events(alice: Person, database: SqliteData
     with database.transaction() as tx:
         queries.jobs.claim(tx, now=timestamp(), claim="a", leased_until="2026-01-01")
         queries.jobs.heartbeat(tx, id=job, claim="a", leased_until="2026-01-02")
-        queries.jobs.progress(tx, id=job, claim="a", progress=0.5, leased_until="2026-01-02", now=timestamp())
+        queries.jobs.progress(
+            tx, id=job, claim="a", progress=0.5, leased_until="2026-01-02", now=timestamp()
+        )
         queries.jobs.fail_exhausted(tx, now=timestamp(), max_attempts=1, error_message="lost")
     assert stored(database) == [(job, 1, 0), (job, 2, 0), (job, 3, 0), (job, 4, 0)]
 
@@ -155,10 +171,12 @@ def test_a_deleted_account_takes_its_events_along(
     assert database.connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-# ------------------------------------------------------------------------------------------------ one job
+# ------------------------------------------------------------------------------------------ one job
 
 
-def test_a_jobs_stream_tells_its_state_its_changes_and_ends_with_it(alice: Person, worker: Worker) -> None:
+def test_a_jobs_stream_tells_its_state_its_changes_and_ends_with_it(
+    alice: Person, worker: Worker
+) -> None:
     job = alice.preview(alice.persona(**SMALL)["id"])
     path = f"/api/jobs/{job}"
     with listen(alice, f"{path}/events") as listener:
@@ -166,7 +184,11 @@ def test_a_jobs_stream_tells_its_state_its_changes_and_ends_with_it(alice: Perso
         assert worker.work_one()
         name, shown = listener.next()
         assert (name, shown) == ("job", alice.get(path).get_json())
-        assert (shown["status"], shown["progress"], len(shown["result_images"])) == ("completed", 1, 1)
+        assert (shown["status"], shown["progress"], len(shown["result_images"])) == (
+            "completed",
+            1,
+            1,
+        )
         assert alice.client.get(shown["result_images"][0], buffered=True).status_code == 200
         assert listener.rest() == []
     answer = alice.get(f"{path}/events", buffered=True)
@@ -185,13 +207,17 @@ def test_each_step_of_a_job_is_told(alice: Person, database: SqliteDatabase) -> 
         assert listener.next()[1]["status"] == "processing"
         for fraction in (0.25, 0.5):
             with database.transaction() as tx:
-                queries.jobs.progress(tx, id=job, claim="a", progress=fraction, leased_until="2999", now=timestamp())
+                queries.jobs.progress(
+                    tx, id=job, claim="a", progress=fraction, leased_until="2999", now=timestamp()
+                )
             assert listener.next()[1]["progress"] == fraction
         alice.post(f"/api/jobs/{job}/cancel")
         assert [shown["status"] for _, shown in listener.rest()] == ["cancelled"]
 
 
-def test_a_final_job_is_told_once_and_then_204_says_not_to_come_back(alice: Person, worker: Worker) -> None:
+def test_a_final_job_is_told_once_and_then_204_says_not_to_come_back(
+    alice: Person, worker: Worker
+) -> None:
     job = alice.preview(alice.persona(**SMALL)["id"])
     path = f"/api/jobs/{job}/events"
     worker.work_one()
@@ -211,7 +237,10 @@ def test_a_job_that_is_deleted_meanwhile_is_gone(alice: Person, database: Sqlite
         with database.transaction() as tx:
             tx.execute("DELETE FROM generation_jobs WHERE id = ?", (job,))
         assert listener.rest() == [("gone", {"job_id": job})]
-    assert alice.get(f"/api/jobs/{job}/events", headers={"Last-Event-ID": listener.id}).status_code == 404
+    assert (
+        alice.get(f"/api/jobs/{job}/events", headers={"Last-Event-ID": listener.id}).status_code
+        == 404
+    )
 
 
 def test_other_jobs_are_not_in_a_jobs_stream(alice: Person, streams: Streams) -> None:
@@ -224,10 +253,12 @@ def test_other_jobs_are_not_in_a_jobs_stream(alice: Person, streams: Streams) ->
         assert listener.rest() == []
 
 
-# ------------------------------------------------------------------------------------------------ all jobs
+# ----------------------------------------------------------------------------------------- all jobs
 
 
-def test_the_stream_of_all_jobs_begins_now_and_tells_every_change(alice: Person, worker: Worker) -> None:
+def test_the_stream_of_all_jobs_begins_now_and_tells_every_change(
+    alice: Person, worker: Worker
+) -> None:
     persona = alice.persona(**SMALL)["id"]
     old = alice.preview(persona)
     with listen(alice) as listener:
@@ -254,7 +285,9 @@ def test_nothing_of_another_user_is_told(alice: Person, bob: Person, streams: St
 
 
 @pytest.mark.parametrize("how", ["header", "query", "header before query"])
-def test_a_client_comes_back_and_misses_nothing(alice: Person, database: SqliteDatabase, streams: Streams, how: str) -> None:
+def test_a_client_comes_back_and_misses_nothing(
+    alice: Person, database: SqliteDatabase, streams: Streams, how: str
+) -> None:
     persona = alice.persona()["id"]
     with listen(alice) as listener:
         first = alice.preview(persona)
@@ -263,11 +296,16 @@ def test_a_client_comes_back_and_misses_nothing(alice: Person, database: SqliteD
     second, third = alice.preview(persona), alice.preview(persona)
     alice.post(f"/api/jobs/{second}/cancel")
     headers = {} if how == "query" else {"Last-Event-ID": away}
-    path = {"header": ALL, "query": f"{ALL}?last_event_id={away}"}.get(how, f"{ALL}?last_event_id=999")
+    path = {"header": ALL, "query": f"{ALL}?last_event_id={away}"}.get(
+        how, f"{ALL}?last_event_id=999"
+    )
     with listen(alice, path, headers=headers) as again:
         # Each changed job once, in the order of the last changes.
         told = [again.next()[1], again.next()[1]]
-        assert [(shown["job_id"], shown["status"]) for shown in told] == [(third, "queued"), (second, "cancelled")]
+        assert [(shown["job_id"], shown["status"]) for shown in told] == [
+            (third, "queued"),
+            (second, "cancelled"),
+        ]
         newest = again.id
         stop(streams)
         assert again.rest() == []
@@ -275,7 +313,9 @@ def test_a_client_comes_back_and_misses_nothing(alice: Person, database: SqliteD
         assert uptodate.rest() == []
 
 
-def test_between_two_events_of_one_look_a_client_can_come_back_too(alice: Person, streams: Streams) -> None:
+def test_between_two_events_of_one_look_a_client_can_come_back_too(
+    alice: Person, streams: Streams
+) -> None:
     persona = alice.persona()["id"]
     with listen(alice) as listener:
         jobs = [alice.preview(persona) for _ in range(3)]
@@ -286,7 +326,9 @@ def test_between_two_events_of_one_look_a_client_can_come_back_too(alice: Person
         assert [again.next()[1]["job_id"], again.next()[1]["job_id"]] == jobs[1:]
 
 
-def test_positions_move_on_while_only_others_have_events(alice: Person, bob: Person, streams: Streams) -> None:
+def test_positions_move_on_while_only_others_have_events(
+    alice: Person, bob: Person, streams: Streams
+) -> None:
     with listen(alice) as listener:
         began = int(next(listener.blocks)["id"])
         persona = bob.persona()["id"]
@@ -313,7 +355,9 @@ def test_a_position_that_is_not_kept_is_told_to_read_anew(
         assert [shown["status"] for _, shown in listener.rest()] == ["cancelled"]
 
 
-def test_too_many_changes_at_once_are_a_reset(alice: Person, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_changes_at_once_are_a_reset(
+    alice: Person, streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(feed, "MOST", 2)
     persona = alice.persona()["id"]
     with listen(alice, headers={"Last-Event-ID": "0"}) as listener:
@@ -325,20 +369,28 @@ def test_too_many_changes_at_once_are_a_reset(alice: Person, streams: Streams, m
         assert listener.next()[1]["job_id"] == job
 
 
-def test_an_idle_stream_beats_with_its_position(alice: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_idle_stream_beats_with_its_position(
+    alice: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert 2 * events._HEARTBEAT_SECONDS < 15
     monkeypatch.setattr(events, "_HEARTBEAT_SECONDS", 0.3)
     alice.preview(alice.persona()["id"])
     answer = alice.get(ALL)
     chunks = iter(answer.response)
-    assert [next(chunks) for _ in range(3)] == [b"retry: 1000\n\nid: 1\n\n", b":\nid: 1\n\n", b":\nid: 1\n\n"]
+    assert [next(chunks) for _ in range(3)] == [
+        b"retry: 1000\n\nid: 1\n\n",
+        b":\nid: 1\n\n",
+        b":\nid: 1\n\n",
+    ]
     answer.close()
 
 
-# ------------------------------------------------------------------------------------------------ NSFW
+# --------------------------------------------------------------------------------------------- NSFW
 
 
-def test_nsfw_jobs_are_told_only_where_asked_for_and_in_force(alice: Person, streams: Streams) -> None:
+def test_nsfw_jobs_are_told_only_where_asked_for_and_in_force(
+    alice: Person, streams: Streams
+) -> None:
     alice.allow_nsfw()
     tame, wild = alice.persona()["id"], alice.persona(is_nsfw=True)["id"]
     for path, told in ((ALL, False), (f"{ALL}?include_nsfw=true", True)):
@@ -359,7 +411,10 @@ def test_settings_take_effect_at_once(alice: Person) -> None:
     alice.allow_nsfw()
     wild = alice.persona(is_nsfw=True)["id"]
     job = alice.preview(wild)
-    with listen(alice, f"{ALL}?include_nsfw=true") as listener, listen(alice, f"/api/jobs/{job}/events") as single:
+    with (
+        listen(alice, f"{ALL}?include_nsfw=true") as listener,
+        listen(alice, f"/api/jobs/{job}/events") as single,
+    ):
         assert single.next()[1]["job_id"] == job
         assert alice.patch("/api/settings/nsfw", json={"enabled": False}).status_code == 200
         assert listener.next() == ("reset", {})
@@ -378,7 +433,7 @@ def test_jobs_that_become_nsfw_are_gone_for_those_who_do_not_ask(alice: Person) 
         assert (name, shown["job_id"], shown["is_nsfw"]) == ("job", job, True)
 
 
-# ------------------------------------------------------------------------------------------------ who listens
+# -------------------------------------------------------------------------------------- who listens
 
 
 def ticket(person: Person) -> str:
@@ -389,16 +444,25 @@ def ticket(person: Person) -> str:
     return body["ticket"]
 
 
-def test_a_ticket_opens_streams_again_and_again_and_nothing_else(alice: Person, bob: Person, streams: Streams) -> None:
+def test_a_ticket_opens_streams_again_and_again_and_nothing_else(
+    alice: Person, bob: Person, streams: Streams
+) -> None:
     job, made = alice.preview(alice.persona()["id"]), ticket(alice)
     stop(streams)
     for path in (ALL, f"/api/jobs/{job}/events", ALL):
         answer = alice.client.get(path, query_string={"ticket": made}, buffered=True)
         assert answer.status_code == 200
-    assert alice.client.get(f"/api/jobs/{job}/events", query_string={"ticket": ticket(bob)}).status_code == 404
+    assert (
+        alice.client.get(
+            f"/api/jobs/{job}/events", query_string={"ticket": ticket(bob)}
+        ).status_code
+        == 404
+    )
     for path in ("/api/jobs", f"/api/jobs/{job}", "/api/auth/me"):
         assert alice.client.get(path, query_string={"ticket": made}).status_code == 401
-        assert alice.client.get(path, headers={"Authorization": f"Bearer {made}"}).status_code == 401
+        assert (
+            alice.client.get(path, headers={"Authorization": f"Bearer {made}"}).status_code == 401
+        )
     assert alice.client.post(f"{ALL}/ticket", query_string={"ticket": made}).status_code == 401
     assert alice.token["access_token"] not in made
 
@@ -409,9 +473,21 @@ def test_what_is_no_ticket_is_401(alice: Person, app: Flask) -> None:
     forged = tickets.URLSafeTimedSerializer(link_key, salt="stream").dumps([alice.id, "x"])
     body, moment, signature = made.rsplit(".", 2)
     for bad in (
-        "", "x", "..", forged, made[:-1], made + "A", f"{body}.{moment}.", f"{body}.{signature}", f"{body}A.{moment}.x",
-        f"{body}.{moment}.{signature[::-1]}", alice.token["access_token"], alice.token["refresh_token"], "\x00", "é",
-    ):  # fmt: skip
+        "",
+        "x",
+        "..",
+        forged,
+        made[:-1],
+        made + "A",
+        f"{body}.{moment}.",
+        f"{body}.{signature}",
+        f"{body}A.{moment}.x",
+        f"{body}.{moment}.{signature[::-1]}",
+        alice.token["access_token"],
+        alice.token["refresh_token"],
+        "\x00",
+        "é",
+    ):
         answer = alice.client.get(ALL, query_string={"ticket": bad})
         assert (answer.status_code, answer.headers["WWW-Authenticate"][:6]) == (401, "Bearer"), bad
     # A header comes first, and has to be good.
@@ -419,12 +495,17 @@ def test_what_is_no_ticket_is_401(alice: Person, app: Flask) -> None:
     assert alice.client.get(ALL, query_string={"ticket": made}, headers=headers).status_code == 401
 
 
-def test_a_ticket_is_good_for_ten_minutes(alice: Person, streams: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ticket_is_good_for_ten_minutes(
+    alice: Person, streams: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made, now = ticket(alice), time.time()
     stop(streams)
     for later, status in ((595, 200), (602, 401)):
         monkeypatch.setattr("itsdangerous.timed.time.time", lambda later=later: now + later)
-        assert alice.client.get(ALL, query_string={"ticket": made}, buffered=True).status_code == status
+        assert (
+            alice.client.get(ALL, query_string={"ticket": made}, buffered=True).status_code
+            == status
+        )
 
 
 def logout(person: Person, database: SqliteDatabase) -> None:
@@ -441,7 +522,9 @@ def delete_account(person: Person, database: SqliteDatabase) -> None:
 
 
 def change_password(person: Person, database: SqliteDatabase) -> None:
-    other = person.client.post("/api/auth/login", json={"username": person.name, "password": PASSWORD}).get_json()
+    other = person.client.post(
+        "/api/auth/login", json={"username": person.name, "password": PASSWORD}
+    ).get_json()
     headers = {"Authorization": f"Bearer {other['access_token']}"}
     change = {"password": "another phrase", "current_password": PASSWORD}
     assert person.client.patch("/api/auth/me", json=change, headers=headers).status_code == 200
@@ -449,7 +532,11 @@ def change_password(person: Person, database: SqliteDatabase) -> None:
 
 @pytest.mark.parametrize("revoke", [logout, disable, delete_account, change_password])
 def test_a_revoked_session_closes_its_streams(
-    alice: Person, bob: Person, database: SqliteDatabase, streams: Streams, revoke: Callable[[Person, SqliteDatabase], None]
+    alice: Person,
+    bob: Person,
+    database: SqliteDatabase,
+    streams: Streams,
+    revoke: Callable[[Person, SqliteDatabase], None],
 ) -> None:
     job, made = alice.preview(alice.persona()["id"]), ticket(alice)
     with listen(alice) as listener, listen(alice, f"/api/jobs/{job}/events") as single:
@@ -463,7 +550,7 @@ def test_a_revoked_session_closes_its_streams(
         assert len(streams) == 1
 
 
-# ------------------------------------------------------------------------------------------------ how many
+# ----------------------------------------------------------------------------------------- how many
 
 
 def refused(answer: TestResponse) -> None:
@@ -522,7 +609,7 @@ def test_a_stream_ends_after_its_time(make_app: Callable[..., Flask]) -> None:
     assert 1 <= time.monotonic() - began < 10
 
 
-# ------------------------------------------------------------------------------------------------ pruning
+# ------------------------------------------------------------------------------------------ pruning
 
 
 def test_old_events_are_dropped_and_the_newest_stays(
@@ -536,13 +623,18 @@ def test_old_events_are_dropped_and_the_newest_stays(
         with database.transaction() as tx:
             tx.execute("UPDATE job_events SET created_at = ?", (timestamp(),))
             for id, moment in dates.items():
-                tx.execute("UPDATE job_events SET created_at = ? WHERE id = ?", (moment, int(id[1:])))
+                tx.execute(
+                    "UPDATE job_events SET created_at = ? WHERE id = ?", (moment, int(id[1:]))
+                )
         Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)
-        return [row[0] for row in database.connection.execute("SELECT id FROM job_events ORDER BY id")]
+        return [
+            row[0] for row in database.connection.execute("SELECT id FROM job_events ORDER BY id")
+        ]
 
     assert date() == [1, 2, 3, 4, 5, 6]
     assert date(_1="2026-01-01") == [2, 3, 4, 5, 6]
-    # Never one from the middle: what is kept is whole. A clock that was ahead for a while holds nothing up.
+    # Never one from the middle: what is kept is whole. A clock that was ahead for a while holds
+    # nothing up.
     assert date(_3="2026-01-01") == [4, 5, 6]
     assert date(_4="2999-01-01") == [5, 6]
     assert date(_5="2026-01-01", _6="2026-01-01") == [6]
@@ -553,7 +645,9 @@ def test_old_events_are_dropped_and_the_newest_stays(
             assert len(found) == told if isinstance(told, int) else found == told
 
 
-def test_pruning_goes_on_until_it_is_done(alice: Person, database: SqliteDatabase, app: Flask) -> None:
+def test_pruning_goes_on_until_it_is_done(
+    alice: Person, database: SqliteDatabase, app: Flask
+) -> None:
     alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
         tx.executemany(
@@ -561,10 +655,12 @@ def test_pruning_goes_on_until_it_is_done(alice: Person, database: SqliteDatabas
             [(alice.id,)] * 1300,
         )
     Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)
-    assert database.connection.execute("SELECT COUNT(*), MAX(id) FROM job_events").fetchone()[:] == (1, 1301)
+    assert database.connection.execute("SELECT COUNT(*), MAX(id) FROM job_events").fetchone()[
+        :
+    ] == (1, 1301)
 
 
-# ------------------------------------------------------------------------------------------------ real servers
+# ------------------------------------------------------------------------------------- real servers
 
 
 class Remote(Listener):
@@ -602,7 +698,9 @@ def has_room(server: Server) -> bool:
     return True
 
 
-def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server(tmp_path: Path) -> None:
+def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server(
+    tmp_path: Path,
+) -> None:
     with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="1", SEIDRA_WEB_THREADS="4") as server:
         server.ready().register()
         by_ticket = f"{ALL}?ticket={server.json('POST', f'{ALL}/ticket')['ticket']}"
@@ -629,7 +727,11 @@ def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server
 
 
 def test_streams_work_across_processes(tmp_path: Path) -> None:
-    alone = {"SEIDRA_EMBEDDED_WORKER": "false", "SEIDRA_WEB_WORKERS": "1", "SEIDRA_STREAM_SECONDS": "20"}
+    alone = {
+        "SEIDRA_EMBEDDED_WORKER": "false",
+        "SEIDRA_WEB_WORKERS": "1",
+        "SEIDRA_STREAM_SECONDS": "20",
+    }
     with Server(tmp_path, *GUNICORN, **alone) as one, Server(tmp_path, *GUNICORN, **alone) as other:
         one.ready().register()
         other.ready().token = one.token

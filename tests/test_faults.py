@@ -1,4 +1,5 @@
-"""Faults of disk, files, database and clock: a clear answer or log line, nothing lost, recovery without a hand."""
+"""Faults of disk, files, database and clock: a clear answer or log line, nothing lost, recovery
+without a hand."""
 
 from __future__ import annotations
 
@@ -75,7 +76,9 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
 
 def problem(answer: TestResponse, status: int) -> str:
     """The detail of a problem+json answer with that status."""
-    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), answer.text
+    assert (answer.status_code, answer.content_type) == (status, "application/problem+json"), (
+        answer.text
+    )
     if status == 503:
         assert int(answer.headers["Retry-After"]) > 0
     return str(answer.get_json()["detail"])
@@ -91,10 +94,12 @@ def check_whole(settings: Settings) -> None:
         database.close()
 
 
-# ------------------------------------------------------------------------------------------------ the disk
+# ----------------------------------------------------------------------------------------- the disk
 
 
-def test_a_full_disk_refuses_writes_clearly_and_nothing_is_lost(tmp_path: Path, disk: SmallDisk) -> None:
+def test_a_full_disk_refuses_writes_clearly_and_nothing_is_lost(
+    tmp_path: Path, disk: SmallDisk
+) -> None:
     (tmp_path / "instance").symlink_to(disk.folder)
     made, refused = [], 0
     with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="1") as server:
@@ -122,16 +127,24 @@ def test_a_full_disk_refuses_writes_clearly_and_nothing_is_lost(tmp_path: Path, 
     assert "database cannot be written or read" in log
     assert "unhandled error" not in log
     database = SqliteDatabase(settings := Settings.load(environment(disk.folder)))
-    assert [row[0] for row in database.connection.execute("SELECT id FROM personas ORDER BY id")] == made
+    assert [
+        row[0] for row in database.connection.execute("SELECT id FROM personas ORDER BY id")
+    ] == made
     database.close()
     check_whole(settings)
 
 
 @pytest.fixture
 def apart(tmp_path: Path, disk: SmallDisk) -> Iterator[tuple[Flask, Worker]]:
-    """An app whose pictures are on the small disk, and whose database is not; and its running worker."""
-    folders = {f"SEIDRA_{name}_DIR": str(disk.folder / name.lower()) for name in ("MEDIA", "THUMBNAIL", "TMP")}
-    settings = Settings.load(environment(tmp_path / "instance", SEIDRA_JOB_MAX_ATTEMPTS="10", **folders))
+    """An app whose pictures are on the small disk, and whose database is not; and its running
+    worker."""
+    folders = {
+        f"SEIDRA_{name}_DIR": str(disk.folder / name.lower())
+        for name in ("MEDIA", "THUMBNAIL", "TMP")
+    }
+    settings = Settings.load(
+        environment(tmp_path / "instance", SEIDRA_JOB_MAX_ATTEMPTS="10", **folders)
+    )
     app = create_app(settings)
     database, wake = services_of(app).database, services_of(app).wake
     worker = make_worker(settings, database, engines.get("mock"), wake)
@@ -155,7 +168,8 @@ def test_a_preview_waits_until_the_picture_can_be_stored(
     wait_for(lambda: job(first)["status"] == "completed")
     [item] = alice.get("/api/media").get_json()["items"]
     next((disk.folder / "thumbnail").rglob("*.webp")).unlink()
-    # Read-only only works while nobody writes there; the worker deletes its temporary folder right after a job.
+    # Read-only only works while nobody writes there; the worker deletes its temporary folder right
+    # after a job.
     wait_for(lambda: not list((disk.folder / "tmp").iterdir()))
     disk.remount("ro") if "Read-only" in fault else disk.fill()
     second = alice.preview(persona["id"])
@@ -171,7 +185,9 @@ def test_a_preview_waits_until_the_picture_can_be_stored(
     check_whole(services_of(apart[0]).settings)
 
 
-def test_a_start_on_a_read_only_disk_is_one_sentence_and_works_later(tmp_path: Path, disk: SmallDisk) -> None:
+def test_a_start_on_a_read_only_disk_is_one_sentence_and_works_later(
+    tmp_path: Path, disk: SmallDisk
+) -> None:
     env = variables(disk.folder / "instance")
     disk.remount("ro")
     refused = run("-m", "flask", "init", cwd=tmp_path, env=env)
@@ -183,16 +199,21 @@ def test_a_start_on_a_read_only_disk_is_one_sentence_and_works_later(tmp_path: P
     assert run("-m", "flask", "init", cwd=tmp_path, env=env).returncode == 0
 
 
-# ------------------------------------------------------------------------------------------------ single files
+# ------------------------------------------------------------------------------------- single files
 
 
 @pytest.mark.parametrize(
-    ("damage", "kind"), [(Path.unlink, LOST), (lambda path: path.write_bytes(path.read_bytes()[:-99]), "size")]
+    ("damage", "kind"),
+    [(Path.unlink, LOST), (lambda path: path.write_bytes(path.read_bytes()[:-99]), "size")],
 )
 def test_a_picture_that_is_deleted_or_damaged_is_told_logged_found_and_put_back(
-    alice: Person, worker: Worker, settings: Settings, caplog: pytest.LogCaptureFixture,
-    damage: Callable[[Path], Any], kind: str,
-) -> None:  # fmt: skip
+    alice: Person,
+    worker: Worker,
+    settings: Settings,
+    caplog: pytest.LogCaptureFixture,
+    damage: Callable[[Path], Any],
+    kind: str,
+) -> None:
     alice.preview(alice.persona(generation_params=TINY)["id"])
     worker.work_one()
     [item] = alice.get("/api/media").get_json()["items"]
@@ -211,11 +232,13 @@ def test_a_picture_that_is_deleted_or_damaged_is_told_logged_found_and_put_back(
     assert list(MediaCheck(settings, database).find(deep=True)) == []
     # The same size, and yet no picture: only decoding it shows that.
     path.write_bytes(whole[:60] + bytes(len(whole) - 60))
-    assert [finding.kind for finding in MediaCheck(settings, database).find(deep=True)] == [UNREADABLE]
+    assert [finding.kind for finding in MediaCheck(settings, database).find(deep=True)] == [
+        UNREADABLE
+    ]
     database.close()
 
 
-# ------------------------------------------------------------------------------------------------ the database
+# ------------------------------------------------------------------------------------- the database
 
 HOLD = """
 import sqlite3, sys
@@ -227,7 +250,11 @@ sys.stdin.read()
 
 
 def test_a_locked_database_is_503_until_it_is_free(
-    app: Flask, alice: Person, worker: Worker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    app: Flask,
+    alice: Person,
+    worker: Worker,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("WARNING", "seidra")
     monkeypatch.setattr(writer, "BUSY_SECONDS", 0.2)
@@ -237,7 +264,9 @@ def test_a_locked_database_is_503_until_it_is_free(
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
-        assert "busy" in problem(alice.patch(f"/api/personas/{persona['id']}", json={"name": "Nova"}), 503)
+        assert "busy" in problem(
+            alice.patch(f"/api/personas/{persona['id']}", json={"name": "Nova"}), 503
+        )
         problem(alice.post(f"/api/personas/{persona['id']}/preview"), 503)
         assert "database busy for more than" in caplog.text
         assert alice.get(f"/api/personas/{persona['id']}").get_json()["name"] == "Luna"
@@ -248,7 +277,7 @@ def test_a_locked_database_is_503_until_it_is_free(
     check_whole(services_of(app).settings)
 
 
-# ------------------------------------------------------------------------------------------------ the clock
+# ---------------------------------------------------------------------------------------- the clock
 
 
 def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
@@ -261,8 +290,10 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
     ahead = timestamp_in(86_400)
     with database.transaction() as tx:
         tx.execute("UPDATE generation_jobs SET run_after = ?", (ahead,))
-        tx.execute("UPDATE generation_jobs SET status = 'processing', claim = 'gone', attempts = 1 WHERE id = ?",
-                   (held,))  # fmt: skip
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'gone', attempts = 1 WHERE id = ?",
+            (held,),
+        )
     worker = make_worker(settings, database, engines.get("mock"), services_of(app).wake)
     assert not worker.work_one()
     Housekeeper(database, Storage(settings), settings).run(idle=True)
@@ -273,8 +304,11 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
     assert alice.get(f"/api/jobs/{held}").get_json()["status"] == "completed"
 
 
-def test_a_job_in_hand_outlives_a_jump_of_the_clock(alice: Person, database: SqliteDatabase, settings: Settings) -> None:
-    """Its lease is in the past all at once; another worker may take it, and just one of the two brings the picture."""
+def test_a_job_in_hand_outlives_a_jump_of_the_clock(
+    alice: Person, database: SqliteDatabase, settings: Settings
+) -> None:
+    """Its lease is in the past all at once; another worker may take it, and just one of the two
+    brings the picture."""
     alice.preview(alice.persona(generation_params=TINY)["id"])
     other = make_worker(settings, database, engines.get("mock"), threading.Event())
 
@@ -312,11 +346,12 @@ def test_tokens_made_while_the_clock_was_a_little_ahead_are_good(app: Flask, ali
     assert alice.get("/api/auth/me").status_code == 200
 
 
-# ------------------------------------------------------------------------------------------------ starts
+# ------------------------------------------------------------------------------------------- starts
 
 
 def test_the_sweep_of_a_start_spares_a_claim_that_is_made_meanwhile(settings: Settings) -> None:
-    """Kills found it: claims were read before folders, and a job begun between the two lost its files."""
+    """Kills found it: claims were read before folders, and a job begun between the two lost its
+    files."""
     storage = Storage(settings)
     (settings.tmp_dir / "dead").mkdir()
 

@@ -11,7 +11,8 @@ from marshmallow import ValidationError, fields
 
 from seidra.web.fields import Body, Flag, Text
 
-# ECMA-262, 12.2 White Space and 12.3 Line Terminators: what \s means in the pattern of a JSON Schema.
+# ECMA-262, 12.2 White Space and 12.3 Line Terminators: what \s means in the pattern of a JSON
+# Schema.
 ECMA_BLANK = {*"\t\v\f\ufeff\n\r\u2028\u2029"} | {
     chr(n) for n in range(0x10000) if unicodedata.category(chr(n)) == "Zs"
 }
@@ -33,7 +34,9 @@ def test_what_is_blank_is_the_same_here_and_in_the_document(line: bool) -> None:
     for character in map(chr, (*range(0xD800), *range(0xE000, 0x10000))):
         blank = character in ECMA_BLANK | NAMED_BLANK | control
         assert takes(field, character) is not blank, repr(character)
-        assert takes(field, f"a{character}b") is not (character in control or (line and character in "\u2028\u2029"))
+        assert takes(field, f"a{character}b") is not (
+            character in control or (line and character in "\u2028\u2029")
+        )
 
 
 class Inner(Body):

@@ -1,4 +1,5 @@
-"""Reload, stop and restart of a real gunicorn under steady requests and previews: no failed request, no lost job."""
+"""Reload, stop and restart of a real gunicorn under steady requests and previews: no failed
+request, no lost job."""
 
 from __future__ import annotations
 
@@ -26,9 +27,11 @@ PREVIEW = {"width": 64, "height": 64, "quality": "draft"}
 
 
 class Load:
-    """Steady requests of a few clients, half of them on kept connections: reads, writes and previews.
+    """Steady requests of a few clients, half of them on kept connections: reads, writes and
+    previews.
 
-    `failed` lists every request without an answer below 500; `made` and `jobs` what was answered as done.
+    `failed` lists every request without an answer below 500; `made` and `jobs` what was answered as
+    done.
     """
 
     def __init__(self, port: int, token: str) -> None:
@@ -38,7 +41,10 @@ class Load:
         self.jobs: list[str] = []
         self.answered = 0
         self._done = threading.Event()
-        self._threads = [threading.Thread(target=self._client, args=(kept,)) for kept in (True, True, False, False)]
+        self._threads = [
+            threading.Thread(target=self._client, args=(kept,))
+            for kept in (True, True, False, False)
+        ]
 
     def __enter__(self) -> Load:
         for thread in self._threads:
@@ -63,7 +69,10 @@ class Load:
                 break
             method, path, body = "GET", "/api/personas", None
             if turn % 4 == 0:
-                method, body = "POST", {"name": "Luna", "style_prompt": "sea", "generation_params": PREVIEW}
+                method, body = (
+                    "POST",
+                    {"name": "Luna", "style_prompt": "sea", "generation_params": PREVIEW},
+                )
             elif turn % 16 == 1 and persona is not None:
                 method, path = "POST", f"/api/personas/{persona}/preview"
             try:
@@ -83,7 +92,9 @@ class Load:
                 connection.close()
         connection.close()
 
-    def _ask(self, connection: http.client.HTTPConnection, method: str, path: str, body: Any) -> tuple[int, Any]:
+    def _ask(
+        self, connection: http.client.HTTPConnection, method: str, path: str, body: Any
+    ) -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
         connection.request(method, path, None if body is None else json.dumps(body), headers)
         answer = connection.getresponse()
@@ -106,11 +117,16 @@ def check_nothing_is_lost(folder: Path, load: Load) -> None:
         assert column("PRAGMA integrity_check") == ["ok"]
 
 
-def children(process: subprocess.Popen[bytes], number: int, but: frozenset[int] | set[int] = frozenset()) -> set[int]:
+def children(
+    process: subprocess.Popen[bytes], number: int, but: frozenset[int] | set[int] = frozenset()
+) -> set[int]:
     """The server processes below gunicorn's master, once there are as many and none of these."""
 
     def found() -> set[int] | None:
-        pids = {int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()}
+        pids = {
+            int(pid)
+            for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        }
         return pids if len(pids) == number and not pids & but else None
 
     return set(wait_for(found, 60))
@@ -118,7 +134,9 @@ def children(process: subprocess.Popen[bytes], number: int, but: frozenset[int] 
 
 def status(pid: int, field: str) -> str:
     """A field of a process's status, as the kernel tells it."""
-    return re.findall(rf"^{field}:\s+(\S+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[0]
+    return re.findall(rf"^{field}:\s+(\S+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)[
+        0
+    ]
 
 
 def test_reloads_under_load_fail_no_request_and_lose_no_job(tmp_path: Path) -> None:
@@ -149,13 +167,18 @@ def test_a_stop_answers_all_who_are_connected(tmp_path: Path) -> None:
         server.ready().register()
         job = server.preview()
         (worker,) = children(server.process, 1)
-        # While the process stands still, clients connect and ask; they have not been accepted when the stop comes.
+        # While the process stands still, clients connect and ask; they have not been accepted when
+        # the stop comes.
         os.kill(worker, signal.SIGSTOP)
         wait_for(lambda: status(worker, "State") == "T")
-        waiting = [http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(6)]
+        waiting = [
+            http.client.HTTPConnection("127.0.0.1", server.port, timeout=60) for _ in range(6)
+        ]
         try:
             for connection in waiting:
-                connection.request("GET", "/api/personas", headers={"Authorization": f"Bearer {server.token}"})
+                connection.request(
+                    "GET", "/api/personas", headers={"Authorization": f"Bearer {server.token}"}
+                )
             server.process.terminate()
             wait_for(lambda: int(status(worker, "ShdPnd"), 16) >> (signal.SIGTERM - 1) & 1)
         finally:
@@ -195,9 +218,14 @@ def activated(folder: Path, listener: socket.socket) -> Iterator[Callable[[], No
 
     def start() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-c", ACTIVATED, str(listener.fileno()), *GUNICORN], cwd=folder, env=env,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[listener.fileno()],
-        )  # fmt: skip
+            [sys.executable, "-c", ACTIVATED, str(listener.fileno()), *GUNICORN],
+            cwd=folder,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[listener.fileno()],
+        )
 
     processes = [start()]
 
@@ -215,8 +243,13 @@ def activated(folder: Path, listener: socket.socket) -> Iterator[Callable[[], No
         log.close()
 
 
-def test_a_restart_under_load_on_a_socket_of_systemd_fails_no_request_and_loses_no_job(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0), backlog=128) as listener, activated(tmp_path, listener) as restart:
+def test_a_restart_under_load_on_a_socket_of_systemd_fails_no_request_and_loses_no_job(
+    tmp_path: Path,
+) -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0), backlog=128) as listener,
+        activated(tmp_path, listener) as restart,
+    ):
         server = Server.__new__(Server)
         server.port, server.token = listener.getsockname()[1], ""
         server.register()

@@ -17,10 +17,26 @@ from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 FIELDS = {
-    "job_id", "status", "progress", "job_type", "persona_id", "prompt", "negative_prompt", "model_name", "lora_models",
-    "parameters", "result_images", "metadata", "is_nsfw", "error_message", "attempts", "created_at", "updated_at",
-    "started_at", "completed_at",
-}  # fmt: skip
+    "job_id",
+    "status",
+    "progress",
+    "job_type",
+    "persona_id",
+    "prompt",
+    "negative_prompt",
+    "model_name",
+    "lora_models",
+    "parameters",
+    "result_images",
+    "metadata",
+    "is_nsfw",
+    "error_message",
+    "attempts",
+    "created_at",
+    "updated_at",
+    "started_at",
+    "completed_at",
+}
 STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
 
 
@@ -46,14 +62,21 @@ def put_into(database: SqliteDatabase, job_id: str, status: str) -> None:
     with database.transaction() as tx:
         tx.execute(
             "UPDATE generation_jobs SET status = ?, claim = ?, completed_at = ? WHERE id = ?",
-            (status, "a worker" if status == "processing" else None, "2026-01-01" if final else None, job_id),
+            (
+                status,
+                "a worker" if status == "processing" else None,
+                "2026-01-01" if final else None,
+                job_id,
+            ),
         )
 
 
-# ------------------------------------------------------------------------------------------------ previews
+# ----------------------------------------------------------------------------------------- previews
 
 
-def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(app: Flask, alice: Person) -> None:
+def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
+    app: Flask, alice: Person
+) -> None:
     persona = alice.persona(negative_prompt="text", lora_models=["grain"], tags=["sea"])
     answer = alice.post(f"/api/personas/{persona['id']}/preview", json={"seed": 42})
     body = answer.get_json()
@@ -67,15 +90,32 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(app: Flask, 
     for name in ("started_at", "completed_at", "error_message"):
         assert queued.pop(name) is None
     assert queued == {
-        "job_id": body["job_id"], "status": "queued", "progress": 0, "job_type": "persona_preview",
-        "persona_id": persona["id"], "prompt": "moonlit ocean", "negative_prompt": "text", "model_name": "sdxl-base",
-        "lora_models": ["grain"], "result_images": [], "is_nsfw": False, "attempts": 0,
+        "job_id": body["job_id"],
+        "status": "queued",
+        "progress": 0,
+        "job_type": "persona_preview",
+        "persona_id": persona["id"],
+        "prompt": "moonlit ocean",
+        "negative_prompt": "text",
+        "model_name": "sdxl-base",
+        "lora_models": ["grain"],
+        "result_images": [],
+        "is_nsfw": False,
+        "attempts": 0,
         "parameters": {
-            "width": 768, "height": 768, "num_inference_steps": 25, "guidance_scale": 7.5, "scheduler": "ddim",
-            "quality": "standard", "model_name": "sdxl-base", "seed": 42,
+            "width": 768,
+            "height": 768,
+            "num_inference_steps": 25,
+            "guidance_scale": 7.5,
+            "scheduler": "ddim",
+            "quality": "standard",
+            "model_name": "sdxl-base",
+            "seed": 42,
         },
-        "metadata": queued["metadata"], "created_at": queued["created_at"], "updated_at": queued["created_at"],
-    }  # fmt: skip
+        "metadata": queued["metadata"],
+        "created_at": queued["created_at"],
+        "updated_at": queued["created_at"],
+    }
     assert not list(services_of(app).settings.media_dir.rglob("*.png"))
     assert services_of(app).wake.is_set()
 
@@ -94,13 +134,26 @@ def test_the_seed_is_the_given_one_or_the_personas_or_derived(alice: Person) -> 
 
 
 def test_the_personas_own_parameters_come_before_the_defaults(alice: Person) -> None:
-    own = {"width": 512, "num_inference_steps": 5, "model_name": "mine", "scheduler": "euler", "extra": {"kept": 1}}
+    own = {
+        "width": 512,
+        "num_inference_steps": 5,
+        "model_name": "mine",
+        "scheduler": "euler",
+        "extra": {"kept": 1},
+    }
     made = job(alice, alice.preview(alice.persona(generation_params=own)["id"], seed=1))
     assert made["model_name"] == "mine"
-    assert made["parameters"] == own | {"height": 768, "guidance_scale": 7.5, "quality": "standard", "seed": 1}
+    assert made["parameters"] == own | {
+        "height": 768,
+        "guidance_scale": 7.5,
+        "quality": "standard",
+        "seed": 1,
+    }
 
 
-@pytest.mark.parametrize("body", [{"seed": -1}, {"seed": 2**53}, {"seed": "4"}, {"seed": None}, {"sede": 1}])
+@pytest.mark.parametrize(
+    "body", [{"seed": -1}, {"seed": 2**53}, {"seed": "4"}, {"seed": None}, {"sede": 1}]
+)
 def test_a_bad_seed_is_422(alice: Person, body: Any) -> None:
     answer = alice.post(f"/api/personas/{alice.persona()['id']}/preview", json=body)
     assert answer.status_code == 422
@@ -113,13 +166,16 @@ def test_a_job_takes_the_personas_nsfw_flag(alice: Person) -> None:
     assert job(alice, alice.preview(alice.persona(is_nsfw=True)["id"]))["is_nsfw"] is True
 
 
-# ------------------------------------------------------------------------------------------------ lists
+# -------------------------------------------------------------------------------------------- lists
 
 
 def test_the_list_is_newest_first_with_every_field_and_filters(
     alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
-    one, two = alice.persona(name="Élodie", **SMALL), alice.persona(style_prompt="red desert", **SMALL)
+    one, two = (
+        alice.persona(name="Élodie", **SMALL),
+        alice.persona(style_prompt="red desert", **SMALL),
+    )
     ids = [alice.preview(persona["id"]) for persona in (one, two, one, two, one)]
     bob.preview(bob.persona()["id"])
     worker.work_one()
@@ -131,23 +187,39 @@ def test_the_list_is_newest_first_with_every_field_and_filters(
     assert everything["jobs"] == [job(alice, job_id) for job_id in ids[::-1]]
     done, processing, failed, cancelled, queued = ids
     for query, wanted in {
-        "status=queued": [queued], "status=processing": [processing], "status=completed": [done],
-        "status=failed": [failed], "status=cancelled": [cancelled], "job_type=persona_preview": ids[::-1],
-        "job_type=other": [], "job_type=other&status=queued": [], f"persona_id={one['id']}": [queued, failed, done],
-        f"persona_id={two['id']}&status=processing": [processing], "persona_id=0": [],
-        f"persona_id={2**63}": [], f"persona_id={bob.persona()['id']}": [],
-        "search=DESERT": [cancelled, processing], "search=elodie": [queued, failed, done], "search=desert elo": [],
-        "search=ocean+elo": [queued, failed, done], "search=%25": [], "search=_": [],
+        "status=queued": [queued],
+        "status=processing": [processing],
+        "status=completed": [done],
+        "status=failed": [failed],
+        "status=cancelled": [cancelled],
+        "job_type=persona_preview": ids[::-1],
+        "job_type=other": [],
+        "job_type=other&status=queued": [],
+        f"persona_id={one['id']}": [queued, failed, done],
+        f"persona_id={two['id']}&status=processing": [processing],
+        "persona_id=0": [],
+        f"persona_id={2**63}": [],
+        f"persona_id={bob.persona()['id']}": [],
+        "search=DESERT": [cancelled, processing],
+        "search=elodie": [queued, failed, done],
+        "search=desert elo": [],
+        "search=ocean+elo": [queued, failed, done],
+        "search=%25": [],
+        "search=_": [],
         "search=re": [cancelled, processing],
-        f"search=desert&persona_id={one['id']}": [], "search=ocean&status=completed": [done],
+        f"search=desert&persona_id={one['id']}": [],
+        "search=ocean&status=completed": [done],
         "search=ocean&job_type=other": [],
-    }.items():  # fmt: skip
+    }.items():
         assert listed(alice, query) == wanted, query
 
 
 def test_nsfw_jobs_are_seen_only_where_asked_for_and_in_force(alice: Person) -> None:
     alice.allow_nsfw()
-    tame, wild = alice.preview(alice.persona()["id"]), alice.preview(alice.persona(is_nsfw=True)["id"])
+    tame, wild = (
+        alice.preview(alice.persona()["id"]),
+        alice.preview(alice.persona(is_nsfw=True)["id"]),
+    )
     for query in ("", "status=queued&", "search=moon&", "job_type=persona_preview&"):
         assert listed(alice, query) == [tame], query
         assert listed(alice, f"{query}include_nsfw=true") == [wild, tame], query
@@ -173,7 +245,8 @@ def test_pages_walk_the_list_once(alice: Person, query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["status=done", "limit=0", "limit=101", "offset=-1", "persona_id=x", "job_type=", "search="]
+    "query",
+    ["status=done", "limit=0", "limit=101", "offset=-1", "persona_id=x", "job_type=", "search="],
 )
 def test_a_bad_query_is_422(alice: Person, query: str) -> None:
     answer = alice.get(f"/api/jobs?{query}")
@@ -181,21 +254,37 @@ def test_a_bad_query_is_422(alice: Person, query: str) -> None:
     assert set(answer.get_json()["errors"]) == {query.partition("=")[0]}
 
 
-def test_stats_are_of_my_jobs(alice: Person, bob: Person, worker: Worker, database: SqliteDatabase) -> None:
+def test_stats_are_of_my_jobs(
+    alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
+) -> None:
     empty = alice.get("/api/jobs/stats").get_json()
     assert empty == {
-        "total": 0, "by_status": dict.fromkeys(STATUSES, 0), "average_duration": None, "last_completed": None,
-    }  # fmt: skip
+        "total": 0,
+        "by_status": dict.fromkeys(STATUSES, 0),
+        "average_duration": None,
+        "last_completed": None,
+    }
     persona = alice.persona(**SMALL)
     ids = [alice.preview(persona["id"]) for _ in range(4)]
     bob.preview(bob.persona(**SMALL)["id"])
     assert [worker.work_one() for _ in range(2)] == [True, True]
     put_into(database, ids[3], "failed")
     stats = alice.get("/api/jobs/stats").get_json()
-    assert stats["by_status"] == {"queued": 1, "processing": 0, "completed": 2, "failed": 1, "cancelled": 0}
+    assert stats["by_status"] == {
+        "queued": 1,
+        "processing": 0,
+        "completed": 2,
+        "failed": 1,
+        "cancelled": 0,
+    }
     assert stats["total"] == 4
     assert stats["last_completed"] == job(alice, ids[1])["completed_at"]
-    seconds = [row[0] for row in database.connection.execute("SELECT seconds FROM generation_jobs WHERE seconds > 0")]
+    seconds = [
+        row[0]
+        for row in database.connection.execute(
+            "SELECT seconds FROM generation_jobs WHERE seconds > 0"
+        )
+    ]
     assert stats["average_duration"] == pytest.approx(sum(seconds) / 2, abs=0.001)
 
 
@@ -206,7 +295,7 @@ def test_stats_count_nsfw_jobs_only_where_asked_for(alice: Person) -> None:
     assert alice.get("/api/jobs/stats?include_nsfw=true").get_json()["total"] == 1
 
 
-# ------------------------------------------------------------------------------------------------ actions
+# ------------------------------------------------------------------------------------------ actions
 
 
 @pytest.mark.parametrize(
@@ -229,7 +318,11 @@ def test_what_may_be_done_in_each_status(
         put_into(database, job_id, status)
         return f"/api/jobs/{job_id}"
 
-    for method, action, wanted in (("POST", "/cancel", cancel), ("POST", "/retry", retry), ("DELETE", "", delete)):
+    for method, action, wanted in (
+        ("POST", "/cancel", cancel),
+        ("POST", "/retry", retry),
+        ("DELETE", "", delete),
+    ):
         path = in_status()
         before = alice.get(path).get_json()
         answer = alice.open(method, f"{path}{action}")
@@ -246,14 +339,25 @@ def test_what_may_be_done_in_each_status(
         assert cancelled["completed_at"] == cancelled["updated_at"]
 
 
-def test_a_retry_is_a_new_job_of_the_same_work(alice: Person, database: SqliteDatabase, worker: Worker) -> None:
+def test_a_retry_is_a_new_job_of_the_same_work(
+    alice: Person, database: SqliteDatabase, worker: Worker
+) -> None:
     job_id = alice.preview(alice.persona(**SMALL)["id"], seed=9)
     put_into(database, job_id, "failed")
     answer = alice.post(f"/api/jobs/{job_id}/retry")
     new = answer.get_json()
     assert answer.headers["Location"] == f"/api/jobs/{new['job_id']}"
     old = job(alice, job_id)
-    same = ("prompt", "negative_prompt", "model_name", "lora_models", "parameters", "persona_id", "job_type", "is_nsfw")
+    same = (
+        "prompt",
+        "negative_prompt",
+        "model_name",
+        "lora_models",
+        "parameters",
+        "persona_id",
+        "job_type",
+        "is_nsfw",
+    )
     assert [new[name] for name in same] == [old[name] for name in same]
     assert (new["status"], new["attempts"], old["status"]) == ("queued", 0, "failed")
     assert new["metadata"]["retry_of"] == job_id
@@ -280,14 +384,23 @@ def test_versions_of_a_job(alice: Person) -> None:
     alice.post(f"{path}/cancel")
     assert alice.get(path, headers={"If-None-Match": etag}).status_code == 200
     assert alice.delete(path, headers={"If-Match": etag}).status_code == 412
-    assert alice.delete(path, headers={"If-Match": alice.get(path).headers["ETag"]}).status_code == 204
+    assert (
+        alice.delete(path, headers={"If-Match": alice.get(path).headers["ETag"]}).status_code == 204
+    )
 
 
-def test_somebody_elses_job_does_not_exist(alice: Person, bob: Person, database: SqliteDatabase) -> None:
+def test_somebody_elses_job_does_not_exist(
+    alice: Person, bob: Person, database: SqliteDatabase
+) -> None:
     job_id = bob.preview(bob.persona()["id"])
     for status in ("queued", "failed"):
         put_into(database, job_id, status)
-        for method, action in (("GET", ""), ("DELETE", ""), ("POST", "/cancel"), ("POST", "/retry")):
+        for method, action in (
+            ("GET", ""),
+            ("DELETE", ""),
+            ("POST", "/cancel"),
+            ("POST", "/retry"),
+        ):
             assert alice.open(method, f"/api/jobs/{job_id}{action}").status_code == 404
     assert listed(alice) == listed(alice, "search=moon") == listed(alice, "status=failed") == []
     assert job(bob, job_id)["status"] == "failed"
@@ -314,7 +427,7 @@ def test_a_user_may_have_so_many_jobs_waiting(make_app: Callable[..., Flask]) ->
     assert (again.status_code, "Retry-After" in again.headers) == (429, True)
 
 
-# ------------------------------------------------------------------------------------------------ the table
+# ---------------------------------------------------------------------------------------- the table
 
 
 @pytest.mark.parametrize(
@@ -332,7 +445,9 @@ def test_a_user_may_have_so_many_jobs_waiting(make_app: Callable[..., Flask]) ->
         ("is_nsfw = 2", "jobs_is_nsfw"),
     ],
 )
-def test_the_table_refuses_an_impossible_job(alice: Person, database: SqliteDatabase, change: str, constraint: str) -> None:
+def test_the_table_refuses_an_impossible_job(
+    alice: Person, database: SqliteDatabase, change: str, constraint: str
+) -> None:
     job_id = alice.preview(alice.persona()["id"])
     with pytest.raises(sqlite3.IntegrityError, match=constraint), database.transaction() as tx:
         tx.execute(f"UPDATE generation_jobs SET {change} WHERE id = ?", (job_id,))
@@ -348,11 +463,16 @@ def test_a_preview_answers_at_once_and_its_estimate_grows_with_the_queue(alice: 
     assert estimates == sorted(set(estimates))
 
 
-def test_a_job_and_its_picture_are_new_when_their_persona_goes(alice: Person, worker: Worker) -> None:
+def test_a_job_and_its_picture_are_new_when_their_persona_goes(
+    alice: Person, worker: Worker
+) -> None:
     persona = alice.persona()
     job = alice.preview(persona["id"])
     assert worker.work_one()
-    paths = [f"/api/jobs/{job}", f"/api/media/{alice.get('/api/media').get_json()['items'][0]['id']}"]
+    paths = [
+        f"/api/jobs/{job}",
+        f"/api/media/{alice.get('/api/media').get_json()['items'][0]['id']}",
+    ]
     known = [alice.get(path).headers["ETag"] for path in paths]
     assert alice.delete(f"/api/personas/{persona['id']}").status_code == 204
     for path, etag in zip(paths, known, strict=True):

@@ -28,9 +28,25 @@ from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
 
 FIELDS = {
-    "id", "job_id", "persona_id", "url", "thumbnail_url", "download_url", "file_type", "mime_type", "width", "height",
-    "file_size", "metadata", "tags", "is_favorite", "is_nsfw", "nsfw_tags", "created_at", "updated_at",
-}  # fmt: skip
+    "id",
+    "job_id",
+    "persona_id",
+    "url",
+    "thumbnail_url",
+    "download_url",
+    "file_type",
+    "mime_type",
+    "width",
+    "height",
+    "file_size",
+    "metadata",
+    "tags",
+    "is_favorite",
+    "is_nsfw",
+    "nsfw_tags",
+    "created_at",
+    "updated_at",
+}
 UNKNOWN = "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"
 
 Make = Callable[..., dict[str, Any]]
@@ -38,10 +54,15 @@ Make = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def make(worker: Worker) -> Make:
-    """Make a media item: `make(alice, style_prompt="desert", tags=["t"])`; tags and favourite are the item's."""
+    """Make a media item: `make(alice, style_prompt="desert", tags=["t"])`; tags and favourite are
+    the item's."""
 
-    def made(person: Person, change: dict[str, Any] | None = None, **persona: Any) -> dict[str, Any]:
-        parameters = {"width": 64, "height": 64, "quality": "draft"} | persona.pop("generation_params", {})
+    def made(
+        person: Person, change: dict[str, Any] | None = None, **persona: Any
+    ) -> dict[str, Any]:
+        parameters = {"width": 64, "height": 64, "quality": "draft"} | persona.pop(
+            "generation_params", {}
+        )
         job_id = person.preview(person.persona(generation_params=parameters, **persona)["id"])
         worker.work_one()
         items = person.get("/api/media?include_nsfw=true").get_json()["items"]
@@ -64,13 +85,19 @@ def listed(person: Person, **query: Any) -> list[str]:
 
 def load(client: FlaskClient, url: str, **headers: str) -> TestResponse:
     """Load a link as a browser would, without a token."""
-    return client.get(url, headers={name.replace("_", "-"): value for name, value in headers.items()}, buffered=True)
+    return client.get(
+        url,
+        headers={name.replace("_", "-"): value for name, value in headers.items()},
+        buffered=True,
+    )
 
 
-# ------------------------------------------------------------------------------------------------ reading
+# ------------------------------------------------------------------------------------------ reading
 
 
-def test_an_item_has_every_field_and_no_path_of_the_server(alice: Person, make: Make, settings: Settings) -> None:
+def test_an_item_has_every_field_and_no_path_of_the_server(
+    alice: Person, make: Make, settings: Settings
+) -> None:
     item = make(alice, generation_params={"seed": 3, "own": "kept"})
     assert set(item) == FIELDS
     answer = alice.get(f"/api/media/{item['id']}")
@@ -84,35 +111,56 @@ def test_an_item_has_every_field_and_no_path_of_the_server(alice: Person, make: 
 
 
 def test_every_filter_of_the_list(alice: Person, bob: Person, make: Make) -> None:
-    sea = make(alice, {"tags": ["Été", "a,b"], "is_favorite": True}, style_prompt="Élan over the sea")
+    sea = make(
+        alice, {"tags": ["Été", "a,b"], "is_favorite": True}, style_prompt="Élan over the sea"
+    )
     sand = make(alice, {"tags": ["keep"]}, style_prompt="100% red_desert")
     both = make(alice, {"tags": ["keep", "été"], "is_favorite": True}, style_prompt="beach")
     make(bob, {"tags": ["keep", "été"], "is_favorite": True}, style_prompt="sea desert beach")
     one, two, three = (item["id"] for item in (sea, sand, both))
     assert listed(alice) == [three, two, one]
     table: list[tuple[dict[str, Any], list[str]]] = [
-        ({"tags": "ete"}, [three, one]), ({"tags": "KEEP,ete"}, [three, two, one]),
+        ({"tags": "ete"}, [three, one]),
+        ({"tags": "KEEP,ete"}, [three, two, one]),
         ({"tags": " keep , "}, [three, two]),
-        ({"tag": "keep"}, [three, two]), ({"tag": ["a,b", "x"]}, [one]), ({"tags": "x", "tag": "a,b"}, [one]),
-        ({"tags": "kee"}, []), ({"tags": "%"}, []), ({"favorites_only": "true"}, [three, one]),
-        ({"favorites_only": "false"}, [three, two, one]), ({"favorites_only": "1", "tags": "keep"}, [three]),
-        ({"search": "elan"}, [one]), ({"search": "SEA over"}, [one]), ({"search": "ete"}, [three, one]),
-        ({"search": "keep beach"}, [three]), ({"search": "keepbeach"}, []), ({"search": "%"}, [two]),
-        ({"search": "_"}, [two]), ({"search": "100%"}, [two]), ({"search": "e", "favorites_only": "1"}, [three, one]),
-        ({"search": "sea", "tags": "keep"}, []), ({"persona_id": sand["persona_id"]}, [two]), ({"persona_id": 0}, []),
-        ({"persona_id": 2**63}, []), ({"persona_id": sea["persona_id"], "search": "sea"}, [one]),
+        ({"tag": "keep"}, [three, two]),
+        ({"tag": ["a,b", "x"]}, [one]),
+        ({"tags": "x", "tag": "a,b"}, [one]),
+        ({"tags": "kee"}, []),
+        ({"tags": "%"}, []),
+        ({"favorites_only": "true"}, [three, one]),
+        ({"favorites_only": "false"}, [three, two, one]),
+        ({"favorites_only": "1", "tags": "keep"}, [three]),
+        ({"search": "elan"}, [one]),
+        ({"search": "SEA over"}, [one]),
+        ({"search": "ete"}, [three, one]),
+        ({"search": "keep beach"}, [three]),
+        ({"search": "keepbeach"}, []),
+        ({"search": "%"}, [two]),
+        ({"search": "_"}, [two]),
+        ({"search": "100%"}, [two]),
+        ({"search": "e", "favorites_only": "1"}, [three, one]),
+        ({"search": "sea", "tags": "keep"}, []),
+        ({"persona_id": sand["persona_id"]}, [two]),
+        ({"persona_id": 0}, []),
+        ({"persona_id": 2**63}, []),
+        ({"persona_id": sea["persona_id"], "search": "sea"}, [one]),
         ({"persona_id": sea["persona_id"], "tags": "keep"}, []),
         ({"persona_id": both["persona_id"], "tags": "keep", "search": "beach"}, [three]),
         ({"unknown": "x"}, [three, two, one]),
-    ]  # fmt: skip
+    ]
     for query, wanted in table:
         assert listed(alice, **query) == wanted, query
 
 
 def test_a_time_range_and_a_bare_date(alice: Person, make: Make, database: SqliteDatabase) -> None:
     ids = [make(alice)["id"] for _ in range(4)]
-    moments = ["2026-01-30T23:59:59.999999Z", "2026-01-31T00:00:00.000000Z", "2026-01-31T23:59:59.999999Z",
-               "2026-02-01T00:00:00.000000Z"]  # fmt: skip
+    moments = [
+        "2026-01-30T23:59:59.999999Z",
+        "2026-01-31T00:00:00.000000Z",
+        "2026-01-31T23:59:59.999999Z",
+        "2026-02-01T00:00:00.000000Z",
+    ]
     for id, moment in zip(ids, moments, strict=True):
         with database.transaction() as tx:
             tx.execute("UPDATE media_items SET created_at = ? WHERE id = ?", (moment, id))
@@ -125,7 +173,13 @@ def test_a_time_range_and_a_bare_date(alice: Person, make: Make, database: Sqlit
         ({"date_from": "2026-01-31T01:00:00+01:00", "date_to": "2026-01-31T12:00"}, [1]),
         ({"date_from": "2026-02-01T00:00:00.000001Z"}, []),
         ({"date_from": "2026-02-02", "date_to": "2026-01-01"}, []),
-        ({"date_to": "2026-01-31", "persona_id": alice.get(f"/api/media/{ids[0]}").get_json()["persona_id"]}, [0]),
+        (
+            {
+                "date_to": "2026-01-31",
+                "persona_id": alice.get(f"/api/media/{ids[0]}").get_json()["persona_id"],
+            },
+            [0],
+        ),
     ):
         assert listed(alice, **query) == [ids[n] for n in wanted], query
 
@@ -133,12 +187,19 @@ def test_a_time_range_and_a_bare_date(alice: Person, make: Make, database: Sqlit
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("limit=0", "limit"), ("limit=201", "limit"), ("offset=-1", "offset"), ("date_from=soon", "date_from"),
-        ("date_to=2026-13-01", "date_to"), ("date_to=", "date_to"), ("search=", "search"),
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("offset=-1", "offset"),
+        ("date_from=soon", "date_from"),
+        ("date_to=2026-13-01", "date_to"),
+        ("date_to=", "date_to"),
+        ("search=", "search"),
         ("favorites_only=x", "favorites_only"),
-        ("tags=1,2,3,4,5,6,7,8,9", "tags"), ("tags=1,2,3,4,5,6,7,8&tag=9", "tags"), ("tag=", "tag"),
+        ("tags=1,2,3,4,5,6,7,8,9", "tags"),
+        ("tags=1,2,3,4,5,6,7,8&tag=9", "tags"),
+        ("tag=", "tag"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_query_is_422(alice: Person, query: str, field: str) -> None:
     answer = alice.get(f"/api/media?{query}")
     assert answer.status_code == 422
@@ -157,7 +218,10 @@ def test_pages_walk_the_list_once(alice: Person, make: Make, query: str) -> None
         following = re.search(r'<([^>]+)>; rel="next"', answer.headers["Link"])
         url = following[1] if following else None
     assert walked == ids
-    assert alice.get(f"/api/media?limit=200&offset={2**63}{query}").get_json() == {"total": 5, "items": []}
+    assert alice.get(f"/api/media?limit=200&offset={2**63}{query}").get_json() == {
+        "total": 5,
+        "items": [],
+    }
 
 
 def test_stats_are_of_my_media(alice: Person, bob: Person, make: Make) -> None:
@@ -165,14 +229,26 @@ def test_stats_are_of_my_media(alice: Person, bob: Person, make: Make) -> None:
     sizes = [make(alice, {"is_favorite": True})["file_size"], make(alice)["file_size"]]
     wild = make(alice, is_nsfw=True)["file_size"]
     make(bob)
-    tame = {"total": 2, "favorites": 1, "nsfw": 0, "by_type": {"image": 2, "video": 0}, "total_size": sum(sizes)}
+    tame = {
+        "total": 2,
+        "favorites": 1,
+        "nsfw": 0,
+        "by_type": {"image": 2, "video": 0},
+        "total_size": sum(sizes),
+    }
     assert alice.get("/api/media/stats").get_json() == tame
     assert alice.get("/api/media/stats?include_nsfw=true").get_json() == {
-        "total": 3, "favorites": 1, "nsfw": 1, "by_type": {"image": 3, "video": 0}, "total_size": sum(sizes) + wild,
-    }  # fmt: skip
+        "total": 3,
+        "favorites": 1,
+        "nsfw": 1,
+        "by_type": {"image": 3, "video": 0},
+        "total_size": sum(sizes) + wild,
+    }
 
 
-def test_nsfw_items_are_seen_only_where_asked_for_and_in_force(alice: Person, client: FlaskClient, make: Make) -> None:
+def test_nsfw_items_are_seen_only_where_asked_for_and_in_force(
+    alice: Person, client: FlaskClient, make: Make
+) -> None:
     alice.allow_nsfw()
     tame, wild = make(alice, {"tags": ["t"]}), make(alice, {"tags": ["t"]}, is_nsfw=True)
     for query in ({}, {"search": "moon"}, {"tags": "t"}, {"date_from": "2000-01-01"}):
@@ -182,19 +258,26 @@ def test_nsfw_items_are_seen_only_where_asked_for_and_in_force(alice: Person, cl
     alice.patch("/api/settings/nsfw", json={"enabled": False})
     assert listed(alice, include_nsfw="true") == [tame["id"]]
     assert alice.get(f"/api/media/{wild['id']}").status_code == 404
-    assert [load(client, wild[name]).status_code for name in ("url", "thumbnail_url", "download_url")] == [404] * 3
+    assert [
+        load(client, wild[name]).status_code for name in ("url", "thumbnail_url", "download_url")
+    ] == [404] * 3
     assert alice.patch(f"/api/media/{tame['id']}", json={"is_nsfw": True}).status_code == 403
     assert alice.delete(f"/api/media/{wild['id']}").status_code == 204
 
 
-# ------------------------------------------------------------------------------------------------ writing
+# ------------------------------------------------------------------------------------------ writing
 
 
 def test_a_patch_changes_what_it_names(alice: Person, make: Make) -> None:
     alice.allow_nsfw()
     item = make(alice)
     path = f"/api/media/{item['id']}"
-    for change in ({"is_favorite": True}, {"tags": [" Sea ", "SEA", "été"]}, {"is_nsfw": True}, {"is_favorite": False}):
+    for change in (
+        {"is_favorite": True},
+        {"tags": [" Sea ", "SEA", "été"]},
+        {"is_nsfw": True},
+        {"is_favorite": False},
+    ):
         answer = alice.patch(path, json=change)
         changed = answer.get_json()
         item |= change | {"updated_at": changed["updated_at"]}
@@ -208,15 +291,21 @@ def test_a_patch_changes_what_it_names(alice: Person, make: Make) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "field"),
     [
-        ("PATCH", "", {}, "body"), ("PATCH", "", {"id": UNKNOWN}, "body"),
+        ("PATCH", "", {}, "body"),
+        ("PATCH", "", {"id": UNKNOWN}, "body"),
         ("PATCH", "", {"is_favorite": 1}, "is_favorite"),
-        ("PATCH", "", {"tags": ["x" * 51]}, "tags"), ("PATCH", "", {"titel": "x"}, "titel"),
-        ("PUT", "/favorite", {"value": "yes"}, "value"), ("PUT", "/favorite", {"is_favorite": True}, "is_favorite"),
-        ("PUT", "/tags", {}, "tags"), ("PUT", "/tags", {"tags": "a"}, "tags"),
+        ("PATCH", "", {"tags": ["x" * 51]}, "tags"),
+        ("PATCH", "", {"titel": "x"}, "titel"),
+        ("PUT", "/favorite", {"value": "yes"}, "value"),
+        ("PUT", "/favorite", {"is_favorite": True}, "is_favorite"),
+        ("PUT", "/tags", {}, "tags"),
+        ("PUT", "/tags", {"tags": "a"}, "tags"),
         ("PUT", "/tags", {"tags": [" "]}, "tags"),
     ],
-)  # fmt: skip
-def test_a_bad_change_is_422(alice: Person, make: Make, method: str, path: str, body: Any, field: str) -> None:
+)
+def test_a_bad_change_is_422(
+    alice: Person, make: Make, method: str, path: str, body: Any, field: str
+) -> None:
     item = make(alice)
     answer = alice.open(method, f"/api/media/{item['id']}{path}", json=body)
     assert answer.status_code == 422
@@ -226,30 +315,50 @@ def test_a_bad_change_is_422(alice: Person, make: Make, method: str, path: str, 
 
 def test_favorite_toggles_or_takes_a_value(alice: Person, make: Make) -> None:
     path = f"/api/media/{make(alice)['id']}/favorite"
-    bodies: list[dict[str, Any]] = [{}, {"json": {}}, {"json": {"value": True}}, {"json": {"value": True}}, {}]
+    bodies: list[dict[str, Any]] = [
+        {},
+        {"json": {}},
+        {"json": {"value": True}},
+        {"json": {"value": True}},
+        {},
+    ]
     seen = [alice.put(path, **body).get_json()["is_favorite"] for body in bodies]
     assert seen == [True, False, True, True, False]
 
 
-def test_tags_are_replaced_and_searched(alice: Person, make: Make, database: SqliteDatabase) -> None:
+def test_tags_are_replaced_and_searched(
+    alice: Person, make: Make, database: SqliteDatabase
+) -> None:
     id = make(alice, {"tags": ["old"]})["id"]
-    assert alice.put(f"/api/media/{id}/tags", json={"tags": ["new", "ö"]}).get_json()["tags"] == ["new", "ö"]
+    assert alice.put(f"/api/media/{id}/tags", json={"tags": ["new", "ö"]}).get_json()["tags"] == [
+        "new",
+        "ö",
+    ]
     assert [listed(alice, tags=tag) for tag in ("old", "new", "O")] == [[], [id], [id]]
     assert [listed(alice, search=tag) for tag in ("old", "new")] == [[], [id]]
     alice.delete(f"/api/media/{id}")
     assert database.connection.execute("SELECT COUNT(*) FROM media_tags").fetchone()[0] == 0
 
 
-@pytest.mark.parametrize(("expected", "fresh"), [('"2"', True), ('W/"2"', True), ("*", True), ('"1"', False)])
+@pytest.mark.parametrize(
+    ("expected", "fresh"), [('"2"', True), ('W/"2"', True), ("*", True), ('"1"', False)]
+)
 def test_versions_of_an_item(alice: Person, make: Make, expected: str, fresh: bool) -> None:
     path = f"/api/media/{make(alice, {'tags': ['t']})['id']}"
     assert alice.get(path).headers["ETag"] == '"2"'
-    assert alice.get(path, headers={"If-None-Match": expected}).status_code == (304 if fresh else 200)
+    assert alice.get(path, headers={"If-None-Match": expected}).status_code == (
+        304 if fresh else 200
+    )
     for method, more, body in (
-        ("PATCH", "", {"tags": ["t"]}), ("PUT", "/favorite", {}), ("PUT", "/tags", {"tags": []}), ("DELETE", "", None),
-    ):  # fmt: skip
+        ("PATCH", "", {"tags": ["t"]}),
+        ("PUT", "/favorite", {}),
+        ("PUT", "/tags", {"tags": []}),
+        ("DELETE", "", None),
+    ):
         answer = alice.open(method, path + more, headers={"If-Match": expected}, json=body)
-        assert answer.status_code == ((204 if method == "DELETE" else 200) if fresh else 412), method
+        assert answer.status_code == ((204 if method == "DELETE" else 200) if fresh else 412), (
+            method
+        )
         expected = re.sub(r"\d+", lambda match: str(int(match[0]) + 1), expected)
         if not fresh:
             expected = '"1"'
@@ -260,16 +369,21 @@ def test_somebody_elses_item_does_not_exist(alice: Person, bob: Person, make: Ma
     for wanted in (id, UNKNOWN):
         path = f"/api/media/{wanted}"
         for method, more, body in (
-            ("GET", "", None), ("DELETE", "", None), ("PATCH", "", {"tags": []}), ("PUT", "/favorite", {}),
-            ("PUT", "/tags", {"tags": []}), ("GET", "/content", None), ("GET", "/thumbnail", None),
+            ("GET", "", None),
+            ("DELETE", "", None),
+            ("PATCH", "", {"tags": []}),
+            ("PUT", "/favorite", {}),
+            ("PUT", "/tags", {"tags": []}),
+            ("GET", "/content", None),
+            ("GET", "/thumbnail", None),
             ("GET", "/download", None),
-        ):  # fmt: skip
+        ):
             assert alice.open(method, path + more, json=body).status_code == 404, (method, more)
     assert listed(alice) == listed(alice, search="moon") == []
     assert listed(bob) == [id]
 
 
-# ------------------------------------------------------------------------------------------------ links
+# -------------------------------------------------------------------------------------------- links
 
 
 def test_links_load_without_a_header(alice: Person, client: FlaskClient, make: Make) -> None:
@@ -277,28 +391,51 @@ def test_links_load_without_a_header(alice: Person, client: FlaskClient, make: M
     pictures = {name: load(client, item[name]) for name in ("url", "thumbnail_url", "download_url")}
     shown = {name: Image.open(io.BytesIO(answer.data)) for name, answer in pictures.items()}
     assert [(image.format, image.size) for image in shown.values()] == [
-        ("PNG", (640, 320)), ("WEBP", (320, 160)), ("PNG", (640, 320)),
-    ]  # fmt: skip
-    assert [answer.content_type for answer in pictures.values()] == ["image/png", "image/webp", "image/png"]
+        ("PNG", (640, 320)),
+        ("WEBP", (320, 160)),
+        ("PNG", (640, 320)),
+    ]
+    assert [answer.content_type for answer in pictures.values()] == [
+        "image/png",
+        "image/webp",
+        "image/png",
+    ]
     assert len(pictures["url"].data) == item["file_size"]
     for answer in pictures.values():
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
         assert re.fullmatch(r"private, max-age=[1-9]\d*", answer.headers["Cache-Control"])
-    kinds = [(answer.headers["Content-Disposition"].split("; filename=")) for answer in pictures.values()]
+    kinds = [
+        (answer.headers["Content-Disposition"].split("; filename=")) for answer in pictures.values()
+    ]
     name = f"seidra-{item['id']}"
-    assert kinds == [["inline", f"{name}.png"], ["inline", f"{name}.webp"], ["attachment", f"{name}.png"]]
+    assert kinds == [
+        ["inline", f"{name}.png"],
+        ["inline", f"{name}.webp"],
+        ["attachment", f"{name}.png"],
+    ]
 
 
 @pytest.mark.parametrize(
     ("pattern", "replacement"),
     [
-        ("/content", "/thumbnail"), ("/content", "/download"), (r"user=(\d+)", "user=1"), (r"user=\d+", "user=x"),
-        (r"user=\d+&", ""), (r"expires=\d", "expires=9"), (r"expires=\d+", "expires=99999999999999"),
-        (r"expires=", "expires=+"), (r"signature=..", "signature=AA"), (r"signature=.+", "signature="),
-        (r"signature=.+", "signature=é"), (r"(signature=.+).$", r"\1"), (r"media/[0-9a-f-]+", f"media/{UNKNOWN}"),
+        ("/content", "/thumbnail"),
+        ("/content", "/download"),
+        (r"user=(\d+)", "user=1"),
+        (r"user=\d+", "user=x"),
+        (r"user=\d+&", ""),
+        (r"expires=\d", "expires=9"),
+        (r"expires=\d+", "expires=99999999999999"),
+        (r"expires=", "expires=+"),
+        (r"signature=..", "signature=AA"),
+        (r"signature=.+", "signature="),
+        (r"signature=.+", "signature=é"),
+        (r"(signature=.+).$", r"\1"),
+        (r"media/[0-9a-f-]+", f"media/{UNKNOWN}"),
     ],
-)  # fmt: skip
-def test_a_tampered_link_is_403(alice: Person, client: FlaskClient, make: Make, pattern: str, replacement: str) -> None:
+)
+def test_a_tampered_link_is_403(
+    alice: Person, client: FlaskClient, make: Make, pattern: str, replacement: str
+) -> None:
     url = make(alice)["url"]
     tampered = re.sub(pattern, replacement, url, count=1)
     assert tampered != url
@@ -320,7 +457,9 @@ def set_clock(monkeypatch: pytest.MonkeyPatch, now: float) -> None:
     monkeypatch.setattr(links_module, "time", SimpleNamespace(time=lambda: now))
 
 
-def test_links_expire_and_are_equal_within_a_window(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_links_expire_and_are_equal_within_a_window(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     window, links = settings.media_link_seconds, Links(settings)
     start = 1_800_000_000 // window * window
 
@@ -332,7 +471,11 @@ def test_links_expire_and_are_equal_within_a_window(settings: Settings, monkeypa
     assert link == link_at(start + window - 0.01) != link_at(start + window)
     user, expires, signature = re.findall(r"=([^&]+)", link)
     assert int(expires) == start + 2 * window
-    for second, valid in ((start, True), (start + 2 * window - 1, True), (start + 2 * window, False)):
+    for second, valid in (
+        (start, True),
+        (start + 2 * window - 1, True),
+        (start + 2 * window, False),
+    ):
         set_clock(monkeypatch, second)
         assert (links.check(UNKNOWN, "content", user, expires, signature) == 2) is valid
         assert links.check(UNKNOWN, "download", user, expires, signature) is None
@@ -371,7 +514,9 @@ def test_the_links_of_two_instances_are_not_each_others(make_app: Callable[..., 
     assert two.check(UNKNOWN, "content", user, expires, signature) is None
 
 
-def test_links_begin_with_the_public_url_and_never_with_the_host_header(make_app: Callable[..., Flask]) -> None:
+def test_links_begin_with_the_public_url_and_never_with_the_host_header(
+    make_app: Callable[..., Flask],
+) -> None:
     app = make_app(public_url="https://studio.example/api-root")
     link = services_of(app).links.make(UNKNOWN, "content", 2)
     assert link.startswith(f"https://studio.example/api-root/api/media/{UNKNOWN}/content?")
@@ -380,17 +525,23 @@ def test_links_begin_with_the_public_url_and_never_with_the_host_header(make_app
     assert answer.headers["Link"].startswith("<https://studio.example/api-root/api/media?")
 
 
-# ------------------------------------------------------------------------------------------------ files
+# -------------------------------------------------------------------------------------------- files
 
 
 @pytest.mark.parametrize(
     ("wanted", "status", "part"),
     [
-        ("bytes=0-9", 206, slice(0, 10)), ("bytes=10-", 206, slice(10, None)), ("bytes=-5", 206, slice(-5, None)),
-        ("bytes=0-99999999", 206, slice(None)), ("bytes=99999999-", 416, None), ("bytes=5-2", 416, None),
+        ("bytes=0-9", 206, slice(0, 10)),
+        ("bytes=10-", 206, slice(10, None)),
+        ("bytes=-5", 206, slice(-5, None)),
+        ("bytes=0-99999999", 206, slice(None)),
+        ("bytes=99999999-", 416, None),
+        ("bytes=5-2", 416, None),
     ],
-)  # fmt: skip
-def test_ranges(alice: Person, client: FlaskClient, make: Make, wanted: str, status: int, part: slice | None) -> None:
+)
+def test_ranges(
+    alice: Person, client: FlaskClient, make: Make, wanted: str, status: int, part: slice | None
+) -> None:
     item = make(alice)
     whole = load(client, item["url"])
     assert whole.headers["Accept-Ranges"] == "bytes"
@@ -408,7 +559,10 @@ def test_ranges(alice: Person, client: FlaskClient, make: Make, wanted: str, sta
 
 def test_a_file_that_the_browser_has_is_304(alice: Person, client: FlaskClient, make: Make) -> None:
     item = make(alice)
-    tags = {name: load(client, item[name]).headers["ETag"] for name in ("url", "thumbnail_url", "download_url")}
+    tags = {
+        name: load(client, item[name]).headers["ETag"]
+        for name in ("url", "thumbnail_url", "download_url")
+    }
     assert len(set(tags.values())) == 3
     for name, tag in tags.items():
         answer = load(client, item[name], If_None_Match=tag)
@@ -441,21 +595,27 @@ def test_a_thumbnail_that_is_gone_is_made_again(
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"no picture")])
 def test_a_picture_that_is_missing_or_damaged_is_404(
-    alice: Person, client: FlaskClient, make: Make, settings: Settings, damage: Callable[[Path], Any]
+    alice: Person,
+    client: FlaskClient,
+    make: Make,
+    settings: Settings,
+    damage: Callable[[Path], Any],
 ) -> None:
     item = make(alice)
     for path in settings.thumbnail_dir.rglob("*.webp"):
         path.unlink()
     [path] = settings.media_dir.rglob("*.png")
     damage(path)
-    for name in ("url", "thumbnail_url", "download_url") if not path.exists() else ("thumbnail_url",):
+    for name in (
+        ("url", "thumbnail_url", "download_url") if not path.exists() else ("thumbnail_url",)
+    ):
         answer = load(client, item[name])
         assert (answer.status_code, answer.content_type) == (404, "application/problem+json")
         assert str(settings.data_dir) not in answer.text
     assert alice.get(f"/api/media/{item['id']}").status_code == 200
 
 
-# ------------------------------------------------------------------------------------------------ behind a proxy
+# ----------------------------------------------------------------------------------- behind a proxy
 
 
 def test_behind_a_proxy_the_answer_names_the_file_and_still_checks_each_use(
@@ -469,18 +629,30 @@ def test_behind_a_proxy_the_answer_names_the_file_and_still_checks_each_use(
         ("thumbnail_url", "thumbnails", "webp", "image/webp"),
     ):
         for method in ("GET", "HEAD"):
-            answer = client.open(item[link], method=method, headers={"Range": "bytes=0-9", "If-None-Match": "*"})
-            assert (answer.status_code, answer.data, answer.headers["Content-Length"]) == (200, b"", "0")
+            answer = client.open(
+                item[link], method=method, headers={"Range": "bytes=0-9", "If-None-Match": "*"}
+            )
+            assert (answer.status_code, answer.data, answer.headers["Content-Length"]) == (
+                200,
+                b"",
+                "0",
+            )
             named = f"/{folder}/{item['id'][:2]}/{item['id']}.{suffix}"
             assert answer.headers["X-Accel-Redirect"] == f"/protected{named}"
             assert (settings.data_dir / named[1:]).is_file()
             assert "X-Sendfile" not in answer.headers
             assert answer.mimetype == mime_type
             kind = "attachment" if link == "download_url" else "inline"
-            assert answer.headers["Content-Disposition"] == f"{kind}; filename=seidra-{item['id']}.{suffix}"
+            assert (
+                answer.headers["Content-Disposition"]
+                == f"{kind}; filename=seidra-{item['id']}.{suffix}"
+            )
             assert answer.headers["Cache-Control"].startswith("private, max-age=")
             assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
-    for refused, status in ((item["url"] + "x", 403), (item["url"].replace("content", "download"), 403)):
+    for refused, status in (
+        (item["url"] + "x", 403),
+        (item["url"].replace("content", "download"), 403),
+    ):
         answer = client.get(refused)
         assert (answer.status_code, answer.headers.get("X-Accel-Redirect")) == (status, None)
     assert client.get(item["url"].partition("?")[0], headers=bob.headers).status_code == 404
@@ -492,7 +664,10 @@ def test_behind_a_proxy_the_group_may_read_the_files_and_nothing_else(
     make_app: Callable[..., Flask], alice: Person, settings: Settings
 ) -> None:
     def modes(folder: Path) -> set[tuple[bool, str]]:
-        return {(path.is_dir(), oct(path.stat().st_mode & 0o777)) for path in [folder, *folder.rglob("*")]}
+        return {
+            (path.is_dir(), oct(path.stat().st_mode & 0o777))
+            for path in [folder, *folder.rglob("*")]
+        }
 
     app = make_app(x_accel_redirect="/protected")
     parts = services_of(app)

@@ -1,4 +1,5 @@
-"""`flask media check`: what it finds, what it mends, and that it hurts nobody who works meanwhile."""
+"""`flask media check`: what it finds, what it mends, and that it hurts nobody who works
+meanwhile."""
 
 from __future__ import annotations
 
@@ -29,8 +30,12 @@ SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 STRAY = "abababab-abab-abab-abab-abababababab"
 
 
-def found(settings: Settings, database: SqliteDatabase, *, deep: bool = False) -> list[tuple[str, Path]]:
-    return sorted((finding.kind, finding.path) for finding in MediaCheck(settings, database).find(deep=deep))
+def found(
+    settings: Settings, database: SqliteDatabase, *, deep: bool = False
+) -> list[tuple[str, Path]]:
+    return sorted(
+        (finding.kind, finding.path) for finding in MediaCheck(settings, database).find(deep=deep)
+    )
 
 
 def pictures(settings: Settings) -> list[Path]:
@@ -68,19 +73,29 @@ def test_what_it_finds(filled: Settings, database: SqliteDatabase) -> None:
     short.write_bytes(b"x")
     broken.write_bytes(data[:60] + bytes(len(data) - 60))
     stray = put(filled.media_dir / "ab" / f"{STRAY}.png")
-    # A thumbnail of nothing, a picture of another type than its item's, files that SEIDRA never makes.
+    # A thumbnail of nothing, a picture of another type than its item's, files that SEIDRA never
+    # makes.
     thumbnail = put(filled.thumbnail_dir / "ab" / f"{STRAY}.webp")
     twin = put(broken.with_suffix(".jpg"))
     strangers = [put(filled.media_dir / "notes.txt"), put(filled.media_dir / "cd" / f"{STRAY}.png")]
     leftover = aged(put(filled.tmp_dir / "thumbnail-1-2"), 25)
     put(filled.tmp_dir / "thumbnail-3-4")
-    expected = [("leftover", leftover), ("lost", lost), ("orphan", stray), ("orphan", thumbnail), ("orphan", twin),
-                ("size", short), *(("stranger", path) for path in strangers)]  # fmt: skip
+    expected = [
+        ("leftover", leftover),
+        ("lost", lost),
+        ("orphan", stray),
+        ("orphan", thumbnail),
+        ("orphan", twin),
+        ("size", short),
+        *(("stranger", path) for path in strangers),
+    ]
     assert found(filled, database) == sorted(expected)
     assert found(filled, database, deep=True) == sorted([*expected, ("unreadable", broken)])
 
 
-def test_a_picture_of_another_size_is_unreadable_as_its_item(filled: Settings, database: SqliteDatabase) -> None:
+def test_a_picture_of_another_size_is_unreadable_as_its_item(
+    filled: Settings, database: SqliteDatabase
+) -> None:
     one = pictures(filled)[0]
     with database.transaction() as tx:
         tx.execute("UPDATE media_items SET width = 65 WHERE id = ?", (one.stem,))
@@ -89,7 +104,9 @@ def test_a_picture_of_another_size_is_unreadable_as_its_item(filled: Settings, d
     assert finding.sentence == f"{one} is 64x64; its item says 65x64."
 
 
-def test_repair_deletes_what_has_lost_its_other_half(filled: Settings, database: SqliteDatabase, alice: Person) -> None:
+def test_repair_deletes_what_has_lost_its_other_half(
+    filled: Settings, database: SqliteDatabase, alice: Person
+) -> None:
     lost, short, _ = pictures(filled)
     lost.unlink()
     short.write_bytes(b"x")
@@ -113,13 +130,17 @@ def test_repair_deletes_what_has_lost_its_other_half(filled: Settings, database:
     assert not (filled.thumbnail_dir / lost.stem[:2] / f"{lost.stem}.webp").exists()
 
 
-def test_files_that_are_about_to_go_anyway_are_no_finding(filled: Settings, database: SqliteDatabase, alice: Person) -> None:
+def test_files_that_are_about_to_go_anyway_are_no_finding(
+    filled: Settings, database: SqliteDatabase, alice: Person
+) -> None:
     alice.delete(f"/api/media/{pictures(filled)[0].stem}")
     assert len(pictures(filled)) == 3
     assert found(filled, database) == []
 
 
-def test_a_suspicion_that_has_become_wrong_mends_nothing(filled: Settings, database: SqliteDatabase) -> None:
+def test_a_suspicion_that_has_become_wrong_mends_nothing(
+    filled: Settings, database: SqliteDatabase
+) -> None:
     check = MediaCheck(filled, database)
     one = pictures(filled)[0]
     assert not check.repair(Finding("orphan", one, "", one.stem))
@@ -143,9 +164,12 @@ class Pair(Engine):
 def test_a_file_whose_row_is_about_to_commit_is_left_alone(
     filled: Settings, database: SqliteDatabase, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker stops between its renames and its commit, while the check sees the files without rows."""
+    """The worker stops between its renames and its commit, while the check sees the files without
+    rows."""
     renamed, go_on = threading.Event(), threading.Event()
-    worker = make_worker(filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event())
+    worker = make_worker(
+        filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event()
+    )
     real = worker._add_media
 
     def halting(*arguments: Any) -> None:
@@ -181,9 +205,13 @@ def test_a_file_whose_row_is_about_to_commit_is_left_alone(
     assert found(filled, database) == []
 
 
-def test_a_check_while_a_worker_works_finds_nothing(filled: Settings, database: SqliteDatabase, alice: Person) -> None:
+def test_a_check_while_a_worker_works_finds_nothing(
+    filled: Settings, database: SqliteDatabase, alice: Person
+) -> None:
     persona = alice.persona(**SMALL)
-    worker = make_worker(filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event())
+    worker = make_worker(
+        filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event()
+    )
     jobs = [alice.preview(persona["id"]) for _ in range(20)]
     worker.start()
     try:
@@ -199,7 +227,7 @@ def _done(alice: Person, job_id: str) -> bool:
     return bool(alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed")
 
 
-# ------------------------------------------------------------------------------------------------ housekeeping
+# ------------------------------------------------------------------------------------- housekeeping
 
 
 def test_what_a_crashed_attempt_left_beyond_the_result_goes(
@@ -211,7 +239,9 @@ def test_what_a_crashed_attempt_left_beyond_the_result_goes(
     storage.promote("dead-1", 3, media_id(job_id, 3), "image/png")
     storage.discard_temporary("dead-1")
     with database.transaction() as tx:
-        tx.execute("UPDATE generation_jobs SET attempts = 1, status = 'processing' WHERE id = ?", (job_id,))
+        tx.execute(
+            "UPDATE generation_jobs SET attempts = 1, status = 'processing' WHERE id = ?", (job_id,)
+        )
     worker.work_one()
     assert len(pictures(filled)) == 5
     Housekeeper(database, storage, filled).run(idle=True)
@@ -241,11 +271,21 @@ def test_old_jobs_go_in_batches_and_their_media_stay(
 ) -> None:
     monkeypatch.setattr(housekeeping, "_BATCH", 2)
     waiting = alice.preview(alice.persona(**SMALL)["id"])
-    jobs = [job["job_id"] for job in alice.get("/api/jobs").get_json()["jobs"] if job["job_id"] != waiting]
+    jobs = [
+        job["job_id"]
+        for job in alice.get("/api/jobs").get_json()["jobs"]
+        if job["job_id"] != waiting
+    ]
     with database.transaction() as tx:
-        tx.execute("UPDATE generation_jobs SET created_at = ?, run_after = ?", (timestamp_in(-9e6), timestamp_in(-9e6)))
+        tx.execute(
+            "UPDATE generation_jobs SET created_at = ?, run_after = ?",
+            (timestamp_in(-9e6), timestamp_in(-9e6)),
+        )
         for job_id in jobs:
-            tx.execute("UPDATE generation_jobs SET completed_at = ? WHERE id = ?", (timestamp_in(-864_010), job_id))
+            tx.execute(
+                "UPDATE generation_jobs SET completed_at = ? WHERE id = ?",
+                (timestamp_in(-864_010), job_id),
+            )
 
     def left(days: int) -> int:
         settings = dataclasses.replace(filled, keep_jobs_days=days)
@@ -267,7 +307,10 @@ def test_old_temporary_files_go(filled: Settings, database: SqliteDatabase, alic
     keeper.run(idle=True)
     keeper._last_sessions = float("-inf")
     with database.transaction() as tx:
-        tx.execute("UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?", (job_id,))
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?",
+            (job_id,),
+        )
     for name in ("live-1", "dead-1", "young-1"):
         put(filled.tmp_dir / name / "0.media")
     aged(put(filled.tmp_dir / "thumbnail-1-2"), 25)
@@ -275,15 +318,21 @@ def test_old_temporary_files_go(filled: Settings, database: SqliteDatabase, alic
     for name in ("live-1", "dead-1"):
         aged(filled.tmp_dir / name, 25)
     keeper.run(idle=True)
-    assert sorted(path.name for path in filled.tmp_dir.iterdir()) == ["live-1", "thumbnail-3-4", "young-1"]
+    assert sorted(path.name for path in filled.tmp_dir.iterdir()) == [
+        "live-1",
+        "thumbnail-3-4",
+        "young-1",
+    ]
 
 
-# ------------------------------------------------------------------------------------------------ the command
+# -------------------------------------------------------------------------------------- the command
 
 
 def test_the_command(filled: Settings, tmp_path: Path) -> None:
     def check(*options: str) -> tuple[int, str, str]:
-        done = run("-m", "flask", "media", "check", *options, cwd=tmp_path, env=variables(filled.data_dir))
+        done = run(
+            "-m", "flask", "media", "check", *options, cwd=tmp_path, env=variables(filled.data_dir)
+        )
         return done.returncode, done.stdout, done.stderr
 
     assert check("--deep") == (0, "Checked 3 items and 6 files: all is well.\n", "")
@@ -295,12 +344,18 @@ def test_the_command(filled: Settings, tmp_path: Path) -> None:
     assert code == 1
     assert said.splitlines()[0] == f"lost        Item {lost.stem} has no file {lost}."
     assert said.splitlines()[-1] == "Checked 3 items and 15 files, 1 lost, 10 orphan, 1 size."
-    assert sentence == "Error: Something is wrong; `flask media check --repair` mends 11 of 12 findings.\n"
+    assert (
+        sentence
+        == "Error: Something is wrong; `flask media check --repair` mends 11 of 12 findings.\n"
+    )
     code, said, sentence = check("--repair")
     assert (code, said) == (1, "")
     assert "10 of 15 files have no item" in sentence
     assert all(path.exists() for path in orphans)
     code, said, sentence = check("--repair", "--force")
     assert (code, said.count("Deleted.")) == (1, 11)
-    assert sentence == "Error: Something is wrong that only a person can mend, from a backup for example.\n"
+    assert (
+        sentence
+        == "Error: Something is wrong that only a person can mend, from a backup for example.\n"
+    )
     assert not any(path.exists() for path in orphans)

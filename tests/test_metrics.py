@@ -32,11 +32,18 @@ def scrape(server: Server, token: str = TOKEN) -> dict[str, float]:
     with urllib.request.urlopen(request, timeout=30) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         lines = answer.read().decode().splitlines()
-    return {name: float(value) for line in lines if line[0] != "#" for name, _, value in [line.rpartition(" ")]}
+    return {
+        name: float(value)
+        for line in lines
+        if line[0] != "#"
+        for name, _, value in [line.rpartition(" ")]
+    }
 
 
 def counted(found: dict[str, float], method: str, route: str, status: int) -> float:
-    return found.get(f'seidra_http_requests_total{{method="{method}",route="{route}",status="{status}"}}', 0)
+    return found.get(
+        f'seidra_http_requests_total{{method="{method}",route="{route}",status="{status}"}}', 0
+    )
 
 
 def test_off_there_is_nothing(app: Flask, alice: Person) -> None:
@@ -67,13 +74,19 @@ def test_two_processes_count_together(tmp_path: Path) -> None:
             assert found[f'seidra_http_request_seconds_bucket{{le="+Inf",{labels}}}'] == 40
             assert found['seidra_jobs{status="completed"}'] == 1
             assert found['seidra_jobs{status="queued"}'] == found["seidra_queue_age_seconds"] == 0
-            seen = [value for name, value in found.items() if name.startswith("seidra_worker_seen_seconds")]
+            seen = [
+                value
+                for name, value in found.items()
+                if name.startswith("seidra_worker_seen_seconds")
+            ]
             assert len(seen) == 2
             assert max(seen) < 60
             assert found["seidra_media_bytes"] > 1000
             assert found["seidra_database_bytes"] > 10_000
             for folder in ("database", "media"):
-                free, whole = (found[f'seidra_disk_{name}bytes{{folder="{folder}"}}'] for name in ("free_", ""))
+                free, whole = (
+                    found[f'seidra_disk_{name}bytes{{folder="{folder}"}}'] for name in ("free_", "")
+                )
                 assert 0 < free < whole
         server.stop()
     # The next server begins at nothing.
@@ -96,8 +109,13 @@ def test_a_worker_shows_itself_and_leaves(database: SqliteDatabase, settings: Se
 def test_a_sign_of_life_is_renewed_and_dead_workers_are_forgotten(database: SqliteDatabase) -> None:
     mine = presence.Presence(database, "mine", "mock")
     with database.transaction() as tx:
-        for name, age in (("dead", presence.FORGET_SECONDS + 1), ("silent", presence.FORGET_SECONDS - 60)):
-            queries.workers.seen(tx, id=name, host="h", pid=1, engine="mock", now=timestamp_in(-age))
+        for name, age in (
+            ("dead", presence.FORGET_SECONDS + 1),
+            ("silent", presence.FORGET_SECONDS - 60),
+        ):
+            queries.workers.seen(
+                tx, id=name, host="h", pid=1, engine="mock", now=timestamp_in(-age)
+            )
     mine.show()
     first = dict(rows(database))
     assert set(first) == {"silent", "mine"}
@@ -108,7 +126,9 @@ def test_a_sign_of_life_is_renewed_and_dead_workers_are_forgotten(database: Sqli
     assert dict(rows(database))["mine"] > first["mine"]
 
 
-def test_a_worker_shows_itself_while_a_job_takes_long(alice: Person, worker: Worker, database: SqliteDatabase) -> None:
+def test_a_worker_shows_itself_while_a_job_takes_long(
+    alice: Person, worker: Worker, database: SqliteDatabase
+) -> None:
     slow = threading.Event()
     alice.preview(alice.persona()["id"])
     engine = worker._engine
@@ -128,7 +148,9 @@ def test_a_worker_shows_itself_while_a_job_takes_long(alice: Person, worker: Wor
         thread.join()
 
 
-def test_the_counters_folder_outlives_the_sweep_of_temporary_files(settings: Settings, app: Flask) -> None:
+def test_the_counters_folder_outlives_the_sweep_of_temporary_files(
+    settings: Settings, app: Flask
+) -> None:
     folder = settings.tmp_dir / "metrics"
     folder.mkdir()
     (settings.tmp_dir / "claim-of-nobody").mkdir()

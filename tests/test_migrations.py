@@ -1,4 +1,5 @@
-"""The schema: every step can be undone and done again with rows in every table, and its constraints bite."""
+"""The schema: every step can be undone and done again with rows in every table, and its constraints
+bite."""
 
 from __future__ import annotations
 
@@ -19,7 +20,9 @@ from seidra.database.sqlite.connect import connect
 from seidra.database.sqlite.writer import Connection
 
 NOW = "2026-01-31T12:00:00.000000Z"
-STEPS = sorted(path.stem for path in packaged_dir("migrations").glob("*.sql") if ".rollback" not in path.name)
+STEPS = sorted(
+    path.stem for path in packaged_dir("migrations").glob("*.sql") if ".rollback" not in path.name
+)
 
 # A row for every table: the columns that must be given, and what the tests below change in them.
 ROWS: dict[str, dict[str, Any]] = {
@@ -68,24 +71,37 @@ def insert(connection: Connection, table: str, **changes: Any) -> None:
 
 def tables(connection: Connection) -> set[str]:
     """SEIDRA's tables, without yoyo's, SQLite's and the parts of the full-text index."""
-    names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    return {name for name in names if not name.startswith(("_yoyo", "yoyo", "sqlite_", "persona_search"))}
+    names = {
+        row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    return {
+        name
+        for name in names
+        if not name.startswith(("_yoyo", "yoyo", "sqlite_", "persona_search"))
+    }
 
 
 def dump(connection: Connection) -> list[tuple[Any, ...]]:
     """The schema, without yoyo's tables."""
-    rows = connection.execute("SELECT type, name, COALESCE(sql, '') FROM sqlite_master ORDER BY type, name").fetchall()
+    rows = connection.execute(
+        "SELECT type, name, COALESCE(sql, '') FROM sqlite_master ORDER BY type, name"
+    ).fetchall()
     return [tuple(row) for row in rows if "yoyo" not in row["name"]]
 
 
 def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table, without generated columns, and without the note of which folding the search texts
-    have: it goes with them."""
+    """Every row of every table, without generated columns, and without the note of which folding
+    the search texts have: it goes with them."""
     rows = {}
     for table in sorted(tables(connection)):
-        columns = ", ".join(row["name"] for row in connection.execute(f"PRAGMA table_info({table})"))
+        columns = ", ".join(
+            row["name"] for row in connection.execute(f"PRAGMA table_info({table})")
+        )
         rows[table] = [tuple(row) for row in connection.execute(f"SELECT {columns} FROM {table}")]
-    return {table: sorted((r for r in found if r[0] != "search_folding"), key=repr) for table, found in rows.items()}
+    return {
+        table: sorted((r for r in found if r[0] != "search_folding"), key=repr)
+        for table, found in rows.items()
+    }
 
 
 @pytest.fixture
@@ -103,7 +119,7 @@ def filled(connection: Connection) -> Connection:
     return connection
 
 
-# ------------------------------------------------------------------------------------------------ up and down
+# -------------------------------------------------------------------------------------- up and down
 
 
 def test_every_step_has_its_rollback() -> None:
@@ -146,7 +162,9 @@ def test_all_steps_down_and_up_again_with_rows(settings: Settings, filled: Conne
 
 
 @pytest.mark.parametrize("depth", range(1, len(STEPS) + 1))
-def test_each_depth_down_and_up_again_with_rows(settings: Settings, filled: Connection, depth: int) -> None:
+def test_each_depth_down_and_up_again_with_rows(
+    settings: Settings, filled: Connection, depth: int
+) -> None:
     before, rows = dump(filled), content(filled)
     with migrate.start_lock(settings):
         assert migrate.rollback(settings, depth) == STEPS[::-1][:depth]
@@ -154,7 +172,8 @@ def test_each_depth_down_and_up_again_with_rows(settings: Settings, filled: Conn
         assert kept == {table: rows[table] for table in kept}
         assert migrate.upgrade(settings) == STEPS[len(STEPS) - depth :]
     assert dump(filled) == before
-    # What was kept is still there, what was dropped is empty and takes rows; what is counted anew agrees.
+    # What was kept is still there, what was dropped is empty and takes rows; what is counted anew
+    # agrees.
     anew = {"persona_spans": rows["persona_spans"]} if "personas" in kept else {}
     assert content(filled) == {table: kept.get(table, []) for table in rows} | anew
     for table in ROWS:
@@ -166,13 +185,19 @@ def test_each_depth_down_and_up_again_with_rows(settings: Settings, filled: Conn
 def found(connection: Connection, words: str) -> list[int]:
     """The documents that the full-text index has for some words."""
     return [
-        row[0] for row in connection.execute("SELECT rowid FROM persona_search WHERE persona_search MATCH ?", [words])
+        row[0]
+        for row in connection.execute(
+            "SELECT rowid FROM persona_search WHERE persona_search MATCH ?", [words]
+        )
     ]
 
 
 def waiting(connection: Connection) -> list[int]:
     """The documents that wait to come into it."""
-    return [row[0] for row in connection.execute("SELECT doc_id FROM persona_search_queue ORDER BY doc_id")]
+    return [
+        row[0]
+        for row in connection.execute("SELECT doc_id FROM persona_search_queue ORDER BY doc_id")
+    ]
 
 
 def test_the_full_text_index_follows_its_table(filled: Connection) -> None:
@@ -193,18 +218,22 @@ def test_the_full_text_index_follows_its_table(filled: Connection) -> None:
     filled.execute("DELETE FROM personas")
     assert (found(filled, "sun"), found(filled, "NSF")) == ([], [])
     # Raises when the index and its table differ.
-    filled.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1)")
+    filled.execute(
+        "INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1)"
+    )
 
 
 def test_the_database_is_sound(filled: Connection) -> None:
     assert filled.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
     assert filled.execute("PRAGMA foreign_keys").fetchone()[0] == 1
-    loose = filled.execute("SELECT name FROM pragma_table_list WHERE schema = 'main' AND strict = 0 AND type = 'table'")
+    loose = filled.execute(
+        "SELECT name FROM pragma_table_list WHERE schema = 'main' AND strict = 0 AND type = 'table'"
+    )
     assert {row[0] for row in loose if not row[0].startswith(("_yoyo", "yoyo", "sqlite_"))} == set()
 
 
-# ------------------------------------------------------------------------------------------------ constraints
+# -------------------------------------------------------------------------------------- constraints
 
 LONG = "x" * 1001
 NOT_NULL = [
@@ -306,38 +335,54 @@ def test_the_rows_that_the_constraints_are_tried_with_are_good(filled: Connectio
 def test_not_null(filled: Connection, table: str, column: str) -> None:
     if table == "nsfw_settings":
         insert(filled, "users", **ANOTHER["users"])
-    with pytest.raises(sqlite3.IntegrityError, match=rf"NOT NULL constraint failed: {table}\.{column}$"):
+    with pytest.raises(
+        sqlite3.IntegrityError, match=rf"NOT NULL constraint failed: {table}\.{column}$"
+    ):
         insert(filled, table, **ANOTHER[table] | {column: None})
 
 
 @pytest.mark.parametrize(
-    ("table", "column", "name", "value"), [(*check, value) for *check, values in CHECKS for value in values]
+    ("table", "column", "name", "value"),
+    [(*check, value) for *check, values in CHECKS for value in values],
 )
 def test_check(filled: Connection, table: str, column: str, name: str, value: Any) -> None:
     if table == "nsfw_settings":
         insert(filled, "users", **ANOTHER["users"])
     # Where a generated column reads the JSON, that one may notice before the constraint does.
-    rule = f"CHECK constraint failed: {name}$" + ("|^malformed JSON$" if name.endswith("_json") else "")
+    rule = f"CHECK constraint failed: {name}$" + (
+        "|^malformed JSON$" if name.endswith("_json") else ""
+    )
     with pytest.raises((sqlite3.IntegrityError, sqlite3.OperationalError), match=rule):
         insert(filled, table, **ANOTHER[table] | {column: value})
 
 
 def test_every_named_check_is_tried(connection: Connection) -> None:
     sql = " ".join(row[2] for row in dump(connection)).split()
-    named = {sql[i + 1] for i, word in enumerate(sql[:-2]) if word == "CONSTRAINT" and sql[i + 2] == "CHECK"}
+    named = {
+        sql[i + 1]
+        for i, word in enumerate(sql[:-2])
+        if word == "CONSTRAINT" and sql[i + 2] == "CHECK"
+    }
     assert named - {"personas_one_avatar"} == {check[2] for check in CHECKS if " " not in check[2]}
 
 
 def test_an_avatar_is_a_url_or_media_and_not_both(filled: Connection) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="personas_one_avatar"):
-        insert(filled, "personas", id=12, avatar_url="https://example.com/a.png", avatar_media_id="m1")
+        insert(
+            filled, "personas", id=12, avatar_url="https://example.com/a.png", avatar_media_id="m1"
+        )
 
 
 @pytest.mark.parametrize(
     ("table", "column", "value"),
-    [("users", "is_active", "yes"), ("personas", "version", "one"), ("personas", "name", b"Luna"),
-     ("media_items", "width", 1.5), ("generation_jobs", "progress", "half")],
-)  # fmt: skip
+    [
+        ("users", "is_active", "yes"),
+        ("personas", "version", "one"),
+        ("personas", "name", b"Luna"),
+        ("media_items", "width", 1.5),
+        ("generation_jobs", "progress", "half"),
+    ],
+)
 def test_types_are_strict(filled: Connection, table: str, column: str, value: Any) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="cannot store"):
         insert(filled, table, **ANOTHER[table] | {column: value})
@@ -386,11 +431,12 @@ def test_foreign_key(filled: Connection, table: str, changes: dict[str, Any]) ->
         insert(filled, table, **changes)
 
 
-# ------------------------------------------------------------------------------------------------ deleting
+# ----------------------------------------------------------------------------------------- deleting
 
 
 def left(connection: Connection) -> set[str]:
-    """The tables that still hold something of the rows above (counters: something other than nothing)."""
+    """The tables that still hold something of the rows above (counters: something other than
+    nothing)."""
     rows = content(connection)
     rows["users"] = [row for row in rows["users"] if row[0] != 1]
     rows["nsfw_settings"] = [row for row in rows["nsfw_settings"] if row[1] is not None]
@@ -409,8 +455,12 @@ def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connectio
 def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> None:
     filled.execute("DELETE FROM personas WHERE id = 11")
     assert left(filled) == (set(ROWS) | COUNTERS) - {
-        "personas", "persona_tags", "persona_texts", "persona_counts", "persona_spans",
-    }  # fmt: skip
+        "personas",
+        "persona_tags",
+        "persona_texts",
+        "persona_counts",
+        "persona_spans",
+    }
     for table in ("generation_jobs", "media_items"):
         assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] is None
     assert (found(filled, "moo"), waiting(filled)) == ([], [])
@@ -437,7 +487,9 @@ def test_deleting_a_session_takes_its_tokens(filled: Connection) -> None:
 @pytest.mark.parametrize("table", ["users", "personas"])
 def test_ids_are_never_used_again(filled: Connection, table: str) -> None:
     # A column may be left out of the first insert, so that the database chooses.
-    again = {"users": {"username_key": "bob", "email_key": "bob@example.com"}, "personas": {}}[table]
+    again = {"users": {"username_key": "bob", "email_key": "bob@example.com"}, "personas": {}}[
+        table
+    ]
     insert(filled, table, **again, id=...)
     (used,) = filled.execute(f"SELECT MAX(id) FROM {table}").fetchone()
     filled.execute(f"DELETE FROM {table} WHERE id > 6")
@@ -447,12 +499,14 @@ def test_ids_are_never_used_again(filled: Connection, table: str) -> None:
     assert filled.execute(f"SELECT MAX(id) FROM {table}").fetchone()[0] == used + 1
 
 
-# ------------------------------------------------------------------------------------------------ counters
+# ----------------------------------------------------------------------------------------- counters
 
 
 def counted(connection: Connection, table: str) -> list[tuple[Any, ...]]:
     """The counters' rows that say something."""
-    return sorted(tuple(row)[1:] for row in connection.execute(f"SELECT * FROM {table} WHERE n <> 0"))
+    return sorted(
+        tuple(row)[1:] for row in connection.execute(f"SELECT * FROM {table} WHERE n <> 0")
+    )
 
 
 def test_personas_are_counted(filled: Connection) -> None:
@@ -471,7 +525,9 @@ def test_personas_are_counted_for_each_ten_days(filled: Connection) -> None:
     assert counted(filled, "persona_spans") == [(NOW[:9], 0, 1)]
     insert(filled, "personas", id=12, is_nsfw=1)
     insert(filled, "personas", id=13, created_at="2019-12-31T23:59:59.999999Z")
-    assert counted(filled, "persona_spans") == sorted([(NOW[:9], 0, 1), (NOW[:9], 1, 1), ("2019-12-3", 0, 1)])
+    assert counted(filled, "persona_spans") == sorted(
+        [(NOW[:9], 0, 1), (NOW[:9], 1, 1), ("2019-12-3", 0, 1)]
+    )
     filled.execute("UPDATE personas SET created_at = '2020-01-01T00:00:00.000000Z' WHERE id = 13")
     filled.execute("UPDATE personas SET is_nsfw = 0, name = 'Other'")
     assert counted(filled, "persona_spans") == sorted([(NOW[:9], 0, 2), ("2020-01-0", 0, 1)])
@@ -484,12 +540,19 @@ def test_jobs_are_counted_with_their_seconds(filled: Connection) -> None:
     insert(filled, "generation_jobs", id="j2", **queued)
     insert(filled, "generation_jobs", id="j3", **queued)
     kind = "persona_preview"
-    assert counted(filled, "job_counts") == [(0, "completed", kind, 1, 1.5), (0, "queued", kind, 2, 0.0)]
+    assert counted(filled, "job_counts") == [
+        (0, "completed", kind, 1, 1.5),
+        (0, "queued", kind, 2, 0.0),
+    ]
     filled.execute(
-        "UPDATE generation_jobs SET status = 'completed', completed_at = ?, seconds = 2 WHERE id = 'j2'", [NOW]
+        "UPDATE generation_jobs SET status = 'completed', completed_at = ?, seconds = 2 WHERE id = 'j2'",
+        [NOW],
     )
     filled.execute("UPDATE generation_jobs SET status = 'processing', claim = 'w' WHERE id = 'j3'")
-    assert counted(filled, "job_counts") == [(0, "completed", kind, 2, 3.5), (0, "processing", kind, 1, 0.0)]
+    assert counted(filled, "job_counts") == [
+        (0, "completed", kind, 2, 3.5),
+        (0, "processing", kind, 1, 0.0),
+    ]
     filled.execute("UPDATE generation_jobs SET is_nsfw = 1 WHERE id = 'j2'")
     assert (1, "completed", kind, 1, 2.0) in counted(filled, "job_counts")
     filled.execute("DELETE FROM generation_jobs WHERE id <> 'j1'")
@@ -497,13 +560,23 @@ def test_jobs_are_counted_with_their_seconds(filled: Connection) -> None:
 
 
 def test_media_are_counted_with_their_bytes(filled: Connection) -> None:
-    insert(filled, "media_items", id="m2", position=1, file_size=50, file_type="video", mime_type="video/mp4")
+    insert(
+        filled,
+        "media_items",
+        id="m2",
+        position=1,
+        file_size=50,
+        file_type="video",
+        mime_type="video/mp4",
+    )
     insert(filled, "media_items", id="m3", position=2, file_size=24)
     assert counted(filled, "media_counts") == [(0, 0, "image", 2, 1024), (0, 0, "video", 1, 50)]
     filled.execute("UPDATE media_items SET is_nsfw = 1, is_favorite = 1 WHERE id = 'm3'")
     assert counted(filled, "media_counts") == [
-        (0, 0, "image", 1, 1000), (0, 0, "video", 1, 50), (1, 1, "image", 1, 24),
-    ]  # fmt: skip
+        (0, 0, "image", 1, 1000),
+        (0, 0, "video", 1, 50),
+        (1, 1, "image", 1, 24),
+    ]
     filled.execute("DELETE FROM media_items")
     assert counted(filled, "media_counts") == []
     assert filled.execute("SELECT SUM(bytes) FROM media_counts").fetchone()[0] == 0

@@ -1,4 +1,5 @@
-"""deploy/nginx.conf in a real nginx before a real gunicorn; only ports and folders differ from the file."""
+"""deploy/nginx.conf in a real nginx before a real gunicorn; only ports and folders differ from the
+file."""
 
 from __future__ import annotations
 
@@ -25,11 +26,14 @@ from seidra.config import Settings
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
-pytestmark = pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx)")
+pytestmark = pytest.mark.skipif(
+    NGINX is None, reason="nginx is not installed (apt-get install nginx)"
+)
 
 CONF = (ROOT / "deploy" / "nginx.conf").read_text()
 CLIENT = "127.0.0.2"
-"""Where clients come from, so that they are not taken for the proxy; Linux has all of 127.0.0.0/8 on loopback."""
+"""Where clients come from, so that they are not taken for the proxy; Linux has all of 127.0.0.0/8
+on loopback."""
 
 # SEIDRA itself, with one route more that tells who SEIDRA thinks is asking.
 PROBE = """
@@ -71,14 +75,23 @@ class Proxy:
     media: Any = None
 
     def ask(
-        self, method: str, path: str, body: bytes | None = None, tls: ssl.SSLContext | None = None, **headers: str
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        tls: ssl.SSLContext | None = None,
+        **headers: str,
     ) -> tuple[int, Message, bytes]:
         """One request; `X_Y` is the header X-Y."""
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         if tls is None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60, source_address=(CLIENT, 0))
+            connection = http.client.HTTPConnection(
+                "127.0.0.1", self.port, timeout=60, source_address=(CLIENT, 0)
+            )
         else:
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=tls)
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=60, context=tls
+            )
         try:
             connection.request(method, path, body, given)
             answer = connection.getresponse()
@@ -86,9 +99,15 @@ class Proxy:
         finally:
             connection.close()
 
-    def api(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Message, Any]:
+    def api(
+        self, method: str, path: str, body: Any = None, **headers: str
+    ) -> tuple[int, Message, Any]:
         """A request with the token, in JSON."""
-        headers = {"Authorization": f"Bearer {self.server.token}", "Content_Type": "application/json", **headers}
+        headers = {
+            "Authorization": f"Bearer {self.server.token}",
+            "Content_Type": "application/json",
+            **headers,
+        }
         data = None if body is None else json.dumps(body).encode()
         status, got, text = self.ask(method, path, data, **headers)
         return status, got, json.loads(text) if text else None
@@ -103,7 +122,9 @@ class Proxy:
 
 
 @contextmanager
-def nginx(folder: Path, server: Server, conf: str = CONF, upstream: int | None = None) -> Iterator[Proxy]:
+def nginx(
+    folder: Path, server: Server, conf: str = CONF, upstream: int | None = None
+) -> Iterator[Proxy]:
     """Run nginx with deploy/nginx.conf, ports and folders replaced."""
     port = free_port()
     folder.mkdir()
@@ -116,16 +137,30 @@ def nginx(folder: Path, server: Server, conf: str = CONF, upstream: int | None =
         assert old in conf
         conf = conf.replace(old, new)
     (folder / "seidra.conf").write_text(conf)
-    types = next(path for path in ("/etc/nginx/mime.types", "/usr/local/nginx/conf/mime.types") if os.path.exists(path))
+    types = next(
+        path
+        for path in ("/etc/nginx/mime.types", "/usr/local/nginx/conf/mime.types")
+        if os.path.exists(path)
+    )
     # pytest's folders are closed to nginx's usual user.
     main = MAIN.format(types=types).replace("USER", "user root;" if os.geteuid() == 0 else "")
     (folder / "nginx.conf").write_text(main.replace("FOLDER", str(folder)))
     assert NGINX is not None
-    command = [NGINX, "-p", str(folder), "-e", str(folder / "main.error.log"), "-c", str(folder / "nginx.conf")]
+    command = [
+        NGINX,
+        "-p",
+        str(folder),
+        "-e",
+        str(folder / "main.error.log"),
+        "-c",
+        str(folder / "nginx.conf"),
+    ]
     checked = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stderr
     assert "[warn]" not in re.sub(r".*user.*|.*http2.*", "", checked.stderr), checked.stderr
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_for(lambda: _listens(port))
         yield Proxy(port, folder, server)
@@ -146,9 +181,13 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "probe.py").write_text(PROBE)
     command = (*GUNICORN, "--pythonpath", str(folder), "probe:app")
     with Server(
-        folder, *command, SEIDRA_WEB_WORKERS="1", SEIDRA_WEB_THREADS="2", SEIDRA_TRUSTED_PROXIES="1",
+        folder,
+        *command,
+        SEIDRA_WEB_WORKERS="1",
+        SEIDRA_WEB_THREADS="2",
+        SEIDRA_TRUSTED_PROXIES="1",
         SEIDRA_X_ACCEL_REDIRECT="/protected",
-    ) as server:  # fmt: skip
+    ) as server:
         server.ready().register()
         job = server.preview()
         wait_for(lambda: server.json("GET", job)["status"] == "completed", 60)
@@ -168,18 +207,22 @@ def proxy(behind: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert "[alert]" not in log
 
 
-# ------------------------------------------------------------------------------------------------ the API
+# ------------------------------------------------------------------------------------------ the API
 
 
 def test_the_api_works_through_it(proxy: Proxy) -> None:
     made = [
-        proxy.api("POST", "/api/personas", {"name": f"N{n}", "style_prompt": "sea " * 50})[2]["id"] for n in range(8)
+        proxy.api("POST", "/api/personas", {"name": f"N{n}", "style_prompt": "sea " * 50})[2]["id"]
+        for n in range(8)
     ]
     status, headers, found = proxy.api("GET", "/api/personas?limit=100")
     assert (status, headers["Content-Encoding"]) == (200, None)
     assert set(made) <= {persona["id"] for persona in found}
     status, headers, _ = proxy.ask(
-        "GET", "/api/personas?limit=100", Authorization=f"Bearer {proxy.server.token}", Accept_Encoding="gzip"
+        "GET",
+        "/api/personas?limit=100",
+        Authorization=f"Bearer {proxy.server.token}",
+        Accept_Encoding="gzip",
     )
     assert (status, headers["Content-Encoding"]) == (200, "gzip")
     # gzip makes the ETag a weak one, which SEIDRA takes for what it was.
@@ -196,8 +239,13 @@ def test_the_api_works_through_it(proxy: Proxy) -> None:
 def test_the_client_s_address_is_nginx_s_word_and_nobody_else_s(proxy: Proxy) -> None:
     _, _, body = proxy.ask("GET", "/api/who")
     assert json.loads(body)["address"] == CLIENT
-    forged = {"X_Forwarded_For": "6.6.6.6, 7.7.7.7", "X_Forwarded_Proto": "https", "X_Forwarded_Host": "evil.example",
-              "Forwarded": "for=6.6.6.6;host=evil.example;proto=https", "X_Real_IP": "6.6.6.6"}  # fmt: skip
+    forged = {
+        "X_Forwarded_For": "6.6.6.6, 7.7.7.7",
+        "X_Forwarded_Proto": "https",
+        "X_Forwarded_Host": "evil.example",
+        "Forwarded": "for=6.6.6.6;host=evil.example;proto=https",
+        "X_Real_IP": "6.6.6.6",
+    }
     _, _, body = proxy.ask("GET", "/api/who", **forged)
     told = json.loads(body)
     assert (told["address"], told["scheme"]) == (CLIENT, "http")
@@ -253,7 +301,8 @@ def test_events_come_as_they_happen(proxy: Proxy) -> None:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         job = proxy.server.preview().rpartition("/")[2]
         lines = []
-        # The stream goes on for a minute: a buffered one would show nothing before, and the read would time out.
+        # The stream goes on for a minute: a buffered one would show nothing before, and the read
+        # would time out.
         while not (lines and job in lines[-1] and '"completed"' in lines[-1]):
             lines.append(answer.readline().decode())
             assert lines[-1], lines
@@ -261,9 +310,10 @@ def test_events_come_as_they_happen(proxy: Proxy) -> None:
         connection.close()
 
 
-# ------------------------------------------------------------------------------------------------ pictures
+# ----------------------------------------------------------------------------------------- pictures
 
-# What differs because nginx sends the file: its own ETag, and how it names itself and the connection.
+# What differs because nginx sends the file: its own ETag, and how it names itself and the
+# connection.
 OWN = {"etag", "server", "date", "connection", "content-length", "x-accel-redirect", "x-request-id"}
 
 
@@ -297,7 +347,11 @@ def test_a_picture_comes_from_nginx_with_the_headers_of_seidra(proxy: Proxy, lin
     assert headers["Cache-Control"].startswith("private, max-age=")
     assert proxy.ask("GET", path, If_None_Match='"other"')[0] == 200
     status, headers, part = proxy.ask("GET", path, Range="bytes=10-19")
-    assert (status, part, headers["Content-Range"]) == (206, data[10:20], f"bytes 10-19/{len(data)}")
+    assert (status, part, headers["Content-Range"]) == (
+        206,
+        data[10:20],
+        f"bytes 10-19/{len(data)}",
+    )
     assert headers.get_all("X-Content-Type-Options") == ["nosniff"]
     assert proxy.ask("GET", path, Range="bytes=10-19", If_Range=etag)[0] == 206
     assert proxy.ask("GET", path, Range="bytes=10-19", If_Range='"other"')[0] == 200
@@ -308,11 +362,22 @@ def test_a_picture_comes_from_nginx_with_the_headers_of_seidra(proxy: Proxy, lin
 def test_files_cannot_be_reached_around_seidra(proxy: Proxy) -> None:
     name = f"{proxy.media['id'][:2]}/{proxy.media['id']}.png"
     for path in (
-        f"/protected/media/{name}", f"/protected/media//{name}", f"/protected/thumbnails/../media/{name}",
-        f"/%70rotected/media/{name}", f"//protected/media/{name}", f"/protected//media/{name}", f"/protected/{name}",
-        "/protected/media/../seidra.db", "/protected/media../seidra.db", "/protected/media/%2e%2e/seidra.db",
-        "/protected/media", "/protected/media/", "/protected/", "/media/" + name, f"/api/..//protected/media/{name}",
-    ):  # fmt: skip
+        f"/protected/media/{name}",
+        f"/protected/media//{name}",
+        f"/protected/thumbnails/../media/{name}",
+        f"/%70rotected/media/{name}",
+        f"//protected/media/{name}",
+        f"/protected//media/{name}",
+        f"/protected/{name}",
+        "/protected/media/../seidra.db",
+        "/protected/media../seidra.db",
+        "/protected/media/%2e%2e/seidra.db",
+        "/protected/media",
+        "/protected/media/",
+        "/protected/",
+        "/media/" + name,
+        f"/api/..//protected/media/{name}",
+    ):
         status, _, body = proxy.ask("GET", path)
         assert status in (400, 404), path
         assert b"PNG" not in body
@@ -322,7 +387,7 @@ def test_files_cannot_be_reached_around_seidra(proxy: Proxy) -> None:
     assert json.loads(body) == {"status": "ok"}
 
 
-# ------------------------------------------------------------------------------------------------ logs, failures, TLS
+# ------------------------------------------------------------------------------ logs, failures, TLS
 
 
 def test_no_signature_or_ticket_reaches_a_log(proxy: Proxy, tmp_path: Path) -> None:
@@ -348,14 +413,18 @@ def test_no_signature_or_ticket_reaches_a_log(proxy: Proxy, tmp_path: Path) -> N
         wait_for(lambda: down.logs().count('"status":503') == len(paths) + 1)
         said = down.logs()
         assert "connect() failed" in said
-    said += wait_for(lambda: log if (log := proxy.logs()).count(path.partition("?")[0]) >= 4 else "")
+    said += wait_for(
+        lambda: log if (log := proxy.logs()).count(path.partition("?")[0]) >= 4 else ""
+    )
     said += proxy.server.log.read_text()
     assert signature not in said
     assert secret not in said
     assert "signature" not in said
     lines = [json.loads(line) for line in (proxy.folder / "access.log").read_text().splitlines()]
     assert {line["client"] for line in lines} <= {CLIENT, "127.0.0.1"}
-    (ours, *_) = [line for line in lines if line["path"] == path.partition("?")[0] and line["status"] == 200]
+    (ours, *_) = [
+        line for line in lines if line["path"] == path.partition("?")[0] and line["status"] == 200
+    ]
     assert ours["request_id"]
     assert f'"request_id":"{ours["request_id"]}"' in proxy.server.log.read_text()
 
@@ -364,15 +433,39 @@ def test_no_signature_or_ticket_reaches_a_log(proxy: Proxy, tmp_path: Path) -> N
 def test_tls_is_one_command_away(proxy: Proxy, tmp_path: Path) -> None:
     key, certificate, port = tmp_path / "key.pem", tmp_path / "cert.pem", free_port()
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=studio.example", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True, timeout=60,
-    )  # fmt: skip
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=studio.example",
+            "-addext",
+            "subjectAltName=IP:127.0.0.1",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     # Byte for byte what the file's own instruction does.
     (tmp_path / "seidra.conf").write_text(CONF)
     (told,) = re.findall(r"sed -i '(.*?)'", CONF)
     subprocess.run(["sed", "-i", told, tmp_path / "seidra.conf"], check=True, timeout=60)
-    conf = (tmp_path / "seidra.conf").read_text().replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
+    conf = (
+        (tmp_path / "seidra.conf")
+        .read_text()
+        .replace("listen 443 ssl", f"listen 127.0.0.1:{port} ssl")
+    )
     conf = re.sub(r"/etc/letsencrypt\S*fullchain.pem", str(certificate), conf)
     conf = re.sub(r"/etc/letsencrypt\S*privkey.pem", str(key), conf)
     with nginx(tmp_path / "nginx", proxy.server, conf) as plain:

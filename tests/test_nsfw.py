@@ -30,10 +30,12 @@ INSTANCE = {
 SMALL = {"width": 64, "height": 64}
 
 
-# ------------------------------------------------------------------------------------------------ settings
+# ----------------------------------------------------------------------------------------- settings
 
 
-def test_before_a_word_of_ones_own_the_default_holds_without_its_age_word(admin: Person, alice: Person) -> None:
+def test_before_a_word_of_ones_own_the_default_holds_without_its_age_word(
+    admin: Person, alice: Person
+) -> None:
     assert alice.get(OWN).get_json() == INSTANCE | {"age_verified": False}
     assert admin.patch(DEFAULT, json={"intensity": "low"}).status_code == 200
     assert alice.get(OWN).get_json() == INSTANCE | {"age_verified": False, "intensity": "low"}
@@ -52,7 +54,10 @@ def test_put_replaces(alice: Person, bob: Person) -> None:
 def test_patch_merges(alice: Person) -> None:
     alice.patch(OWN, json={"age_verified": True, "overrides": {"blur": True}})
     answer = alice.patch(OWN, json={"categories": {"suggestive": False}})
-    expected = INSTANCE | {"overrides": {"blur": True}, "categories": dict.fromkeys(INSTANCE["categories"], False)}
+    expected = INSTANCE | {
+        "overrides": {"blur": True},
+        "categories": dict.fromkeys(INSTANCE["categories"], False),
+    }
     assert answer.get_json() == alice.get(OWN).get_json() == expected
 
 
@@ -84,7 +89,12 @@ def test_put_needs_every_field(admin: Person) -> None:
     for path in (OWN, DEFAULT):
         answer = admin.put(path, json={})
         assert answer.status_code == 422
-        assert sorted(answer.get_json()["errors"]) == ["age_verified", "categories", "enabled", "intensity"]
+        assert sorted(answer.get_json()["errors"]) == [
+            "age_verified",
+            "categories",
+            "enabled",
+            "intensity",
+        ]
 
 
 def test_the_default_is_the_administrators(admin: Person, alice: Person) -> None:
@@ -93,9 +103,14 @@ def test_the_default_is_the_administrators(admin: Person, alice: Person) -> None
         # Refused before the body is looked at.
         assert alice.open(method, DEFAULT, json={"colour": "red"}).status_code == 403
     assert admin.get(DEFAULT).get_json() == INSTANCE
-    wanted = INSTANCE | {"intensity": "high", "categories": {"suggestive": True, "explicit": True, "violence": False}}
+    wanted = INSTANCE | {
+        "intensity": "high",
+        "categories": {"suggestive": True, "explicit": True, "violence": False},
+    }
     assert admin.put(DEFAULT, json=wanted).get_json() == wanted
-    assert admin.patch(DEFAULT, json={"categories": {"explicit": False}}).get_json() == INSTANCE | {"intensity": "high"}
+    assert admin.patch(DEFAULT, json={"categories": {"explicit": False}}).get_json() == INSTANCE | {
+        "intensity": "high"
+    }
     assert admin.get(DEFAULT).get_json() == INSTANCE | {"intensity": "high"}
     # It says nothing about the administrator's own settings.
     assert admin.get(OWN).get_json()["age_verified"] is False
@@ -119,7 +134,12 @@ def test_the_default_is_the_administrators(admin: Person, alice: Person) -> None
     ],
 )
 def test_beyond_the_default_is_refused(
-    admin: Person, alice: Person, method: str, lowered: dict[str, Any], change: dict[str, Any], fields: list[str]
+    admin: Person,
+    alice: Person,
+    method: str,
+    lowered: dict[str, Any],
+    change: dict[str, Any],
+    fields: list[str],
 ) -> None:
     assert admin.patch(DEFAULT, json=lowered).status_code == 200
     before = alice.get(OWN).get_json()
@@ -128,7 +148,7 @@ def test_beyond_the_default_is_refused(
     assert alice.get(OWN).get_json() == before
 
 
-# ------------------------------------------------------------------------------------------------ the policy
+# --------------------------------------------------------------------------------------- the policy
 
 
 class Scene(NamedTuple):
@@ -146,7 +166,11 @@ def scene(alice: Person, worker: Worker) -> Scene:
     personas, jobs, media = {}, {}, {}
     for name, is_nsfw in (("plain", False), ("nsfw", True)):
         persona = alice.persona(
-            name=f"Luna {name}", tags=["sea"], is_favorite=True, is_nsfw=is_nsfw, generation_params=SMALL
+            name=f"Luna {name}",
+            tags=["sea"],
+            is_favorite=True,
+            is_nsfw=is_nsfw,
+            generation_params=SMALL,
         )
         personas[name] = persona["id"]
         jobs[name] = alice.preview(persona["id"])
@@ -165,8 +189,14 @@ LISTS = [
     "/api/personas?search=moonlit+luna",
     "/api/personas?tag=sea",
     "/api/personas?tag=SEA&search=luna",
-    *[f"/api/personas?sort={sort}" for sort in ("created_at", "updated_at", "-updated_at", "name", "-name")],
-    *[f"/api/personas?is_favorite=true&sort={sort}" for sort in ("created_at", "updated_at", "-updated_at", "name")],
+    *[
+        f"/api/personas?sort={sort}"
+        for sort in ("created_at", "updated_at", "-updated_at", "name", "-name")
+    ],
+    *[
+        f"/api/personas?is_favorite=true&sort={sort}"
+        for sort in ("created_at", "updated_at", "-updated_at", "name")
+    ],
     "/api/jobs",
     "/api/jobs?status=completed",
     "/api/jobs?job_type=persona_preview",
@@ -209,7 +239,9 @@ def put_out(request: pytest.FixtureRequest, admin: Person, alice: Person) -> Any
     """Call it to put NSFW things out of force for alice, in each of the ways that there are."""
     name, path, change = request.param
     person = {"admin": admin, "alice": alice}[name]
-    return lambda: person.patch(path, json=change).status_code == 200 or pytest.fail("settings refused")
+    return lambda: (
+        person.patch(path, json=change).status_code == 200 or pytest.fail("settings refused")
+    )
 
 
 def test_lists_show_nsfw_where_asked_and_in_force(alice: Person, scene: Scene) -> None:
@@ -245,9 +277,21 @@ def figures(person: Person, **query: str) -> list[Any]:
 
 def test_statistics_count_nsfw_where_asked_and_in_force(alice: Person, scene: Scene) -> None:
     sizes = {name: item["file_size"] for name, item in scene.media.items()}
-    ends = {name: alice.get(f"/api/jobs/{id}").get_json()["completed_at"] for name, id in scene.jobs.items()}
+    ends = {
+        name: alice.get(f"/api/jobs/{id}").get_json()["completed_at"]
+        for name, id in scene.jobs.items()
+    }
     assert figures(alice) == [1, 1, 1, 1, 1, 0, sizes["plain"], ends["plain"]]
-    assert figures(alice, include_nsfw="true") == [2, 2, 2, 2, 2, 1, sum(sizes.values()), ends["nsfw"]]
+    assert figures(alice, include_nsfw="true") == [
+        2,
+        2,
+        2,
+        2,
+        2,
+        1,
+        sum(sizes.values()),
+        ends["nsfw"],
+    ]
 
 
 def test_statistics_hide_nsfw_out_of_force(alice: Person, scene: Scene, put_out: Any) -> None:
@@ -284,17 +328,31 @@ def by_id(scene: Scene, name: str) -> list[tuple[str, str, Any]]:
     ]
 
 
-def test_by_id_the_settings_in_force_alone_decide(alice: Person, scene: Scene, put_out: Any) -> None:
+def test_by_id_the_settings_in_force_alone_decide(
+    alice: Person, scene: Scene, put_out: Any
+) -> None:
     for method, path, body in by_id(scene, "nsfw"):
-        assert alice.open(method, path, json=body, buffered=True).status_code in (200, 201, 202, 409), (method, path)
+        assert alice.open(method, path, json=body, buffered=True).status_code in (
+            200,
+            201,
+            202,
+            409,
+        ), (method, path)
     put_out()
     for method, path, body in by_id(scene, "nsfw"):
         assert alice.open(method, path, json=body, buffered=True).status_code == 404, (method, path)
     for method, path, body in by_id(scene, "plain"):
-        assert alice.open(method, path, json=body, buffered=True).status_code in (200, 201, 202, 409), (method, path)
+        assert alice.open(method, path, json=body, buffered=True).status_code in (
+            200,
+            201,
+            202,
+            409,
+        ), (method, path)
 
 
-def test_the_owners_delete_always_works(alice: Person, bob: Person, scene: Scene, put_out: Any) -> None:
+def test_the_owners_delete_always_works(
+    alice: Person, bob: Person, scene: Scene, put_out: Any
+) -> None:
     put_out()
     paths = [
         f"/api/media/{scene.media['nsfw']['id']}",
@@ -307,7 +365,9 @@ def test_the_owners_delete_always_works(alice: Person, bob: Person, scene: Scene
         assert alice.delete(path).status_code == 404
 
 
-def test_links_die_when_the_settings_change(alice: Person, client: FlaskClient, scene: Scene, put_out: Any) -> None:
+def test_links_die_when_the_settings_change(
+    alice: Person, client: FlaskClient, scene: Scene, put_out: Any
+) -> None:
     names = ("url", "thumbnail_url", "download_url")
     links = {name: [item[link] for link in names] for name, item in scene.media.items()}
     links["nsfw"] += alice.get(f"/api/jobs/{scene.jobs['nsfw']}").get_json()["result_images"]
@@ -327,14 +387,24 @@ def test_an_etag_opens_nothing_out_of_force(alice: Person, scene: Scene, put_out
 
 def test_an_nsfw_avatar_is_hidden_like_its_media(alice: Person, scene: Scene, put_out: Any) -> None:
     path = f"/api/personas/{scene.personas['plain']}"
-    assert alice.put(f"{path}/avatar", json={"media_id": scene.media["nsfw"]["id"]}).status_code == 200
+    assert (
+        alice.put(f"{path}/avatar", json={"media_id": scene.media["nsfw"]["id"]}).status_code == 200
+    )
 
     def in_lists(**query: str) -> set[bool]:
         paths = [path for path in LISTS if path.startswith("/api/personas")]
         found = [item for path in paths for item in alice.get(asking(path, **query)).get_json()]
-        return {item["avatar_url"] is not None for item in found if item["id"] == scene.personas["plain"]}
+        return {
+            item["avatar_url"] is not None
+            for item in found
+            if item["id"] == scene.personas["plain"]
+        }
 
-    assert alice.get(path).get_json()["avatar_url"].startswith(f"/api/media/{scene.media['nsfw']['id']}/thumbnail?")
+    assert (
+        alice.get(path)
+        .get_json()["avatar_url"]
+        .startswith(f"/api/media/{scene.media['nsfw']['id']}/thumbnail?")
+    )
     assert (in_lists(), in_lists(include_nsfw="true")) == ({False}, {True})
     put_out()
     assert alice.get(path).get_json()["avatar_url"] is None
@@ -349,24 +419,38 @@ def test_an_nsfw_picture_is_hidden_in_a_job_that_is_not(alice: Person, scene: Sc
 
     def pictures(**query: str) -> list[int]:
         paths = ("/api/jobs", "/api/jobs?status=completed", "/api/jobs?search=luna")
-        found = [item for path in paths for item in alice.get(asking(path, **query)).get_json()["jobs"]]
-        return [len(item["result_images"]) for item in found if item["job_id"] == scene.jobs["plain"]]
+        found = [
+            item for path in paths for item in alice.get(asking(path, **query)).get_json()["jobs"]
+        ]
+        return [
+            len(item["result_images"]) for item in found if item["job_id"] == scene.jobs["plain"]
+        ]
 
     assert pictures() == [1, 1, 1]
-    assert alice.patch(f"/api/media/{scene.media['plain']['id']}", json={"is_nsfw": True}).status_code == 200
+    assert (
+        alice.patch(f"/api/media/{scene.media['plain']['id']}", json={"is_nsfw": True}).status_code
+        == 200
+    )
     assert (pictures(), pictures(include_nsfw="true")) == ([0, 0, 0], [1, 1, 1])
     assert len(alice.get(job).get_json()["result_images"]) == 1
     assert alice.patch(OWN, json={"age_verified": False}).status_code == 200
     assert alice.get(job).get_json()["result_images"] == []
 
 
-# ------------------------------------------------------------------------------------------------ writing
+# ------------------------------------------------------------------------------------------ writing
 
 
-def test_making_something_nsfw_against_the_settings_is_forbidden(alice: Person, scene: Scene, put_out: Any) -> None:
+def test_making_something_nsfw_against_the_settings_is_forbidden(
+    alice: Person, scene: Scene, put_out: Any
+) -> None:
     put_out()
-    everything = [alice.get(path).get_json() for path in ("/api/personas", "/api/jobs", "/api/media")]
-    persona, media = f"/api/personas/{scene.personas['plain']}", f"/api/media/{scene.media['plain']['id']}"
+    everything = [
+        alice.get(path).get_json() for path in ("/api/personas", "/api/jobs", "/api/media")
+    ]
+    persona, media = (
+        f"/api/personas/{scene.personas['plain']}",
+        f"/api/media/{scene.media['plain']['id']}",
+    )
     for method, path, body in (
         ("POST", "/api/personas", {"name": "Nyx", "style_prompt": "night"}),
         ("PATCH", persona, {"name": "Nyx"}),
@@ -374,8 +458,13 @@ def test_making_something_nsfw_against_the_settings_is_forbidden(alice: Person, 
         ("PATCH", media, {"tags": ["night"]}),
     ):
         answer = alice.open(method, path, json=body | {"is_nsfw": True})
-        assert (answer.status_code, list(answer.get_json()["errors"])) == (403, ["is_nsfw"]), (method, path)
-    assert [alice.get(path).get_json() for path in ("/api/personas", "/api/jobs", "/api/media")] == everything
+        assert (answer.status_code, list(answer.get_json()["errors"])) == (403, ["is_nsfw"]), (
+            method,
+            path,
+        )
+    assert [
+        alice.get(path).get_json() for path in ("/api/personas", "/api/jobs", "/api/media")
+    ] == everything
     alice.patch(OWN, json={"age_verified": True, "enabled": True})
 
 
@@ -383,14 +472,19 @@ def flags(database: SqliteDatabase) -> dict[str, list[int]]:
     """The is_nsfw of every row, oldest first."""
     tables = ("personas", "generation_jobs", "media_items")
     query = "SELECT is_nsfw FROM {} ORDER BY created_at, id"
-    return {table: [row[0] for row in database.connection.execute(query.format(table))] for table in tables}
+    return {
+        table: [row[0] for row in database.connection.execute(query.format(table))]
+        for table in tables
+    }
 
 
 def test_marking_a_persona_marks_its_jobs_and_media(
     alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
     alice.allow_nsfw()
-    other, persona = (alice.persona(name=name, generation_params=SMALL) for name in ("other", "this"))
+    other, persona = (
+        alice.persona(name=name, generation_params=SMALL) for name in ("other", "this")
+    )
     bobs = bob.persona(generation_params=SMALL)
     for person, one in ((alice, other), (alice, persona), (bob, bobs)):
         person.preview(one["id"])
@@ -415,7 +509,9 @@ def test_marking_a_persona_marks_its_jobs_and_media(
 
 
 @pytest.mark.parametrize("table", ["generation_jobs", "media_items", "personas"])
-def test_marking_is_one_transaction(alice: Person, worker: Worker, database: SqliteDatabase, table: str) -> None:
+def test_marking_is_one_transaction(
+    alice: Person, worker: Worker, database: SqliteDatabase, table: str
+) -> None:
     """Where one of the three cannot be marked, none is."""
     alice.allow_nsfw()
     persona = alice.persona(generation_params=SMALL)

@@ -26,13 +26,24 @@ print(seidra.__file__)
 """
 
 
-def run(*command: str, cwd: Path, path: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run Python outside of the checkout, with nothing of SEIDRA in the environment but what is given."""
-    variables = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))} | variables
+def run(
+    *command: str, cwd: Path, path: Path | None = None, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run Python outside of the checkout, with nothing of SEIDRA in the environment but what is
+    given."""
+    variables = {
+        k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))
+    } | variables
     if path is not None:
         variables["PYTHONPATH"] = str(path)
     return subprocess.run(
-        [sys.executable, *command], cwd=cwd, env=variables, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, *command],
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
 
 
@@ -48,7 +59,9 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the checkout to build in: builders leave folders behind."""
     target = tmp_path_factory.mktemp("checkout")
     for folder in ("seidra", "sql", "migrations"):
-        shutil.copytree(ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / folder, target / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     (target / "tests").mkdir()
     for file in ("setup.cfg", "pyproject.toml", "README.md"):
         if (ROOT / file).exists():
@@ -67,18 +80,32 @@ def wheel(copy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder that the wheel is installed in; with it on PYTHONPATH it comes before the checkout."""
+    """A folder that the wheel is installed in; with it on PYTHONPATH it comes before the
+    checkout."""
     target = tmp_path_factory.mktemp("site")
-    arguments = ("--no-deps", "--no-index", "--disable-pip-version-check", "--target", str(target), str(wheel))
+    arguments = (
+        "--no-deps",
+        "--no-index",
+        "--disable-pip-version-check",
+        "--target",
+        str(target),
+        str(wheel),
+    )
     checked("-m", "pip", "install", *arguments, cwd=target)
     return target
 
 
-def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(copy: Path, wheel: Path) -> None:
+def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
+    copy: Path, wheel: Path
+) -> None:
     expected = {
         f"seidra/{path.relative_to(base).as_posix()}"
         for base in (copy / "seidra", copy)
-        for path in ([*base.rglob("*")] if base.name == "seidra" else [*base.glob("sql/*"), *base.glob("migrations/*")])
+        for path in (
+            [*base.rglob("*")]
+            if base.name == "seidra"
+            else [*base.glob("sql/*"), *base.glob("migrations/*")]
+        )
         if path.is_file()
     }
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
@@ -87,32 +114,52 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(copy: Path, 
     assert any(name.startswith("seidra/sql/") for name in names)
 
 
-def test_an_installed_wheel_initialises_and_serves_outside_of_the_checkout(installed: Path, tmp_path: Path) -> None:
+def test_an_installed_wheel_initialises_and_serves_outside_of_the_checkout(
+    installed: Path, tmp_path: Path
+) -> None:
     variables = environment(tmp_path / "instance")
     said = checked("-m", "flask", "init", cwd=tmp_path, path=installed, **variables)
     assert "Applied" in said
     said = checked("-c", REQUEST, cwd=tmp_path, path=installed, **variables)
     assert Path(said.strip()).is_relative_to(installed)
-    applied = checked("-m", "flask", "db", "status", cwd=tmp_path, path=installed, **variables).splitlines()
-    migrations = [path for path in (ROOT / "migrations").glob("*.sql") if ".rollback" not in path.name]
+    applied = checked(
+        "-m", "flask", "db", "status", cwd=tmp_path, path=installed, **variables
+    ).splitlines()
+    migrations = [
+        path for path in (ROOT / "migrations").glob("*.sql") if ".rollback" not in path.name
+    ]
     assert len(applied) == len(migrations)
     assert all(line.startswith("applied") for line in applied)
 
 
 @pytest.mark.parametrize("command", [("init",), ("db", "status"), ("worker",), ("summary",)])
-def test_an_installed_wheel_asks_for_the_database(installed: Path, tmp_path: Path, command: tuple[str, ...]) -> None:
+def test_an_installed_wheel_asks_for_the_database(
+    installed: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     done = run("-m", "flask", *command, cwd=tmp_path, path=installed)
     assert done.returncode == 1
-    assert done.stderr == "Error: SEIDRA_DATABASE_URL must be given when SEIDRA does not run from a checkout.\n"
+    assert (
+        done.stderr
+        == "Error: SEIDRA_DATABASE_URL must be given when SEIDRA does not run from a checkout.\n"
+    )
     assert list(tmp_path.iterdir()) == []
     assert not (installed / "data").exists()
 
 
 def test_an_editable_install_runs_from_the_checkout(copy: Path, tmp_path: Path) -> None:
-    arguments = ("--no-deps", "--no-index", "--no-build-isolation", "--disable-pip-version-check", "--ignore-installed")
-    checked("-m", "pip", "install", *arguments, "--prefix", str(tmp_path), "-e", str(copy), cwd=tmp_path)
+    arguments = (
+        "--no-deps",
+        "--no-index",
+        "--no-build-isolation",
+        "--disable-pip-version-check",
+        "--ignore-installed",
+    )
+    checked(
+        "-m", "pip", "install", *arguments, "--prefix", str(tmp_path), "-e", str(copy), cwd=tmp_path
+    )
     (site,) = tmp_path.rglob("site-packages")
-    # Without the site module this Python has no SEIDRA of its own; its libraries come by the path alone.
+    # Without the site module this Python has no SEIDRA of its own; its libraries come by the path
+    # alone.
     program = (
         f"import site, sys; sys.path.insert(0, {str(site)!r}); site.addsitedir({str(site)!r})\n"
         "from seidra.config import in_checkout, packaged_dir, settings\n"
@@ -121,7 +168,12 @@ def test_an_editable_install_runs_from_the_checkout(copy: Path, tmp_path: Path) 
     )
     said = checked("-S", "-c", program, cwd=tmp_path, path=Path(sysconfig.get_path("purelib")))
     real = copy.resolve()
-    assert said.split() == ["True", str(real / "sql"), str(real / "migrations"), str(real / "data" / "seidra.db")]
+    assert said.split() == [
+        "True",
+        str(real / "sql"),
+        str(real / "migrations"),
+        str(real / "data" / "seidra.db"),
+    ]
 
 
 def test_an_incomplete_installation_is_a_clear_error(installed: Path, tmp_path: Path) -> None:
@@ -129,7 +181,9 @@ def test_an_incomplete_installation_is_a_clear_error(installed: Path, tmp_path: 
     shutil.copytree(installed, broken)
     for file in (broken / "seidra" / "migrations").iterdir():
         file.unlink()
-    done = run("-m", "flask", "init", cwd=tmp_path, path=broken, **environment(tmp_path / "instance"))
+    done = run(
+        "-m", "flask", "init", cwd=tmp_path, path=broken, **environment(tmp_path / "instance")
+    )
     assert done.returncode == 1
     assert done.stderr.startswith("Error: There are no migrations in ")
     assert done.stderr.count("\n") == 1

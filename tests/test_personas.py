@@ -17,10 +17,17 @@ from seidra.web.services import services_of
 
 LOOK = {"name": "Luna", "style_prompt": "moonlit ocean"}
 FULL = {
-    "name": "Élodie", "description": "Sea-worn", "style_prompt": "ocean", "negative_prompt": "text",
-    "lora_models": ["film-grain"], "generation_params": {"width": 512, "own": {"kept": [1, None]}},
-    "tags": ["sea"], "is_favorite": True, "is_nsfw": False, "avatar_url": "https://example.com/a.png",
-}  # fmt: skip
+    "name": "Élodie",
+    "description": "Sea-worn",
+    "style_prompt": "ocean",
+    "negative_prompt": "text",
+    "lora_models": ["film-grain"],
+    "generation_params": {"width": 512, "own": {"kept": [1, None]}},
+    "tags": ["sea"],
+    "is_favorite": True,
+    "is_nsfw": False,
+    "avatar_url": "https://example.com/a.png",
+}
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
 
@@ -40,7 +47,7 @@ def made_media(person: Person, worker: Worker, **fields: Any) -> dict[str, Any]:
     return next(item for item in items if item["job_id"] == job_id)
 
 
-# ------------------------------------------------------------------------------------------------ fields
+# ------------------------------------------------------------------------------------------- fields
 
 
 def test_created_with_location_etag_and_defaults(alice: Person) -> None:
@@ -50,9 +57,16 @@ def test_created_with_location_etag_and_defaults(alice: Person) -> None:
     assert answer.headers["Location"] == f"/api/personas/{made['id']}"
     assert made.pop("created_at") == made.pop("updated_at")
     assert made == LOOK | {
-        "id": made["id"], "description": "", "negative_prompt": "", "lora_models": [], "generation_params": {},
-        "tags": [], "is_favorite": False, "is_nsfw": False, "avatar_url": None,
-    }  # fmt: skip
+        "id": made["id"],
+        "description": "",
+        "negative_prompt": "",
+        "lora_models": [],
+        "generation_params": {},
+        "tags": [],
+        "is_favorite": False,
+        "is_nsfw": False,
+        "avatar_url": None,
+    }
 
 
 def test_every_field_comes_back_as_sent(alice: Person) -> None:
@@ -67,20 +81,52 @@ def test_every_field_comes_back_as_sent(alice: Person) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("name", ""), ("name", "   "), ("name", None), ("name", "x" * 101), ("name", 5), ("name", "two\nlines"),
-        ("name", "a\x00b"), ("name", "\ud800"), ("description", "x" * 501), ("description", None),
-        ("style_prompt", ""), ("style_prompt", " \n "), ("style_prompt", "x" * 1001), ("style_prompt", None),
-        ("negative_prompt", "x" * 1001), ("negative_prompt", ["no"]),
-        ("lora_models", "one"), ("lora_models", ["x" * 101]), ("lora_models", [""]), ("lora_models", [1]),
-        ("lora_models", None), ("generation_params", []), ("generation_params", None),
-        ("tags", "a"), ("tags", [""]), ("tags", ["x" * 51]), ("tags", [3]), ("tags", None),
+        ("name", ""),
+        ("name", "   "),
+        ("name", None),
+        ("name", "x" * 101),
+        ("name", 5),
+        ("name", "two\nlines"),
+        ("name", "a\x00b"),
+        ("name", "\ud800"),
+        ("description", "x" * 501),
+        ("description", None),
+        ("style_prompt", ""),
+        ("style_prompt", " \n "),
+        ("style_prompt", "x" * 1001),
+        ("style_prompt", None),
+        ("negative_prompt", "x" * 1001),
+        ("negative_prompt", ["no"]),
+        ("lora_models", "one"),
+        ("lora_models", ["x" * 101]),
+        ("lora_models", [""]),
+        ("lora_models", [1]),
+        ("lora_models", None),
+        ("generation_params", []),
+        ("generation_params", None),
+        ("tags", "a"),
+        ("tags", [""]),
+        ("tags", ["x" * 51]),
+        ("tags", [3]),
+        ("tags", None),
         ("tags", [str(n) for n in range(51)]),
-        ("is_favorite", "true"), ("is_favorite", 1), ("is_favorite", None), ("is_nsfw", "no"), ("is_nsfw", None),
-        ("avatar_url", ""), ("avatar_url", "javascript:alert(1)"), ("avatar_url", "ftp://example.com/x"),
-        ("avatar_url", "https://example.com/" + "x" * 500), ("avatar_url", "/etc/passwd"), ("avatar_url", 7),
-        ("nmae", "x"), ("user_id", 1), ("version", 3), ("avatar_media_id", "x"),
+        ("is_favorite", "true"),
+        ("is_favorite", 1),
+        ("is_favorite", None),
+        ("is_nsfw", "no"),
+        ("is_nsfw", None),
+        ("avatar_url", ""),
+        ("avatar_url", "javascript:alert(1)"),
+        ("avatar_url", "ftp://example.com/x"),
+        ("avatar_url", "https://example.com/" + "x" * 500),
+        ("avatar_url", "/etc/passwd"),
+        ("avatar_url", 7),
+        ("nmae", "x"),
+        ("user_id", 1),
+        ("version", 3),
+        ("avatar_media_id", "x"),
     ],
-)  # fmt: skip
+)
 def test_a_broken_rule_is_422_and_names_the_field(alice: Person, field: str, value: Any) -> None:
     made = alice.persona()
     for answer in (
@@ -101,12 +147,19 @@ def test_a_required_field_left_out_is_422(alice: Person, missing: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("name", "x" * 100), ("name", "🌊" * 100), ("description", "y" * 500), ("description", ""),
-        ("style_prompt", "x" * 1000), ("style_prompt", "two\nlines"), ("negative_prompt", "x" * 1000),
-        ("lora_models", ["x" * 100] * 50), ("tags", [f"{n:050}" for n in range(50)]),
-        ("avatar_url", "http://localhost:9000/a.png"), ("avatar_url", None),
+        ("name", "x" * 100),
+        ("name", "🌊" * 100),
+        ("description", "y" * 500),
+        ("description", ""),
+        ("style_prompt", "x" * 1000),
+        ("style_prompt", "two\nlines"),
+        ("negative_prompt", "x" * 1000),
+        ("lora_models", ["x" * 100] * 50),
+        ("tags", [f"{n:050}" for n in range(50)]),
+        ("avatar_url", "http://localhost:9000/a.png"),
+        ("avatar_url", None),
     ],
-)  # fmt: skip
+)
 def test_a_value_on_the_limit_is_kept(alice: Person, field: str, value: Any) -> None:
     assert alice.persona(**{field: value})[field] == value
 
@@ -125,12 +178,18 @@ def test_a_value_on_the_limit_is_kept(alice: Person, field: str, value: Any) -> 
         ("own_key", [None, 1.5, "x" * 8000, {"deep": [1, "ß"]}], [2**63, "\ud800", "x" * 8192]),
     ],
 )
-def test_generation_params_are_checked_when_saved(alice: Person, name: str, good: list[Any], bad: list[Any]) -> None:
+def test_generation_params_are_checked_when_saved(
+    alice: Person, name: str, good: list[Any], bad: list[Any]
+) -> None:
     persona = alice.persona()
     path = f"/api/personas/{persona['id']}"
     for value in bad:
         fields = wrong_fields(alice.patch(path, json={"generation_params": {name: value}}))
-        assert fields <= {"generation_params", f"generation_params.{name}", "generation_params.body"}, value
+        assert fields <= {
+            "generation_params",
+            f"generation_params.{name}",
+            "generation_params.body",
+        }, value
         if name != "own_key":
             assert fields == {f"generation_params.{name}"}
     for value in good:
@@ -152,7 +211,7 @@ def test_infinite_numbers_are_no_json(alice: Person) -> None:
     assert answer.status_code == 400
 
 
-# ------------------------------------------------------------------------------------------------ changing
+# ----------------------------------------------------------------------------------------- changing
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -204,7 +263,7 @@ def test_deleting_a_persona_keeps_its_jobs_and_media(alice: Person, worker: Work
     assert alice.get("/api/media").get_json()["total"] == 2
 
 
-# ------------------------------------------------------------------------------------------------ copies
+# ------------------------------------------------------------------------------------------- copies
 
 
 @pytest.mark.parametrize(
@@ -219,14 +278,18 @@ def test_deleting_a_persona_keeps_its_jobs_and_media(alice: Person, worker: Work
 )
 def test_a_copy_is_named_as_asked(alice: Person, query: str, body: Any, name: str) -> None:
     made = alice.persona(**FULL | {"name": "Luna"})
-    answer = alice.post(f"/api/personas/{made['id']}/duplicate{query}", **({} if body is None else {"json": body}))
+    answer = alice.post(
+        f"/api/personas/{made['id']}/duplicate{query}", **({} if body is None else {"json": body})
+    )
     copy = answer.get_json()
     assert (answer.status_code, answer.headers["ETag"]) == (201, '"1"')
     assert answer.headers["Location"] == f"/api/personas/{copy['id']}"
     assert copy["id"] != made["id"]
     own = ("id", "name", "created_at", "updated_at")
     assert copy["name"] == name
-    assert {k: v for k, v in copy.items() if k not in own} == {k: v for k, v in made.items() if k not in own}
+    assert {k: v for k, v in copy.items() if k not in own} == {
+        k: v for k, v in made.items() if k not in own
+    }
     assert alice.get("/api/personas", query_string={"tag": "sea"}).headers["X-Total-Count"] == "2"
 
 
@@ -236,8 +299,15 @@ def test_the_copy_of_a_long_name_still_fits(alice: Person) -> None:
     assert copy["name"] == "é" * 93 + " (copy)"
 
 
-@pytest.mark.parametrize(("query", "body"), [("?new_name=", None), ("?new_name=" + "x" * 101, None),
-                                             ("", {"name": " "}), ("", {"new_name": "x"})])  # fmt: skip
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("?new_name=", None),
+        ("?new_name=" + "x" * 101, None),
+        ("", {"name": " "}),
+        ("", {"new_name": "x"}),
+    ],
+)
 def test_a_copy_needs_a_good_name(alice: Person, query: str, body: Any) -> None:
     made = alice.persona()
     kwargs = {} if body is None else {"json": body}
@@ -245,23 +315,31 @@ def test_a_copy_needs_a_good_name(alice: Person, query: str, body: Any) -> None:
     assert alice.get("/api/personas").headers["X-Total-Count"] == "1"
 
 
-# ------------------------------------------------------------------------------------------------ pages
+# -------------------------------------------------------------------------------------------- pages
 
 
 def crowd(person: Person, count: int) -> list[dict[str, Any]]:
-    """Personas of all kinds, made over two months, some at one moment, some of one name, and changed in another order
-    than they were made in."""
+    """Personas of all kinds, made over two months, some at one moment, some of one name, and
+    changed in another order than they were made in."""
     rng = random.Random(count)
     person.allow_nsfw()
     names = ["ada", "Ada", "Ádám", "Zoë", "zoe", "Ωmega", "b", "B 2"]
     made = [
-        person.persona(name=rng.choice(names), is_favorite=n % 3 == 0, is_nsfw=n % 4 == 0, description=str(n))
+        person.persona(
+            name=rng.choice(names), is_favorite=n % 3 == 0, is_nsfw=n % 4 == 0, description=str(n)
+        )
         for n in range(count)
     ]
     with services_of(person.client.application).database.transaction() as tx:
-        days = sorted(f"2026-0{rng.randrange(1, 3)}-{rng.choice(['01', '09', '10', '19', '20', '31'])}" for _ in made)
+        days = sorted(
+            f"2026-0{rng.randrange(1, 3)}-{rng.choice(['01', '09', '10', '19', '20', '31'])}"
+            for _ in made
+        )
         for day, persona in zip(days, made, strict=True):
-            tx.execute("UPDATE personas SET created_at = ? WHERE id = ?", (f"{day}T00:00:00.000000Z", persona["id"]))
+            tx.execute(
+                "UPDATE personas SET created_at = ? WHERE id = ?",
+                (f"{day}T00:00:00.000000Z", persona["id"]),
+            )
     for persona in rng.sample(made, count // 2):
         person.patch(f"/api/personas/{persona['id']}", json={"negative_prompt": "x"})
     return person.get("/api/personas?include_nsfw=true&limit=100").get_json()
@@ -295,8 +373,11 @@ def test_following_next_walks_every_list_exactly_once(alice: Person) -> None:
             for nsfw in (True, False):
                 wanted = [
                     p["id"]
-                    for p in sorted(everyone, key=keys[sort.strip("-")], reverse=sort.startswith("-"))
-                    if (favorite is None or p["is_favorite"] is favorite) and (nsfw or not p["is_nsfw"])
+                    for p in sorted(
+                        everyone, key=keys[sort.strip("-")], reverse=sort.startswith("-")
+                    )
+                    if (favorite is None or p["is_favorite"] is favorite)
+                    and (nsfw or not p["is_nsfw"])
                 ]
                 query = f"?sort={sort}&include_nsfw={str(nsfw).lower()}&limit=4"
                 query += "" if favorite is None else f"&is_favorite={str(favorite).lower()}"
@@ -308,7 +389,9 @@ def test_following_next_walks_every_list_exactly_once(alice: Person) -> None:
                     walked += [p["id"] for p in answer.get_json()]
                     last, url = links(answer)["last"], links(answer).get("next")
                 assert walked == wanted, query
-                assert [p["id"] for p in alice.get(last).get_json()] == wanted[(len(wanted) - 1) // 4 * 4 :]
+                assert [p["id"] for p in alice.get(last).get_json()] == wanted[
+                    (len(wanted) - 1) // 4 * 4 :
+                ]
 
 
 @pytest.mark.usefixtures("reading")
@@ -320,7 +403,10 @@ def test_any_window_is_the_same_slice_from_either_end(alice: Person, sort: str) 
     for offset in range(12):
         for limit in (1, 2, 5, 9, 100):
             answer = alice.get(f"/api/personas{query}&limit={limit}&offset={offset}")
-            assert [p["id"] for p in answer.get_json()] == everyone[offset : offset + limit], (offset, limit)
+            assert [p["id"] for p in answer.get_json()] == everyone[offset : offset + limit], (
+                offset,
+                limit,
+            )
             assert answer.headers["X-Total-Count"] == "9"
 
 
@@ -331,13 +417,17 @@ def test_a_page_far_down_survives_counters_that_are_wrong(
     monkeypatch.setattr(pages, "FAR", -1)
     with database.transaction() as tx:
         tx.execute("DELETE FROM persona_spans")
-    assert [p["id"] for p in alice.get("/api/personas?include_nsfw=true&offset=4").get_json()] == everyone[4:]
+    assert [
+        p["id"] for p in alice.get("/api/personas?include_nsfw=true&offset=4").get_json()
+    ] == everyone[4:]
 
 
 def test_links_of_a_page_keep_the_query(alice: Person) -> None:
     for n in range(5):
         alice.persona(name=f"Äda {n}", tags=["a&b"])
-    answer = alice.get("/api/personas", query_string={"search": "äda", "tag": "a&b", "limit": 2, "offset": 2})
+    answer = alice.get(
+        "/api/personas", query_string={"search": "äda", "tag": "a&b", "limit": 2, "offset": 2}
+    )
     found = links(answer)
     assert set(found) == {"first", "prev", "next", "last"}
     assert [p["name"] for p in alice.get(found["prev"]).get_json()] == ["Äda 4", "Äda 3"]
@@ -349,14 +439,25 @@ def test_links_of_a_page_keep_the_query(alice: Person) -> None:
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("offset=-1", "offset"),
-        ("offset=1_0", "offset"), ("sort=id", "sort"), ("is_favorite=maybe", "is_favorite"),
-        ("include_nsfw=2", "include_nsfw"), ("search=", "search"), ("search=" + "x" * 101, "search"),
-        ("search=%00", "search"), ("&".join(f"tag={n}" for n in range(9)), "tag"), ("tag=" + "x" * 51, "tag"),
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("offset=-1", "offset"),
+        ("offset=1_0", "offset"),
+        ("sort=id", "sort"),
+        ("is_favorite=maybe", "is_favorite"),
+        ("include_nsfw=2", "include_nsfw"),
+        ("search=", "search"),
+        ("search=" + "x" * 101, "search"),
+        ("search=%00", "search"),
+        ("&".join(f"tag={n}" for n in range(9)), "tag"),
+        ("tag=" + "x" * 51, "tag"),
     ],
-)  # fmt: skip
+)
 def test_a_bad_query_is_422_and_names_the_parameter(alice: Person, query: str, field: str) -> None:
-    assert {name.partition(".")[0] for name in wrong_fields(alice.get(f"/api/personas?{query}"))} == {field}
+    assert {
+        name.partition(".")[0] for name in wrong_fields(alice.get(f"/api/personas?{query}"))
+    } == {field}
 
 
 @pytest.mark.parametrize("offset", [1, 2**62, 2**63 - 1, 2**63, 10**29])
@@ -364,7 +465,11 @@ def test_an_offset_beyond_the_end_is_an_empty_page(alice: Person, offset: int) -
     alice.persona()
     for query in ("", "&search=luna", "&is_favorite=false"):
         answer = alice.get(f"/api/personas?offset={offset}&unknown=x{query}")
-        assert (answer.status_code, answer.get_json(), answer.headers["X-Total-Count"]) == (200, [], "1")
+        assert (answer.status_code, answer.get_json(), answer.headers["X-Total-Count"]) == (
+            200,
+            [],
+            "1",
+        )
         assert "next" not in links(answer)
 
 
@@ -401,7 +506,11 @@ def test_counters_agree_with_the_table_after_any_operations(
         "persona_counts": ("personas", "user_id, is_nsfw, is_favorite", ""),
         "persona_spans": ("personas", "user_id, SUBSTR(created_at, 1, 9), is_nsfw", ""),
         "job_counts": ("generation_jobs", "user_id, is_nsfw, status, job_type", ""),
-        "media_counts": ("media_items", "user_id, is_nsfw, is_favorite, file_type", ", SUM(file_size)"),
+        "media_counts": (
+            "media_items",
+            "user_id, is_nsfw, is_favorite, file_type",
+            ", SUM(file_size)",
+        ),
     }
     for counter, (table, group, more) in counters.items():
         columns = group.replace("SUBSTR(created_at, 1, 9)", "span")
@@ -412,7 +521,7 @@ def test_counters_agree_with_the_table_after_any_operations(
         assert rows[0]
 
 
-# ------------------------------------------------------------------------------------------------ versions
+# ----------------------------------------------------------------------------------------- versions
 
 
 def test_the_etag_changes_with_each_write_alone(alice: Person) -> None:
@@ -426,7 +535,8 @@ def test_the_etag_changes_with_each_write_alone(alice: Person) -> None:
 
 
 @pytest.mark.parametrize(
-    ("known", "status"), [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"7", "1"', 304), ('"2"', 200), ('"11"', 200)]
+    ("known", "status"),
+    [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"7", "1"', 304), ('"2"', 200), ('"11"', 200)],
 )
 def test_if_none_match(alice: Person, known: str, status: int) -> None:
     path = f"/api/personas/{alice.persona()['id']}"
@@ -449,7 +559,7 @@ def test_if_match(alice: Person, method: str, expected: str, fresh: bool) -> Non
         assert alice.get(path).get_json()["name"] == "Luna"
 
 
-# ------------------------------------------------------------------------------------------------ tags
+# --------------------------------------------------------------------------------------------- tags
 
 
 def test_tags_are_trimmed_and_unique_without_case(alice: Person) -> None:
@@ -460,12 +570,21 @@ def test_tags_are_trimmed_and_unique_without_case(alice: Person) -> None:
 @pytest.mark.parametrize(
     ("tags", "found"),
     [
-        (["sea"], ["a", "b"]), (["SEA"], ["a", "b"]), (["sea", "nuit"], ["b"]), (["sea", "Sea"], ["a", "b"]),
-        (["ete"], ["a"]), (["ÉTÉ"], ["a"]), (["se"], []), (["sea", "none"], []), (["%"], []),
+        (["sea"], ["a", "b"]),
+        (["SEA"], ["a", "b"]),
+        (["sea", "nuit"], ["b"]),
+        (["sea", "Sea"], ["a", "b"]),
+        (["ete"], ["a"]),
+        (["ÉTÉ"], ["a"]),
+        (["se"], []),
+        (["sea", "none"], []),
+        (["%"], []),
         (["t1", "t2", "t3", "t4", "t5", "t6", "t7", "sea"], ["b"]),
     ],
-)  # fmt: skip
-def test_all_tags_must_match_without_case_and_accents(alice: Person, bob: Person, tags: list[str], found: Any) -> None:
+)
+def test_all_tags_must_match_without_case_and_accents(
+    alice: Person, bob: Person, tags: list[str], found: Any
+) -> None:
     alice.persona(name="a", tags=["Sea", "été", "ete"])
     alice.persona(name="b", tags=["sea", "Nuit", *(f"t{n}" for n in range(1, 8))])
     alice.persona(name="c")
@@ -476,16 +595,21 @@ def test_all_tags_must_match_without_case_and_accents(alice: Person, bob: Person
         assert answer.headers["X-Total-Count"] == str(len(found))
 
 
-def test_tags_follow_a_change_and_go_with_the_persona(alice: Person, database: SqliteDatabase) -> None:
+def test_tags_follow_a_change_and_go_with_the_persona(
+    alice: Person, database: SqliteDatabase
+) -> None:
     path = f"/api/personas/{alice.persona(tags=['old', 'kept'])['id']}"
     alice.patch(path, json={"tags": ["kept", "new"]})
-    counts = [alice.get(f"/api/personas?tag={tag}").headers["X-Total-Count"] for tag in ("old", "kept", "new")]
+    counts = [
+        alice.get(f"/api/personas?tag={tag}").headers["X-Total-Count"]
+        for tag in ("old", "kept", "new")
+    ]
     assert counts == ["0", "1", "1"]
     alice.delete(path)
     assert database.connection.execute("SELECT COUNT(*) FROM persona_tags").fetchone()[0] == 0
 
 
-# ------------------------------------------------------------------------------------------------ avatars
+# ------------------------------------------------------------------------------------------ avatars
 
 
 def test_an_avatar_is_a_fresh_link_that_loads(alice: Person, worker: Worker) -> None:
@@ -493,8 +617,11 @@ def test_an_avatar_is_a_fresh_link_that_loads(alice: Person, worker: Worker) -> 
     path = f"/api/personas/{alice.persona(avatar_url='https://example.com/a.png')['id']}"
     answer = alice.put(f"{path}/avatar", json={"media_id": item["id"]})
     assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
-    for avatar in (answer.get_json()["avatar_url"], alice.get(path).get_json()["avatar_url"],
-                   alice.get("/api/personas").get_json()[0]["avatar_url"]):  # fmt: skip
+    for avatar in (
+        answer.get_json()["avatar_url"],
+        alice.get(path).get_json()["avatar_url"],
+        alice.get("/api/personas").get_json()[0]["avatar_url"],
+    ):
         picture = alice.client.get(avatar, buffered=True)
         assert (picture.status_code, picture.mimetype) == (200, "image/webp")
 
@@ -508,8 +635,16 @@ def test_get_edit_put_keeps_the_avatar(alice: Person, worker: Worker) -> None:
     assert after["avatar_url"] == before["avatar_url"] is not None
     copy = alice.post(f"{path}/duplicate").get_json()
     assert copy["avatar_url"] == before["avatar_url"]
-    assert alice.patch(path, json={"avatar_url": "https://example.com/b.png"}).get_json()["avatar_url"][-5:] == "b.png"
-    assert alice.patch(path, json={"avatar_url": before["avatar_url"]}).get_json()["avatar_url"] == before["avatar_url"]
+    assert (
+        alice.patch(path, json={"avatar_url": "https://example.com/b.png"}).get_json()[
+            "avatar_url"
+        ][-5:]
+        == "b.png"
+    )
+    assert (
+        alice.patch(path, json={"avatar_url": before["avatar_url"]}).get_json()["avatar_url"]
+        == before["avatar_url"]
+    )
     assert alice.patch(path, json={"avatar_url": None}).get_json()["avatar_url"] is None
 
 
@@ -517,10 +652,16 @@ def test_somebody_elses_media_is_no_avatar(alice: Person, bob: Person, worker: W
     item = made_media(bob, worker)
     path = f"/api/personas/{alice.persona()['id']}"
     for media_id in (item["id"], "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10", "no uuid", None):
-        assert wrong_fields(alice.put(f"{path}/avatar", json={"media_id": media_id})) == {"media_id"}
+        assert wrong_fields(alice.put(f"{path}/avatar", json={"media_id": media_id})) == {
+            "media_id"
+        }
     assert wrong_fields(alice.put(f"{path}/avatar", json={})) == {"media_id"}
-    assert wrong_fields(alice.patch(path, json={"avatar_url": item["thumbnail_url"]})) == {"avatar_url"}
-    assert wrong_fields(alice.post("/api/personas", json=LOOK | {"avatar_url": item["url"]})) == {"avatar_url"}
+    assert wrong_fields(alice.patch(path, json={"avatar_url": item["thumbnail_url"]})) == {
+        "avatar_url"
+    }
+    assert wrong_fields(alice.post("/api/personas", json=LOOK | {"avatar_url": item["url"]})) == {
+        "avatar_url"
+    }
     assert alice.get(path).get_json()["avatar_url"] is None
 
 
@@ -547,16 +688,20 @@ def test_an_avatar_that_the_nsfw_settings_hide_reads_as_null(alice: Person, work
     assert alice.get(path).get_json()["avatar_url"]
 
 
-# ------------------------------------------------------------------------------------------------ owners
+# ------------------------------------------------------------------------------------------- owners
 
 
 def test_somebody_elses_persona_does_not_exist(alice: Person, bob: Person) -> None:
     path = f"/api/personas/{bob.persona()['id']}"
     for method, more, body in (
-        ("GET", "", None), ("PUT", "", {"name": "x"}), ("PATCH", "", {"name": "x"}), ("DELETE", "", None),
-        ("POST", "/duplicate", {}), ("POST", "/preview", {}),
+        ("GET", "", None),
+        ("PUT", "", {"name": "x"}),
+        ("PATCH", "", {"name": "x"}),
+        ("DELETE", "", None),
+        ("POST", "/duplicate", {}),
+        ("POST", "/preview", {}),
         ("PUT", "/avatar", {"media_id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"}),
-    ):  # fmt: skip
+    ):
         answer = alice.open(method, path + more, **({} if body is None else {"json": body}))
         assert answer.status_code == 404, (method, more)
     assert alice.get("/api/personas").headers["X-Total-Count"] == "0"

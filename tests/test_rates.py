@@ -32,13 +32,17 @@ def limited(make_app: Make) -> Make:
 
 def refused(answer: TestResponse, seconds: int = 60) -> None:
     """Assert that an answer is the 429 of a limit over so many seconds."""
-    assert (answer.status_code, answer.content_type) == (429, "application/problem+json"), answer.text
+    assert (answer.status_code, answer.content_type) == (429, "application/problem+json"), (
+        answer.text
+    )
     assert answer.get_json()["detail"] == "Too many requests; wait a little."
     assert 1 <= int(answer.headers["Retry-After"]) <= seconds
     assert answer.headers["X-Request-ID"]
 
 
-def login(client: FlaskClient, name: str, address: str = "192.0.2.1", password: str = "wrong phrase") -> TestResponse:
+def login(
+    client: FlaskClient, name: str, address: str = "192.0.2.1", password: str = "wrong phrase"
+) -> TestResponse:
     body = {"username": name, "password": password}
     return client.post("/api/auth/login", json=body, environ_base={"REMOTE_ADDR": address})
 
@@ -48,7 +52,7 @@ def register(client: FlaskClient, name: str, address: str = "192.0.2.1") -> Test
     return client.post("/api/auth/register", json=body, environ_base={"REMOTE_ADDR": address})
 
 
-# ------------------------------------------------------------------------------------------------ who is counted
+# ----------------------------------------------------------------------------------- who is counted
 
 
 def test_logins_are_counted_for_each_address(limited: Make) -> None:
@@ -65,7 +69,9 @@ def test_logins_are_counted_for_each_name_wherever_they_come_from(limited: Make)
     Person(app, "alice")
     client = app.test_client()
     names = ["alice", "ALICE", "Alice"]
-    assert [login(client, name, f"192.0.2.{n}").status_code for n, name in enumerate(names)] == [401] * 3
+    assert [login(client, name, f"192.0.2.{n}").status_code for n, name in enumerate(names)] == [
+        401
+    ] * 3
     refused(login(client, "alice", "192.0.2.9"))
     # Nor does the right password pass, or it would tell itself from the wrong ones.
     refused(login(client, "aLiCe", "192.0.2.10", PASSWORD))
@@ -82,7 +88,9 @@ def test_registrations_are_counted_for_each_address_and_name(limited: Make) -> N
     client = limited(rate_register="2/hour", rate_account="4/minute").test_client()
     assert [register(client, f"person{n}").status_code for n in range(2)] == [201] * 2
     refused(register(client, "person3"), 3600)
-    assert [register(client, "person0", f"192.0.2.{n}").status_code for n in range(2, 5)] == [409] * 3
+    assert [register(client, "person0", f"192.0.2.{n}").status_code for n in range(2, 5)] == [
+        409
+    ] * 3
     refused(register(client, "PERSON0", "192.0.2.9"))
     # A name's logins are counted apart.
     assert login(client, "person0").status_code == 401
@@ -116,7 +124,8 @@ def test_every_request_is_counted_for_its_user_and_else_for_its_address(limited:
     assert [alice.get("/api/personas").status_code for _ in range(5)] == [200] * 5
     refused(alice.get("/api/auth/me"))
     assert bob.get("/api/auth/me").status_code == 200
-    # The address has 3 left, after two registrations; a bad token is the address's affair, and so is no token.
+    # The address has 3 left, after two registrations; a bad token is the address's affair, and so
+    # is no token.
     bad = {"Authorization": "Bearer forged"}
     assert alice.client.get("/api/auth/me", headers=bad).status_code == 401
     assert alice.client.get("/api/openapi.json").status_code == 200
@@ -126,7 +135,9 @@ def test_every_request_is_counted_for_its_user_and_else_for_its_address(limited:
     refused(alice.client.get("/api/auth/me", headers=bad))
     assert bob.get("/api/auth/me").status_code == 200
     # A probe must not take an instance for dead because others ask much.
-    assert [alice.client.get(path).status_code for path in ("/api/health", "/api/health/ready")] == [200, 200]
+    assert [
+        alice.client.get(path).status_code for path in ("/api/health", "/api/health/ready")
+    ] == [200, 200]
 
 
 def test_several_rates_hold_together_and_end(limited: Make) -> None:
@@ -142,11 +153,12 @@ def test_switched_off_nothing_is_counted(make_app: Make) -> None:
     assert [login(client, "alice").status_code for _ in range(5)] == [401] * 5
 
 
-# ------------------------------------------------------------------------------------------------ addresses
+# ---------------------------------------------------------------------------------------- addresses
 
 
 def forwarded(client: FlaskClient, value: str) -> int:
-    """The status of a login through a proxy at one address, which says this of where it came from."""
+    """The status of a login through a proxy at one address, which says this of where it came
+    from."""
     body = {"username": f"name{value}"[:50], "password": "wrong"}
     headers = {"X-Forwarded-For": value, "X-Real-IP": value, "Forwarded": f"for={value}"}
     base = {"REMOTE_ADDR": "10.0.0.1"}
@@ -167,7 +179,11 @@ def test_a_trusted_proxys_word_counts_and_nothing_before_it(limited: Make) -> No
 
 def test_behind_two_proxies_the_outer_ones_word_counts(limited: Make) -> None:
     client = limited(rate_login="2/minute", trusted_proxies=2).test_client()
-    assert [forwarded(client, f"203.0.113.{n}, 192.0.2.1, 10.0.0.2") for n in range(3)] == [401, 401, 429]
+    assert [forwarded(client, f"203.0.113.{n}, 192.0.2.1, 10.0.0.2") for n in range(3)] == [
+        401,
+        401,
+        429,
+    ]
     assert forwarded(client, "192.0.2.1, 192.0.2.9, 10.0.0.2") == 401
 
 
@@ -181,20 +197,32 @@ def test_behind_two_proxies_the_outer_ones_word_counts(limited: Make) -> None:
         ("", "192.0.2.1", False),
     ],
 )
-def test_an_ipv6_customer_is_one_address(limited: Make, first: str, second: str, same: bool) -> None:
+def test_an_ipv6_customer_is_one_address(
+    limited: Make, first: str, second: str, same: bool
+) -> None:
     client = limited(rate_login="1/minute").test_client()
     assert login(client, "one", first).status_code == 401
     assert login(client, "two", second).status_code == (429 if same else 401)
 
 
-# ------------------------------------------------------------------------------------------------ Redis
+# -------------------------------------------------------------------------------------------- Redis
 
 
 @pytest.fixture
 def redis(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A real server on a free port, which stores nothing."""
     port = free_port()
-    command = [str(get_binary_path()), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(tmp_path)]
+    command = [
+        str(get_binary_path()),
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--dir",
+        str(tmp_path),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"redis://127.0.0.1:{port}/0"
     try:
@@ -219,7 +247,12 @@ def test_in_redis_two_processes_count_together_and_go_on_without_it(
     url, process = redis
     changes: dict[str, Any] = {"rate_limits": True, "rate_storage": url, "rate_login": "3/minute"}
     one, two = (services_of(make_app(**changes)).rates for _ in range(2))
-    assert [too_many(rates, "192.0.2.1") for rates in (one, two, one, two)] == [False, False, False, True]
+    assert [too_many(rates, "192.0.2.1") for rates in (one, two, one, two)] == [
+        False,
+        False,
+        False,
+        True,
+    ]
     process.kill()
     process.wait()
     # Each now counts for itself, and says so once.
@@ -227,7 +260,9 @@ def test_in_redis_two_processes_count_together_and_go_on_without_it(
     assert capsys.readouterr().err.count("the storage does not answer, counting in memory") == 1
 
 
-def test_without_the_extra_the_start_says_what_is_missing(make_app: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_start_says_what_is_missing(
+    make_app: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "redis", None)
     with pytest.raises(StartError, match="SEIDRA_RATE_STORAGE cannot be used"):
         make_app(rate_limits=True, rate_storage="redis://127.0.0.1:1/0")

@@ -33,12 +33,14 @@ def found(person: Person, text: str, **query: Any) -> list[str]:
 
 
 def answered(person: Person, text: str, **query: Any) -> TestResponse:
-    answer = person.get("/api/personas", query_string={"search": text, "sort": "created_at", "limit": 100, **query})
+    answer = person.get(
+        "/api/personas", query_string={"search": text, "sort": "created_at", "limit": 100, **query}
+    )
     assert answer.status_code == 200, answer.text
     return answer
 
 
-# ------------------------------------------------------------------------------------------------ folding
+# ------------------------------------------------------------------------------------------ folding
 
 
 @pytest.mark.parametrize(
@@ -82,17 +84,39 @@ def test_text_folds_without_case_and_accents(text: str, folded: str) -> None:
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("が", "か"), ("ガ", "が"), ("क़", "क"), ("ที่", "ที"), ("क्", "क"), ("कि", "क"), ("한", "하"), ("ö", "u")],
+    [
+        ("が", "か"),
+        ("ガ", "が"),
+        ("क़", "क"),
+        ("ที่", "ที"),
+        ("क्", "क"),
+        ("कि", "क"),
+        ("한", "하"),
+        ("ö", "u"),
+    ],
 )
 def test_marks_that_make_another_letter_stay(one: str, other: str) -> None:
     assert folding.fold(one) != folding.fold(other)
 
 
 SCRIPTS = (
-    "abcXYZ éÀñßŁøİıﬁ", "αΣςάΪᾳ", "ЁёйЩї", "אָשׁם", "مُحّد", "हिन्दीक़", "かがガｶﾞー", "한국ᄒ", "ที่ກໍ", "漢字", "👩‍🎨🌊",
-    "%_\\\"'*^:(){}[]-+~ \t", "\u0301\u0345\u200d\u00ad\u3099",
-)  # fmt: skip
-letters = st.one_of(*(st.sampled_from(script) for script in SCRIPTS), st.characters(exclude_categories=["Cs"]))
+    "abcXYZ éÀñßŁøİıﬁ",
+    "αΣςάΪᾳ",
+    "ЁёйЩї",
+    "אָשׁם",
+    "مُحّد",
+    "हिन्दीक़",
+    "かがガｶﾞー",
+    "한국ᄒ",
+    "ที่ກໍ",
+    "漢字",
+    "👩‍🎨🌊",
+    "%_\\\"'*^:(){}[]-+~ \t",
+    "\u0301\u0345\u200d\u00ad\u3099",
+)
+letters = st.one_of(
+    *(st.sampled_from(script) for script in SCRIPTS), st.characters(exclude_categories=["Cs"])
+)
 no_control = letters.filter(lambda c: not unicodedata.category(c).startswith(("Cc", "Zl", "Zp")))
 
 
@@ -105,22 +129,46 @@ def test_folding_twice_is_folding_once(text: str) -> None:
     assert "\n" not in once
 
 
-# ------------------------------------------------------------------------------------------------ over HTTP
+# ---------------------------------------------------------------------------------------- over HTTP
 
 
 @pytest.mark.parametrize("field", ["name", "description", "style_prompt", "tags"])
 def test_every_field_is_searched(alice: Person, field: str) -> None:
     text = "The Élodie of Łódź"
     alice.persona(**{"name": "hit", field: [text] if field == "tags" else text})
-    alice.persona(name="miss", negative_prompt=text, lora_models=[text], generation_params={"own": text})
+    alice.persona(
+        name="miss", negative_prompt=text, lora_models=[text], generation_params={"own": text}
+    )
     for query in ("elodie", "ÉLODIE", "lodz", "e of ł", "odie lod", "el", "Z"):
         assert len(found(alice, query)) == 1, query
         assert found(alice, query) != ["miss"]
 
 
-PLAIN = ["100%", "a_b", "back\\slash", 'say "hi"', "it's", "star*", "cats AND dogs", "x OR y", "NEAR(a b)", "(paren)",
-         "-minus", "^caret", "a:b", "{brace}", "name:x", "semi;colon", "--", "'; DROP TABLE personas", "?1", ":word",
-         "100 percent", "aXb", "not this"]  # fmt: skip
+PLAIN = [
+    "100%",
+    "a_b",
+    "back\\slash",
+    'say "hi"',
+    "it's",
+    "star*",
+    "cats AND dogs",
+    "x OR y",
+    "NEAR(a b)",
+    "(paren)",
+    "-minus",
+    "^caret",
+    "a:b",
+    "{brace}",
+    "name:x",
+    "semi;colon",
+    "--",
+    "'; DROP TABLE personas",
+    "?1",
+    ":word",
+    "100 percent",
+    "aXb",
+    "not this",
+]
 
 
 def contains_all(text: str, query: str) -> bool:
@@ -130,25 +178,78 @@ def contains_all(text: str, query: str) -> bool:
 def test_wildcards_quotes_and_operators_are_plain_characters(alice: Person) -> None:
     for name in PLAIN:
         alice.persona(name=name, style_prompt="s")
-    queries_ = [*PLAIN, "%", "_", "\\", '"', "'", "*", "%%%", "___", "a_", "_b", '"""', "AND", "OR", "NEAR", "NOT",
-                "NEAR(", "(", ")", "-", "^", "^ca", ":", "a:", "s*", "sta*", '"hi', 'hi"', "\\s", "% _", "cats dogs",
-                "dogs AND cats", "a* OR b", "{", ";", "()", '"" ""']  # fmt: skip
+    queries_ = [
+        *PLAIN,
+        "%",
+        "_",
+        "\\",
+        '"',
+        "'",
+        "*",
+        "%%%",
+        "___",
+        "a_",
+        "_b",
+        '"""',
+        "AND",
+        "OR",
+        "NEAR",
+        "NOT",
+        "NEAR(",
+        "(",
+        ")",
+        "-",
+        "^",
+        "^ca",
+        ":",
+        "a:",
+        "s*",
+        "sta*",
+        '"hi',
+        'hi"',
+        "\\s",
+        "% _",
+        "cats dogs",
+        "dogs AND cats",
+        "a* OR b",
+        "{",
+        ";",
+        "()",
+        '"" ""',
+    ]
     for query in queries_:
-        assert found(alice, query) == [name for name in PLAIN if contains_all(f"{name}\ns", query)], query
+        assert found(alice, query) == [
+            name for name in PLAIN if contains_all(f"{name}\ns", query)
+        ], query
 
 
 @pytest.mark.parametrize(
     ("query", "names"),
     [
-        ("m", ["Mara", "Tim", "Ümit"]), ("ar", ["Mara", "Ümit"]), ("ara", ["Mara"]), ("mara", ["Mara"]),
-        ("blue mara", ["Mara"]), ("MARA Blue s", ["Mara"]), ("blue tim", []), ("mar ar", ["Mara"]),
-        ("blue mist", ["Ümit"]), ("umit", ["Ümit"]), ("u", ["Mara", "Ümit"]),
-        ("maratim", []), ("a b", ["Mara", "Ümit"]),
-        ("漢", ["Tim"]), ("漢字", ["Tim"]), ("漢字の", ["Tim"]), ("字漢", []),
-        ("🌊", ["Ümit"]), ("\u200b", ["Mara", "Tim", "Ümit"]),
+        ("m", ["Mara", "Tim", "Ümit"]),
+        ("ar", ["Mara", "Ümit"]),
+        ("ara", ["Mara"]),
+        ("mara", ["Mara"]),
+        ("blue mara", ["Mara"]),
+        ("MARA Blue s", ["Mara"]),
+        ("blue tim", []),
+        ("mar ar", ["Mara"]),
+        ("blue mist", ["Ümit"]),
+        ("umit", ["Ümit"]),
+        ("u", ["Mara", "Ümit"]),
+        ("maratim", []),
+        ("a b", ["Mara", "Ümit"]),
+        ("漢", ["Tim"]),
+        ("漢字", ["Tim"]),
+        ("漢字の", ["Tim"]),
+        ("字漢", []),
+        ("🌊", ["Ümit"]),
+        ("\u200b", ["Mara", "Tim", "Ümit"]),
     ],
-)  # fmt: skip
-def test_words_of_any_length_must_all_match_anywhere(alice: Person, query: str, names: list[str]) -> None:
+)
+def test_words_of_any_length_must_all_match_anywhere(
+    alice: Person, query: str, names: list[str]
+) -> None:
     alice.persona(name="Mara", description="blue", style_prompt="s")
     alice.persona(name="Tim", description="漢字の絵", style_prompt="s")
     alice.persona(name="Ümit", description="mist", style_prompt="🌊", tags=["blue", "ar"])
@@ -167,7 +268,11 @@ def test_search_follows_every_change(alice: Person) -> None:
     made = alice.persona(name="first", tags=["old"])
     path = f"/api/personas/{made['id']}"
     alice.patch(path, json={"name": "second", "tags": ["new"]})
-    assert [found(alice, word) for word in ("first", "old", "second", "new", "ne")] == [[], [], *[["second"]] * 3]
+    assert [found(alice, word) for word in ("first", "old", "second", "new", "ne")] == [
+        [],
+        [],
+        *[["second"]] * 3,
+    ]
     alice.patch(path, json={"is_favorite": True})
     assert found(alice, "second") == ["second"]
     alice.post(f"{path}/duplicate", json={"name": "third"})
@@ -199,7 +304,7 @@ def test_nsfw_personas_are_found_only_where_asked_for_and_in_force(alice: Person
     assert found(alice, "moonlit", include_nsfw="true") == ["tame"]
 
 
-# ------------------------------------------------------------------------------------------------ a plain filter
+# ----------------------------------------------------------------------------------- a plain filter
 
 
 @pytest.fixture(scope="module")
@@ -218,16 +323,27 @@ def reader(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 def some_text(low: int, high: int) -> st.SearchStrategy[str]:
-    return st.text(no_control, min_size=low, max_size=high).map(str.strip).filter(lambda text: len(text) >= low)
+    return (
+        st.text(no_control, min_size=low, max_size=high)
+        .map(str.strip)
+        .filter(lambda text: len(text) >= low)
+    )
 
 
 personas = st.lists(
-    st.fixed_dictionaries({
-        "name": some_text(1, 12), "description": some_text(0, 12), "style_prompt": some_text(1, 12),
-        "tags": st.lists(some_text(1, 6), max_size=3), "is_favorite": st.booleans(), "is_nsfw": st.booleans(),
-    }),
-    min_size=1, max_size=4,
-)  # fmt: skip
+    st.fixed_dictionaries(
+        {
+            "name": some_text(1, 12),
+            "description": some_text(0, 12),
+            "style_prompt": some_text(1, 12),
+            "tags": st.lists(some_text(1, 6), max_size=3),
+            "is_favorite": st.booleans(),
+            "is_nsfw": st.booleans(),
+        }
+    ),
+    min_size=1,
+    max_size=4,
+)
 KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "created_at": lambda p: (p["created_at"], p["id"]),
     "updated_at": lambda p: (p["updated_at"], p["id"]),
@@ -237,7 +353,12 @@ KEYS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 def cut(data: st.DataObject, made: list[dict[str, Any]]) -> str:
     """A query: pieces of the texts, in any case."""
-    texts = [text for p in made for text in (p["name"], p["description"], p["style_prompt"], *p["tags"]) if text]
+    texts = [
+        text
+        for p in made
+        for text in (p["name"], p["description"], p["style_prompt"], *p["tags"])
+        if text
+    ]
     pieces = []
     for _ in range(data.draw(st.integers(1, 3))):
         text = data.draw(st.sampled_from(texts))
@@ -249,7 +370,9 @@ def cut(data: st.DataObject, made: list[dict[str, Any]]) -> str:
 
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(personas, st.data())
-def test_search_finds_what_a_plain_filter_finds(reader: Person, bodies: list[dict[str, Any]], data: Any) -> None:
+def test_search_finds_what_a_plain_filter_finds(
+    reader: Person, bodies: list[dict[str, Any]], data: Any
+) -> None:
     made = [reader.persona(**body) for body in bodies]
     try:
         for _ in range(4):
@@ -257,22 +380,33 @@ def test_search_finds_what_a_plain_filter_finds(reader: Person, bodies: list[dic
             if not query.strip():
                 continue
             sort = data.draw(st.sampled_from([*KEYS, *(f"-{key}" for key in KEYS)]))
-            nsfw, favorite = data.draw(st.booleans()), data.draw(st.sampled_from([None, True, False]))
+            nsfw, favorite = (
+                data.draw(st.booleans()),
+                data.draw(st.sampled_from([None, True, False])),
+            )
             wanted = [
                 p["id"]
                 for p in sorted(made, key=KEYS[sort.strip("-")], reverse=sort.startswith("-"))
                 if (nsfw or not p["is_nsfw"])
                 and (favorite is None or p["is_favorite"] is favorite)
                 and all(
-                    any(word in folding.fold(field) for field in
-                        (p["name"], p["description"], p["style_prompt"], *p["tags"]))
+                    any(
+                        word in folding.fold(field)
+                        for field in (p["name"], p["description"], p["style_prompt"], *p["tags"])
+                    )
                     for word in folding.fold(query).split()
                 )
-            ]  # fmt: skip
+            ]
             filters = {} if favorite is None else {"is_favorite": favorite}
-            answer = reader.get("/api/personas", query_string={
-                "search": query, "sort": sort, "include_nsfw": nsfw, **filters,
-            })  # fmt: skip
+            answer = reader.get(
+                "/api/personas",
+                query_string={
+                    "search": query,
+                    "sort": sort,
+                    "include_nsfw": nsfw,
+                    **filters,
+                },
+            )
             assert [p["id"] for p in answer.get_json()] == wanted, (query, sort, nsfw, favorite)
             assert answer.headers["X-Total-Count"] == str(len(wanted))
     finally:
@@ -280,7 +414,7 @@ def test_search_finds_what_a_plain_filter_finds(reader: Person, bodies: list[dic
             reader.delete(f"/api/personas/{persona['id']}")
 
 
-# ------------------------------------------------------------------------------------------------ the index
+# ---------------------------------------------------------------------------------------- the index
 
 
 def wrong(database: SqliteDatabase) -> list[str]:
@@ -308,13 +442,18 @@ def index_all(database: SqliteDatabase) -> None:
 
 def waiting(database: SqliteDatabase) -> int:
     """How many texts wait to come into the index."""
-    return int(database.connection.execute("SELECT COUNT(*) FROM persona_search_queue").fetchone()[0])
+    return int(
+        database.connection.execute("SELECT COUNT(*) FROM persona_search_queue").fetchone()[0]
+    )
 
 
 @pytest.mark.parametrize(
-    ("indexed", "damage"), [*((True, each) for each in DAMAGE), *((False, each) for each in DAMAGE_WAITING)]
+    ("indexed", "damage"),
+    [*((True, each) for each in DAMAGE), *((False, each) for each in DAMAGE_WAITING)],
 )
-def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: SqliteDatabase, indexed: bool, damage: str) -> None:
+def test_check_finds_damage_and_rebuild_mends_it(
+    alice: Person, database: SqliteDatabase, indexed: bool, damage: str
+) -> None:
     alice.persona(name="Luna")
     if indexed:
         index_all(database)
@@ -330,7 +469,9 @@ def test_check_finds_damage_and_rebuild_mends_it(alice: Person, database: Sqlite
     assert found(alice, "luna") == ["Luna"]
 
 
-def test_check_finds_a_text_that_is_in_the_index_and_waits(alice: Person, database: SqliteDatabase) -> None:
+def test_check_finds_a_text_that_is_in_the_index_and_waits(
+    alice: Person, database: SqliteDatabase
+) -> None:
     alice.persona(name="Luna")
     index_all(database)
     with database.transaction() as tx:
@@ -340,7 +481,9 @@ def test_check_finds_a_text_that_is_in_the_index_and_waits(alice: Person, databa
     assert (wrong(database), found(alice, "luna")) == ([], ["Luna"])
 
 
-def test_texts_come_into_the_index_sixteen_at_a_time(alice: Person, bob: Person, database: SqliteDatabase) -> None:
+def test_texts_come_into_the_index_sixteen_at_a_time(
+    alice: Person, bob: Person, database: SqliteDatabase
+) -> None:
     index_all(database)
     made = [(alice if n % 2 else bob).persona(name=f"Luna {n}")["id"] for n in range(15)]
     assert (waiting(database), segments(database)) == (15, 1)
@@ -354,13 +497,20 @@ def test_texts_come_into_the_index_sixteen_at_a_time(alice: Person, bob: Person,
     # One of the index leaves it when it is changed, and waits again.
     assert alice.patch(f"/api/personas/{made[1]}", json={"name": "Nova"}).status_code == 200
     assert (waiting(database), len(found(alice, "luna")), found(alice, "nova")) == (1, 8, ["Nova"])
-    assert (len(found(bob, "luna")), found(bob, "stella"), found(bob, "nova")) == (6, ["Stella"], [])
+    assert (len(found(bob, "luna")), found(bob, "stella"), found(bob, "nova")) == (
+        6,
+        ["Stella"],
+        [],
+    )
     assert wrong(database) == []
 
 
 def fences(database: SqliteDatabase) -> tuple[list[int], list[int]]:
-    """The documents at which a search of one owner's range stops, as they are and as they ought to be."""
-    found = database.connection.execute("SELECT rowid FROM persona_search WHERE persona_search MATCH 'END'")
+    """The documents at which a search of one owner's range stops, as they are and as they ought to
+    be."""
+    found = database.connection.execute(
+        "SELECT rowid FROM persona_search WHERE persona_search MATCH 'END'"
+    )
     owners = database.connection.execute("SELECT id FROM users ORDER BY id")
     return [row[0] for row in found], [(row[0] + 1 << 32) - n for row in owners for n in (2, 1)]
 
@@ -380,15 +530,27 @@ def test_two_fences_end_each_owners_range(app: Flask, database: SqliteDatabase) 
 
 
 def pages_read(database: SqliteDatabase, user_id: int, query: dict[str, Any]) -> int:
-    """How many pages of the index a search that finds nothing needs: those without which it fails."""
-    query = {"tag": [], "is_favorite": None, "sort": "-created_at", "limit": 20, "offset": 0} | query
+    """How many pages of the index a search that finds nothing needs: those without which it
+    fails."""
+    query = {
+        "tag": [],
+        "is_favorite": None,
+        "sort": "-created_at",
+        "limit": 20,
+        "offset": 0,
+    } | query
     needed = 0
     with database.transaction() as tx:
-        for page in [row[0] for row in tx.execute("SELECT id FROM persona_search_data WHERE id > 10")]:
+        for page in [
+            row[0] for row in tx.execute("SELECT id FROM persona_search_data WHERE id > 10")
+        ]:
             tx.execute("SAVEPOINT whole")
             tx.execute("DELETE FROM persona_search_data WHERE id = ?", [page])
             try:
-                assert persona_search.page(tx, persona_search.Totals(), user_id, False, query) == ([], 0)
+                assert persona_search.page(tx, persona_search.Totals(), user_id, False, query) == (
+                    [],
+                    0,
+                )
             except sqlite3.DatabaseError:
                 needed += 1
             tx.execute("ROLLBACK TO whole")
@@ -408,7 +570,8 @@ def pages_read(database: SqliteDatabase, user_id: int, query: dict[str, Any]) ->
 def test_a_search_does_not_read_the_texts_of_others(
     alice: Person, bob: Person, database: SqliteDatabase, query: dict[str, Any], above: bool
 ) -> None:
-    """Not even for an absent word whose trigrams many of theirs contain, or for words that are in no text together."""
+    """Not even for an absent word whose trigrams many of theirs contain, or for words that are in
+    no text together."""
     with database.transaction() as tx:
         tx.execute("INSERT INTO persona_search (persona_search, rank) VALUES ('pgsz', 64)")
     reader, other = (bob, alice) if above else (alice, bob)
@@ -461,19 +624,28 @@ def test_check_finds_a_missing_fence(database: SqliteDatabase) -> None:
 def test_every_page_of_index_and_queue_is_a_slice(
     alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, sort: str, few: int
 ) -> None:
-    """By all the ways that a long list is read: backwards, its last part forwards, and with what waits in between."""
+    """By all the ways that a long list is read: backwards, its last part forwards, and with what
+    waits in between."""
     alice.allow_nsfw()
-    made = [alice.persona(name=f"Luna {n}", is_nsfw=n % 5 == 4, is_favorite=n % 3 == 0)["id"] for n in range(37)]
+    made = [
+        alice.persona(name=f"Luna {n}", is_nsfw=n % 5 == 4, is_favorite=n % 3 == 0)["id"]
+        for n in range(37)
+    ]
     for id in made[1:20:6]:
-        assert alice.patch(f"/api/personas/{id}", json={"description": "wears a cloak"}).status_code == 200
+        assert (
+            alice.patch(f"/api/personas/{id}", json={"description": "wears a cloak"}).status_code
+            == 200
+        )
     assert waiting(database) == 9
     monkeypatch.setattr(persona_search, "_FEW", few)
     for query in ({}, {"include_nsfw": "true"}, {"is_favorite": "true"}, {"is_favorite": "false"}):
         shown = [
-            id for n, id in enumerate(made)
+            id
+            for n, id in enumerate(made)
             if (n % 5 != 4 or "include_nsfw" in query)
-            and (n % 3 == 0) == {"true": True, "false": False}.get(query.get("is_favorite", ""), n % 3 == 0)
-        ]  # fmt: skip
+            and (n % 3 == 0)
+            == {"true": True, "false": False}.get(query.get("is_favorite", ""), n % 3 == 0)
+        ]
         wanted = shown[::-1] if sort.startswith("-") else shown
         for limit, offset in [
             *((1, at) for at in range(len(wanted) + 2)),
@@ -481,7 +653,11 @@ def test_every_page_of_index_and_queue_is_a_slice(
             (50, 0),
         ]:
             answer = answered(alice, "luna", sort=sort, limit=limit, offset=offset, **query)
-            assert [p["id"] for p in answer.get_json()] == wanted[offset : offset + limit], (query, limit, offset)
+            assert [p["id"] for p in answer.get_json()] == wanted[offset : offset + limit], (
+                query,
+                limit,
+                offset,
+            )
             assert answer.headers["X-Total-Count"] == str(len(wanted))
 
 
@@ -507,7 +683,10 @@ def test_the_index_is_merged_as_it_is_written(alice: Person, database: SqliteDat
     assert segments(database) == 1
     for number in range(40):
         for name in ("Luna", "Stella"):
-            alice.patch(f"/api/personas/{edited}", json={"name": name, "style_prompt": f"teal light {number}"})
+            alice.patch(
+                f"/api/personas/{edited}",
+                json={"name": name, "style_prompt": f"teal light {number}"},
+            )
     assert segments(database) <= 17
     assert alice.get("/api/personas?search=elodie").headers["X-Total-Count"] == "160"
     assert wrong(database) == []
@@ -551,11 +730,16 @@ def test_the_pages_of_a_search_count_once(
     assert len(counted) == 4
     # What leaves the index does, and what enters it.
     listed = answered(alice, "luna").get_json()
-    assert alice.patch(f"/api/personas/{listed[0]['id']}", json={"name": "Stella"}).status_code == 200
+    assert (
+        alice.patch(f"/api/personas/{listed[0]['id']}", json={"name": "Stella"}).status_code == 200
+    )
     assert answered(alice, "luna").headers["X-Total-Count"] == "8"
     assert alice.delete(f"/api/personas/{listed[1]['id']}").status_code == 204
     assert answered(alice, "luna").headers["X-Total-Count"] == "7"
-    assert alice.patch(f"/api/personas/{listed[2]['id']}", json={"is_favorite": True}).status_code == 200
+    assert (
+        alice.patch(f"/api/personas/{listed[2]['id']}", json={"is_favorite": True}).status_code
+        == 200
+    )
     assert answered(alice, "luna", is_favorite="true").headers["X-Total-Count"] == "1"
     assert answered(alice, "luna").headers["X-Total-Count"] == "7"
     assert (waiting(database), len(counted)) == (4, 8)
@@ -565,7 +749,6 @@ def test_the_pages_of_a_search_count_once(
     assert answered(alice, "luna").headers["X-Total-Count"] == "7"
     assert new in [persona["id"] for persona in answered(alice, "luna").get_json()]
     assert len(counted) == 9
-
 
 
 def test_without_a_version_nothing_is_remembered(
@@ -597,9 +780,13 @@ def test_rebuild_forgets_what_was_counted_before(
     assert answered(alice, "luna").headers["X-Total-Count"] == "2"
 
 
-def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, database: SqliteDatabase) -> None:
+def test_check_agrees_after_every_kind_of_write(
+    alice: Person, bob: Person, database: SqliteDatabase
+) -> None:
     alice.allow_nsfw()
-    made = [person.persona(name=f"{n} é", tags=[f"t{n}"]) for n in range(4) for person in (alice, bob)]
+    made = [
+        person.persona(name=f"{n} é", tags=[f"t{n}"]) for n in range(4) for person in (alice, bob)
+    ]
     alice.patch(f"/api/personas/{made[0]['id']}", json={"name": "other"})
     alice.patch(f"/api/personas/{made[0]['id']}", json={"is_favorite": True, "is_nsfw": True})
     alice.post(f"/api/personas/{made[2]['id']}/duplicate")
@@ -607,7 +794,9 @@ def test_check_agrees_after_every_kind_of_write(alice: Person, bob: Person, data
     assert wrong(database) == []
 
 
-def test_a_flag_set_from_outside_the_application_reaches_the_index(alice: Person, settings: Settings) -> None:
+def test_a_flag_set_from_outside_the_application_reaches_the_index(
+    alice: Person, settings: Settings
+) -> None:
     made = alice.persona(name="Luna")
     with sqlite3.connect(settings.database_path) as connection:
         connection.execute("UPDATE personas SET is_nsfw = 1 WHERE id = ?", (made["id"],))

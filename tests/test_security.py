@@ -1,4 +1,5 @@
-"""From an attacker's side: what the walks over the URL map and each feature's own tests do not try."""
+"""From an attacker's side: what the walks over the URL map and each feature's own tests do not
+try."""
 
 from __future__ import annotations
 
@@ -31,11 +32,18 @@ from seidra.jobs.worker import Worker
 from seidra.media import thumbnails
 from seidra.web.services import services_of
 
-# ------------------------------------------------------------------------------------------------ headers
+# ------------------------------------------------------------------------------------------ headers
 
 
 def test_every_answer_forbids_framing_sniffing_and_referrers(alice: Person) -> None:
-    for path in ("/api/personas", "/api/health", "/nothing", "/api/docs", "/api/openapi.json", "/api/personas/x"):
+    for path in (
+        "/api/personas",
+        "/api/health",
+        "/nothing",
+        "/api/docs",
+        "/api/openapi.json",
+        "/api/personas/x",
+    ):
         headers = alice.get(path).headers
         assert headers["X-Content-Type-Options"] == "nosniff", path
         assert headers["X-Frame-Options"] == "DENY", path
@@ -48,10 +56,15 @@ def test_every_answer_forbids_framing_sniffing_and_referrers(alice: Person) -> N
 
 def test_the_documentation_page_may_run_its_own_scripts_and_no_other(client: FlaskClient) -> None:
     page = client.get("/api/docs")
-    policy = {part.split()[0]: part.split()[1:] for part in page.headers["Content-Security-Policy"].split(";")}
+    policy = {
+        part.split()[0]: part.split()[1:]
+        for part in page.headers["Content-Security-Policy"].split(";")
+    }
     inline = re.findall(r"<script[^>]*>(.*?)</script>", page.text, re.DOTALL)
     digests = {
-        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in inline if script
+        f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
+        for script in inline
+        if script
     }
     assert len(digests) == 1
     assert set(policy["script-src"]) == {"'self'"} | digests
@@ -64,17 +77,24 @@ def test_a_picture_is_sandboxed(alice: Person, worker: Worker) -> None:
     assert answer.headers["Content-Security-Policy"] == "default-src 'none'; sandbox"
 
 
-@pytest.mark.parametrize("value", ["evil.example", "evil.example:1\r\nX: y", "localhost@evil.example"])
+@pytest.mark.parametrize(
+    "value", ["evil.example", "evil.example:1\r\nX: y", "localhost@evil.example"]
+)
 def test_no_host_header_reaches_an_answer(alice: Person, value: str) -> None:
     value = value.partition("\r")[0]
     headers = {"Host": value, "X-Forwarded-Host": value, "X-Forwarded-Prefix": "/evil.example"}
     persona = alice.persona()["id"]
     for method, path in (
-        ("GET", "/api/personas?limit=1"), ("GET", "/api/docs"), ("GET", "//evil.example/api"),
+        ("GET", "/api/personas?limit=1"),
+        ("GET", "/api/docs"),
+        ("GET", "//evil.example/api"),
         ("GET", "/\\evil.example"),
-        ("POST", f"/api/personas/{persona}/duplicate"), ("POST", f"/api/personas/{persona}/preview"),
-        ("GET", "/api/personas/"), ("GET", "/api/docs/"), ("GET", "/api/health?next=https://evil.example"),
-    ):  # fmt: skip
+        ("POST", f"/api/personas/{persona}/duplicate"),
+        ("POST", f"/api/personas/{persona}/preview"),
+        ("GET", "/api/personas/"),
+        ("GET", "/api/docs/"),
+        ("GET", "/api/health?next=https://evil.example"),
+    ):
         answer = alice.open(method, path, headers=headers)
         assert "evil.example" not in str(answer.headers), path
         assert "evil.example" not in answer.text.replace(path, ""), path
@@ -84,11 +104,19 @@ def test_no_host_header_reaches_an_answer(alice: Person, value: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "//evil.example", "///evil.example/%2e%2e", "/\\evil.example", "/https://evil.example", "/api//evil.example/",
-        "/api/personas//evil.example", "/api/personas/?next=https://evil.example", "/api/auth/login?url=//evil.example",
-        "/api/docs/..//evil.example", "/api/media/https:%2f%2fevil.example/content", "/%0d%0aLocation:%20//evil",
+        "//evil.example",
+        "///evil.example/%2e%2e",
+        "/\\evil.example",
+        "/https://evil.example",
+        "/api//evil.example/",
+        "/api/personas//evil.example",
+        "/api/personas/?next=https://evil.example",
+        "/api/auth/login?url=//evil.example",
+        "/api/docs/..//evil.example",
+        "/api/media/https:%2f%2fevil.example/content",
+        "/%0d%0aLocation:%20//evil",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "OPTIONS"])
 def test_nobody_is_sent_elsewhere(alice: Person, method: str, path: str) -> None:
     answer = alice.client.open(path, method=method, headers=alice.headers)
@@ -97,7 +125,7 @@ def test_nobody_is_sent_elsewhere(alice: Person, method: str, path: str) -> None
     assert answer.status_code < 500
 
 
-# ------------------------------------------------------------------------------------------------ injection
+# ---------------------------------------------------------------------------------------- injection
 
 SQL = [
     "' OR '1'='1",
@@ -109,7 +137,9 @@ SQL = [
 ]
 
 
-def test_sql_in_every_parameter_is_text(app: Flask, alice: Person, bob: Person, worker: Worker) -> None:
+def test_sql_in_every_parameter_is_text(
+    app: Flask, alice: Person, bob: Person, worker: Worker
+) -> None:
     bob.persona(name="secret of bob")
     document = app.test_client().get("/api/openapi.json").get_json()
     tried = 0
@@ -117,9 +147,15 @@ def test_sql_in_every_parameter_is_text(app: Flask, alice: Person, bob: Person, 
         for method, operation in item.items():
             for parameter in operation.get("parameters", []) if isinstance(operation, dict) else []:
                 for text in SQL if parameter["in"] == "query" else ():
-                    url = re.sub(r"{[^}]*id}", "1" if "persona" in path else str(NOTHING["job"]), path)
+                    url = re.sub(
+                        r"{[^}]*id}", "1" if "persona" in path else str(NOTHING["job"]), path
+                    )
                     answer = alice.open(method.upper(), url, query_string={parameter["name"]: text})
-                    assert answer.status_code in (200, 201, 202, 403, 404, 422), (method, path, parameter["name"])
+                    assert answer.status_code in (200, 201, 202, 403, 404, 422), (
+                        method,
+                        path,
+                        parameter["name"],
+                    )
                     assert "secret of bob" not in answer.text
                     assert "sql" not in answer.text.lower()
                     tried += 1
@@ -133,16 +169,32 @@ def test_sql_in_every_field_is_text(alice: Person) -> None:
         for name in [name for name, value in whole.items() if isinstance(value, str)]:
             for text in SQL:
                 answer = alice.open(method, fill(rule, NOTHING), json=whole | {name: text})
-                assert answer.status_code in (200, 201, 401, 403, 404, 409, 422), (method, rule, name)
+                assert answer.status_code in (200, 201, 401, 403, 404, 409, 422), (
+                    method,
+                    rule,
+                    name,
+                )
     stored = alice.persona(name=SQL[0], style_prompt=SQL[1], description=SQL[2], tags=SQL)
     assert (
-        alice.get("/api/personas", query_string={"search": SQL[0], "tag": SQL[3]}).get_json()[0]["id"] == stored["id"]
+        alice.get("/api/personas", query_string={"search": SQL[0], "tag": SQL[3]}).get_json()[0][
+            "id"
+        ]
+        == stored["id"]
     )
 
 
 def test_nothing_that_is_not_the_clients_is_taken_from_a_body(app: Flask, alice: Person) -> None:
-    grab = {"is_admin": True, "user_id": 1, "id": 1, "password_hash": "x", "version": 99, "is_active": False,
-            "created_at": "2000-01-01T00:00:00Z", "deleted_at": None, "avatar_media_id": NOTHING["media"]}  # fmt: skip
+    grab = {
+        "is_admin": True,
+        "user_id": 1,
+        "id": 1,
+        "password_hash": "x",
+        "version": 99,
+        "is_active": False,
+        "created_at": "2000-01-01T00:00:00Z",
+        "deleted_at": None,
+        "avatar_media_id": NOTHING["media"],
+    }
     before = alice.get("/api/auth/me").get_json()
     persona = alice.persona()
     for (method, rule), body in WITH_BODY.items():
@@ -150,7 +202,9 @@ def test_nothing_that_is_not_the_clients_is_taken_from_a_body(app: Flask, alice:
             continue
         for name, value in grab.items():
             things = NOTHING | {"persona": persona["id"]}
-            answer = alice.open(method, fill(rule, things), json=filled(body, things) | {name: value})
+            answer = alice.open(
+                method, fill(rule, things), json=filled(body, things) | {name: value}
+            )
             if answer.status_code in (200, 201) and rule.startswith("/api/personas"):
                 shown = answer.get_json()
                 assert shown["created_at"] > "2020", rule
@@ -160,7 +214,7 @@ def test_nothing_that_is_not_the_clients_is_taken_from_a_body(app: Flask, alice:
     assert Person(app, "dora").token["user"]["is_admin"] is False
 
 
-# ------------------------------------------------------------------------------------------------ JSON bombs
+# --------------------------------------------------------------------------------------- JSON bombs
 
 
 def test_json_that_is_too_much(alice: Person) -> None:
@@ -171,7 +225,11 @@ def test_json_that_is_too_much(alice: Person) -> None:
         "[" + "1," * 300_000 + "1]": 422,
         '{"name": ' + "9" * 100_000 + ', "style_prompt": "b"}': 400,
         '{"name": "a", "style_prompt": "b", "generation_params": {"a": 1e400}}': 422,
-        '{"name": "a", "style_prompt": "b", "generation_params": ' + '{"a":' * 9 + "1" + "}" * 9 + "}": 422,
+        '{"name": "a", "style_prompt": "b", "generation_params": '
+        + '{"a":' * 9
+        + "1"
+        + "}" * 9
+        + "}": 422,
         '{"name": "' + "\\ud800" * 10 + '", "style_prompt": "b"}': 422,
         '{"name": "' + "a" * 900_000 + '", "style_prompt": "b"}': 422,
     }
@@ -183,7 +241,7 @@ def test_json_that_is_too_much(alice: Person) -> None:
         assert len(answer.data) < 10_000_000
 
 
-# ------------------------------------------------------------------------------------------------ login
+# -------------------------------------------------------------------------------------------- login
 
 
 def test_a_login_takes_one_hash_whoever_is_asked_for(
@@ -191,7 +249,9 @@ def test_a_login_takes_one_hash_whoever_is_asked_for(
 ) -> None:
     calls: list[str] = []
     real = passwords.verify
-    monkeypatch.setattr(passwords, "verify", lambda encoded, given: calls.append(encoded) or real(encoded, given))
+    monkeypatch.setattr(
+        passwords, "verify", lambda encoded, given: calls.append(encoded) or real(encoded, given)
+    )
     texts = set()
     for name in ("alice", "nobody", "alice@example.com", "nobody@example.com", "system"):
         calls.clear()
@@ -204,7 +264,7 @@ def test_a_login_takes_one_hash_whoever_is_asked_for(
     assert len(texts) == 1
 
 
-# ------------------------------------------------------------------------------------------------ files
+# -------------------------------------------------------------------------------------------- files
 
 
 @pytest.mark.parametrize("planted", ["picture", "folder", "thumbnail"])
@@ -228,7 +288,15 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(
 
 
 @pytest.mark.parametrize(
-    "name", ["../wsgi.py", "..%2f..%2fsetup.cfg", "%2e%2e/setup.cfg", "/etc/passwd", "..\\..\\setup.cfg", "a\x00.js"]
+    "name",
+    [
+        "../wsgi.py",
+        "..%2f..%2fsetup.cfg",
+        "%2e%2e/setup.cfg",
+        "/etc/passwd",
+        "..\\..\\setup.cfg",
+        "a\x00.js",
+    ],
 )
 def test_no_path_leads_out_of_a_folder(alice: Person, name: str) -> None:
     for path in (f"/api/docs/files/{name}", f"/api/media/{name}", f"/api/media/{name}/content"):
@@ -241,16 +309,25 @@ def bomb(width: int, height: int) -> bytes:
     """A small PNG that claims, and decompresses to, so many pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     packer = zlib.compressobj(9)
-    rows = b"".join(packer.compress(bytes(width // 8 + 1)) for _ in range(min(height, 2000))) + packer.flush()
+    rows = (
+        b"".join(packer.compress(bytes(width // 8 + 1)) for _ in range(min(height, 2000)))
+        + packer.flush()
+    )
     header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("size", [(8_000, 8_000), (60_000, 60_000)])
-def test_a_bomb_of_a_picture_is_not_decoded(alice: Person, worker: Worker, size: tuple[int, int]) -> None:
+def test_a_bomb_of_a_picture_is_not_decoded(
+    alice: Person, worker: Worker, size: tuple[int, int]
+) -> None:
     data = bomb(*size)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(thumbnails.TooLarge):
@@ -263,30 +340,49 @@ def test_a_bomb_of_a_picture_is_not_decoded(alice: Person, worker: Worker, size:
     assert worker.work_one()
     shown = alice.get(f"/api/jobs/{job}").get_json()
     assert (shown["status"], shown["error_message"]) == (
-        "failed", "The engine made a picture that is too large to be opened.",
-    )  # fmt: skip
+        "failed",
+        "The engine made a picture that is too large to be opened.",
+    )
 
 
 def test_a_text_bomb_in_a_picture_is_no_picture() -> None:
     out = io.BytesIO()
     Image.new("RGB", (8, 8)).save(out, "PNG")
     text = b"a\x00\x00" + zlib.compress(b"x" * 30_000_000, 9)
-    chunk = struct.pack(">I", len(text)) + b"zTXt" + text + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+    chunk = (
+        struct.pack(">I", len(text))
+        + b"zTXt"
+        + text
+        + struct.pack(">I", zlib.crc32(b"zTXt" + text))
+    )
     data = out.getvalue()
     with pytest.raises(OSError, match="cannot be read"):
         thumbnails.thumbnail(data[:33] + chunk + data[33:])
 
 
 @pytest.mark.parametrize(
-    "url", ["javascript:alert(1)", "JaVaScRiPt:alert(1)", "data:text/html,x", "file:///etc/passwd", "ftp://h/x",
-            "//h/x", " javascript:alert(1)", "java\nscript:x", "vbscript:x", "http:/\\h", "https://", "blob:http://h/x"],
-)  # fmt: skip
+    "url",
+    [
+        "javascript:alert(1)",
+        "JaVaScRiPt:alert(1)",
+        "data:text/html,x",
+        "file:///etc/passwd",
+        "ftp://h/x",
+        "//h/x",
+        " javascript:alert(1)",
+        "java\nscript:x",
+        "vbscript:x",
+        "http:/\\h",
+        "https://",
+        "blob:http://h/x",
+    ],
+)
 def test_an_avatar_is_a_web_address_and_nothing_else(alice: Person, url: str) -> None:
     persona = alice.persona()["id"]
     problem(alice.patch(f"/api/personas/{persona}", json={"avatar_url": url}), 422, "avatar_url")
 
 
-# ------------------------------------------------------------------------------------------------ a real server
+# ------------------------------------------------------------------------------------ a real server
 
 
 @pytest.fixture(scope="module")
@@ -311,9 +407,17 @@ def send(server: Server, *parts: bytes, pause: float = 0) -> bytes:
             return b""
 
 
-def head(server: Server, method: bytes = b"POST", path: bytes = b"/api/personas", *more: bytes) -> bytes:
-    lines = [method + b" " + path + b" HTTP/1.1", b"Host: x", b"Content-Type: application/json",
-             b"Authorization: Bearer " + server.token.encode(), b"Connection: close", *more]  # fmt: skip
+def head(
+    server: Server, method: bytes = b"POST", path: bytes = b"/api/personas", *more: bytes
+) -> bytes:
+    lines = [
+        method + b" " + path + b" HTTP/1.1",
+        b"Host: x",
+        b"Content-Type: application/json",
+        b"Authorization: Bearer " + server.token.encode(),
+        b"Connection: close",
+        *more,
+    ]
     return b"\r\n".join(lines) + b"\r\n\r\n"
 
 
@@ -327,7 +431,9 @@ def test_a_chunked_body_without_a_length_has_the_same_limit(server: Server) -> N
 
 
 def test_two_lengths_and_lines_of_their_own_are_refused(server: Server) -> None:
-    both = head(server, b"POST", b"/api/personas", b"Content-Length: 2", b"Transfer-Encoding: chunked")
+    both = head(
+        server, b"POST", b"/api/personas", b"Content-Length: 2", b"Transfer-Encoding: chunked"
+    )
     assert send(server, both, b"0\r\n\r\n").split()[1] in (b"400", b"413")
     split = send(server, head(server, b"GET", b"/api/health", b"X-Request-ID: a\nSet-Cookie: x=1"))
     assert b"Set-Cookie" not in split

@@ -42,7 +42,11 @@ def system(settings: Settings) -> dict[str, Any]:
 
 
 def login(app: Flask, username: str, password: str) -> int:
-    return app.test_client().post("/api/auth/login", json={"username": username, "password": password}).status_code
+    return (
+        app.test_client()
+        .post("/api/auth/login", json={"username": username, "password": password})
+        .status_code
+    )
 
 
 @pytest.fixture
@@ -63,15 +67,22 @@ def settings_of(app: Flask) -> Settings:
     return services_of(app).settings
 
 
-# ------------------------------------------------------------------------------------------------ the defaults
+# ------------------------------------------------------------------------------------- the defaults
 
 
 def test_the_account_system(settings: Settings) -> None:
     row = system(settings)
-    assert {name: row[name] for name in ("id", "username", "email", "is_active", "is_admin", "password_hash")} == {
-        "id": 1, "username": "system", "email": "system@seidra.local", "is_active": 0, "is_admin": 0,
+    assert {
+        name: row[name]
+        for name in ("id", "username", "email", "is_active", "is_admin", "password_hash")
+    } == {
+        "id": 1,
+        "username": "system",
+        "email": "system@seidra.local",
+        "is_active": 0,
+        "is_admin": 0,
         "password_hash": None,
-    }  # fmt: skip
+    }
     assert json.loads(row["settings"]) == {
         "theme": "ultimate",
         "language": "en",
@@ -84,8 +95,17 @@ def test_the_account_system(settings: Settings) -> None:
 
 def test_the_nsfw_default(settings: Settings) -> None:
     (row,) = rows(settings, "SELECT * FROM nsfw_settings")
-    assert (row["user_id"], row["enabled"], row["age_verified"], row["intensity"]) == (None, 1, 1, "medium")
-    assert json.loads(row["categories"]) == {"suggestive": True, "explicit": False, "violence": False}
+    assert (row["user_id"], row["enabled"], row["age_verified"], row["intensity"]) == (
+        None,
+        1,
+        1,
+        "medium",
+    )
+    assert json.loads(row["categories"]) == {
+        "suggestive": True,
+        "explicit": False,
+        "violence": False,
+    }
     assert json.loads(row["overrides"]) == {}
 
 
@@ -100,7 +120,10 @@ def test_the_first_person_is_user_two_and_the_administrator(admin: Person) -> No
 
 def test_seeding_again_changes_nothing(settings: Settings) -> None:
     def everything() -> list[Any]:
-        return [rows(settings, f"SELECT * FROM {table}") for table in ("users", "nsfw_settings", "platform_state")]
+        return [
+            rows(settings, f"SELECT * FROM {table}")
+            for table in ("users", "nsfw_settings", "platform_state")
+        ]
 
     before = everything()
     assert init_database(settings) == []
@@ -121,7 +144,9 @@ def test_what_is_missing_is_seeded_again(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("seed", [seed_default_user, seed_default_nsfw_settings])
-def test_seeding_needs_a_migrated_database(tmp_path: Path, seed: Callable[[Settings], None]) -> None:
+def test_seeding_needs_a_migrated_database(
+    tmp_path: Path, seed: Callable[[Settings], None]
+) -> None:
     with pytest.raises(StartError, match="is not up to date: run `flask init` first"):
         seed(Settings.load(environment(tmp_path)))
     assert list(tmp_path.iterdir()) == []
@@ -146,18 +171,22 @@ def test_a_persons_changes_outlive_a_start(start: Start) -> None:
 def test_the_system_accounts_settings_outlive_a_start(start: Start) -> None:
     settings = settings_of(start())
     with closing(connect(settings.database_path)) as connection:
-        connection.execute("""UPDATE users SET settings = '{"theme": "dark"}', email = 'me@example.com' WHERE id = 1""")
+        connection.execute(
+            """UPDATE users SET settings = '{"theme": "dark"}', email = 'me@example.com' WHERE id = 1"""
+        )
     start()
     assert system(settings)["settings"] == '{"theme": "dark"}'
     assert system(settings)["email"] == "me@example.com"
 
 
-# ------------------------------------------------------------------------------------------------ its password
+# ------------------------------------------------------------------------------------- its password
 
 
 def test_without_a_password_nobody_logs_in_as_system(start: Start) -> None:
     app = start()
-    assert [login(app, "system", password) for password in ("x", "system", "None", PASSWORD)] == [401] * 4
+    assert [login(app, "system", password) for password in ("x", "system", "None", PASSWORD)] == [
+        401
+    ] * 4
 
 
 def test_the_password_comes_goes_and_changes_with_the_setting(start: Start) -> None:
@@ -191,10 +220,14 @@ def test_the_password_comes_goes_and_changes_with_the_setting(start: Start) -> N
 
 
 @pytest.mark.parametrize("then", [{VARIABLE: SECOND}, {}], ids=["changed", "unset"])
-def test_a_password_that_changes_ends_systems_sessions_and_nobody_elses(start: Start, then: dict[str, str]) -> None:
+def test_a_password_that_changes_ends_systems_sessions_and_nobody_elses(
+    start: Start, then: dict[str, str]
+) -> None:
     app = start(**{VARIABLE: FIRST})
     alice = Person(app, "alice")
-    answer = app.test_client().post("/api/auth/login", json={"username": "system", "password": FIRST})
+    answer = app.test_client().post(
+        "/api/auth/login", json={"username": "system", "password": FIRST}
+    )
     headers = {"Authorization": f"Bearer {answer.get_json()['access_token']}"}
     assert app.test_client().get("/api/auth/me", headers=headers).status_code == 200
     client = start(**then).test_client()
@@ -224,21 +257,33 @@ def test_the_api_does_not_change_the_system_account(start: Start, method: str) -
     client = app.test_client()
     answer = client.post("/api/auth/login", json={"username": "system", "password": FIRST})
     headers = {"Authorization": f"Bearer {answer.get_json()['access_token']}"}
-    body = {"patch": {"password": SECOND, "current_password": FIRST}, "delete": {"password": FIRST}}[method]
+    body = {
+        "patch": {"password": SECOND, "current_password": FIRST},
+        "delete": {"password": FIRST},
+    }[method]
     before = system(settings_of(app))
-    assert client.open("/api/auth/me", method=method.upper(), json=body, headers=headers).status_code == 403
+    assert (
+        client.open("/api/auth/me", method=method.upper(), json=body, headers=headers).status_code
+        == 403
+    )
     assert system(settings_of(app)) == before
 
 
-@pytest.mark.parametrize("password", ["short", "eleven char", "passwordpassword", "Changeme1234", "aaaaaaaaaaaaaaa"])
-def test_a_weak_password_is_refused_at_the_start(start: Start, tmp_path: Path, password: str) -> None:
-    with pytest.raises(StartError, match=f"^{VARIABLE} (must have 12 to 128 characters|is too common)") as caught:
+@pytest.mark.parametrize(
+    "password", ["short", "eleven char", "passwordpassword", "Changeme1234", "aaaaaaaaaaaaaaa"]
+)
+def test_a_weak_password_is_refused_at_the_start(
+    start: Start, tmp_path: Path, password: str
+) -> None:
+    with pytest.raises(
+        StartError, match=f"^{VARIABLE} (must have 12 to 128 characters|is too common)"
+    ) as caught:
         start(**{VARIABLE: password})
     assert password not in caught.value.message
     assert not (tmp_path / "instance").exists()
 
 
-# ------------------------------------------------------------------------------------------------ the guide's names
+# -------------------------------------------------------------------------------- the guide's names
 
 GUIDE = """
 from seidra.config import settings, ensure_runtime_directories
@@ -256,7 +301,11 @@ print(settings.database_path, settings.registration)
 
 def test_the_guides_python(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SEIDRA_")}
-    env = kept | environment(tmp_path / "instance", SEIDRA_REGISTRATION="closed") | {"PYTHONPATH": str(ROOT)}
+    env = (
+        kept
+        | environment(tmp_path / "instance", SEIDRA_REGISTRATION="closed")
+        | {"PYTHONPATH": str(ROOT)}
+    )
     for _ in range(2):
         done = subprocess.run(
             [sys.executable, "-c", GUIDE],

@@ -24,7 +24,9 @@ def cores(process: int) -> list[set[int]]:
     return [os.sched_getaffinity(thread) for thread in threads]
 
 
-def test_threads_that_answer_requests_share_a_core_and_pictures_are_made_on_any(tmp_path: Path) -> None:
+def test_threads_that_answer_requests_share_a_core_and_pictures_are_made_on_any(
+    tmp_path: Path,
+) -> None:
     every = os.sched_getaffinity(0)
     with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="2") as running:
         running.ready().register()
@@ -32,7 +34,9 @@ def test_threads_that_answer_requests_share_a_core_and_pictures_are_made_on_any(
             assert running.call("GET", "/api/personas")[0] == 200
         processes = children(running.process, 2)
         # A request's thread comes with the first request; the worker's renews its lease in another.
-        wait_for(lambda: all(sum(allowed != every for allowed in cores(each)) >= 2 for each in processes))
+        wait_for(
+            lambda: all(sum(allowed != every for allowed in cores(each)) >= 2 for each in processes)
+        )
         homes = [cores(each)[0] for each in processes]
         assert [len(home) for home in homes] == [1, 1]
         assert len(homes[0] | homes[1]) == min(2, len(every))

@@ -56,12 +56,17 @@ def test_what_is_read_can_be_sent_back(alice: Person) -> None:
         ({"b": {"c": None}}, {"a": 1, "b": {"d": [1, None]}}),
         ({"b": None, "a": 2}, {"a": 2}),
         ({"missing": None}, {"a": 1, "b": {"c": 1, "d": [1, None]}}),
-        ({"new": {"x": None, "y": {"z": None}}}, {"a": 1, "b": {"c": 1, "d": [1, None]}, "new": {"y": {}}}),
+        (
+            {"new": {"x": None, "y": {"z": None}}},
+            {"a": 1, "b": {"c": 1, "d": [1, None]}, "new": {"y": {}}},
+        ),
         ({"a": {"x": None}}, {"a": {}, "b": {"c": 1, "d": [1, None]}}),
         ({"b": {"d": [2]}}, {"a": 1, "b": {"c": 1, "d": [2]}}),
     ],
 )
-def test_null_removes_a_key_of_extra(alice: Person, change: dict[str, Any], extra: dict[str, Any]) -> None:
+def test_null_removes_a_key_of_extra(
+    alice: Person, change: dict[str, Any], extra: dict[str, Any]
+) -> None:
     put(alice, {"extra": {"a": 1, "b": {"c": 1, "d": [1, None]}}})
     assert put(alice, {"extra": change})["extra"] == extra
 
@@ -97,7 +102,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("change", "field"), BAD)
-def test_bad_values_are_named_and_nothing_is_stored(alice: Person, change: dict[str, Any], field: str) -> None:
+def test_bad_values_are_named_and_nothing_is_stored(
+    alice: Person, change: dict[str, Any], field: str
+) -> None:
     for path in PATHS:
         answer = alice.put(path, json={"theme": "midnight", "language": "fr"} | change)
         assert answer.status_code == 422

@@ -19,7 +19,9 @@ from seidra.database.queries import Statement, parameters_of, queries
 from seidra.database.sqlite.connect import connect
 
 STATEMENTS: dict[str, Statement] = {
-    statement.name: statement for statements in vars(queries).values() for statement in vars(statements).values()
+    statement.name: statement
+    for statements in vars(queries).values()
+    for statement in vars(statements).values()
 }
 """Every statement, by namespace and name."""
 
@@ -45,7 +47,7 @@ def migrated(template: Path) -> Iterator[sqlite3.Connection]:
     connection.close()
 
 
-# ------------------------------------------------------------------------------------------------ the texts
+# ---------------------------------------------------------------------------------------- the texts
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -59,8 +61,11 @@ def test_every_statement_says_its_purpose_and_names_its_columns(name: str) -> No
     assert re.fullmatch(r"[A-Z].{10,}\.", STATEMENTS[name.partition("[")[0]].purpose)
     sql = TEXTS[name]
     assert not re.search(r"(SELECT|DISTINCT|RETURNING|,)\s+(\w+\.)?\*", sql)
-    assert not re.search(r"\bOR (REPLACE|IGNORE|ABORT|ROLLBACK|FAIL)\b|\bjson_each\b|\bGLOB\b|\bNOCASE\b", sql, re.I)
-    # A name in double quotes is a string to SQLite where no such column is; JSON in a string may hold them.
+    assert not re.search(
+        r"\bOR (REPLACE|IGNORE|ABORT|ROLLBACK|FAIL)\b|\bjson_each\b|\bGLOB\b|\bNOCASE\b", sql, re.I
+    )
+    # A name in double quotes is a string to SQLite where no such column is; JSON in a string may
+    # hold them.
     assert '"' not in re.sub(r"'[^']*'", "''", sql)
 
 
@@ -69,7 +74,9 @@ def test_the_types_of_the_statements_are_up_to_date() -> None:
 
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:
-    used = {name for path in PYTHON for name in re.findall(r"\bqueries\.(\w+\.\w+)", path.read_text())}
+    used = {
+        name for path in PYTHON for name in re.findall(r"\bqueries\.(\w+\.\w+)", path.read_text())
+    }
     assert used == set(STATEMENTS)
 
 
@@ -79,30 +86,42 @@ _SQL = re.compile(
 )
 _ALLOWED = {
     "database/sqlite/connect.py": re.compile(r"PRAGMA \S.*|PRAGMA |BEGIN"),
-    "database/sqlite/writer.py": re.compile(r"BEGIN IMMEDIATE|COMMIT|ROLLBACK|SAVEPOINT block|ROLLBACK TO block"),
+    "database/sqlite/writer.py": re.compile(
+        r"BEGIN IMMEDIATE|COMMIT|ROLLBACK|SAVEPOINT block|ROLLBACK TO block"
+    ),
     # yoyo's own tables, read before there is a schema.
-    "database/sqlite/migrate.py": re.compile(r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "),
+    "database/sqlite/migrate.py": re.compile(
+        r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "
+    ),
 }
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
     """The string literals of a module that are no documentation."""
     documentation = {
-        id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documentation:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in documentation
+        ):
             yield node.value
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.relative_to(Path(seidra.__file__).parent).as_posix())
+@pytest.mark.parametrize(
+    "path", PYTHON, ids=lambda path: path.relative_to(Path(seidra.__file__).parent).as_posix()
+)
 def test_python_holds_no_sql(path: Path) -> None:
     allowed = _ALLOWED.get(path.relative_to(Path(seidra.__file__).parent).as_posix())
     for text in strings(ast.parse(path.read_text())):
         assert not _SQL.search(text) or (allowed and allowed.fullmatch(text)), text
 
 
-# ------------------------------------------------------------------------------------------------ the plans
+# ---------------------------------------------------------------------------------------- the plans
 
 ROWID = "USING INTEGER PRIMARY KEY (rowid=?)"
 JOB = "INDEX sqlite_autoindex_generation_jobs_1 (id=?)"
@@ -142,8 +161,16 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.matching_persona": ("INDEX jobs_persona (persona_id=?)",),
     "jobs.misdated": ("INDEX jobs_queue (run_after>?)",),
     "jobs.page": ("INDEX jobs_created (user_id=?)", JOB, "INDEX media_job (job_id=?)"),
-    "jobs.page_safe": ("INDEX jobs_created_safe (user_id=? AND is_nsfw=?)", JOB, "INDEX media_job (job_id=?)"),
-    "jobs.page_status": ("INDEX jobs_status (user_id=? AND status=?)", JOB, "INDEX media_job (job_id=?)"),
+    "jobs.page_safe": (
+        "INDEX jobs_created_safe (user_id=? AND is_nsfw=?)",
+        JOB,
+        "INDEX media_job (job_id=?)",
+    ),
+    "jobs.page_status": (
+        "INDEX jobs_status (user_id=? AND status=?)",
+        JOB,
+        "INDEX media_job (job_id=?)",
+    ),
     "jobs.progress": (JOB,),
     "jobs.prunable": ("INDEX jobs_ended (completed_at<?)",),
     "jobs.prune": (JOB, "INDEX jobs_ended (completed_at<?)"),
@@ -166,7 +193,9 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.linked": (MEDIA, VIEWER, ROWID),
     "media.mark_nsfw": ("INDEX media_persona (persona_id=?)",),
     "media.matching": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
-    "media.matching_persona": ("INDEX media_persona (persona_id=? AND created_at>? AND created_at<?)",),
+    "media.matching_persona": (
+        "INDEX media_persona (persona_id=? AND created_at>? AND created_at<?)",
+    ),
     "media.matching_tagged": ("media_tags USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
     "media.page": ("INDEX media_created (user_id=?)", MEDIA),
     "media.page_favorites": ("INDEX media_favorite (user_id=?)", MEDIA),
@@ -271,16 +300,35 @@ for _key in ("created", "updated", "name"):
         _from = " AND created_at<?" if (_key, _way) == ("created", "desc") else ""
         PLANS[_page] = (f"INDEX personas_{_key} (user_id=?{_from})", ROWID, MEDIA)
         _favorites = "personas_favorite" if _key == "created" else f"personas_favorite_{_key}"
-        PLANS[f"personas.page_favorites_{_key}_{_way}"] = (f"INDEX {_favorites} (user_id=?)", ROWID, MEDIA)
+        PLANS[f"personas.page_favorites_{_key}_{_way}"] = (
+            f"INDEX {_favorites} (user_id=?)",
+            ROWID,
+            MEDIA,
+        )
         if _key == "created":
-            PLANS[f"{_page}_safe"] = (f"INDEX personas_created_safe (user_id=? AND is_nsfw=?{_from})", ROWID, MEDIA)
+            PLANS[f"{_page}_safe"] = (
+                f"INDEX personas_created_safe (user_id=? AND is_nsfw=?{_from})",
+                ROWID,
+                MEDIA,
+            )
 
 WHOLE = {
-    "events.prune", "media.deletions", "operations.media_total", "operations.sessions_end", "operations.wrong_counts",
-    "personas.search_drop_strays", "personas.search_queue_clear", "personas.search_strays",
-    "personas.search_versions_renew", "platform.jobs_by_status", "platform.media_bytes", "platform.summary",
-    "users.list_all", "workers.list_all", "workers.prune",
-}  # fmt: skip
+    "events.prune",
+    "media.deletions",
+    "operations.media_total",
+    "operations.sessions_end",
+    "operations.wrong_counts",
+    "personas.search_drop_strays",
+    "personas.search_queue_clear",
+    "personas.search_strays",
+    "personas.search_versions_renew",
+    "platform.jobs_by_status",
+    "platform.media_bytes",
+    "platform.summary",
+    "users.list_all",
+    "workers.list_all",
+    "workers.prune",
+}
 """What is meant to read a table from end to end."""
 
 ROWS = 100_000
@@ -300,28 +348,42 @@ def pretend(connection: sqlite3.Connection, owned: int) -> None:
     """Store the statistics of a database of 100,000 rows a table, of which a user owns so many."""
     connection.execute("ANALYZE")
     connection.execute("DELETE FROM sqlite_stat1")
-    same = {"user_id": owned, "status": owned // 5, "is_nsfw": owned // 2, "persona_id": 50, "tag_key": owned // 200}
+    same = {
+        "user_id": owned,
+        "status": owned // 5,
+        "is_nsfw": owned // 2,
+        "persona_id": 50,
+        "tag_key": owned // 200,
+    }
     tables = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'"
     ).fetchall()
     for (table,) in tables:
         for _, index, *_ in connection.execute(f"PRAGMA index_list({table})").fetchall():
-            columns = [found[2] for found in connection.execute(f"PRAGMA index_info({index})").fetchall()]
+            columns = [
+                found[2] for found in connection.execute(f"PRAGMA index_info({index})").fetchall()
+            ]
             rows, figures = PART.get(index, ROWS), []
             for column in columns:
                 # A user has many rows of everything but settings.
-                figures.append(1 if table == "nsfw_settings" else min(same.get(column, 1), rows, *figures))
+                figures.append(
+                    1 if table == "nsfw_settings" else min(same.get(column, 1), rows, *figures)
+                )
             if index == "jobs_completed":
                 rows, figures[0] = ROWS // 5, owned // 5
             if table.endswith("_counts"):
                 figures = [8] * (len(columns) - 1) + [1]
             text = " ".join(str(figure) for figure in (rows, *figures))
-            connection.execute("INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)", (table, index, text))
+            connection.execute(
+                "INSERT INTO sqlite_stat1 (tbl, idx, stat) VALUES (?, ?, ?)", (table, index, text)
+            )
     connection.execute("ANALYZE sqlite_master")
 
 
 @pytest.fixture(scope="module", params=["no statistics", "many users", "one user has everything"])
-def planner(request: pytest.FixtureRequest, migrated: sqlite3.Connection) -> Iterator[tuple[str, sqlite3.Connection]]:
+def planner(
+    request: pytest.FixtureRequest, migrated: sqlite3.Connection
+) -> Iterator[tuple[str, sqlite3.Connection]]:
     """A connection with the statistics of one kind of database, on an empty one."""
     copy = sqlite3.connect(":memory:", isolation_level=None)
     migrated.backup(copy)
@@ -336,14 +398,20 @@ def test_every_statement_has_its_plan_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("statement", PLANS)
-def test_every_statement_reads_along_its_index(planner: tuple[str, sqlite3.Connection], statement: str) -> None:
+def test_every_statement_reads_along_its_index(
+    planner: tuple[str, sqlite3.Connection], statement: str
+) -> None:
     _, connection = planner
     sql = TEXTS[statement]
     plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
     details = [str(step[3]).replace("COVERING INDEX", "INDEX") for step in plan]
     for part in PLANS[statement]:
         assert any(part in detail for detail in details), details
-    scans = [detail for detail in details if re.fullmatch(r"SCAN (?!CONSTANT|page$|found$|t$|d$)\w+", detail)]
+    scans = [
+        detail
+        for detail in details
+        if re.fullmatch(r"SCAN (?!CONSTANT|page$|found$|t$|d$)\w+", detail)
+    ]
     assert not scans or statement in WHOLE, scans
 
 
@@ -351,7 +419,9 @@ PAGES = [name for name in PLANS if ".page" in name]
 
 
 @pytest.mark.parametrize("statement", PAGES)
-def test_no_page_sorts_more_than_itself(planner: tuple[str, sqlite3.Connection], statement: str) -> None:
+def test_no_page_sorts_more_than_itself(
+    planner: tuple[str, sqlite3.Connection], statement: str
+) -> None:
     sql = TEXTS[statement]
     steps: list[Any] = planner[1].execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
     [page] = [step[0] for step in steps if re.fullmatch(r"(MATERIALIZE|CO-ROUTINE) page", step[3])]
@@ -361,7 +431,9 @@ def test_no_page_sorts_more_than_itself(planner: tuple[str, sqlite3.Connection],
 
 
 def test_every_foreign_key_has_an_index_to_follow(migrated: sqlite3.Connection) -> None:
-    tables = migrated.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'").fetchall()
+    tables = migrated.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'"
+    ).fetchall()
     keys = 0
     for (table,) in tables:
         leading = {
@@ -376,7 +448,8 @@ def test_every_foreign_key_has_an_index_to_follow(migrated: sqlite3.Connection) 
 
 
 def test_the_index_is_compared_with_its_content_in_order(migrated: sqlite3.Connection) -> None:
-    """As FTS5 reads it for `rebuild` and `integrity-check`: sorting a million texts would take all memory."""
+    """As FTS5 reads it for `rebuild` and `integrity-check`: sorting a million texts would take all
+    memory."""
     scan = "SELECT t.doc_id, t.marked_text FROM persona_search_texts AS t WHERE t.doc_id >= 1 ORDER BY t.doc_id"
     plan = [row[3] for row in migrated.execute(f"EXPLAIN QUERY PLAN {scan}")]
     assert "MERGE (UNION ALL)" in plan[0], plan

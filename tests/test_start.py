@@ -1,4 +1,5 @@
-"""Starts, with real processes: several at once, killed half-way, on what cannot work, and the servers themselves."""
+"""Starts, with real processes: several at once, killed half-way, on what cannot work, and the
+servers themselves."""
 
 from __future__ import annotations
 
@@ -29,13 +30,18 @@ GUNICORN = ("-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"))
 
 
 def variables(folder: Path, **more: str) -> dict[str, str]:
-    """The environment of a process whose instance lives in `folder`: nothing of SEIDRA from outside."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_", "GUNICORN_"))}
+    """The environment of a process whose instance lives in `folder`: nothing of SEIDRA from
+    outside."""
+    kept = {
+        k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_", "GUNICORN_"))
+    }
     found = {"PYTHONPATH": str(ROOT), "FLASK_APP": str(ROOT / "wsgi.py")}
     return kept | found | environment(folder, **more)
 
 
-def run(*command: str, cwd: Path, env: dict[str, str], **options: Any) -> subprocess.CompletedProcess[str]:
+def run(
+    *command: str, cwd: Path, env: dict[str, str], **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run Python to its end."""
     return subprocess.run(
         [sys.executable, *command],
@@ -52,7 +58,9 @@ def run(*command: str, cwd: Path, env: dict[str, str], **options: Any) -> subpro
 def schema(database: Path) -> list[tuple[str, ...]]:
     """Everything that makes up the schema, and which migrations are applied."""
     with closing(sqlite3.connect(database)) as connection:
-        parts = connection.execute("SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_master").fetchall()
+        parts = connection.execute(
+            "SELECT type, name, tbl_name, COALESCE(sql, '') FROM sqlite_master"
+        ).fetchall()
         marks = connection.execute("SELECT 'mark', migration_id FROM _yoyo_migration").fetchall()
         return sorted(parts) + sorted(marks)
 
@@ -62,7 +70,9 @@ def seeds(database: Path) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
         return [
             *connection.execute("SELECT id, username, is_active, is_admin FROM users"),
-            *connection.execute("SELECT user_id, enabled, age_verified, intensity FROM nsfw_settings"),
+            *connection.execute(
+                "SELECT user_id, enabled, age_verified, intensity FROM nsfw_settings"
+            ),
         ]
 
 
@@ -77,9 +87,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, ...]]:
     return schema(settings.database_path)
 
 
-# ------------------------------------------------------------------------------------------------ several at once
+# ---------------------------------------------------------------------------------- several at once
 
-# Each process waits until all are ready, so that they race for the database and not for the imports.
+# Each process waits until all are ready, so that they race for the database and not for the
+# imports.
 TOGETHER = """
 import os, sys, time
 from pathlib import Path
@@ -103,11 +114,15 @@ def test_six_starts_at_once(tmp_path: Path, whole: list[tuple[str, ...]], progra
         command = [sys.executable, "-c", TOGETHER + program, str(ready)]
         started = [
             subprocess.Popen(
-                command, cwd=tmp_path, env=variables(instance),
-                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                command,
+                cwd=tmp_path,
+                env=variables(instance),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
             )
             for _ in range(6)
-        ]  # fmt: skip
+        ]
         said = [process.communicate(timeout=120) for process in started]
         assert [process.returncode for process in started] == [0] * 6, said
         assert {errors for _, errors in said} == {""}
@@ -118,7 +133,7 @@ def test_six_starts_at_once(tmp_path: Path, whole: list[tuple[str, ...]], progra
         assert seeds(instance / "seidra.db") == SEEDED
 
 
-# ------------------------------------------------------------------------------------------------ killed
+# ------------------------------------------------------------------------------------------- killed
 
 # Stops between a migration's statements and its mark, and says so by a file.
 HALF_WAY = """
@@ -141,7 +156,12 @@ init_database()
 
 @pytest.mark.parametrize(
     ("number", "migration"),
-    [(signal.SIGKILL, "0001"), (signal.SIGKILL, "0005"), (signal.SIGTERM, "0005"), (signal.SIGINT, "0007")],
+    [
+        (signal.SIGKILL, "0001"),
+        (signal.SIGKILL, "0005"),
+        (signal.SIGTERM, "0005"),
+        (signal.SIGINT, "0007"),
+    ],
     ids=lambda value: getattr(value, "name", value),
 )
 def test_a_start_killed_in_the_middle_of_a_migration_is_made_good_by_the_next(
@@ -150,7 +170,10 @@ def test_a_start_killed_in_the_middle_of_a_migration_is_made_good_by_the_next(
     instance, there = tmp_path / "instance", tmp_path / "there"
     env = variables(instance)
     with subprocess.Popen(
-        [sys.executable, "-c", HALF_WAY, migration, str(there)], cwd=tmp_path, env=env, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", HALF_WAY, migration, str(there)],
+        cwd=tmp_path,
+        env=env,
+        stderr=subprocess.DEVNULL,
     ) as process:
         try:
             wait_for(there.exists)
@@ -159,7 +182,9 @@ def test_a_start_killed_in_the_middle_of_a_migration_is_made_good_by_the_next(
         finally:
             process.kill()
     with closing(sqlite3.connect(instance / "seidra.db")) as connection:
-        marks = {row[0][:4] for row in connection.execute("SELECT migration_id FROM _yoyo_migration")}
+        marks = {
+            row[0][:4] for row in connection.execute("SELECT migration_id FROM _yoyo_migration")
+        }
     assert marks == {f"{n:04}" for n in range(1, int(migration))}
     done = run("-m", "flask", "init", cwd=tmp_path, env=env)
     assert (done.returncode, done.stderr) == (0, "")
@@ -167,7 +192,8 @@ def test_a_start_killed_in_the_middle_of_a_migration_is_made_good_by_the_next(
     assert seeds(instance / "seidra.db") == SEEDED
 
 
-# A start is killed after its n-th statement, for every n in steps until one survives; after each, a start in peace.
+# A start is killed after its n-th statement, for every n in steps until one survives; after each, a
+# start in peace.
 EVERYWHERE = """
 import os, signal, sqlite3, sys
 import yoyo
@@ -225,18 +251,30 @@ assert kills > 5, kills
 def test_a_start_killed_after_any_statement_is_made_good_by_the_next(
     tmp_path: Path, whole: list[tuple[str, ...]], first: int
 ) -> None:
-    done = run("-c", EVERYWHERE, str(first), "8", str(tmp_path / "at"), cwd=tmp_path, env=variables(tmp_path))
+    done = run(
+        "-c",
+        EVERYWHERE,
+        str(first),
+        "8",
+        str(tmp_path / "at"),
+        cwd=tmp_path,
+        env=variables(tmp_path),
+    )
     assert (done.returncode, done.stderr) == (0, "")
     for folder in done.stdout.split():
         assert schema(Path(folder) / "seidra.db") == whole, folder
         assert seeds(Path(folder) / "seidra.db") == SEEDED, folder
 
 
-def test_a_lock_row_left_behind_does_not_stop_a_start(tmp_path: Path, whole: list[tuple[str, ...]]) -> None:
+def test_a_lock_row_left_behind_does_not_stop_a_start(
+    tmp_path: Path, whole: list[tuple[str, ...]]
+) -> None:
     database = tmp_path / "seidra.db"
     init_database(Settings.load(environment(tmp_path)))
     with closing(sqlite3.connect(database)) as connection:
-        connection.execute("INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, '2026-01-01 00:00:00', 1)")
+        connection.execute(
+            "INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, '2026-01-01 00:00:00', 1)"
+        )
         connection.commit()
     done = run("-m", "flask", "init", cwd=tmp_path, env=variables(tmp_path))
     assert (done.returncode, done.stderr) == (0, "")
@@ -245,8 +283,9 @@ def test_a_lock_row_left_behind_does_not_stop_a_start(tmp_path: Path, whole: lis
         assert connection.execute("SELECT COUNT(*) FROM yoyo_lock").fetchone() == (0,)
 
 
-# ------------------------------------------------------------------------------------------------ what cannot work
-# Each lays something wrong into a folder; returns the variables that go with it and the sentence to be said.
+# --------------------------------------------------------------------------------- what cannot work
+# Each lays something wrong into a folder; returns the variables that go with it and the sentence to
+# be said.
 
 Wrong = Callable[[Path], tuple[dict[str, str], str]]
 
@@ -257,11 +296,15 @@ def no_database(folder: Path) -> tuple[dict[str, str], str]:
 
 
 def wrong_setting(folder: Path) -> tuple[dict[str, str], str]:
-    return {"SEIDRA_WEB_WORKERS": "plenty"}, "SEIDRA_WEB_WORKERS must be a whole number from 1 to 64."
+    return {
+        "SEIDRA_WEB_WORKERS": "plenty"
+    }, "SEIDRA_WEB_WORKERS must be a whole number from 1 to 64."
 
 
 def common_password(folder: Path) -> tuple[dict[str, str], str]:
-    sentence = "SEIDRA_DEFAULT_USER_PASSWORD is too common a password; choose one that nobody would guess."
+    sentence = (
+        "SEIDRA_DEFAULT_USER_PASSWORD is too common a password; choose one that nobody would guess."
+    )
     return {"SEIDRA_DEFAULT_USER_PASSWORD": "Password1234"}, sentence
 
 
@@ -273,7 +316,10 @@ def newer_version(folder: Path) -> tuple[dict[str, str], str]:
         )
         connection.commit()
     database = folder / "seidra.db"
-    return {}, f"The database {database} is from a newer version of SEIDRA: it has the migration 9999.later."
+    return (
+        {},
+        f"The database {database} is from a newer version of SEIDRA: it has the migration 9999.later.",
+    )
 
 
 def a_folder_as_database(folder: Path) -> tuple[dict[str, str], str]:
@@ -286,13 +332,18 @@ def a_damaged_database(folder: Path) -> tuple[dict[str, str], str]:
     data = bytearray((folder / "seidra.db").read_bytes())
     data[100:] = b"\xff" * (len(data) - 100)
     (folder / "seidra.db").write_bytes(data)
-    return {}, f"The database {folder / 'seidra.db'} cannot be used: database disk image is malformed."
+    return (
+        {},
+        f"The database {folder / 'seidra.db'} cannot be used: database disk image is malformed.",
+    )
 
 
 def a_file_as_folder(folder: Path) -> tuple[dict[str, str], str]:
     (folder / "file").write_text("in the way")
     url = f"sqlite:///{folder / 'file' / 'seidra.db'}"
-    return {"SEIDRA_DATABASE_URL": url}, f"The folder {folder / 'file'} cannot be written: File exists."
+    return {
+        "SEIDRA_DATABASE_URL": url
+    }, f"The folder {folder / 'file'} cannot be written: File exists."
 
 
 def a_file_as_media_folder(folder: Path) -> tuple[dict[str, str], str]:
@@ -303,7 +354,10 @@ def a_file_as_media_folder(folder: Path) -> tuple[dict[str, str], str]:
 
 def an_unreadable_dotenv(folder: Path) -> tuple[dict[str, str], str]:
     (folder / ".env").write_bytes(b"SEIDRA_BIND=\xff\n")
-    return {}, "The file .env cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: invalid start byte."
+    return (
+        {},
+        "The file .env cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: invalid start byte.",
+    )
 
 
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -322,17 +376,26 @@ MATRIX = [
     *(
         (command, wrong)
         for command in ("flask init", "gunicorn")
-        for wrong in (common_password, newer_version, a_folder_as_database, a_damaged_database, a_file_as_folder,
-                      a_file_as_media_folder)
+        for wrong in (
+            common_password,
+            newer_version,
+            a_folder_as_database,
+            a_damaged_database,
+            a_file_as_folder,
+            a_file_as_media_folder,
+        )
     ),
     ("gunicorn", an_unreadable_dotenv),
-]  # fmt: skip
+]
 
 
 def contents(folder: Path) -> dict[str, Any]:
     """Every file's mode and bytes, but for the lock that starts take."""
     return {
-        str(path.relative_to(folder)): (path.stat().st_mode, path.read_bytes() if path.is_file() else None)
+        str(path.relative_to(folder)): (
+            path.stat().st_mode,
+            path.read_bytes() if path.is_file() else None,
+        )
         for path in folder.rglob("*")
         if not path.name.endswith(".init.lock")
     }
@@ -359,8 +422,9 @@ def test_a_start_that_cannot_work_says_why_in_one_sentence_and_changes_nothing(
         assert after == before
 
 
-# Root may write everywhere: without these capabilities, which the exec takes away, it is asked for its rights too. It
-# stays the owner of a checkout that nobody else may read, such as one in its home.
+# Root may write everywhere: without these capabilities, which the exec takes away, it is asked for
+# its rights too. It stays the owner of a checkout that nobody else may read, such as one in its
+# home.
 AS_ANYBODY = """
 import ctypes, os, sys
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 24, 1, 2
@@ -381,7 +445,10 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
             for command in (("init",), ("db", "upgrade")):
                 done = run("-c", AS_ANYBODY, *command, cwd=folder, env=variables(folder))
                 assert done.returncode == 1
-                assert done.stderr == f"Error: The folder {folder} cannot be written: Permission denied.\n"
+                assert (
+                    done.stderr
+                    == f"Error: The folder {folder} cannot be written: Permission denied.\n"
+                )
                 assert list(folder.iterdir()) == []
         finally:
             folder.chmod(0o755)
@@ -404,7 +471,7 @@ def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
             (folder / "closed").chmod(0o755)
 
 
-# ------------------------------------------------------------------------------------------------ the servers
+# -------------------------------------------------------------------------------------- the servers
 
 
 def free_port() -> int:
@@ -424,9 +491,13 @@ class Server:
         arguments = [part.replace("PORT", str(self.port)) for part in command]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=folder, env=variables(folder / "instance", **more),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            )  # fmt: skip
+                [sys.executable, *arguments],
+                cwd=folder,
+                env=variables(folder / "instance", **more),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def __enter__(self) -> Server:
         return self
@@ -452,7 +523,9 @@ class Server:
         headers = {"Content-Type": "application/json"} if data else {}
         if self.token and path.startswith("/api") and "?" not in path:
             headers["Authorization"] = f"Bearer {self.token}"
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", data, headers, method=method)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}", data, headers, method=method
+        )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return answer.status, answer.read(), dict(answer.headers)
@@ -475,7 +548,9 @@ class Server:
 
     def preview(self) -> str:
         """Make a persona and preview it; returns the job's address."""
-        persona = self.json("POST", "/api/personas", {"name": "Luna", "style_prompt": "moonlit ocean"}, 201)
+        persona = self.json(
+            "POST", "/api/personas", {"name": "Luna", "style_prompt": "moonlit ocean"}, 201
+        )
         code, text, headers = self.call("POST", f"/api/personas/{persona['id']}/preview")
         assert code == 202, text
         return re.sub(r"^https?://[^/]+", "", headers["Location"])
@@ -519,17 +594,20 @@ def test_gunicorn_serves_a_preview_stops_cleanly_and_starts_again(tmp_path: Path
         assert server.picture(job)[:4] in (PNG, WEBP)
         assert server.picture(server.preview())[:4] in (PNG, WEBP)
         server.stop()
-    # Whether the write-ahead log is folded in at the exit is a matter of which thread's connection closes last; the
-    # next to open the database reads it. What counts is that the database is whole with it.
+    # Whether the write-ahead log is folded in at the exit is a matter of which thread's connection
+    # closes last; the next to open the database reads it. What counts is that the database is whole
+    # with it.
     with closing(sqlite3.connect(tmp_path / "instance" / "seidra.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("SELECT status, COUNT(*) FROM generation_jobs GROUP BY status").fetchall() == [
-            ("completed", 2)
-        ]
+        assert connection.execute(
+            "SELECT status, COUNT(*) FROM generation_jobs GROUP BY status"
+        ).fetchall() == [("completed", 2)]
 
 
 def test_without_embedded_workers_jobs_wait_for_a_worker_process(tmp_path: Path) -> None:
-    with Server(tmp_path, *GUNICORN, SEIDRA_EMBEDDED_WORKER="false", SEIDRA_WEB_WORKERS="1") as server:
+    with Server(
+        tmp_path, *GUNICORN, SEIDRA_EMBEDDED_WORKER="false", SEIDRA_WEB_WORKERS="1"
+    ) as server:
         server.ready().register()
         job = server.preview()
         assert server.json("GET", job)["status"] == "queued"

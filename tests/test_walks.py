@@ -1,6 +1,7 @@
 """Walks over the URL map: what holds for every route, so that a new one is guarded or a test fails.
 
-`ROUTES` is the table of what each guarded route takes; a route that is missing from it fails the first test.
+`ROUTES` is the table of what each guarded route takes; a route that is missing from it fails the
+first test.
 """
 
 from __future__ import annotations
@@ -26,8 +27,17 @@ from seidra.jobs.worker import Worker
 from seidra.web.logs import JsonFormatter
 from seidra.web.services import services_of
 
-PERSONA, JOB, MEDIA = "/api/personas/<id:persona_id>", "/api/jobs/<uuid:job_id>", "/api/media/<uuid:media_id>"
-NSFW = {"enabled": True, "age_verified": True, "intensity": "low", "categories": {"suggestive": True}}
+PERSONA, JOB, MEDIA = (
+    "/api/personas/<id:persona_id>",
+    "/api/jobs/<uuid:job_id>",
+    "/api/media/<uuid:media_id>",
+)
+NSFW = {
+    "enabled": True,
+    "age_verified": True,
+    "intensity": "low",
+    "categories": {"suggestive": True},
+}
 ANY_ID = "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"
 
 ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
@@ -81,7 +91,11 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/api/auth/logout"): None,
 }
 PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
-    ("POST", "/api/auth/register"): {"username": "carol", "email": "carol@example.com", "password": PASSWORD},
+    ("POST", "/api/auth/register"): {
+        "username": "carol",
+        "email": "carol@example.com",
+        "password": PASSWORD,
+    },
     ("POST", "/api/auth/login"): {"username": "alice", "password": PASSWORD},
     ("POST", "/api/auth/refresh"): None,
     ("GET", "/api/health"): None,
@@ -92,18 +106,30 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
 }
 WITH_ID = {route: body for route, body in ROUTES.items() if "<" in route[1]}
 WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is not None}
-OPTIONAL_BODY = {("POST", f"{PERSONA}/duplicate"), ("POST", f"{PERSONA}/preview"), ("PUT", f"{MEDIA}/favorite")}
+OPTIONAL_BODY = {
+    ("POST", f"{PERSONA}/duplicate"),
+    ("POST", f"{PERSONA}/preview"),
+    ("PUT", f"{MEDIA}/favorite"),
+}
 
 
 def routes(app: Flask) -> set[tuple[str, str]]:
     """Every method and rule of the URL map."""
     methods = {"GET", "POST", "PUT", "PATCH", "DELETE"}
-    return {(method, rule.rule) for rule in app.url_map.iter_rules() for method in (rule.methods or set()) & methods}
+    return {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) & methods
+    }
 
 
 def fill(text: str, things: dict[str, Any]) -> str:
     """A rule with the ids of these things, or a path with any ids."""
-    ids = {"id:persona_id": things["persona"], "uuid:job_id": things["job"], "uuid:media_id": things["media"]}
+    ids = {
+        "id:persona_id": things["persona"],
+        "uuid:job_id": things["job"],
+        "uuid:media_id": things["media"],
+    }
     return re.sub(r"<([^>]+)>", lambda match: str(ids.get(match[1], "swagger-ui.css")), text)
 
 
@@ -130,7 +156,11 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
     job = person.preview(persona)
     while worker.work_one():
         pass
-    return {"persona": persona, "job": job, "media": person.get("/api/media").get_json()["items"][0]["id"]}
+    return {
+        "persona": persona,
+        "job": job,
+        "media": person.get("/api/media").get_json()["items"][0]["id"],
+    }
 
 
 def problem(answer: TestResponse, status: int, *fields: str) -> None:
@@ -139,7 +169,9 @@ def problem(answer: TestResponse, status: int, *fields: str) -> None:
     assert answer.content_type == "application/problem+json"
     body = answer.get_json()
     assert {"type", "title", "status", "detail", "request_id"} <= body.keys()
-    assert body.keys() - {"type", "title", "status", "detail", "request_id"} == ({"errors"} if fields else set())
+    assert body.keys() - {"type", "title", "status", "detail", "request_id"} == (
+        {"errors"} if fields else set()
+    )
     assert (body["type"], body["status"]) == ("about:blank", status)
     assert body["title"]
     assert re.fullmatch(r"[A-Z0-9].*\.", body["detail"]), body["detail"]
@@ -148,14 +180,16 @@ def problem(answer: TestResponse, status: int, *fields: str) -> None:
     assert all(isinstance(text, str) for texts in body.get("errors", {}).values() for text in texts)
 
 
-# ------------------------------------------------------------------------------------------------ the URL map
+# -------------------------------------------------------------------------------------- the URL map
 
 
 def test_every_route_stands_in_the_table(app: Flask) -> None:
     assert routes(app) == ROUTES.keys() | PUBLIC.keys()
 
 
-def test_every_route_but_the_public_ones_refuses_bad_tokens(alice: Person, bob: Person, worker: Worker) -> None:
+def test_every_route_but_the_public_ones_refuses_bad_tokens(
+    alice: Person, bob: Person, worker: Worker
+) -> None:
     things = furnish(alice, worker)
     assert bob.post("/api/auth/logout").status_code == 204
     header, payload, signature = alice.token["access_token"].split(".")
@@ -167,7 +201,9 @@ def test_every_route_but_the_public_ones_refuses_bad_tokens(alice: Person, bob: 
     ]
     for (method, rule), body in ROUTES.items():
         for headers in bad:
-            answer = alice.client.open(fill(rule, things), method=method, headers=headers, json=filled(body, things))
+            answer = alice.client.open(
+                fill(rule, things), method=method, headers=headers, json=filled(body, things)
+            )
             problem(answer, 401)
             assert answer.headers["WWW-Authenticate"].startswith("Bearer"), (method, rule)
             # Nor is anything told about what stands behind it.
@@ -176,7 +212,9 @@ def test_every_route_but_the_public_ones_refuses_bad_tokens(alice: Person, bob: 
     assert len(alice.get("/api/personas").get_json()) == 1
 
 
-def test_another_users_things_do_not_exist(alice: Person, bob: Person, admin: Person, worker: Worker) -> None:
+def test_another_users_things_do_not_exist(
+    alice: Person, bob: Person, admin: Person, worker: Worker
+) -> None:
     things = furnish(alice, worker)
     others = {person.name: furnish(person, worker)["media"] for person in (bob, admin)}
     before = [alice.get(fill(rule, things)).get_json() for rule in (PERSONA, JOB, MEDIA)]
@@ -188,16 +226,30 @@ def test_another_users_things_do_not_exist(alice: Person, bob: Person, admin: Pe
             detail = answer.get_json()["detail"]
             # Not to be told from what never was.
             missing = fill(rule, {"persona": 999, "job": uuid.uuid4(), "media": uuid.uuid4()})
-            assert person.open(method, missing, json=filled(body, things)).get_json()["detail"] == detail
+            assert (
+                person.open(method, missing, json=filled(body, things)).get_json()["detail"]
+                == detail
+            )
     assert [alice.get(fill(rule, things)).get_json() for rule in (PERSONA, JOB, MEDIA)] == before
 
 
-def test_lists_and_statistics_hold_ones_own_things_alone(alice: Person, bob: Person, worker: Worker) -> None:
+def test_lists_and_statistics_hold_ones_own_things_alone(
+    alice: Person, bob: Person, worker: Worker
+) -> None:
     empty = {path: bob.get(path).get_json() for path in ("/api/jobs/stats", "/api/media/stats")}
     things = furnish(alice, worker)
-    for path in ("/api/personas", "/api/personas?search=luna", "/api/personas?search=lu", "/api/personas?sort=name",
-                 "/api/jobs", "/api/jobs?search=luna", f"/api/jobs?persona_id={things['persona']}",
-                 "/api/media", "/api/media?search=ocean", f"/api/media?persona_id={things['persona']}"):  # fmt: skip
+    for path in (
+        "/api/personas",
+        "/api/personas?search=luna",
+        "/api/personas?search=lu",
+        "/api/personas?sort=name",
+        "/api/jobs",
+        "/api/jobs?search=luna",
+        f"/api/jobs?persona_id={things['persona']}",
+        "/api/media",
+        "/api/media?search=ocean",
+        f"/api/media?persona_id={things['persona']}",
+    ):
         assert alice.get(path).headers["X-Total-Count"] == "1", path
         assert bob.get(path).headers["X-Total-Count"] == "0", path
     assert {path: bob.get(path).get_json() for path in empty} == empty
@@ -219,10 +271,14 @@ def test_a_trailing_slash_changes_nothing(admin: Person, worker: Worker) -> None
         assert answers[0].status_code == answers[1].status_code in (200, 401, 422), (method, rule)
         if method == "GET":
             plain, slashed = (admin.get(at, buffered=True) for at in (path, f"{path}/"))
-            assert (plain.status_code, plain.data) == (slashed.status_code, slashed.data) == (200, plain.data), rule
+            assert (
+                (plain.status_code, plain.data)
+                == (slashed.status_code, slashed.data)
+                == (200, plain.data)
+            ), rule
 
 
-# ------------------------------------------------------------------------------------------------ bodies
+# ------------------------------------------------------------------------------------------- bodies
 
 
 def send(
@@ -236,7 +292,15 @@ def test_bodies_that_are_no_json_object(admin: Person) -> None:
         text = json.dumps(filled(body, NOTHING))
         problem(send(admin, route, text, "text/plain"), 415)
         problem(send(admin, route, "name=Luna", "application/x-www-form-urlencoded"), 415)
-        for malformed in ("{", text[:-1], text + "x", "{'name': 1}", b"\xff", '{"a": NaN}', '{"a": -Infinity}'):
+        for malformed in (
+            "{",
+            text[:-1],
+            text + "x",
+            "{'name': 1}",
+            b"\xff",
+            '{"a": NaN}',
+            '{"a": -Infinity}',
+        ):
             problem(send(admin, route, malformed), 400)
         for other in ("[]", "3", '"text"', "null", "true"):
             problem(send(admin, route, other), 422, "body")
@@ -253,7 +317,12 @@ def test_deep_nesting_is_malformed(admin: Person) -> None:
 
 def test_unknown_fields_are_named(admin: Person) -> None:
     for route, body in WITH_BODY.items():
-        for name, shown in (("colour", "colour"), ("\x00", "\x00"), ("\ud800", "\\ud800"), ("é", "é")):
+        for name, shown in (
+            ("colour", "colour"),
+            ("\x00", "\x00"),
+            ("\ud800", "\\ud800"),
+            ("é", "é"),
+        ):
             problem(send(admin, route, json.dumps(filled(body, NOTHING) | {name: 1})), 422, shown)
 
 
@@ -273,9 +342,13 @@ def test_numbers_that_are_none(admin: Person) -> None:
                 data = json.dumps(whole | {name: "(number)"}).replace('"(number)"', number)
                 problem(send(admin, route, data), 422, name)
     for number in ("1e999", "-1e999", str(10**40)):
-        free = f'{{"name": "a", "style_prompt": "b", "generation_params": {{"strength": [{number}]}}}}'
+        free = (
+            f'{{"name": "a", "style_prompt": "b", "generation_params": {{"strength": [{number}]}}}}'
+        )
         problem(send(admin, ("POST", "/api/personas"), free), 422, "generation_params")
-        problem(send(admin, ("PUT", "/api/settings"), f'{{"extra": {{"a": {number}}}}}'), 422, "extra")
+        problem(
+            send(admin, ("PUT", "/api/settings"), f'{{"extra": {{"a": {number}}}}}'), 422, "extra"
+        )
 
 
 def test_bodies_that_are_too_large(make_app: Callable[..., Flask]) -> None:
@@ -291,9 +364,12 @@ def test_bodies_that_break_off(admin: Person) -> None:
     for route, body in WITH_BODY.items():
         text = json.dumps(filled(body, NOTHING))
         answer = admin.open(
-            route[0], fill(route[1], NOTHING), data=text, content_type="application/json",
+            route[0],
+            fill(route[1], NOTHING),
+            data=text,
+            content_type="application/json",
             environ_overrides={"CONTENT_LENGTH": str(len(text) + 1)},
-        )  # fmt: skip
+        )
         problem(answer, 400)
 
 
@@ -308,35 +384,59 @@ def test_bodies_whose_connection_is_reset(admin: Person) -> None:
     for (method, rule), body in WITH_BODY.items():
         text = json.dumps(filled(body, NOTHING))
         answer = admin.open(
-            method, fill(rule, NOTHING), content_type="application/json",
+            method,
+            fill(rule, NOTHING),
+            content_type="application/json",
             environ_overrides={"wsgi.input": Reset(), "CONTENT_LENGTH": str(len(text))},
-        )  # fmt: skip
+        )
         problem(answer, 400)
 
 
-# ------------------------------------------------------------------------------------------------ numbers in URLs
+# ---------------------------------------------------------------------------------- numbers in URLs
 
 
-@pytest.mark.parametrize("id", [0, -1, 2**31, 2**63 - 1, 2**63, 2**64, 10**400, "1.0", "x", "١٢", "%00", "1%2F2"])
+@pytest.mark.parametrize(
+    "id", [0, -1, 2**31, 2**63 - 1, 2**63, 2**64, 10**400, "1.0", "x", "١٢", "%00", "1%2F2"]
+)
 def test_ids_that_no_persona_has(admin: Person, id: Any) -> None:
     for (method, rule), body in WITH_ID.items():
         if rule.startswith(PERSONA):
-            problem(admin.open(method, fill(rule, NOTHING | {"persona": id}), json=filled(body, NOTHING)), 404)
+            problem(
+                admin.open(
+                    method, fill(rule, NOTHING | {"persona": id}), json=filled(body, NOTHING)
+                ),
+                404,
+            )
 
 
-@pytest.mark.parametrize("id", [ANY_ID, ANY_ID.upper(), "1", "x" * 36, ANY_ID[:-1], "%00", "stats/x"])
+@pytest.mark.parametrize(
+    "id", [ANY_ID, ANY_ID.upper(), "1", "x" * 36, ANY_ID[:-1], "%00", "stats/x"]
+)
 def test_ids_that_no_job_or_media_has(admin: Person, id: str) -> None:
     for (method, rule), body in WITH_ID.items():
         if not rule.startswith(PERSONA):
-            answer = admin.open(method, fill(rule, {"persona": 1, "job": id, "media": id}), json=filled(body, NOTHING))
+            answer = admin.open(
+                method,
+                fill(rule, {"persona": 1, "job": id, "media": id}),
+                json=filled(body, NOTHING),
+            )
             problem(answer, 404)
 
 
 @pytest.mark.parametrize("offset", [1, 2**31, 2**63 - 1, 2**63, 2**64, 10**40])
-def test_offsets_beyond_the_end_give_an_empty_page(alice: Person, worker: Worker, offset: int) -> None:
+def test_offsets_beyond_the_end_give_an_empty_page(
+    alice: Person, worker: Worker, offset: int
+) -> None:
     furnish(alice, worker)
-    for path in ("/api/personas?", "/api/personas?search=luna&", "/api/jobs?", "/api/jobs?search=luna&",
-                 "/api/jobs?status=completed&", "/api/media?", "/api/media?search=ocean&"):  # fmt: skip
+    for path in (
+        "/api/personas?",
+        "/api/personas?search=luna&",
+        "/api/jobs?",
+        "/api/jobs?search=luna&",
+        "/api/jobs?status=completed&",
+        "/api/media?",
+        "/api/media?search=ocean&",
+    ):
         answer = alice.get(f"{path}offset={offset}")
         body = answer.get_json()
         assert answer.status_code == 200
@@ -344,7 +444,9 @@ def test_offsets_beyond_the_end_give_an_empty_page(alice: Person, worker: Worker
         assert answer.headers["X-Total-Count"] == "1"
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=-1", "limit=1.5", "limit=", "limit=١", "limit=1_0"])
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=201", "limit=-1", "limit=1.5", "limit=", "limit=١", "limit=1_0"]
+)
 def test_limits_have_limits(admin: Person, query: str) -> None:
     for path in ("/api/personas", "/api/jobs", "/api/media"):
         problem(admin.get(f"{path}?{query}"), 422, "limit")
@@ -352,7 +454,7 @@ def test_limits_have_limits(admin: Person, query: str) -> None:
         assert admin.get(f"{path}?limit=100&offset=0&unknown=1").status_code == 200
 
 
-# ------------------------------------------------------------------------------------------------ failures, headers
+# -------------------------------------------------------------------------------- failures, headers
 
 
 def test_every_failure_has_one_shape(make_app: Callable[..., Flask]) -> None:
@@ -372,17 +474,27 @@ def test_every_failure_has_one_shape(make_app: Callable[..., Flask]) -> None:
         ("TRACE", "/api/personas", {}, 405, ()),
         ("POST", "/api/auth/login", {"json": {"username": "admin", "password": "wrong"}}, 401, ()),
         ("POST", "/api/auth/refresh", {}, 401, ()),
-        ("POST", "/api/auth/register", {"json": PUBLIC["POST", "/api/auth/register"] | {"username": "ADMIN"}},
-         409, ("username",)),
-        ("PATCH", "/api/auth/me", {"json": {"email": "a@b.example", "current_password": "wrong"}},
-         403, ("current_password",)),
+        (
+            "POST",
+            "/api/auth/register",
+            {"json": PUBLIC["POST", "/api/auth/register"] | {"username": "ADMIN"}},
+            409,
+            ("username",),
+        ),
+        (
+            "PATCH",
+            "/api/auth/me",
+            {"json": {"email": "a@b.example", "current_password": "wrong"}},
+            403,
+            ("current_password",),
+        ),
         ("PATCH", f"/api/personas/{persona}", {"json": {"name": "x"}, "headers": stale}, 412, ()),
         ("PATCH", f"/api/personas/{persona}", {"json": {}}, 422, ("body",)),
         ("DELETE", f"/api/jobs/{job}", {}, 409, ()),
         ("POST", f"/api/personas/{persona}/preview", {}, 429, ()),
         ("GET", "/api/personas?search=%00&tag=", {}, 422, ("search", "tag.0")),
         ("GET", f"/api/media/{ANY_ID}/content?user=1&expires=9&signature=x", {}, 403, ()),
-    ):  # fmt: skip
+    ):
         problem(admin.open(method, path, **more), status, *fields)
     assert admin.post(f"/api/personas/{persona}/preview").headers["Retry-After"].isdigit()
     assert "GET" in admin.put("/api/personas").headers["Allow"]
@@ -407,7 +519,10 @@ def test_a_request_id_comes_back(client: FlaskClient, given: str) -> None:
 @pytest.mark.parametrize("given", [None, "", "x" * 65, "two words", "a/b", "é", '{"a":1}'])
 def test_another_request_id_is_replaced(client: FlaskClient, given: str | None) -> None:
     headers = {} if given is None else {"X-Request-ID": given}
-    ids = [client.get(path, headers=headers).headers["X-Request-ID"] for path in ("/api/health", "/nothing")]
+    ids = [
+        client.get(path, headers=headers).headers["X-Request-ID"]
+        for path in ("/api/health", "/nothing")
+    ]
     assert all(re.fullmatch(r"[0-9a-f]{32}", id) for id in ids)
     assert len(set(ids)) == 2
 
@@ -416,7 +531,15 @@ ALLOWED = "http://localhost:3000"
 
 
 def test_cors_for_an_allowed_origin(alice: Person) -> None:
-    exposed = {"ETag", "Link", "Location", "Retry-After", "X-Request-ID", "X-Total-Count", "Content-Disposition"}
+    exposed = {
+        "ETag",
+        "Link",
+        "Location",
+        "Retry-After",
+        "X-Request-ID",
+        "X-Total-Count",
+        "Content-Disposition",
+    }
     for path in ("/api/personas", "/api/health", "/api/jobs/none", "/nothing"):
         answer = alice.get(path, headers={"Origin": ALLOWED})
         assert answer.headers["Access-Control-Allow-Origin"] == ALLOWED
@@ -461,7 +584,7 @@ def test_cors_for_any_other_origin(alice: Person, origin: str | None) -> None:
         assert not [name for name in dict(answer.headers) if name.startswith("Access-Control")]
 
 
-# ------------------------------------------------------------------------------------------------ the document
+# ------------------------------------------------------------------------------------- the document
 
 
 @pytest.fixture
@@ -475,7 +598,9 @@ def operation(document: dict[str, Any], method: str, rule: str) -> dict[str, Any
     return document["paths"][re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule)][method.lower()]
 
 
-DESCRIBED = [route for route in ROUTES | PUBLIC if "docs" not in route[1] and "openapi" not in route[1]]
+DESCRIBED = [
+    route for route in ROUTES | PUBLIC if "docs" not in route[1] and "openapi" not in route[1]
+]
 
 
 def test_the_document_is_valid_and_describes_every_route(document: dict[str, Any]) -> None:
@@ -510,7 +635,9 @@ def test_the_document_names_security_and_errors(document: dict[str, Any]) -> Non
         assert "default" in route[1] or "summary" in route[1] or 403 in errors or not link, route
         for status in errors:
             content = described["responses"][str(status)]["content"]
-            assert content == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            assert content == {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            }
 
 
 def check(document: dict[str, Any], schema: dict[str, Any], value: Any) -> None:
@@ -535,7 +662,11 @@ def check_fields(document: dict[str, Any], schema: dict[str, Any], value: Any) -
 def json_answers(document: dict[str, Any], route: tuple[str, str]) -> dict[str, Any]:
     """{status: media type object} of the JSON answers of a route that are no failures."""
     answers = operation(document, *route)["responses"].items()
-    return {code: a["content"]["application/json"] for code, a in answers if "application/json" in a.get("content", {})}
+    return {
+        code: a["content"]["application/json"]
+        for code, a in answers
+        if "application/json" in a.get("content", {})
+    }
 
 
 def test_every_json_answer_and_body_has_an_example_of_its_schema(document: dict[str, Any]) -> None:
@@ -556,7 +687,8 @@ def test_every_json_answer_and_body_has_an_example_of_its_schema(document: dict[
 
 
 def walk(person: Person, worker: Worker) -> Iterator[tuple[tuple[str, str], TestResponse]]:
-    """Every route's good answer: reading and changing first, then deleting, then the ends of sessions."""
+    """Every route's good answer: reading and changing first, then deleting, then the ends of
+    sessions."""
     things = furnish(person, worker)
     # A Host that an attacker chose.
     base = {"base_url": "http://evil.example", "buffered": True}
@@ -572,7 +704,10 @@ def walk(person: Person, worker: Worker) -> Iterator[tuple[tuple[str, str], Test
         sent = filled(body, at)
         if rule == "/api/auth/login":
             sent["username"] = person.name
-        yield (method, rule), person.open(method, fill(rule, at), json=sent, headers=headers, **base)
+        yield (
+            (method, rule),
+            person.open(method, fill(rule, at), json=sent, headers=headers, **base),
+        )
         if "current_password" in (body or {}) or "password" in (body or {}):
             # Accounts that were deleted, or whose email changed, on the way are made anew.
             person = _again(person, worker, things)
@@ -645,7 +780,7 @@ def test_the_documentation_page_is_served_locally(client: FlaskClient) -> None:
         assert (answer.status_code, len(answer.data) > 100) == (200, True), path
 
 
-# ------------------------------------------------------------------------------------------------ the log
+# ------------------------------------------------------------------------------------------ the log
 
 
 def test_the_log_is_json_and_keeps_secrets(make_app: Callable[..., Flask], worker: Worker) -> None:
@@ -679,12 +814,16 @@ def test_the_log_is_json_and_keeps_secrets(make_app: Callable[..., Flask], worke
     assert all(line.keys() >= {"time", "level", "logger", "message"} for line in lines)
     requests = [line for line in lines if line["message"] == "request"]
     followed = [line for line in requests if line["request_id"] == "followed"]
-    assert [(line["path"], line["status"], line["user"]) for line in followed] == [("/api/auth/me", 200, alice.id)]
+    assert [(line["path"], line["status"], line["user"]) for line in followed] == [
+        ("/api/auth/me", 200, alice.id)
+    ]
     assert any("exception" in line for line in lines)
     assert sum("/content" in line["path"] for line in requests) == 2
     secrets = [PASSWORD, "wrong secret", "another secret"]
     secrets += [token[name] for token in tokens for name in ("access_token", "refresh_token")]
-    secrets += [token[name].split(".")[2] for token in tokens for name in ("access_token", "refresh_token")]
+    secrets += [
+        token[name].split(".")[2] for token in tokens for name in ("access_token", "refresh_token")
+    ]
     secrets += [link.partition("signature=")[2] for link in links]
     for secret in secrets:
         assert secret not in stream.getvalue()

@@ -1,4 +1,5 @@
-"""The worker: one job, one result, whatever is cancelled, lost, taken over, stopped or killed in between."""
+"""The worker: one job, one result, whatever is cancelled, lost, taken over, stopped or killed in
+between."""
 
 from __future__ import annotations
 
@@ -78,7 +79,9 @@ def hire(app: Flask, database: SqliteDatabase, settings: Settings) -> Callable[.
     """Make a worker that is not started: `hire(engine, job_lease_seconds=1)`."""
 
     def make(engine: Engine, wake: threading.Event | None = None, **changes: Any) -> Worker:
-        return make_worker(dataclasses.replace(settings, **changes), database, engine, wake or threading.Event())
+        return make_worker(
+            dataclasses.replace(settings, **changes), database, engine, wake or threading.Event()
+        )
 
     return make
 
@@ -111,7 +114,11 @@ def started(worker: Worker) -> Iterator[Worker]:
 
 def row(database: SqliteDatabase, job_id: str) -> dict[str, Any]:
     """The job's row, with what the API does not show."""
-    return dict(database.connection.execute("SELECT * FROM generation_jobs WHERE id = ?", (job_id,)).fetchone())
+    return dict(
+        database.connection.execute(
+            "SELECT * FROM generation_jobs WHERE id = ?", (job_id,)
+        ).fetchone()
+    )
 
 
 def due_again(database: SqliteDatabase, job_id: str) -> None:
@@ -130,25 +137,40 @@ def items(person: Person) -> list[dict[str, Any]]:
     return person.get("/api/media?limit=200").get_json()["items"]
 
 
-# ------------------------------------------------------------------------------------------------ one job
+# ------------------------------------------------------------------------------------------ one job
 
 
 def test_a_job_becomes_one_picture_with_a_thumbnail(
     alice: Person, worker: Worker, database: SqliteDatabase, settings: Settings
 ) -> None:
-    persona = alice.persona(generation_params={"width": 640, "height": 480, "quality": "draft", "seed": 5})
+    persona = alice.persona(
+        generation_params={"width": 640, "height": 480, "quality": "draft", "seed": 5}
+    )
     job_id = alice.preview(persona["id"])
     assert worker.work_one() is True
     assert worker.work_one() is False
     job = alice.get(f"/api/jobs/{job_id}").get_json()
-    assert (job["status"], job["progress"], job["attempts"], job["error_message"]) == ("completed", 1, 1, None)
+    assert (job["status"], job["progress"], job["attempts"], job["error_message"]) == (
+        "completed",
+        1,
+        1,
+        None,
+    )
     assert job["created_at"] <= job["started_at"] <= job["completed_at"] == job["updated_at"]
     assert job["metadata"]["engine"] == "mock"
     [item] = items(alice)
     assert job["result_images"] == [item["url"]]
     assert item["id"] == media_id(job_id, 0)
     shown = ("job_id", "persona_id", "file_type", "mime_type", "width", "height", "is_nsfw")
-    assert [item[name] for name in shown] == [job_id, persona["id"], "image", "image/png", 640, 480, False]
+    assert [item[name] for name in shown] == [
+        job_id,
+        persona["id"],
+        "image",
+        "image/png",
+        640,
+        480,
+        False,
+    ]
     assert (item["metadata"]["prompt"], item["metadata"]["seed"]) == ("moonlit ocean", 5)
     large, small = files(settings)
     assert (large.name, small.name) == (f"{item['id']}.png", f"{item['id']}.webp")
@@ -162,10 +184,13 @@ def test_a_job_becomes_one_picture_with_a_thumbnail(
     assert row(database, job_id)["claim"] is None
 
 
-def test_jobs_are_taken_in_the_order_in_which_they_wait(alice: Person, bob: Person, worker: Worker) -> None:
+def test_jobs_are_taken_in_the_order_in_which_they_wait(
+    alice: Person, bob: Person, worker: Worker
+) -> None:
     mine, other = alice.persona(**SMALL), bob.persona(**SMALL)
     waiting = [
-        (person, person.preview(persona["id"])) for person, persona in [(alice, mine), (bob, other), (alice, mine)]
+        (person, person.preview(persona["id"]))
+        for person, persona in [(alice, mine), (bob, other), (alice, mine)]
     ]
     for person, job_id in waiting:
         worker.work_one()
@@ -203,18 +228,24 @@ def test_media_take_the_flags_of_the_moment_the_job_ends(
     alice.preview(persona["id"])
     with background(database, hire(engine).work_one):
         assert engine.entered.wait(30)
-        assert alice.patch(f"/api/personas/{persona['id']}", json={"is_nsfw": True}).status_code == 200
+        assert (
+            alice.patch(f"/api/personas/{persona['id']}", json={"is_nsfw": True}).status_code == 200
+        )
         engine.released.set()
     assert items(alice) == []
     assert alice.get("/api/media?include_nsfw=true").get_json()["items"][0]["is_nsfw"] is True
 
 
-# ------------------------------------------------------------------------------------------------ the fence
+# ---------------------------------------------------------------------------------------- the fence
 
 
 @pytest.mark.parametrize("noticed", [True, False])
 def test_the_late_result_of_a_cancelled_job_is_thrown_away(
-    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, settings: Settings, noticed: bool
+    alice: Person,
+    hire: Callable[..., Worker],
+    database: SqliteDatabase,
+    settings: Settings,
+    noticed: bool,
 ) -> None:
     engine = Held()
     job_id = alice.preview(alice.persona()["id"])
@@ -245,7 +276,11 @@ def test_a_deleted_accounts_late_result_is_thrown_away(
 
 @pytest.mark.parametrize("late", ["before", "after"])
 def test_who_lost_the_lease_cannot_bring_a_result(
-    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, settings: Settings, late: str
+    alice: Person,
+    hire: Callable[..., Worker],
+    database: SqliteDatabase,
+    settings: Settings,
+    late: str,
 ) -> None:
     first, second = Held("red"), Held("blue")
     job_id = alice.preview(alice.persona()["id"])
@@ -289,7 +324,7 @@ def test_a_crash_between_files_and_rows_leaves_what_the_next_attempt_overwrites(
     assert len(files(settings)) == 2
 
 
-# ------------------------------------------------------------------------------------------------ failures
+# ----------------------------------------------------------------------------------------- failures
 
 
 def failing(error: Exception) -> Engine:
@@ -299,7 +334,9 @@ def failing(error: Exception) -> Engine:
     return Doing(render)
 
 
-def test_a_permanent_failure_ends_the_job_at_once(alice: Person, hire: Callable[..., Worker]) -> None:
+def test_a_permanent_failure_ends_the_job_at_once(
+    alice: Person, hire: Callable[..., Worker]
+) -> None:
     job_id = alice.preview(alice.persona()["id"])
     hire(failing(EngineError("No such model.", permanent=True))).work_one()
     job = alice.get(f"/api/jobs/{job_id}").get_json()
@@ -312,18 +349,29 @@ def test_a_permanent_failure_ends_the_job_at_once(alice: Person, hire: Callable[
     [
         (EngineError("The server is busy."), "The server is busy."),
         (RuntimeError("secret"), "The engine failed unexpectedly; the server's log says why."),
-        (OSError(errno.ENOSPC, "x"), f"The picture could not be stored: {os.strerror(errno.ENOSPC)}."),
+        (
+            OSError(errno.ENOSPC, "x"),
+            f"The picture could not be stored: {os.strerror(errno.ENOSPC)}.",
+        ),
     ],
 )
 def test_another_failure_is_tried_again_until_the_attempts_are_used_up(
-    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, error: Exception, message: str
+    alice: Person,
+    hire: Callable[..., Worker],
+    database: SqliteDatabase,
+    error: Exception,
+    message: str,
 ) -> None:
     job_id = alice.preview(alice.persona()["id"])
     worker = hire(failing(error), job_max_attempts=3)
     for attempt in (1, 2):
         assert worker.work_one() is True
         job = alice.get(f"/api/jobs/{job_id}").get_json()
-        assert (job["status"], job["attempts"], job["error_message"]) == ("processing", attempt, message)
+        assert (job["status"], job["attempts"], job["error_message"]) == (
+            "processing",
+            attempt,
+            message,
+        )
         stored = row(database, job_id)
         assert stored["claim"] is None
         assert stored["run_after"] > stored["updated_at"]
@@ -334,7 +382,9 @@ def test_another_failure_is_tried_again_until_the_attempts_are_used_up(
     assert worker.work_one() is False
 
 
-def test_a_later_attempt_may_succeed(alice: Person, hire: Callable[..., Worker], database: SqliteDatabase) -> None:
+def test_a_later_attempt_may_succeed(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
     job_id = alice.preview(alice.persona()["id"])
     hire(failing(EngineError("Busy."))).work_one()
     due_again(database, job_id)
@@ -348,14 +398,18 @@ def test_what_is_no_picture_fails_with_a_true_message(
     alice: Person, hire: Callable[..., Worker], settings: Settings
 ) -> None:
     job_id = alice.preview(alice.persona()["id"])
-    hire(Doing(lambda context: [RenderedImage(b"no picture", "image/png", 1, 1)]), job_max_attempts=1).work_one()
+    hire(
+        Doing(lambda context: [RenderedImage(b"no picture", "image/png", 1, 1)]), job_max_attempts=1
+    ).work_one()
     job = alice.get(f"/api/jobs/{job_id}").get_json()
     assert job["status"] == "failed"
     assert job["error_message"] == "The engine failed unexpectedly; the server's log says why."
     assert files(settings) == items(alice) == []
 
 
-def test_a_job_whose_workers_were_lost_too_often_fails(alice: Person, worker: Worker, database: SqliteDatabase) -> None:
+def test_a_job_whose_workers_were_lost_too_often_fails(
+    alice: Person, worker: Worker, database: SqliteDatabase
+) -> None:
     job_id, after = (alice.preview(alice.persona(**SMALL)["id"]) for _ in range(2))
     with database.transaction() as tx:
         tx.execute(
@@ -369,7 +423,7 @@ def test_a_job_whose_workers_were_lost_too_often_fails(alice: Person, worker: Wo
     assert alice.get(f"/api/jobs/{after}").get_json()["status"] == "completed"
 
 
-# ------------------------------------------------------------------------------------------------ while it renders
+# --------------------------------------------------------------------------------- while it renders
 
 
 def test_the_heartbeat_renews_the_lease_of_a_silent_engine(
@@ -430,16 +484,20 @@ def test_what_an_engine_remembers_reaches_the_next_attempt(
     assert "step1" not in alice.get(f"/api/jobs/{job_id}").text
 
 
-# ------------------------------------------------------------------------------------------------ running and stopping
+# ----------------------------------------------------------------------------- running and stopping
 
 
-def test_an_idle_worker_is_woken_by_a_request(app: Flask, alice: Person, hire: Callable[..., Worker]) -> None:
+def test_an_idle_worker_is_woken_by_a_request(
+    app: Flask, alice: Person, hire: Callable[..., Worker]
+) -> None:
     persona = alice.persona(**SMALL)
     # It would look by itself every hour.
     with started(hire(engines.get("mock"), services_of(app).wake, job_poll_ms=3_600_000)):
         for _ in range(3):
             job_id = alice.preview(persona["id"])
-            wait_for(lambda id=job_id: alice.get(f"/api/jobs/{id}").get_json()["status"] == "completed")
+            wait_for(
+                lambda id=job_id: alice.get(f"/api/jobs/{id}").get_json()["status"] == "completed"
+            )
         item = items(alice)[0]
         path = services_of(app).storage.path(item["id"], "image/png")
         assert path.exists()
@@ -447,7 +505,9 @@ def test_an_idle_worker_is_woken_by_a_request(app: Flask, alice: Person, hire: C
         wait_for(lambda: not path.exists())
 
 
-def test_an_idle_worker_finds_the_jobs_of_other_processes(alice: Person, hire: Callable[..., Worker]) -> None:
+def test_an_idle_worker_finds_the_jobs_of_other_processes(
+    alice: Person, hire: Callable[..., Worker]
+) -> None:
     with started(hire(engines.get("mock"), job_poll_ms=50)):
         job_id = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed")
@@ -483,7 +543,11 @@ def test_stopping_finishes_the_job_in_hand_and_takes_no_other(
 
 @pytest.mark.parametrize("listens", [True, False])
 def test_stopping_in_the_middle_gives_the_job_back_uncounted(
-    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, settings: Settings, listens: bool
+    alice: Person,
+    hire: Callable[..., Worker],
+    database: SqliteDatabase,
+    settings: Settings,
+    listens: bool,
 ) -> None:
     held = Held("red")
 
@@ -510,7 +574,7 @@ def test_stopping_in_the_middle_gives_the_job_back_uncounted(
     assert len(files(settings)) == 2
 
 
-# ------------------------------------------------------------------------------------------------ housekeeping
+# ------------------------------------------------------------------------------------- housekeeping
 
 
 @pytest.fixture
@@ -519,7 +583,9 @@ def keeper(database: SqliteDatabase, settings: Settings) -> Housekeeper:
 
 
 def queued_deletions(database: SqliteDatabase) -> list[str]:
-    return [found[0] for found in database.connection.execute("SELECT media_id FROM file_deletions")]
+    return [
+        found[0] for found in database.connection.execute("SELECT media_id FROM file_deletions")
+    ]
 
 
 def test_the_files_of_deleted_media_go(
@@ -537,7 +603,6 @@ def test_the_files_of_deleted_media_go(
     assert queued_deletions(database) == []
     keeper.run(idle=True)
     assert len(files(settings)) == 2
-
 
 
 def test_a_crash_after_the_files_went_repeats_harmlessly(
@@ -568,7 +633,12 @@ def test_a_queued_deletion_spares_an_item_that_is_there(
 
 @pytest.mark.parametrize("end", ["cancelled", "failed", "lost"])
 def test_what_a_crashed_attempt_left_goes_when_its_job_ends_without_a_result(
-    alice: Person, hire: Callable[..., Worker], keeper: Housekeeper, database: SqliteDatabase, settings: Settings, end: str
+    alice: Person,
+    hire: Callable[..., Worker],
+    keeper: Housekeeper,
+    database: SqliteDatabase,
+    settings: Settings,
+    end: str,
 ) -> None:
     storage, job_id = Storage(settings), alice.preview(alice.persona()["id"])
     storage.put_temporary("dead-1", 0, picture().data)
@@ -593,7 +663,10 @@ def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
 ) -> None:
     storage, job_id = Storage(settings), alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
-        tx.execute("UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?", (job_id,))
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?",
+            (job_id,),
+        )
     for claim in ("live-1", "dead-1"):
         storage.put_temporary(claim, 0, picture().data)
     Housekeeper(database, storage, settings).run(idle=True)
@@ -601,9 +674,14 @@ def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
 
 
 def test_a_deleted_account_is_purged_in_batches(
-    alice: Person, bob: Person, worker: Worker, keeper: Housekeeper, database: SqliteDatabase, settings: Settings,
+    alice: Person,
+    bob: Person,
+    worker: Worker,
+    keeper: Housekeeper,
+    database: SqliteDatabase,
+    settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(housekeeping, "_BATCH", 3)
     for person, count in ((alice, 7), (bob, 1)):
         for _ in range(count):
@@ -613,7 +691,9 @@ def test_a_deleted_account_is_purged_in_batches(
     assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
     largest: dict[str, list[int]] = {"personas": [], "generation_jobs": [], "media_items": []}
     for table, batches in largest.items():
-        total = database.connection.execute(f"SELECT COUNT(*) FROM {table} WHERE user_id = ?", (alice.id,)).fetchone()
+        total = database.connection.execute(
+            f"SELECT COUNT(*) FROM {table} WHERE user_id = ?", (alice.id,)
+        ).fetchone()
         assert total[0] >= 7
         batches.append(total[0])
     statements: list[str] = []
@@ -627,25 +707,36 @@ def test_a_deleted_account_is_purged_in_batches(
         assert sum(f"DELETE FROM {table} WHERE id IN" in text for text in statements) >= 3, table
     tables = [
         found[0]
-        for found in database.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        if "user_id" in [column[1] for column in database.connection.execute(f"PRAGMA table_info({found[0]})")]
+        for found in database.connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table'"
+        )
+        if "user_id"
+        in [column[1] for column in database.connection.execute(f"PRAGMA table_info({found[0]})")]
     ]
     assert len(tables) >= 9
     for table in tables:
         left = f"SELECT COUNT(*) FROM {table} WHERE user_id = ?"
         assert database.connection.execute(left, (alice.id,)).fetchone()[0] == 0, table
-    assert database.connection.execute("SELECT 1 FROM users WHERE id = ?", (alice.id,)).fetchone() is None
+    assert (
+        database.connection.execute("SELECT 1 FROM users WHERE id = ?", (alice.id,)).fetchone()
+        is None
+    )
     [kept] = items(bob)
     assert {path.stem for path in files(settings)} == {kept["id"]}
 
 
-# ------------------------------------------------------------------------------------------------ processes
+# ---------------------------------------------------------------------------------------- processes
 
 
 @contextmanager
-def processes(folder: Path, count: int, *arguments: str, **more: str) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """`flask worker`, so many times, on the instance in `folder`; nothing is left of them after the block."""
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("SEIDRA_")}
+def processes(
+    folder: Path, count: int, *arguments: str, **more: str
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """`flask worker`, so many times, on the instance in `folder`; nothing is left of them after the
+    block."""
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith("SEIDRA_")
+    }
     variables |= environment(folder, **more)
     with ExitStack() as stack:
         started = []
@@ -667,7 +758,9 @@ def test_a_job_whose_process_is_killed_is_made_once_by_another(
     alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
     persona = alice.persona(**LARGE)
-    with processes(settings.data_dir, 2, SEIDRA_JOB_LEASE_SECONDS="1", SEIDRA_JOB_POLL_MS="50") as both:
+    with processes(
+        settings.data_dir, 2, SEIDRA_JOB_LEASE_SECONDS="1", SEIDRA_JOB_POLL_MS="50"
+    ) as both:
         job_id = alice.preview(persona["id"])
         pid = wait_for(lambda: claimant(database, job_id))
         killed = next(process for process in both if process.pid == pid)
@@ -678,7 +771,9 @@ def test_a_job_whose_process_is_killed_is_made_once_by_another(
     assert row(database, job_id)["attempts"] == 2
     [item] = items(alice)
     assert (item["width"], item["height"]) == (2048, 2048)
-    assert sorted(path.suffix for path in files(settings) if settings.tmp_dir not in path.parents) == [".png", ".webp"]
+    assert sorted(
+        path.suffix for path in files(settings) if settings.tmp_dir not in path.parents
+    ) == [".png", ".webp"]
 
 
 def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
@@ -687,11 +782,15 @@ def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
     persona = alice.persona(**SMALL)
     ids = {alice.preview(persona["id"], seed=n) for n in range(100)}
     with processes(settings.data_dir, 2, SEIDRA_JOB_POLL_MS="50") as both:
-        wait_for(lambda: alice.get("/api/jobs/stats").get_json()["by_status"]["completed"] == 100, 60)
+        wait_for(
+            lambda: alice.get("/api/jobs/stats").get_json()["by_status"]["completed"] == 100, 60
+        )
         for process in both:
             process.send_signal(signal.SIGTERM)
         assert [process.wait(30) for process in both] == [0, 0]
-    rows = database.connection.execute("SELECT attempts, started_at, claim, revision FROM generation_jobs").fetchall()
+    rows = database.connection.execute(
+        "SELECT attempts, started_at, claim, revision FROM generation_jobs"
+    ).fetchall()
     assert [(found["attempts"], found["claim"]) for found in rows] == [(1, None)] * 100
     assert all(found["started_at"] for found in rows)
     assert {item["job_id"] for item in items(alice)} == ids

@@ -1,4 +1,5 @@
-"""The writes of a process: in turns, those that wait in one commit, each all or nothing and none told too early."""
+"""The writes of a process: in turns, those that wait in one commit, each all or nothing and none
+told too early."""
 
 from __future__ import annotations
 
@@ -48,16 +49,20 @@ def remembered(database: SqliteDatabase) -> set[str]:
     """What a connection that has just been opened sees."""
     connection = connect(database.path)
     try:
-        rows = connection.execute("SELECT name FROM platform_state WHERE name LIKE 'block %'").fetchall()
+        rows = connection.execute(
+            "SELECT name FROM platform_state WHERE name LIKE 'block %'"
+        ).fetchall()
     finally:
         connection.close()
     return {row["name"] for row in rows}
 
 
 @contextmanager
-def waiting(database: SqliteDatabase, blocks: list[Block], alone: int = -1) -> Iterator[list[Future[set[str]]]]:
-    """Inside: blocks of threads of their own, which wait, in this order, for a first block to end. Each gives what is
-    committed as soon as it returns. `alone` is the place of one that is."""
+def waiting(
+    database: SqliteDatabase, blocks: list[Block], alone: int = -1
+) -> Iterator[list[Future[set[str]]]]:
+    """Inside: blocks of threads of their own, which wait, in this order, for a first block to end.
+    Each gives what is committed as soon as it returns. `alone` is the place of one that is."""
 
     def write(block: Block, alone: bool = False) -> set[str]:
         with database.transaction(shared=not alone) as tx:
@@ -82,16 +87,25 @@ def waiting(database: SqliteDatabase, blocks: list[Block], alone: int = -1) -> I
             end.set()
 
 
-def test_blocks_that_wait_share_a_commit_and_return_after_it(database: SqliteDatabase, statements: list[str]) -> None:
+def test_blocks_that_wait_share_a_commit_and_return_after_it(
+    database: SqliteDatabase, statements: list[str]
+) -> None:
     names = {"block first", *(f"block {number}" for number in range(4))}
     with waiting(database, [remember(f"block {number}") for number in range(4)]) as futures:
         assert remembered(database) == set()
     assert [future.result() for future in futures] == [names] * 5
-    assert [text for text in statements if text.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+    assert [text for text in statements if text.startswith(("BEGIN", "COMMIT"))] == [
+        "BEGIN IMMEDIATE",
+        "COMMIT",
+    ]
 
 
-def test_a_commit_holds_so_many_blocks_and_no_more(database: SqliteDatabase, statements: list[str]) -> None:
-    with waiting(database, [remember(f"block {number}") for number in range(2 * writer._TOGETHER)]) as futures:
+def test_a_commit_holds_so_many_blocks_and_no_more(
+    database: SqliteDatabase, statements: list[str]
+) -> None:
+    with waiting(
+        database, [remember(f"block {number}") for number in range(2 * writer._TOGETHER)]
+    ) as futures:
         pass
     assert len(futures[-1].result()) == 2 * writer._TOGETHER + 1
     assert statements.count("COMMIT") == 3
@@ -107,7 +121,9 @@ def test_a_block_does_not_join_a_transaction_that_has_been_open_for_long(
     assert statements.count("COMMIT") == 4
 
 
-def test_a_block_that_fails_takes_nothing_but_its_own_with_it(database: SqliteDatabase, statements: list[str]) -> None:
+def test_a_block_that_fails_takes_nothing_but_its_own_with_it(
+    database: SqliteDatabase, statements: list[str]
+) -> None:
     def fail(tx: Connection) -> None:
         remember("block bad")(tx)
         raise LookupError("mine")
@@ -127,7 +143,9 @@ def test_a_block_that_fails_takes_nothing_but_its_own_with_it(database: SqliteDa
     assert statements.count("COMMIT") == 1
 
 
-def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(database: SqliteDatabase) -> None:
+def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(
+    database: SqliteDatabase,
+) -> None:
     def put(number: int) -> Block:
         return lambda tx: queries.personas.search_put(
             tx, user_id=1, id=number, is_nsfw=False, is_favorite=False, search_text=f"luna {number}"
@@ -148,7 +166,9 @@ def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(
         queries.personas.search_check(tx)
 
 
-def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(database: SqliteDatabase) -> None:
+def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(
+    database: SqliteDatabase,
+) -> None:
     def fail() -> None:
         with database.transaction() as tx:
             remember("block 1")(tx)
@@ -191,7 +211,12 @@ def test_everybody_is_told_when_the_transaction_is_lost_before(database: SqliteD
     assert [type(future.exception()) for future in futures] == [Unavailable, NotFound]
     with waiting(database, [remember("block 1"), lose, remember("block 2")]) as futures:
         pass
-    assert [type(future.exception()) for future in futures] == [Unavailable, Unavailable, NotFound, type(None)]
+    assert [type(future.exception()) for future in futures] == [
+        Unavailable,
+        Unavailable,
+        NotFound,
+        type(None),
+    ]
     assert futures[3].result() == {"block 2"}
 
 
@@ -222,23 +247,30 @@ class Failing(Connection):
 def make_failing(database: SqliteDatabase, fails: set[str]) -> Failing:
     """Let the writer go on with a connection of which these statements fail."""
     database.close()
-    connection = sqlite3.connect(database.path, isolation_level=None, check_same_thread=False, factory=Failing)
+    connection = sqlite3.connect(
+        database.path, isolation_level=None, check_same_thread=False, factory=Failing
+    )
     connection.fails = fails
     database._writer._connection = connection
     return connection
 
 
 @pytest.mark.parametrize(
-    "fails", [{"COMMIT"}, {"COMMIT", "ROLLBACK"}, {"ROLLBACK TO block"}, {"ROLLBACK TO block", "ROLLBACK"}]
+    "fails",
+    [{"COMMIT"}, {"COMMIT", "ROLLBACK"}, {"ROLLBACK TO block"}, {"ROLLBACK TO block", "ROLLBACK"}],
 )
-def test_nothing_half_written_stays_and_writing_goes_on_whatever_fails(database: SqliteDatabase, fails: set[str]) -> None:
+def test_nothing_half_written_stays_and_writing_goes_on_whatever_fails(
+    database: SqliteDatabase, fails: set[str]
+) -> None:
     def fail(tx: Connection) -> None:
         remember("block bad")(tx)
         raise LookupError
 
     failing = make_failing(database, fails)
     own = set() if "COMMIT" in fails else {LookupError}
-    with waiting(database, [remember("block 1"), remember("block 2"), *([fail] if own else [])]) as futures:
+    with waiting(
+        database, [remember("block 1"), remember("block 2"), *([fail] if own else [])]
+    ) as futures:
         pass
     assert {type(future.exception()) for future in futures} == {Unavailable} | own
     assert (remembered(database), failing.fails) == (set(), set())
@@ -262,10 +294,17 @@ def test_a_first_block_that_cannot_be_rolled_back_leaves_nothing(database: Sqlit
     assert remembered(database) == {"block 2"}
 
 
-def test_a_block_that_is_alone_shares_no_commit(database: SqliteDatabase, statements: list[str]) -> None:
-    with waiting(database, [remember(f"block {number}") for number in range(5)], alone=2) as futures:
+def test_a_block_that_is_alone_shares_no_commit(
+    database: SqliteDatabase, statements: list[str]
+) -> None:
+    with waiting(
+        database, [remember(f"block {number}") for number in range(5)], alone=2
+    ) as futures:
         pass
-    assert [text for text in statements if text in ("BEGIN IMMEDIATE", "COMMIT")] == ["BEGIN IMMEDIATE", "COMMIT"] * 3
+    assert [text for text in statements if text in ("BEGIN IMMEDIATE", "COMMIT")] == [
+        "BEGIN IMMEDIATE",
+        "COMMIT",
+    ] * 3
     first = {"block first", "block 0", "block 1"}
     assert futures[2].result() >= first
     assert futures[3].result() >= first | {"block 2"}
@@ -282,7 +321,9 @@ def test_who_waits_too_long_is_told_so_and_the_others_go_on(
     assert futures[1].result() == {"block first", "block 1"}
 
 
-def test_a_signal_while_it_waits_gives_its_turn_to_nobody(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_while_it_waits_gives_its_turn_to_nobody(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(block: writer.Transaction, seconds: float = -1) -> bool:
         raise KeyboardInterrupt
 
@@ -295,7 +336,9 @@ def test_a_signal_while_it_waits_gives_its_turn_to_nobody(database: SqliteDataba
     assert futures[1].result() == {"block first", "block 1"}
 
 
-def test_closing_waits_for_what_is_written(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closing_waits_for_what_is_written(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with ThreadPoolExecutor(1) as pool:
         with waiting(database, [remember("block 1")]) as futures:
             monkeypatch.setattr(writer, "BUSY_SECONDS", 0.01)

@@ -1,4 +1,5 @@
-"""gunicorn's settings for the bare Flask app: SEIDRA's own, whatever they are, without its hooks."""
+"""gunicorn's settings for the bare Flask app: SEIDRA's own, whatever they are, without its
+hooks."""
 
 from __future__ import annotations
 
@@ -11,7 +12,9 @@ from seidra import server
 _SEIDRA = Path(__file__).resolve().parents[2] / "gunicorn.conf.py"
 _HOOKS = {"when_ready", "post_worker_init", "worker_exit"}
 
-globals().update({k: v for k, v in run_path(str(_SEIDRA)).items() if not k.startswith("_") and k not in _HOOKS})
+globals().update(
+    {k: v for k, v in run_path(str(_SEIDRA)).items() if not k.startswith("_") and k not in _HOOKS}
+)
 wsgi_app = "benchmarks.peers.bare_flask:app"
 
 

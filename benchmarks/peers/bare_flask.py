@@ -1,4 +1,5 @@
-"""The floor: the least that Flask can do to give the same bytes. It reads no token, no query, no body and no database.
+"""The floor: the least that Flask can do to give the same bytes. It reads no token, no query, no
+body and no database.
 
 BARE_LIST and BARE_CREATED name the files with the bytes.
 """

@@ -38,17 +38,27 @@ def key(name: str) -> str:
     return name.casefold()
 
 
-def create(tx: Connection, username: str, email: str, password_hash: str, *, admin: bool = False) -> Row:
-    """Insert an account. The first one ever made by a person is an administrator, decided in this transaction.
+def create(
+    tx: Connection, username: str, email: str, password_hash: str, *, admin: bool = False
+) -> Row:
+    """Insert an account. The first one ever made by a person is an administrator, decided in this
+    transaction.
 
     A taken name becomes a Conflict when the transaction ends.
     """
     now = timestamp()
     first = queries.users.record_first_person(tx, username=username, now=now) is not None
     row = queries.users.create(
-        tx, username=username, username_key=key(username), email=email, email_key=key(email),
-        password_hash=password_hash, is_admin=admin or first, settings=to_json(DEFAULT_USER_SETTINGS), now=now,
-    )  # fmt: skip
+        tx,
+        username=username,
+        username_key=key(username),
+        email=email,
+        email_key=key(email),
+        password_hash=password_hash,
+        is_admin=admin or first,
+        settings=to_json(DEFAULT_USER_SETTINGS),
+        now=now,
+    )
     return existing(row)
 
 
@@ -63,7 +73,9 @@ def set_rights(tx: Connection, row: Row, *, active: bool, admin: bool) -> None:
     if row["id"] == SYSTEM_USER_ID and admin:
         raise Conflict("The system account cannot be an administrator.")
     if active and not row["is_active"] and row["password_hash"] is None:
-        raise Conflict("This account has no password: set SEIDRA_DEFAULT_USER_PASSWORD and start again.")
+        raise Conflict(
+            "This account has no password: set SEIDRA_DEFAULT_USER_PASSWORD and start again."
+        )
     if row["is_active"] and row["is_admin"] and not (active and admin):
         check_not_last_admin(tx, row["id"])
     queries.users.update_rights(tx, id=row["id"], is_active=active, is_admin=admin, now=timestamp())
@@ -95,7 +107,8 @@ def check_not_system(user_id: int) -> None:
 
 
 def delete(tx: Connection, row: Row) -> None:
-    """Disable an account at once, free its names and queue everything it has for the worker to remove."""
+    """Disable an account at once, free its names and queue everything it has for the worker to
+    remove."""
     if row["is_admin"] and row["is_active"]:
         check_not_last_admin(tx, row["id"])
     # A colon can stand in no username and in no email without an @.

@@ -13,7 +13,8 @@ from seidra.config import Settings
 
 @lru_cache(maxsize=8)
 def _hasher(memory_kib: int, time_cost: int) -> PasswordHasher:
-    # One lane: a login costs one core, and 19 MiB with 2 passes is OWASP's first choice for Argon2id.
+    # One lane: a login costs one core, and 19 MiB with 2 passes is OWASP's first choice for
+    # Argon2id.
     return PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
 
 
@@ -32,5 +33,6 @@ def verify(encoded: str, password: str) -> bool:
 
 @lru_cache(maxsize=8)
 def decoy(settings: Settings) -> str:
-    """A hash that no password has, at today's cost: what an unknown user's login is checked against."""
+    """A hash that no password has, at today's cost: what an unknown user's login is checked
+    against."""
     return hash_password(secrets.token_urlsafe(32), settings)

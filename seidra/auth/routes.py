@@ -36,8 +36,12 @@ from seidra.web.services import services
 P = ParamSpec("P")
 R = TypeVar("R")
 
-blp = Blueprint("auth", __name__, url_prefix="/api/auth", description="Accounts, sessions and tokens")
-settings_blp = Blueprint("settings", __name__, url_prefix="/api/settings", description="What a user prefers")
+blp = Blueprint(
+    "auth", __name__, url_prefix="/api/auth", description="Accounts, sessions and tokens"
+)
+settings_blp = Blueprint(
+    "settings", __name__, url_prefix="/api/settings", description="What a user prefers"
+)
 
 
 def registration_open(view: Callable[P, R]) -> Callable[P, R]:
@@ -55,7 +59,10 @@ def registration_open(view: Callable[P, R]) -> Callable[P, R]:
 @blp.route("/register", methods=["POST"])
 @registration_open
 @rates.limited("register")
-@blp.arguments(RegisterSchema, example={"username": "alice", "email": "alice@example.com", "password": "a long phrase"})
+@blp.arguments(
+    RegisterSchema,
+    example={"username": "alice", "email": "alice@example.com", "password": "a long phrase"},
+)
 @blp.response(201, TokenSchema, example=TOKEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(409, "PROBLEM")
@@ -75,7 +82,8 @@ def register(body: dict[str, Any]) -> Response:
 @blp.response(200, TokenSchema, example=TOKEN_EXAMPLE)
 @blp.alt_response(401, "PROBLEM")
 def login(body: dict[str, Any]) -> Response:
-    """Log in by username or email. Wrong, unknown and disabled look the same and take the same time."""
+    """Log in by username or email. Wrong, unknown and disabled look the same and take the same
+    time."""
     rates.count_name(accounts.key(body["username"]), "login")
     found = accounts.find(services().database.connection, body["username"])
     encoded = found["password_hash"] if found else None
@@ -84,11 +92,14 @@ def login(body: dict[str, Any]) -> Response:
     if found is None or not right or encoded is None or not found["is_active"]:
         raise Unauthorized("The username or the password is wrong.", error=None)
     with services().database.transaction(found["id"]) as tx:
-        # Read again inside: the account may have been disabled, or its password changed, since it was checked.
+        # Read again inside: the account may have been disabled, or its password changed, since it
+        # was checked.
         now = queries.users.get_for_update(tx, id=found["id"])
         if now is None or not now["is_active"] or now["password_hash"] != encoded:
             raise Unauthorized("The username or the password is wrong.", error=None)
-        token = tokens.begin_session(tx, existing(queries.users.get(tx, id=found["id"])), services().settings)
+        token = tokens.begin_session(
+            tx, existing(queries.users.get(tx, id=found["id"])), services().settings
+        )
     return reply(token, 200, SECRET)
 
 
@@ -98,13 +109,16 @@ def login(body: dict[str, Any]) -> Response:
 @blp.alt_response(401, "PROBLEM")
 @blp.doc(security=[{"refresh": []}])
 def refresh() -> Response:
-    """Exchange the refresh token (sent as Bearer) for a fresh pair; the old one dies after a short grace."""
+    """Exchange the refresh token (sent as Bearer) for a fresh pair; the old one dies after a short
+    grace."""
     presented = tokens.bearer_token()
     claims = services().verifier(presented, "refresh")
     with services().database.transaction(claims.user_id) as tx:
         token = tokens.refresh_session(tx, presented, claims.session_id, services().settings)
     if token is None:
-        raise Unauthorized("The refresh token was used before or its session is over; log in again.")
+        raise Unauthorized(
+            "The refresh token was used before or its session is over; log in again."
+        )
     return reply(token, 200, SECRET)
 
 
@@ -128,15 +142,22 @@ def me() -> Response:
 
 @blp.route("/me", methods=["PATCH"])
 @login_required
-@blp.arguments(AccountSchema, example={"password": "another long phrase", "current_password": "a long phrase"})
+@blp.arguments(
+    AccountSchema, example={"password": "another long phrase", "current_password": "a long phrase"}
+)
 @blp.response(200, UserSchema, example=USER_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(409, "PROBLEM")
 def change_me(body: dict[str, Any]) -> Response:
-    """Change email or password, with the present password; a new password ends all other sessions."""
+    """Change email or password, with the present password; a new password ends all other
+    sessions."""
     accounts.check_not_system(g.user["id"])
     stored = _confirmed(body["current_password"], "current_password")
-    digest = passwords.hash_password(body["password"], services().settings) if "password" in body else None
+    digest = (
+        passwords.hash_password(body["password"], services().settings)
+        if "password" in body
+        else None
+    )
     with services().database.transaction(g.user["id"]) as tx:
         _still(tx, stored)
         if "email" in body:
@@ -162,7 +183,8 @@ def _delete_me(body: dict[str, Any]) -> Response:
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(409, "PROBLEM")
 def delete_me(body: dict[str, Any]) -> Response:
-    """Delete my account: disabled and its names freed at once, everything it has removed in the background."""
+    """Delete my account: disabled and its names freed at once, everything it has removed in the
+    background."""
     return _delete_me(body)
 
 
@@ -180,7 +202,9 @@ def delete_me_by_post(body: dict[str, Any]) -> Response:
 def _confirmed(password: str, field: str) -> Row:
     """My stored account, when the password is mine. Raises Forbidden, naming the field."""
     stored = existing(queries.users.get_for_update(services().database.connection, id=g.user["id"]))
-    if not passwords.verify(stored["password_hash"] or passwords.decoy(services().settings), password):
+    if not passwords.verify(
+        stored["password_hash"] or passwords.decoy(services().settings), password
+    ):
         error = Forbidden("The password is wrong.")
         error.errors = {field: ["Is not the present password."]}
         raise error
@@ -195,7 +219,7 @@ def _still(tx: Connection, stored: Row) -> Row:
     return row
 
 
-# ------------------------------------------------------------------------------------------------ settings
+# ----------------------------------------------------------------------------------------- settings
 
 
 @settings_blp.route("", methods=["GET"])
@@ -215,7 +239,9 @@ def _merge_settings(change: dict[str, Any]) -> Response:
             merged = merge_settings(from_json(stored["settings"]), change)
         except ValidationError as error:
             raise Invalid(flatten(error.messages)) from None
-        queries.users.update_settings(tx, id=g.user["id"], settings=to_json(merged), now=timestamp())
+        queries.users.update_settings(
+            tx, id=g.user["id"], settings=to_json(merged), now=timestamp()
+        )
     return reply(merged)
 
 

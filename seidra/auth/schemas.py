@@ -22,16 +22,20 @@ class Notifications(fields.Dict):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            keys=Text(1, 50, line=True), values=Flag(),
-            validate=validate.Length(max=50, error="Must have at most 50 names."), **kwargs,
-        )  # fmt: skip
+            keys=Text(1, 50, line=True),
+            values=Flag(),
+            validate=validate.Length(max=50, error="Must have at most 50 names."),
+            **kwargs,
+        )
 
 
 class SettingsSchema(Body):
     """A user's settings; what is sent is merged deeply into what is stored."""
 
     theme = Text(1, 50, line=True)
-    language = Text(2, 35, line=True, metadata={"description": "A BCP 47 tag, such as en or pt-BR."})
+    language = Text(
+        2, 35, line=True, metadata={"description": "A BCP 47 tag, such as en or pt-BR."}
+    )
     notifications = Notifications()
     telemetry_opt_in = Flag()
     extra = FreeObject(metadata={"description": "Whatever the frontend keeps; null removes a key."})
@@ -64,7 +68,9 @@ class RegisterSchema(Body):
 
     username = fields.String(
         required=True,
-        validate=validate.Regexp(r"[A-Za-z0-9._\-]{3,50}\Z", error="Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."),
+        validate=validate.Regexp(
+            r"[A-Za-z0-9._\-]{3,50}\Z", error="Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."
+        ),
     )
     email = _Email(required=True)
     password = Text(8, 128, required=True)
@@ -108,7 +114,8 @@ class PasswordSchema(Body):
 def merge_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     """The stored settings with a change merged in deeply; null removes a key of `extra`.
 
-    Raises ValidationError when the outcome is too large or too deep, though each change alone was not.
+    Raises ValidationError when the outcome is too large or too deep, though each change alone was
+    not.
     """
     merged: dict[str, Any] = _merge(stored, change)
     if len(merged["notifications"]) > 50:
@@ -135,14 +142,24 @@ def _merge(stored: Any, change: Any) -> Any:
 
 
 USER_EXAMPLE = {
-    "id": 2, "username": "alice", "email": "alice@example.com", "is_active": True, "is_admin": True,
+    "id": 2,
+    "username": "alice",
+    "email": "alice@example.com",
+    "is_active": True,
+    "is_admin": True,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "settings": {
-        "theme": "ultimate", "language": "en", "notifications": {"web": True, "email": False, "slack": False},
-        "telemetry_opt_in": False, "extra": {},
+        "theme": "ultimate",
+        "language": "en",
+        "notifications": {"web": True, "email": False, "slack": False},
+        "telemetry_opt_in": False,
+        "extra": {},
     },
-}  # fmt: skip
+}
 TOKEN_EXAMPLE = {
-    "access_token": "eyJhbGciOiJIUzI1NiIs...", "refresh_token": "eyJhbGciOiJIUzI1NiIs...", "token_type": "bearer",
-    "expires_in": 900, "user": USER_EXAMPLE,
-}  # fmt: skip
+    "access_token": "eyJhbGciOiJIUzI1NiIs...",
+    "refresh_token": "eyJhbGciOiJIUzI1NiIs...",
+    "token_type": "bearer",
+    "expires_in": 900,
+    "user": USER_EXAMPLE,
+}

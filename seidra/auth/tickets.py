@@ -1,7 +1,8 @@
 """Tickets: how an EventSource, which can send no header, says who listens.
 
-A ticket names user and session, and is signed with a key for this purpose alone: it opens streams and nothing else,
-and an access token never has to stand in a URL. It is good for ten minutes, as often as it is needed.
+A ticket names user and session, and is signed with a key for this purpose alone: it opens streams
+and nothing else, and an access token never has to stand in a URL. It is good for ten minutes, as
+often as it is needed.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Tickets:
     def __init__(self, settings: Settings) -> None:
         key = hmac.digest(jwt_secret(settings).encode(), b"seidra stream tickets v1", "sha256")
         self._signer = URLSafeTimedSerializer(
-            key, salt="stream", signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256}
+            key,
+            salt="stream",
+            signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
 
     def make(self, user_id: int, session_id: str) -> str:
@@ -50,7 +53,8 @@ class Tickets:
 
 
 def listener_required(view: Callable[P, R]) -> Callable[P, R]:
-    """Guard a stream: 401 without a live token or, where no header is sent, a live ticket; `g.user` inside."""
+    """Guard a stream: 401 without a live token or, where no header is sent, a live ticket; `g.user`
+    inside."""
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

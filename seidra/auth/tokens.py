@@ -1,7 +1,7 @@
 """Tokens and sessions: handing them out, and knowing by them who asks.
 
-Every token carries its session's id. Ending the session (its row) revokes all its tokens at once: each request
-asks, in one indexed query, that session and user are live.
+Every token carries its session's id. Ending the session (its row) revokes all its tokens at once:
+each request asks, in one indexed query, that session and user are live.
 """
 
 from __future__ import annotations
@@ -49,8 +49,9 @@ class Claims(NamedTuple):
 class Verifier:
     """Verifies tokens, and remembers the last few thousand that verified.
 
-    Checking a signature again costs ~90 us and cannot come out differently; what can change is asked each time:
-    expiry here, session and user by the query in `user_of`. So the memo never outlives a revocation.
+    Checking a signature again costs ~90 us and cannot come out differently; what can change is
+    asked each time: expiry here, session and user by the query in `user_of`. So the memo never
+    outlives a revocation.
     """
 
     SIZE = 4096
@@ -82,27 +83,33 @@ def register(app: Flask, settings: Settings) -> None:
     """Set `app` up to sign and verify tokens."""
     app.config["JWT_SECRET_KEY"] = jwt_secret(settings)
     app.config["JWT_ALGORITHM"] = "HS256"
-    # A clock that steps back must not refuse the tokens it has just made. Expiry has no leeway: `Verifier` checks it.
+    # A clock that steps back must not refuse the tokens it has just made. Expiry has no leeway:
+    # `Verifier` checks it.
     app.config["JWT_DECODE_LEEWAY"] = _CLOCK_STEP_SECONDS
     JWTManager(app)
 
 
-# ------------------------------------------------------------------------------------------------ handing out
+# -------------------------------------------------------------------------------------- handing out
 
 
 def begin_session(tx: Connection, user: Row, settings: Settings) -> dict[str, Any]:
     """Begin a session for a user row; returns the contract's Token."""
     session_id = secrets.token_urlsafe(18)
     expires_at = timestamp_in(settings.session_seconds)
-    queries.users.session_create(tx, id=session_id, user_id=user["id"], now=timestamp(), expires_at=expires_at)
+    queries.users.session_create(
+        tx, id=session_id, user_id=user["id"], now=timestamp(), expires_at=expires_at
+    )
     return _token(tx, user, session_id, expires_at, settings)
 
 
-def refresh_session(tx: Connection, token: str, session_id: str, settings: Settings) -> dict[str, Any] | None:
+def refresh_session(
+    tx: Connection, token: str, session_id: str, settings: Settings
+) -> dict[str, Any] | None:
     """Exchange a verified refresh token for a fresh pair of its session.
 
-    A token used before is good once more within the grace (two tabs at once); later it means that somebody else
-    has it, and the session ends. Returns None then: the caller commits that and answers 401.
+    A token used before is good once more within the grace (two tabs at once); later it means that
+    somebody else has it, and the session ends. Returns None then: the caller commits that and
+    answers 401.
     """
     now = timestamp()
     stored = queries.users.refresh_get(tx, digest=_digest(token), session_id=session_id, now=now)
@@ -116,7 +123,9 @@ def refresh_session(tx: Connection, token: str, session_id: str, settings: Setti
     return _token(tx, user, stored["session_id"], stored["expires_at"], settings)
 
 
-def _token(tx: Connection, user: Row, session_id: str, session_end: str, settings: Settings) -> dict[str, Any]:
+def _token(
+    tx: Connection, user: Row, session_id: str, session_end: str, settings: Settings
+) -> dict[str, Any]:
     left = (moment(session_end) - moment(timestamp())).total_seconds()
     lifetime = int(min(settings.access_token_seconds, left))
     names: dict[str, Any] = {"identity": str(user["id"]), "additional_claims": {"sid": session_id}}
@@ -137,7 +146,7 @@ def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-# ------------------------------------------------------------------------------------------------ knowing who asks
+# --------------------------------------------------------------------------------- knowing who asks
 
 
 def bearer_token() -> str:
@@ -150,7 +159,8 @@ def bearer_token() -> str:
 
 
 def user_of(token: str) -> Row:
-    """The user of a live access token, whose request is counted. Raises Unauthorized for any other."""
+    """The user of a live access token, whose request is counted. Raises Unauthorized for any
+    other."""
 
     def named() -> tuple[int, str]:
         claims = services().verifier(token, "access")
@@ -160,7 +170,8 @@ def user_of(token: str) -> Row:
 
 
 def live_user(named: Callable[[], tuple[int, str]]) -> Row:
-    """The user of the live session, (user id, session id), that `named` answers; their request is counted.
+    """The user of the live session, (user id, session id), that `named` answers; their request is
+    counted.
 
     Raises Unauthorized when it is not live, as `named` does when it believes nobody.
     """

@@ -6,7 +6,12 @@ import click
 
 from seidra.cli.groups import CheckedCommand, CheckedGroup
 from seidra.config import get_settings
-from seidra.database import DatabaseService, init_database, seed_default_nsfw_settings, seed_default_user
+from seidra.database import (
+    DatabaseService,
+    init_database,
+    seed_default_nsfw_settings,
+    seed_default_user,
+)
 from seidra.database.sqlite import migrate
 from seidra.errors import StartError
 

@@ -33,5 +33,7 @@ def _told(invoke: Any, ctx: click.Context) -> Any:
     except Problem as problem:
         raise click.ClickException(problem.detail) from None
     except ValidationError as error:
-        rules = "; ".join(f"{field}: {' '.join(texts)}" for field, texts in flatten(error.messages).items())
+        rules = "; ".join(
+            f"{field}: {' '.join(texts)}" for field, texts in flatten(error.messages).items()
+        )
         raise click.ClickException(rules) from None

@@ -40,11 +40,18 @@ def backup(file: Path, force: bool) -> None:
     target = file.absolute()
     if target.is_dir() or (target.exists() and not force):
         raise StartError(f"There is a file {file} already; --force overwrites it.")
-    with DatabaseService() as service, _progress("Backing up", backups.expected_bytes(service.database)) as progress:
+    with (
+        DatabaseService() as service,
+        _progress("Backing up", backups.expected_bytes(service.database)) as progress,
+    ):
         report = backups.backup(service.settings, service.database, target, progress)
     for id in report.unreadable:
-        click.echo(f"The picture of media item {id} cannot be read and is not in the backup.", err=True)
-    click.echo(f"Backed up the database and {report.media} pictures: {target.stat().st_size:,} bytes in {file}.")
+        click.echo(
+            f"The picture of media item {id} cannot be read and is not in the backup.", err=True
+        )
+    click.echo(
+        f"Backed up the database and {report.media} pictures: {target.stat().st_size:,} bytes in {file}."
+    )
     if report.unreadable:
         click.echo("`flask media check` says more about the pictures that are missing.", err=True)
 
@@ -52,7 +59,8 @@ def backup(file: Path, force: bool) -> None:
 @click.command(cls=CheckedCommand)
 @click.argument("file", type=click.Path(path_type=Path))
 def restore(file: Path) -> None:
-    """Unpack an archive of `flask backup` into an empty place. All sessions are ended. Stop the server first."""
+    """Unpack an archive of `flask backup` into an empty place. All sessions are ended. Stop the
+    server first."""
     settings = get_settings()
     restores.check_place(settings)
     with restores.opened(file) as reader:
@@ -63,9 +71,14 @@ def restore(file: Path) -> None:
             restored = restores.restore(settings, reader, progress)
     if restored.applied:
         click.echo(f"Applied {restored.applied} migrations.")
-    click.echo(f"Restored the database and {restored.media} pictures of {reader.about.get('created_at')}.")
+    click.echo(
+        f"Restored the database and {restored.media} pictures of {reader.about.get('created_at')}."
+    )
     if restored.lost:
-        click.echo(f"{restored.lost} media items have no picture in the archive; see `flask media check`.", err=True)
+        click.echo(
+            f"{restored.lost} media items have no picture in the archive; see `flask media check`.",
+            err=True,
+        )
 
 
 @click.group(cls=CheckedGroup)
@@ -75,10 +88,15 @@ def media() -> None:
 
 @media.command("check")
 @click.option("--deep", is_flag=True, help="Decode every picture.")
-@click.option("--repair", is_flag=True, help="Delete files without an item, items without a file, and leftovers.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Delete files without an item, items without a file, and leftovers.",
+)
 @click.option("--force", is_flag=True, help="Repair even where most files or items are missing.")
 def media_check(deep: bool, repair: bool, force: bool) -> None:
-    """Compare files and items of the media; code 1 when something is wrong. The server may run meanwhile."""
+    """Compare files and items of the media; code 1 when something is wrong. The server may run
+    meanwhile."""
     with DatabaseService() as service:
         check = MediaCheck(service.settings, service.database)
         found = list(check.find(deep=deep))
@@ -104,20 +122,29 @@ def _advice(found: list[Finding], repair: bool) -> str:
 
 
 def _check_plausible(counts: Counter[str], check: MediaCheck) -> None:
-    """Raise StartError where a disk that is not mounted, or another database, is the likelier cause."""
-    for kind, of, what in ((LOST, check.items, "items have no file"), (ORPHAN, check.files, "files have no item")):
+    """Raise StartError where a disk that is not mounted, or another database, is the likelier
+    cause."""
+    for kind, of, what in (
+        (LOST, check.items, "items have no file"),
+        (ORPHAN, check.files, "files have no item"),
+    ):
         if counts[kind] >= 10 and counts[kind] > of / 2:
-            raise StartError(f"{counts[kind]} of {of} {what}: are SEIDRA_MEDIA_DIR and the database the right ones?"
-                             " Nothing was deleted; --force repairs all the same.")  # fmt: skip
+            raise StartError(
+                f"{counts[kind]} of {of} {what}: are SEIDRA_MEDIA_DIR and the database the right ones?"
+                " Nothing was deleted; --force repairs all the same."
+            )
 
 
 @click.command(cls=CheckedCommand)
 def doctor() -> None:
-    """Look whether everything is well and say what to do where it is not; code 1 when something fails."""
+    """Look whether everything is well and say what to do where it is not; code 1 when something
+    fails."""
     failed = seen = 0
     for check in checks.examine(get_settings()):
         seen += 1
         failed += check.state == checks.FAIL
-        click.echo(f"{check.state:<4}  {check.name:<10}  {' '.join(filter(None, (check.seen, check.advice)))}")
+        click.echo(
+            f"{check.state:<4}  {check.name:<10}  {' '.join(filter(None, (check.seen, check.advice)))}"
+        )
     if failed:
         raise click.ClickException(f"{failed} of {seen} checks failed.")

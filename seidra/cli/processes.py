@@ -1,7 +1,7 @@
 """`flask worker` and `flask run`.
 
-The commands are flask's plugins (setup.cfg, flask.commands), so that they run without making the app: `flask db
-status` must work on a database that the app would refuse or migrate.
+The commands are flask's plugins (setup.cfg, flask.commands), so that they run without making the
+app: `flask db status` must work on a database that the app would refuse or migrate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,12 @@ from seidra.web import logs
 
 
 @click.command(cls=CheckedCommand)
-@click.option("--grace", default=25.0, type=click.FloatRange(0), help="Seconds a stop waits for the job in hand.")
+@click.option(
+    "--grace",
+    default=25.0,
+    type=click.FloatRange(0),
+    help="Seconds a stop waits for the job in hand.",
+)
 def worker(grace: float) -> None:
     """Work off jobs until SIGTERM or SIGINT; the job in hand is finished, or given back."""
     settings = get_settings()

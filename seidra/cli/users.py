@@ -19,9 +19,13 @@ def users() -> None:
 
 
 _password = click.option(
-    "--password", envvar=PASSWORD_VARIABLE, prompt=True, hide_input=True, confirmation_prompt=True,
+    "--password",
+    envvar=PASSWORD_VARIABLE,
+    prompt=True,
+    hide_input=True,
+    confirmation_prompt=True,
     help="Asked for when it is not given.",
-)  # fmt: skip
+)
 
 
 @users.command()
@@ -36,7 +40,9 @@ def create(username: str, email: str, password: str, admin: bool) -> None:
         digest = passwords.hash_password(body["password"], service.settings)
         with service.database.transaction(INSTANCE) as tx:
             row = accounts.create(tx, body["username"], body["email"], digest, admin=admin)
-    click.echo(f"Made {row['username']}{' (administrator)' if row['is_admin'] else ''}, id {row['id']}.")
+    click.echo(
+        f"Made {row['username']}{' (administrator)' if row['is_admin'] else ''}, id {row['id']}."
+    )
 
 
 @users.command("list")
@@ -45,8 +51,10 @@ def list_users() -> None:
     with DatabaseService() as service:
         for row in queries.users.list_all(service.database.connection):
             state = "active" if row["is_active"] else "inactive"
-            click.echo(f"{row['id']:>6}  {row['username']:<50}  {row['email']:<40}  {state:<8}"
-                       f"  {'administrator' if row['is_admin'] else ''}".rstrip())  # fmt: skip
+            click.echo(
+                f"{row['id']:>6}  {row['username']:<50}  {row['email']:<40}  {state:<8}"
+                f"  {'administrator' if row['is_admin'] else ''}".rstrip()
+            )
 
 
 @users.command()
@@ -100,10 +108,11 @@ def _change_rights(name: str, *, active: bool | None = None, admin: bool | None 
     with DatabaseService() as service, service.database.transaction(INSTANCE) as tx:
         row = _account(tx, name)
         accounts.set_rights(
-            tx, row,
+            tx,
+            row,
             active=bool(row["is_active"]) if active is None else active,
             admin=bool(row["is_admin"]) if admin is None else admin,
-        )  # fmt: skip
+        )
 
 
 def _account(connection: Connection, name: str) -> Row:

@@ -1,4 +1,5 @@
-"""The database. The guide's names are importable from here; whoever asks for one loads `seidra.start`."""
+"""The database. The guide's names are importable from here; whoever asks for one loads
+`seidra.start`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the rest of SEIDRA knows of a database: connections, transactions, and what a driver's error means.
+"""What the rest of SEIDRA knows of a database: connections, transactions, and what a driver's error
+means.
 
 Each engine has a folder beside this file with the one class that does it (`sqlite/`).
 """
@@ -14,7 +15,8 @@ from typing import Any, ClassVar, Protocol
 from seidra.errors import Conflict, Problem
 
 INSTANCE = 0
-"""The owner whose turn those take who write what belongs to all: rights, registrations, the instance's settings."""
+"""The owner whose turn those take who write what belongs to all: rights, registrations, the
+instance's settings."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,14 +43,16 @@ class Connection(Protocol):
 
 
 def existing(row: Row | None) -> Row:
-    """A row that is there whatever happens, such as that of an aggregate. Raises LookupError for none."""
+    """A row that is there whatever happens, such as that of an aggregate. Raises LookupError for
+    none."""
     if row is None:
         raise LookupError("a row that must exist does not")
     return row
 
 
 class Database(ABC):
-    """One database. Each thread reads through a connection of its own, kept until the thread calls `leave`."""
+    """One database. Each thread reads through a connection of its own, kept until the thread calls
+    `leave`."""
 
     errors: ClassVar[tuple[type[Exception], ...]]
     """What the driver raises."""
@@ -65,23 +69,28 @@ class Database(ABC):
         """This thread's connection: for reading; writes go through `transaction`."""
 
     @abstractmethod
-    def transaction(self, owner: int | None = None, *, shared: bool = False) -> AbstractContextManager[Connection]:
+    def transaction(
+        self, owner: int | None = None, *, shared: bool = False
+    ) -> AbstractContextManager[Connection]:
         """A short write transaction: committed at the end of the block, rolled back when it raises.
 
-        All of the block goes through the connection that it gets. Writers of one `owner` (a user's id, or INSTANCE)
-        take turns, so that what a block has read stays true until it has written; without an owner a block must not
-        rest on that: it inserts, or updates rows that a claim fences. `shared` lets the commit be one with that of
-        other blocks that wait: for the writes that many people make at once.
-        Raises Conflict for a broken constraint and Unavailable when the database stays busy or is full.
+        All of the block goes through the connection that it gets. Writers of one `owner` (a user's
+        id, or INSTANCE) take turns, so that what a block has read stays true until it has written;
+        without an owner a block must not rest on that: it inserts, or updates rows that a claim
+        fences. `shared` lets the commit be one with that of other blocks that wait: for the writes
+        that many people make at once. Raises Conflict for a broken constraint and Unavailable when
+        the database stays busy or is full.
         """
 
     @abstractmethod
     def snapshot(self) -> AbstractContextManager[Connection]:
-        """A read transaction: its statements see one state of the database, such as a page and its total."""
+        """A read transaction: its statements see one state of the database, such as a page and its
+        total."""
 
     @abstractmethod
     def translate(self, error: Exception) -> Exception:
-        """A driver's error as the Problem that it means to a client; what means none comes back as it is."""
+        """A driver's error as the Problem that it means to a client; what means none comes back as
+        it is."""
 
     @abstractmethod
     def release(self) -> None:
@@ -100,11 +109,13 @@ _TAKEN = {
     "users_username_taken": ("username", "This username is taken."),
     "users_email_taken": ("email", "This email is taken."),
 }
-"""What a broken unique constraint means to people, by its name in migrations/: the field, and a sentence."""
+"""What a broken unique constraint means to people, by its name in migrations/: the field, and a
+sentence."""
 
 
 def conflict_of(constraint: str) -> Conflict | None:
-    """The Conflict that the breach of a unique constraint means, or None for one that no request should break."""
+    """The Conflict that the breach of a unique constraint means, or None for one that no request
+    should break."""
     if constraint not in _TAKEN:
         return None
     field, sentence = _TAKEN[constraint]

@@ -1,15 +1,18 @@
-"""The statements of `sql/*.sql` as functions: `queries.personas.get(connection, user_id=..., id=...)`.
+"""The statements of `sql/*.sql` as functions: `queries.personas.get(connection, user_id=...,
+id=...)`.
 
-The file's stem is the namespace. The suffix of a statement's name says what a call returns: none a list of rows,
-`^` a row or None, `$` a value or None, `!` the number of rows changed, `*!` the same for many parameter sets.
+The file's stem is the namespace. The suffix of a statement's name says what a call returns: none a
+list of rows, `^` a row or None, `$` a value or None, `!` the number of rows changed, `*!` the same
+for many parameter sets.
 
-A comment line `family: WORD NAME: TEXT` below the purpose makes a statement a family. The first line of a WORD gives
-a piece of the text as it stands, each further one what may stand in its place, and a call names one of them:
-`queries.personas.page(connection, order="name", ...)`. So what chooses an index or an order stays plain SQL, and the
-choice is a closed list.
+A comment line `family: WORD NAME: TEXT` below the purpose makes a statement a family. The first
+line of a WORD gives a piece of the text as it stands, each further one what may stand in its place,
+and a call names one of them: `queries.personas.page(connection, order="name", ...)`. So what
+chooses an index or an order stays plain SQL, and the choice is a closed list.
 
-Each engine runs the text of `sql/`, or the one of the same name in `sql/<engine>/`. Which engine that is, the
-connection says. The types of all this, statement by statement, stand in `statements.pyi` (`make format` writes it).
+Each engine runs the text of `sql/`, or the one of the same name in `sql/<engine>/`. Which engine
+that is, the connection says. The types of all this, statement by statement, stand in
+`statements.pyi` (`make format` writes it).
 """
 
 from __future__ import annotations
@@ -82,7 +85,8 @@ SHAPES: dict[SQLOperationType, tuple[Callable[[Connection, str, Any], Any], str]
 
 @dataclass(frozen=True)
 class _Text:
-    """A statement as its file gives it: its variants' texts by the names chosen, in the order of `choices`."""
+    """A statement as its file gives it: its variants' texts by the names chosen, in the order of
+    `choices`."""
 
     operation: SQLOperationType
     purpose: str
@@ -113,7 +117,11 @@ class Statement:
 
     def parameters(self) -> list[str]:
         """The names of what is bound, in order of appearance."""
-        return list(dict.fromkeys(name for text in self._variants[ENGINES[0]].values() for name in parameters_of(text)))
+        return list(
+            dict.fromkeys(
+                name for text in self._variants[ENGINES[0]].values() for name in parameters_of(text)
+            )
+        )
 
     def __call__(self, connection: Connection, sets: Any = None, /, **parameters: Any) -> Any:
         chosen = tuple([parameters.pop(word) for word in self.choices])
@@ -130,8 +138,8 @@ def parameters_of(sql: str) -> list[str]:
 def load(folder: Path, engines: Iterable[str] = ENGINES) -> Any:
     """Load every file of `folder`, with what `folder/<engine>/` has instead of it.
 
-    A statement that is named twice, that cannot be read, whose family does not fit, or that has no text for one of
-    `engines` is a StartError.
+    A statement that is named twice, that cannot be read, whose family does not fit, or that has no
+    text for one of `engines` is a StartError.
     """
     shared = _read_folder(folder)
     own = {engine: _read_folder(folder / engine) for engine in engines}
@@ -145,14 +153,17 @@ def load(folder: Path, engines: Iterable[str] = ENGINES) -> Any:
                 raise StartError(f"The statement {namespace}.{name} has no text for {engine}.")
             texts[engine] = text
         if len({(text.operation, tuple(text.choices.items())) for text in texts.values()}) > 1:
-            raise StartError(f"The statement {namespace}.{name} has texts that are called differently.")
+            raise StartError(
+                f"The statement {namespace}.{name} has texts that are called differently."
+            )
         statement = Statement(f"{namespace}.{name}", texts)
         vars(namespaces.setdefault(namespace, SimpleNamespace()))[name] = statement
     return SimpleNamespace(**namespaces)
 
 
 def _read_folder(folder: Path) -> dict[tuple[str, str], _Text]:
-    """Every statement of a folder's files, by namespace and name; none where there is no such folder."""
+    """Every statement of a folder's files, by namespace and name; none where there is no such
+    folder."""
     found: dict[tuple[str, str], _Text] = {}
     for path in sorted(folder.glob("*.sql")):
         for datum in _read_file(path):
@@ -160,7 +171,9 @@ def _read_folder(folder: Path) -> dict[tuple[str, str], _Text]:
             if key in found:
                 raise StartError(f"{path.name} names the statement {datum.query_name} twice.")
             if datum.operation_type not in SHAPES:
-                raise StartError(f"{path.name}: the suffix of {datum.query_name} is not one that is used here.")
+                raise StartError(
+                    f"{path.name}: the suffix of {datum.query_name} is not one that is used here."
+                )
             found[key] = _text_of(path, datum)
     return found
 
@@ -188,7 +201,9 @@ def _text_of(path: Path, datum: QueryDatum) -> _Text:
         for (word, texts), name in zip(pieces.items(), names, strict=True):
             standing = next(iter(texts.values()))
             if not standing or standing not in sql:
-                raise StartError(f"{path.name}: the first text of {word} does not stand in {datum.query_name}.")
+                raise StartError(
+                    f"{path.name}: the first text of {word} does not stand in {datum.query_name}."
+                )
             sql = sql.replace(standing, texts[name])
         variants[names] = sql
     choices = {word: tuple(texts) for word, texts in pieces.items()}

@@ -1,4 +1,5 @@
-"""Engines by name. A new one is a module here and a line in `_ENGINES`; it is imported when it is asked for."""
+"""Engines by name. A new one is a module here and a line in `_ENGINES`; it is imported when it is
+asked for."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ _ENGINES = {"mock": ("seidra.engines.mock", "MockEngine")}
 def check(name: str) -> None:
     """Raise StartError, listing the known ones, unless there is an engine called `name`."""
     if name not in _ENGINES:
-        raise StartError(f"SEIDRA_ENGINE names no engine: {name!r}; there is {', '.join(sorted(_ENGINES))}.")
+        raise StartError(
+            f"SEIDRA_ENGINE names no engine: {name!r}; there is {', '.join(sorted(_ENGINES))}."
+        )
 
 
 def get(name: str) -> Engine:

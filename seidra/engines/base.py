@@ -1,9 +1,10 @@
 """The border between SEIDRA and what makes pictures.
 
-An engine is a small class behind a name. It knows neither Flask nor SQL: it gets a `RenderRequest`, talks back
-through a `RenderContext`, and returns a list of `RenderedImage`. A call may take minutes and may be silent for
-minutes (the caller keeps the job's lease alive by itself); a job that an outside server runs is picked up again
-after a crash from the state that the engine saved with `RenderContext.remember`.
+An engine is a small class behind a name. It knows neither Flask nor SQL: it gets a `RenderRequest`,
+talks back through a `RenderContext`, and returns a list of `RenderedImage`. A call may take minutes
+and may be silent for minutes (the caller keeps the job's lease alive by itself); a job that an
+outside server runs is picked up again after a crash from the state that the engine saved with
+`RenderContext.remember`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 
 
 class EngineError(Exception):
-    """A render failed. `permanent` says that trying again cannot help; the message is shown to the job's owner."""
+    """A render failed. `permanent` says that trying again cannot help; the message is shown to the
+    job's owner."""
 
     def __init__(self, message: str, *, permanent: bool = False) -> None:
         super().__init__(message)
@@ -24,12 +26,14 @@ class EngineError(Exception):
 
 
 class RenderCancelled(Exception):
-    """The caller no longer wants the result: raised by `RenderContext.report` to leave a render early."""
+    """The caller no longer wants the result: raised by `RenderContext.report` to leave a render
+    early."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """What to render. Sizes in pixels; `guidance_scale` 0-30; `steps` 1-150; `seed` 0 to 2**53-1."""
+    """What to render. Sizes in pixels; `guidance_scale` 0-30; `steps` 1-150; `seed` 0 to
+    2**53-1."""
 
     prompt: str
     seed: int
@@ -80,22 +84,26 @@ class RenderContext:
         """What an earlier attempt at this job remembered; empty at the first."""
 
     def report(self, fraction: float) -> None:
-        """Tell how far the render is, 0 to 1. Raises RenderCancelled once the render is cancelled."""
+        """Tell how far the render is, 0 to 1. Raises RenderCancelled once the render is
+        cancelled."""
         self.raise_if_cancelled()
         self._on_progress(min(max(fraction, 0.0), 1.0))
 
     def remember(self, **state: Any) -> None:
-        """Save JSON values (an outside server's job id, say) that the next attempt finds in `state`."""
+        """Save JSON values (an outside server's job id, say) that the next attempt finds in
+        `state`."""
         self.state.update(state)
         self._on_remember(dict(self.state))
 
     def wait(self, seconds: float) -> None:
-        """Sleep between two polls of an outside server. Raises RenderCancelled as soon as the render is cancelled."""
+        """Sleep between two polls of an outside server. Raises RenderCancelled as soon as the
+        render is cancelled."""
         self._cancelled.wait(seconds)
         self.raise_if_cancelled()
 
     def on_cancel(self, hook: Callable[[], None]) -> None:
-        """Run `hook` once when the render is cancelled (at once if it already is): close a socket, tell a server."""
+        """Run `hook` once when the render is cancelled (at once if it already is): close a socket,
+        tell a server."""
         with self._lock:
             if not self._cancelled.is_set():
                 self._hooks.append(hook)
@@ -122,10 +130,12 @@ class RenderContext:
 
 
 class Engine(ABC):
-    """Renders requests. One instance serves one worker thread; `name` is what SEIDRA_ENGINE selects."""
+    """Renders requests. One instance serves one worker thread; `name` is what SEIDRA_ENGINE
+    selects."""
 
     name: str
 
     @abstractmethod
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
-        """Render at least one picture. Raises EngineError, or RenderCancelled after `context.cancel()`."""
+        """Render at least one picture. Raises EngineError, or RenderCancelled after
+        `context.cancel()`."""

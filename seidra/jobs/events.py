@@ -20,7 +20,9 @@ from seidra.web.answers import SECRET, reply
 from seidra.web.blueprint import Blueprint
 from seidra.web.services import services
 
-blp = Blueprint("events", __name__, url_prefix="/api/jobs", description="What happens to jobs, as it happens")
+blp = Blueprint(
+    "events", __name__, url_prefix="/api/jobs", description="What happens to jobs, as it happens"
+)
 
 _HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -30,7 +32,8 @@ _HEADERS = {
     "X-Accel-Buffering": "no",
 }
 _HEARTBEAT_SECONDS = 5.0
-"""A write to a client that is gone fails from the second on: two of these, and it is noticed in 15 seconds anywhere."""
+"""A write to a client that is gone fails from the second on: two of these, and it is noticed in 15
+seconds anywhere."""
 
 _RETRY = b"retry: 1000\n"
 """The milliseconds after which a client comes back."""
@@ -48,15 +51,19 @@ _STREAM: dict[str, Any] = {
     },
     "content_type": "text/event-stream",
     "description": "Events `job` (a job as reading it answers), `gone` ({job_id}) and `reset` (read anew), each with"
-                   " an id; comments between them. It ends after a minute: open it again with the last id.",
-}  # fmt: skip
+    " an id; comments between them. It ends after a minute: open it again with the last id.",
+}
 _LISTENER: dict[str, Any] = {
     "security": [{"access": []}, {"ticket": []}],
-    "parameters": [{
-        "in": "header", "name": "Last-Event-ID", "schema": {"type": "string"},
-        "description": "As `last_event_id`, and before it; browsers send it by themselves.",
-    }],
-}  # fmt: skip
+    "parameters": [
+        {
+            "in": "header",
+            "name": "Last-Event-ID",
+            "schema": {"type": "string"},
+            "description": "As `last_event_id`, and before it; browsers send it by themselves.",
+        }
+    ],
+}
 
 _log = logging.getLogger(__name__)
 
@@ -76,7 +83,9 @@ def follow_all(query: dict[str, Any]) -> Response:
 @listener_required
 @blp.arguments(FollowQuery, location="query")
 @blp.response(200, **_STREAM)
-@blp.alt_response(204, description="The job is final, and the client knows it: no need to come back")
+@blp.alt_response(
+    204, description="The job is final, and the client knows it: no need to come back"
+)
 @blp.alt_response(429, "PROBLEM")
 @blp.doc(**_LISTENER)
 def follow(query: dict[str, Any], job_id: UUID) -> Response:
@@ -86,9 +95,14 @@ def follow(query: dict[str, Any], job_id: UUID) -> Response:
 
 @blp.route("/events/ticket", methods=["POST"])
 @login_required
-@blp.response(200, TicketSchema, example={"ticket": "WzIsInNlc3Npb24iXQ.aXV2bA.…", "expires_in": tickets.SECONDS})
+@blp.response(
+    200,
+    TicketSchema,
+    example={"ticket": "WzIsInNlc3Npb24iXQ.aXV2bA.…", "expires_in": tickets.SECONDS},
+)
 def ticket() -> Response:
-    """A ticket for `?ticket=` of a stream, for clients that cannot send a header: good for streams alone."""
+    """A ticket for `?ticket=` of a stream, for clients that cannot send a header: good for streams
+    alone."""
     made = services().tickets.make(g.user["id"], g.user["session_id"])
     return reply({"ticket": made, "expires_in": tickets.SECONDS}, headers=SECRET)
 
@@ -114,7 +128,8 @@ def _follow(feed: Feed, query: dict[str, Any]) -> Response:
 
 
 def _stream(feed: Feed, slot: Slot, first: list[bytes]) -> Iterator[bytes]:
-    """The bytes of a stream: what is told first, what changes, heartbeats between, and at its end when to come back."""
+    """The bytes of a stream: what is told first, what changes, heartbeats between, and at its end
+    when to come back."""
     try:
         yield _RETRY + b"\n" + b"".join(first) + feed.place()
         last = time.monotonic()

@@ -1,7 +1,9 @@
-"""What one stream tells its client: the changes of one job, or of all jobs of a user, read from the database alone.
+"""What one stream tells its client: the changes of one job, or of all jobs of a user, read from the
+database alone.
 
-A position is the id of an event up to which the client has been told everything. A client that comes back with it,
-to whichever process, is told what it missed; when that is not kept any more, or too much, it is told to read anew.
+A position is the id of an event up to which the client has been told everything. A client that
+comes back with it, to whichever process, is told what it missed; when that is not kept any more, or
+too much, it is told to read anew.
 """
 
 from __future__ import annotations
@@ -18,15 +20,22 @@ from seidra.media.links import Links
 from seidra.values import timestamp
 
 MOST = 100
-"""How many jobs one look tells about; with more changed ones the client is told to read the list anew."""
-
+"""How many jobs one look tells about; with more changed ones the client is told to read the list
+anew."""
 
 
 class Feed:
-    """One client's view. `over` says that nothing more will come; `position` is where the client stands."""
+    """One client's view. `over` says that nothing more will come; `position` is where the client
+    stands."""
 
     def __init__(
-        self, database: Database, links: Links, user: Row, *, job_id: str | None = None, nsfw: bool = False
+        self,
+        database: Database,
+        links: Links,
+        user: Row,
+        *,
+        job_id: str | None = None,
+        nsfw: bool = False,
     ) -> None:
         self.over = False
         self.position = 0
@@ -40,8 +49,9 @@ class Feed:
         self._nsfw = False
 
     def begin(self, last: str | None) -> list[bytes]:
-        """What is told first, to a client that got the event `last`: a job's present state unless it has it already,
-        of all jobs nothing, or `reset` when it may have missed something. Raises NotFound for a job that is not there.
+        """What is told first, to a client that got the event `last`: a job's present state unless
+        it has it already, of all jobs nothing, or `reset` when it may have missed something. Raises
+        NotFound for a job that is not there.
         """
         with self._database.snapshot() as connection:
             pulse = self._pulse(connection)
@@ -68,7 +78,8 @@ class Feed:
         return [_message("job", shown(rows, self._links, self._user_id), self.position)]
 
     def poll(self) -> list[bytes]:
-        """What has changed since the last look. Session, user and NSFW settings are asked each time."""
+        """What has changed since the last look. Session, user and NSFW settings are asked each
+        time."""
         connection = self._database.connection
         pulse = self._pulse(connection)
         if pulse is None:
@@ -85,7 +96,10 @@ class Feed:
         self.position = horizon
         if len(changes) > MOST:
             return [_message("reset", {}, horizon)]
-        told = (self._tell(connection, change["job_id"], change["id"], change["seen"]) for change in changes)
+        told = (
+            self._tell(connection, change["job_id"], change["id"], change["seen"])
+            for change in changes
+        )
         return [message for message in told if message]
 
     def place(self) -> bytes:
@@ -100,7 +114,8 @@ class Feed:
         return [self._tell(connection, self._job_id, horizon, seen=1)]
 
     def _tell(self, connection: Connection, job_id: str, id: int, seen: int) -> bytes:
-        """A changed job: as it is now, or gone (deleted or hidden), or nothing where it was never to be seen."""
+        """A changed job: as it is now, or gone (deleted or hidden), or nothing where it was never
+        to be seen."""
         rows = self._rows(connection, job_id)
         if rows:
             self.over = self._job_id is not None and rows[0]["status"] in FINAL
@@ -118,12 +133,17 @@ class Feed:
     def _pulse(self, connection: Connection) -> Row | None:
         pulse: Row | None = queries.events.pulse(
             connection, session_id=self._session_id, user_id=self._user_id, now=timestamp()
-        )  # fmt: skip
+        )
         return pulse
 
     def _changes(self, connection: Connection, position: int, horizon: int) -> list[Row]:
         return queries.events.changes(
-            connection, user_id=self._user_id, job_id=self._job_id, position=position, horizon=horizon, limit=MOST + 1
+            connection,
+            user_id=self._user_id,
+            job_id=self._job_id,
+            position=position,
+            horizon=horizon,
+            limit=MOST + 1,
         )
 
 

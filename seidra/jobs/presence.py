@@ -24,7 +24,12 @@ class Presence:
 
     def __init__(self, database: Database, worker: str, engine: str) -> None:
         self._database = database
-        self._row = {"id": worker, "host": os.uname().nodename, "pid": os.getpid(), "engine": engine}
+        self._row = {
+            "id": worker,
+            "host": os.uname().nodename,
+            "pid": os.getpid(),
+            "engine": engine,
+        }
         self._last = -SECONDS
 
     def show(self) -> None:

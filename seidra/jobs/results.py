@@ -12,7 +12,8 @@ MAX_IMAGES = 8
 
 
 def media_id(job_id: str, position: int) -> str:
-    """The id of a job's picture: always the same, so that a second attempt overwrites and never adds."""
+    """The id of a job's picture: always the same, so that a second attempt overwrites and never
+    adds."""
     return str(uuid.uuid5(uuid.UUID(job_id), str(position)))
 
 
@@ -22,6 +23,7 @@ def live_claims(database: Database) -> list[str]:
 
 
 def queue_cleanup(tx: Connection, job_id: str, first: int = 0) -> None:
-    """Queue for deletion the files that attempts may have left which the job, from that position on, does not have."""
+    """Queue for deletion the files that attempts may have left which the job, from that position
+    on, does not have."""
     for position in range(first, MAX_IMAGES):
         queries.media.deletion_add(tx, media_id=media_id(job_id, position))

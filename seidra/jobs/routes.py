@@ -16,17 +16,33 @@ from seidra.database.queries import queries
 from seidra.errors import Conflict, NotFound
 from seidra.jobs import queue
 from seidra.jobs.results import queue_cleanup
-from seidra.jobs.schemas import FINAL, JOB_EXAMPLE, JobSchema, JobsQuery, JobsSchema, JobStatsSchema, shown
+from seidra.jobs.schemas import (
+    FINAL,
+    JOB_EXAMPLE,
+    JobSchema,
+    JobsQuery,
+    JobsSchema,
+    JobStatsSchema,
+    shown,
+)
 from seidra.nsfw import policy
 from seidra.values import timestamp
 from seidra.web import rates
-from seidra.web.answers import check_if_match, no_content, page_headers, public_url, reply, reply_versioned
+from seidra.web.answers import (
+    check_if_match,
+    no_content,
+    page_headers,
+    public_url,
+    reply,
+    reply_versioned,
+)
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import StatsQuery
 from seidra.web.services import services
 
-blp = Blueprint("jobs", __name__, url_prefix="/api/jobs", description="What is being generated, and what was")
-
+blp = Blueprint(
+    "jobs", __name__, url_prefix="/api/jobs", description="What is being generated, and what was"
+)
 
 
 def _shown(rows: Sequence[Row]) -> dict[str, Any]:
@@ -41,57 +57,92 @@ def list_jobs(query: dict[str, Any]) -> Response:
     """My jobs, newest first."""
     with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        filters = {"user_id": g.user["id"], "nsfw": nsfw, "status": query.get("status"),
-                   "job_type": query.get("job_type")}  # fmt: skip
+        filters = {
+            "user_id": g.user["id"],
+            "nsfw": nsfw,
+            "status": query.get("status"),
+            "job_type": query.get("job_type"),
+        }
         find = _matching_page if "search" in query or "persona_id" in query else _page
         rows, total = find(connection, filters, query)
     jobs = [_shown(list(group)) for _, group in groupby(rows, key=lambda row: row["id"])]
-    return reply({"total": total, "jobs": jobs}, headers=page_headers(total, query["limit"], query["offset"]))
+    return reply(
+        {"total": total, "jobs": jobs}, headers=page_headers(total, query["limit"], query["offset"])
+    )
 
 
-def _page(connection: Connection, filters: dict[str, Any], query: dict[str, Any]) -> tuple[list[Row], int]:
+def _page(
+    connection: Connection, filters: dict[str, Any], query: dict[str, Any]
+) -> tuple[list[Row], int]:
     """A page read along an index, and the total from the counters."""
     total = sum(row["n"] for row in queries.jobs.counts(connection, **filters))
-    page = queries.jobs.page_status if filters["status"] else queries.jobs.page if filters["nsfw"] else queries.jobs.page_safe
+    page = (
+        queries.jobs.page_status
+        if filters["status"]
+        else queries.jobs.page
+        if filters["nsfw"]
+        else queries.jobs.page_safe
+    )
     return page(connection, **filters, limit=query["limit"], offset=query["offset"]), total
 
 
-def _matching_page(connection: Connection, filters: dict[str, Any], query: dict[str, Any]) -> tuple[list[Row], int]:
-    """A page of what a search or a persona matches: all matching ids once, for page and total both."""
+def _matching_page(
+    connection: Connection, filters: dict[str, Any], query: dict[str, Any]
+) -> tuple[list[Row], int]:
+    """A page of what a search or a persona matches: all matching ids once, for page and total
+    both."""
     words = folding.words(query.get("search", "")) or [""]
     persona_id = query.get("persona_id")
 
     def matching(word: str) -> list[Row]:
         if persona_id is None:
             return queries.jobs.matching(connection, **filters, pattern=folding.like(word))
-        return queries.jobs.matching_persona(connection, **filters, persona_id=persona_id, pattern=folding.like(word))
+        return queries.jobs.matching_persona(
+            connection, **filters, persona_id=persona_id, pattern=folding.like(word)
+        )
 
     ids = folding.matching_all(words, matching)
     page = ids[query["offset"] : query["offset"] + query["limit"]]
-    rows = [row for id in page for row in queries.jobs.cards(connection, id=id, nsfw=filters["nsfw"])]
+    rows = [
+        row for id in page for row in queries.jobs.cards(connection, id=id, nsfw=filters["nsfw"])
+    ]
     return rows, len(ids)
 
 
 @blp.route("/stats", methods=["GET"])
 @login_required
 @blp.arguments(StatsQuery, location="query")
-@blp.response(200, JobStatsSchema, example={
-    "total": 2, "by_status": {"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 0},
-    "average_duration": 0.15, "last_completed": "2026-01-31T12:00:00.180000Z",
-})  # fmt: skip
+@blp.response(
+    200,
+    JobStatsSchema,
+    example={
+        "total": 2,
+        "by_status": {"queued": 0, "processing": 0, "completed": 2, "failed": 0, "cancelled": 0},
+        "average_duration": 0.15,
+        "last_completed": "2026-01-31T12:00:00.180000Z",
+    },
+)
 def stats(query: dict[str, Any]) -> Response:
     """My jobs in figures."""
     with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        rows = queries.jobs.counts(connection, user_id=g.user["id"], nsfw=nsfw, status=None, job_type=None)
+        rows = queries.jobs.counts(
+            connection, user_id=g.user["id"], nsfw=nsfw, status=None, job_type=None
+        )
         last = queries.jobs.last_completed(connection, user_id=g.user["id"], nsfw=nsfw)
-    by_status = dict.fromkeys(("queued", "processing", *FINAL), 0) | {row["status"]: row["n"] for row in rows}
+    by_status = dict.fromkeys(("queued", "processing", *FINAL), 0) | {
+        row["status"]: row["n"] for row in rows
+    }
     seconds = sum(row["seconds"] for row in rows if row["status"] == "completed")
     done = by_status["completed"]
-    return reply({
-        "total": sum(by_status.values()), "by_status": by_status,
-        "average_duration": round(seconds / done, 3) if done else None, "last_completed": last,
-    })  # fmt: skip
+    return reply(
+        {
+            "total": sum(by_status.values()),
+            "by_status": by_status,
+            "average_duration": round(seconds / done, 3) if done else None,
+            "last_completed": last,
+        }
+    )
 
 
 @blp.route("/<uuid:job_id>", methods=["GET"])
@@ -115,7 +166,8 @@ def _answer(connection: Connection, job_id: str, status: int = 200, **headers: s
 @blp.response(200, JobSchema, example=JOB_EXAMPLE | {"status": "cancelled"})
 @blp.alt_response(409, "PROBLEM")
 def cancel(job_id: UUID) -> Response:
-    """Cancel a job at once; whatever its worker still makes is thrown away. 409 when it is final."""
+    """Cancel a job at once; whatever its worker still makes is thrown away. 409 when it is
+    final."""
     with services().database.transaction(g.user["id"]) as tx:
         job = _stored(tx, job_id)
         if not queries.jobs.cancel(tx, id=job["id"], user_id=g.user["id"], now=timestamp()):
@@ -136,7 +188,9 @@ def retry(job_id: UUID) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
         job = _stored(tx, job_id)
         if job["status"] not in ("failed", "cancelled"):
-            raise Conflict(f"The job is {job['status']}; only failed and cancelled ones can be tried again.")
+            raise Conflict(
+                f"The job is {job['status']}; only failed and cancelled ones can be tried again."
+            )
         policy.check_may_make(tx, g.user["id"], bool(job["is_nsfw"]))
         new_id = queue.retry(tx, g.user["id"], job, services().settings)
         answer = _answer(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")

@@ -29,7 +29,9 @@ class JobSchema(Schema):
     model_name = fields.String()
     lora_models = fields.List(fields.String())
     parameters = fields.Dict()
-    result_images = fields.List(fields.String(), metadata={"description": "Signed links to the pictures."})
+    result_images = fields.List(
+        fields.String(), metadata={"description": "Signed links to the pictures."}
+    )
     metadata = fields.Dict()
     is_nsfw = fields.Boolean()
     error_message = fields.String(allow_none=True)
@@ -41,7 +43,8 @@ class JobSchema(Schema):
 
 
 def shown(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
-    """A job as the API shows it to its owner, from its rows: one for each of its pictures, or one without."""
+    """A job as the API shows it to its owner, from its rows: one for each of its pictures, or one
+    without."""
     row = rows[0]
     return {
         "job_id": row["id"],
@@ -54,7 +57,9 @@ def shown(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "model_name": row["model_name"],
         "lora_models": json_fragment(row["lora_models"]),
         "parameters": json_fragment(row["parameters"]),
-        "result_images": [links.make(r["media_id"], "content", user_id) for r in rows if r["media_id"]],
+        "result_images": [
+            links.make(r["media_id"], "content", user_id) for r in rows if r["media_id"]
+        ],
         "metadata": json_fragment(row["metadata"]),
         "is_nsfw": bool(row["is_nsfw"]),
         "error_message": row["error_message"],
@@ -79,7 +84,11 @@ class JobsQuery(PageQuery):
     status = Text(validate=one_of(*STATUSES))
     job_type = Text(1, 100)
     persona_id = QueryWhole(0, MAX_INTEGER)
-    search = Text(1, 100, metadata={"description": "Words that must all be in the prompt or the persona's name."})
+    search = Text(
+        1,
+        100,
+        metadata={"description": "Words that must all be in the prompt or the persona's name."},
+    )
     include_nsfw = QueryFlag(load_default=False)
 
 
@@ -93,9 +102,12 @@ class JobStatsSchema(Schema):
 
 
 class FollowQuery(Query):
-    """Where a stream goes on. The header Last-Event-ID, which browsers send by themselves, comes first."""
+    """Where a stream goes on. The header Last-Event-ID, which browsers send by themselves, comes
+    first."""
 
-    last_event_id = fields.String(metadata={"description": "The last id received; what came after it follows."})
+    last_event_id = fields.String(
+        metadata={"description": "The last id received; what came after it follows."}
+    )
 
 
 class FollowAllQuery(FollowQuery):
@@ -122,20 +134,41 @@ class PreviewAnswerSchema(Schema):
 
 
 JOB_EXAMPLE = {
-    "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11", "status": "completed", "progress": 1.0,
-    "job_type": "persona_preview", "persona_id": 1, "prompt": "moonlit ocean, soft teal light, film grain",
-    "negative_prompt": "text, watermark", "model_name": "sdxl-base", "lora_models": ["film-grain-xl"],
+    "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
+    "status": "completed",
+    "progress": 1.0,
+    "job_type": "persona_preview",
+    "persona_id": 1,
+    "prompt": "moonlit ocean, soft teal light, film grain",
+    "negative_prompt": "text, watermark",
+    "model_name": "sdxl-base",
+    "lora_models": ["film-grain-xl"],
     "parameters": {
-        "width": 768, "height": 768, "num_inference_steps": 25, "guidance_scale": 7.5, "scheduler": "ddim",
-        "quality": "standard", "model_name": "sdxl-base", "seed": 42,
+        "width": 768,
+        "height": 768,
+        "num_inference_steps": 25,
+        "guidance_scale": 7.5,
+        "scheduler": "ddim",
+        "quality": "standard",
+        "model_name": "sdxl-base",
+        "seed": 42,
     },
-    "result_images": ["/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…"],
-    "metadata": {"persona_name": "Élodie of the Tides", "tags": ["sea"], "engine": "mock"}, "is_nsfw": False,
-    "error_message": None, "attempts": 1, "created_at": "2026-01-31T12:00:00.000000Z",
-    "updated_at": "2026-01-31T12:00:00.180000Z", "started_at": "2026-01-31T12:00:00.010000Z",
+    "result_images": [
+        "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…"
+    ],
+    "metadata": {"persona_name": "Élodie of the Tides", "tags": ["sea"], "engine": "mock"},
+    "is_nsfw": False,
+    "error_message": None,
+    "attempts": 1,
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "updated_at": "2026-01-31T12:00:00.180000Z",
+    "started_at": "2026-01-31T12:00:00.010000Z",
     "completed_at": "2026-01-31T12:00:00.180000Z",
-}  # fmt: skip
+}
 PREVIEW_EXAMPLE = {
-    "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11", "status": "queued", "message": "The preview is queued.",
-    "persona_id": 1, "estimated_time": 0.2,
-}  # fmt: skip
+    "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
+    "status": "queued",
+    "message": "The preview is queued.",
+    "persona_id": 1,
+    "estimated_time": 0.2,
+}

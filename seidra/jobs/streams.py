@@ -1,7 +1,8 @@
 """The open streams of a process: how many there may be, and when one has to end.
 
-Under gunicorn a stream keeps a thread for as long as it is open. So streams get half of the threads at most, a few
-for each user, a minute each; and one whose client is gone, or whose process stops, ends within the next look.
+Under gunicorn a stream keeps a thread for as long as it is open. So streams get half of the threads
+at most, a few for each user, a minute each; and one whose client is gone, or whose process stops,
+ends within the next look.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ _SEND_SECONDS = 10.0
 class Slot:
     """One open stream's place among them."""
 
-    def __init__(self, streams: Streams, user_id: int, seconds: float, client: socket.socket | None) -> None:
+    def __init__(
+        self, streams: Streams, user_id: int, seconds: float, client: socket.socket | None
+    ) -> None:
         self._streams = streams
         self._client = client
         self.user_id = user_id
@@ -47,7 +50,8 @@ class Slot:
         self._streams.close(self)
 
     def _client_is_gone(self) -> bool:
-        """Whether the connection was closed. Without this it takes two heartbeats: the first write still succeeds."""
+        """Whether the connection was closed. Without this it takes two heartbeats: the first write
+        still succeeds."""
         if self._client is None:
             return False
         watched = select.poll()
@@ -56,7 +60,8 @@ class Slot:
             # Looked at, not taken: it may be the next request.
             return bool(watched.poll(0)) and self._client.recv(1, socket.MSG_PEEK) == b""
         except ValueError:
-            # TLS in this process cannot look ahead; or the socket is closed, and the next write says so.
+            # TLS in this process cannot look ahead; or the socket is closed, and the next write
+            # says so.
             return False
         except OSError:
             return True
@@ -75,13 +80,19 @@ class Streams:
         self._open: set[Slot] = set()
 
     def open(self, user_id: int, client: socket.socket | None = None) -> Slot:
-        """A place for one more stream of a user, to be released. Raises a 429 Problem when there is none."""
+        """A place for one more stream of a user, to be released. Raises a 429 Problem when there is
+        none."""
         with self._lock:
             mine = [slot for slot in self._open if slot.user_id == user_id]
             if len(mine) >= self._per_user:
-                raise _full(f"You have {self._per_user} streams open here already; close one of them.", mine)
+                raise _full(
+                    f"You have {self._per_user} streams open here already; close one of them.", mine
+                )
             if len(self._open) >= self._limit:
-                raise _full("This server has no room for another stream right now; ask by request instead.", self._open)
+                raise _full(
+                    "This server has no room for another stream right now; ask by request instead.",
+                    self._open,
+                )
             slot = Slot(self, user_id, self._seconds, client)
             self._open.add(slot)
             return slot

@@ -1,7 +1,8 @@
 """The worker: claim -> render -> store -> finish, and the housekeeping between jobs.
 
-A claim is a stamp on the job's row under a lease that a heartbeat renews. Every later write to the job requires the
-stamp (the fence), so whatever a worker that was cancelled, or believed dead, still brings is thrown away.
+A claim is a stamp on the job's row under a lease that a heartbeat renews. Every later write to the
+job requires the stamp (the fence), so whatever a worker that was cancelled, or believed dead, still
+brings is thrown away.
 """
 
 from __future__ import annotations
@@ -17,7 +18,14 @@ from typing import Any
 from seidra.config import Settings
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
-from seidra.engines.base import Engine, EngineError, RenderCancelled, RenderContext, RenderedImage, RenderRequest
+from seidra.engines.base import (
+    Engine,
+    EngineError,
+    RenderCancelled,
+    RenderContext,
+    RenderedImage,
+    RenderRequest,
+)
 from seidra.folding import document
 from seidra.jobs.presence import Presence
 from seidra.jobs.results import MAX_IMAGES, media_id, queue_cleanup
@@ -47,7 +55,8 @@ class _Lost(Exception):
 
 
 class Worker:
-    """One thread that works off jobs until it is stopped; between them it calls `keep_house` and says whether it idles."""
+    """One thread that works off jobs until it is stopped; between them it calls `keep_house` and
+    says whether it idles."""
 
     def __init__(
         self,
@@ -81,7 +90,8 @@ class Worker:
         self._wake.set()
 
     def stop(self, grace: float) -> None:
-        """Take no more jobs; finish the one in hand within `grace` seconds, or else give it back, uncounted."""
+        """Take no more jobs; finish the one in hand within `grace` seconds, or else give it back,
+        uncounted."""
         self.retire()
         self._thread.join(grace)
         if current := self._current:
@@ -94,7 +104,9 @@ class Worker:
         _log.info("worker stopped", extra={"fields": {"worker": self.name}})
 
     def _run(self) -> None:
-        _log.info("worker started", extra={"fields": {"worker": self.name, "engine": self._engine.name}})
+        _log.info(
+            "worker started", extra={"fields": {"worker": self.name, "engine": self._engine.name}}
+        )
         try:
             while not self._stopping.is_set():
                 # Cleared before looking: what is queued from here on sets it again.
@@ -131,17 +143,21 @@ class Worker:
     def _fail_exhausted(self, tx: Connection) -> None:
         attempts = self._settings.job_max_attempts
         message = f"The worker was lost {attempts} times while it made this; the job is given up."
-        for row in queries.jobs.fail_exhausted(tx, now=timestamp(), max_attempts=attempts, error_message=message):
+        for row in queries.jobs.fail_exhausted(
+            tx, now=timestamp(), max_attempts=attempts, error_message=message
+        ):
             _log.error("job failed: its workers were lost", extra={"fields": {"job": row["id"]}})
             queue_cleanup(tx, row["id"])
 
-    # -------------------------------------------------------------------------------------------- one job
+    # -------------------------------------------------------------------------------------- one job
 
     def _attempt(self, job: Row, claim: str) -> None:
         context = self._context(job, claim)
         self._current = (job["id"], claim, context)
         done = threading.Event()
-        heart = threading.Thread(target=self._beat, args=(job["id"], claim, context, done), daemon=True)
+        heart = threading.Thread(
+            target=self._beat, args=(job["id"], claim, context, done), daemon=True
+        )
         heart.start()
         began = time.monotonic()
         try:
@@ -172,7 +188,12 @@ class Worker:
             last = time.monotonic()
             with self._database.transaction(shared=True) as tx:
                 kept = queries.jobs.progress(
-                    tx, id=job["id"], claim=claim, progress=fraction, leased_until=self._lease(), now=timestamp()
+                    tx,
+                    id=job["id"],
+                    claim=claim,
+                    progress=fraction,
+                    leased_until=self._lease(),
+                    now=timestamp(),
                 )
             if not kept:
                 raise _Lost
@@ -184,13 +205,16 @@ class Worker:
         return RenderContext(on_progress, on_remember, from_json(job["engine_state"]))
 
     def _beat(self, job_id: str, claim: str, context: RenderContext, done: threading.Event) -> None:
-        """Renew the lease while the engine is silent; learn that the job was cancelled or taken over."""
+        """Renew the lease while the engine is silent; learn that the job was cancelled or taken
+        over."""
         try:
             while not done.wait(min(self._settings.job_lease_seconds / 3, 1.0)):
                 self._presence.show()
                 try:
                     with self._database.transaction(shared=True) as tx:
-                        kept = queries.jobs.heartbeat(tx, id=job_id, claim=claim, leased_until=self._lease())
+                        kept = queries.jobs.heartbeat(
+                            tx, id=job_id, claim=claim, leased_until=self._lease()
+                        )
                     if not kept:
                         context.cancel()
                         return
@@ -220,12 +244,16 @@ class Worker:
             parameters=parameters,
         )
 
-    # -------------------------------------------------------------------------------------------- its end
+    # -------------------------------------------------------------------------------------- its end
 
     def _finish(self, job: Row, claim: str, images: list[RenderedImage], seconds: float) -> None:
-        """Files first, under temporary names; then, in one transaction, the fence, the renames and the rows."""
+        """Files first, under temporary names; then, in one transaction, the fence, the renames and
+        the rows."""
         if not 1 <= len(images) <= MAX_IMAGES:
-            raise EngineError(f"The engine made {len(images)} pictures; it may make 1 to {MAX_IMAGES}.", permanent=True)
+            raise EngineError(
+                f"The engine made {len(images)} pictures; it may make 1 to {MAX_IMAGES}.",
+                permanent=True,
+            )
         for position, image in enumerate(images):
             self._storage.put_temporary(claim, position, image.data)
         metadata = from_json(job["metadata"]) | {"engine": self._engine.name}
@@ -243,40 +271,81 @@ class Worker:
             if job["attempts"] > 1:
                 # A crashed attempt may have left more pictures than this one made.
                 queue_cleanup(tx, job["id"], first=len(images))
-        _log.info("job completed", extra={"fields": {"job": job["id"], "seconds": round(seconds, 3)}})
+        _log.info(
+            "job completed", extra={"fields": {"job": job["id"], "seconds": round(seconds, 3)}}
+        )
 
     def _add_media(
-        self, tx: Connection, job: Row, owner: Row, item: str, position: int, image: RenderedImage, now: str
+        self,
+        tx: Connection,
+        job: Row,
+        owner: Row,
+        item: str,
+        position: int,
+        image: RenderedImage,
+        now: str,
     ) -> None:
         parameters = from_json(job["parameters"])
         metadata = {
-            "prompt": job["prompt"], "negative_prompt": job["negative_prompt"], "seed": parameters["seed"],
-            "parameters": parameters, "engine": self._engine.name, "details": dict(image.metadata),
-        }  # fmt: skip
+            "prompt": job["prompt"],
+            "negative_prompt": job["negative_prompt"],
+            "seed": parameters["seed"],
+            "parameters": parameters,
+            "engine": self._engine.name,
+            "details": dict(image.metadata),
+        }
         queries.media.create(
-            tx, id=item, user_id=owner["user_id"], job_id=job["id"], position=position,
-            persona_id=owner["persona_id"], file_type=image.mime_type.partition("/")[0], mime_type=image.mime_type,
-            width=image.width, height=image.height, file_size=len(image.data), metadata=to_json(metadata),
-            is_nsfw=owner["is_nsfw"], search_text=document([job["prompt"]]), now=now,
-        )  # fmt: skip
+            tx,
+            id=item,
+            user_id=owner["user_id"],
+            job_id=job["id"],
+            position=position,
+            persona_id=owner["persona_id"],
+            file_type=image.mime_type.partition("/")[0],
+            mime_type=image.mime_type,
+            width=image.width,
+            height=image.height,
+            file_size=len(image.data),
+            metadata=to_json(metadata),
+            is_nsfw=owner["is_nsfw"],
+            search_text=document([job["prompt"]]),
+            now=now,
+        )
 
     def _fail(self, job: Row, claim: str, message: str, *, permanent: bool = False) -> None:
-        """End the job as failed, or let it be tried again a little later while it has attempts left."""
+        """End the job as failed, or let it be tried again a little later while it has attempts
+        left."""
         final = permanent or job["attempts"] >= self._settings.job_max_attempts
         with self._database.transaction() as tx:
-            if final and queries.jobs.fail(tx, id=job["id"], claim=claim, error_message=message, now=timestamp()):
+            if final and queries.jobs.fail(
+                tx, id=job["id"], claim=claim, error_message=message, now=timestamp()
+            ):
                 queue_cleanup(tx, job["id"])
             elif not final:
                 pause = min(2.0 ** job["attempts"], 60.0)
-                queries.jobs.give_back(tx, id=job["id"], claim=claim, run_after=timestamp_in(pause), uncounted=0,
-                                       error_message=message, now=timestamp())  # fmt: skip
+                queries.jobs.give_back(
+                    tx,
+                    id=job["id"],
+                    claim=claim,
+                    run_after=timestamp_in(pause),
+                    uncounted=0,
+                    error_message=message,
+                    now=timestamp(),
+                )
         fields = {"job": job["id"], "attempt": job["attempts"], "final": final, "reason": message}
         _log.warning("job attempt failed", extra={"fields": fields})
 
     def _give_back(self, job_id: str, claim: str) -> None:
         with self._database.transaction() as tx:
-            queries.jobs.give_back(tx, id=job_id, claim=claim, run_after=timestamp(), uncounted=1,
-                                   error_message=None, now=timestamp())  # fmt: skip
+            queries.jobs.give_back(
+                tx,
+                id=job_id,
+                claim=claim,
+                run_after=timestamp(),
+                uncounted=1,
+                error_message=None,
+                now=timestamp(),
+            )
 
     def _lease(self) -> str:
         return timestamp_in(self._settings.job_lease_seconds)

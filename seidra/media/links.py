@@ -1,7 +1,8 @@
 """Signed links: how an <img> or <a> loads a picture without a header.
 
-A link names item, variant, user and expiry, and is signed over all four with a key of its own, derived from the
-JWT secret. The expiry is rounded up to a window, so that links, and with them browser caches, stay stable.
+A link names item, variant, user and expiry, and is signed over all four with a key of its own,
+derived from the JWT secret. The expiry is rounded up to a window, so that links, and with them
+browser caches, stay stable.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 from seidra.config import Settings, jwt_secret
 
 VARIANTS = ("content", "thumbnail", "download")
-_PATH = re.compile(r"/api/media/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?:content|thumbnail|download)")
+_PATH = re.compile(
+    r"/api/media/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?:content|thumbnail|download)"
+)
 
 
 class Links:
@@ -33,18 +36,25 @@ class Links:
         signature = self._sign(media_id, variant, user_id, expires)
         return f"{self._base}/api/media/{media_id}/{variant}?user={user_id}&expires={expires}&signature={signature}"
 
-    def check(self, media_id: str, variant: str, user: str, expires: str, signature: str) -> int | None:
+    def check(
+        self, media_id: str, variant: str, user: str, expires: str, signature: str
+    ) -> int | None:
         """The user id that a link was made for, or None for one that is forged or expired."""
         if not (re.fullmatch(r"[0-9]{1,10}", user) and re.fullmatch(r"[0-9]{1,12}", expires)):
             return None
         good = self._sign(media_id, variant, int(user), int(expires))
-        if not hmac.compare_digest(good.encode(), signature.encode()) or int(expires) <= time.time():
+        if (
+            not hmac.compare_digest(good.encode(), signature.encode())
+            or int(expires) <= time.time()
+        ):
             return None
         return int(user)
 
     def _sign(self, media_id: str, variant: str, user_id: int, expires: int) -> str:
         message = f"{media_id}:{variant}:{user_id}:{expires}".encode()
-        return base64.urlsafe_b64encode(hmac.digest(self._key, message, hashlib.sha256)[:24]).decode()
+        return base64.urlsafe_b64encode(
+            hmac.digest(self._key, message, hashlib.sha256)[:24]
+        ).decode()
 
 
 def is_media_link(url: str) -> bool:

@@ -38,7 +38,6 @@ from seidra.web.services import services
 blp = Blueprint("media", __name__, url_prefix="/api/media", description="What was generated")
 
 
-
 def _shown(row: Row) -> dict[str, Any]:
     """A media row as the API shows it."""
     link = partial(services().links.make, row["id"], user_id=g.user["id"])
@@ -64,7 +63,7 @@ def _shown(row: Row) -> dict[str, Any]:
     }
 
 
-# ------------------------------------------------------------------------------------------------ reading
+# ------------------------------------------------------------------------------------------ reading
 
 
 @blp.route("", methods=["GET"])
@@ -76,7 +75,9 @@ def list_media(query: dict[str, Any]) -> Response:
     filtered = "search" in query or query["tag"] or query["persona_id"] is not None
     with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        find = _matching_page if filtered or query["date_from"] or query["date_to"] != "~" else _page
+        find = (
+            _matching_page if filtered or query["date_from"] or query["date_to"] != "~" else _page
+        )
         rows, total = find(connection, nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     return reply({"total": total, "items": [_shown(row) for row in rows]}, headers=headers)
@@ -85,21 +86,37 @@ def list_media(query: dict[str, Any]) -> Response:
 def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
     """A page read along an index, and the total from the counters."""
     counts = existing(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
-    page = queries.media.page_favorites if query["favorites_only"] else queries.media.page if nsfw else queries.media.page_safe
-    rows = page(connection, user_id=g.user["id"], nsfw=nsfw, limit=query["limit"], offset=query["offset"])
+    page = (
+        queries.media.page_favorites
+        if query["favorites_only"]
+        else queries.media.page
+        if nsfw
+        else queries.media.page_safe
+    )
+    rows = page(
+        connection, user_id=g.user["id"], nsfw=nsfw, limit=query["limit"], offset=query["offset"]
+    )
     return rows, counts["favorites" if query["favorites_only"] else "total"]
 
 
-def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
+def _matching_page(
+    connection: Connection, nsfw: bool, query: dict[str, Any]
+) -> tuple[list[Row], int]:
     """A page of what filters match: all matching ids once, for page and total both."""
     words = folding.words(query.get("search", "")) or [""]
     tags = sorted({folding.fold(tag) for tag in query["tag"]})
-    filters = {name: query[name] for name in ("date_from", "date_to", "favorites_only", "persona_id")}
+    filters = {
+        name: query[name] for name in ("date_from", "date_to", "favorites_only", "persona_id")
+    }
     filters |= {"user_id": g.user["id"], "nsfw": nsfw}
     filters |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
-    by_persona = queries.media.matching if query["persona_id"] is None else queries.media.matching_persona
+    by_persona = (
+        queries.media.matching if query["persona_id"] is None else queries.media.matching_persona
+    )
     statement = queries.media.matching_tagged if tags else by_persona
-    ids = folding.matching_all(words, lambda word: statement(connection, **filters, pattern=folding.like(word)))
+    ids = folding.matching_all(
+        words, lambda word: statement(connection, **filters, pattern=folding.like(word))
+    )
     page = ids[query["offset"] : query["offset"] + query["limit"]]
     return [existing(queries.media.card(connection, id=id)) for id in page], len(ids)
 
@@ -107,18 +124,31 @@ def _matching_page(connection: Connection, nsfw: bool, query: dict[str, Any]) ->
 @blp.route("/stats", methods=["GET"])
 @login_required
 @blp.arguments(StatsQuery, location="query")
-@blp.response(200, MediaStatsSchema, example={
-    "total": 2, "favorites": 1, "nsfw": 0, "by_type": {"image": 2, "video": 0}, "total_size": 1824690,
-})  # fmt: skip
+@blp.response(
+    200,
+    MediaStatsSchema,
+    example={
+        "total": 2,
+        "favorites": 1,
+        "nsfw": 0,
+        "by_type": {"image": 2, "video": 0},
+        "total_size": 1824690,
+    },
+)
 def stats(query: dict[str, Any]) -> Response:
     """My media in figures."""
     with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
         row = existing(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
-    return reply({
-        "total": row["total"], "favorites": row["favorites"], "nsfw": row["nsfw"],
-        "by_type": {"image": row["images"], "video": row["videos"]}, "total_size": row["bytes"],
-    })  # fmt: skip
+    return reply(
+        {
+            "total": row["total"],
+            "favorites": row["favorites"],
+            "nsfw": row["nsfw"],
+            "by_type": {"image": row["images"], "video": row["videos"]},
+            "total_size": row["bytes"],
+        }
+    )
 
 
 @blp.route("/<uuid:media_id>", methods=["GET"])
@@ -141,7 +171,7 @@ def _stored(connection: Connection, media_id: UUID | str) -> Row:
     return row
 
 
-# ------------------------------------------------------------------------------------------------ writing
+# ------------------------------------------------------------------------------------------ writing
 
 
 @blp.route("/<uuid:media_id>", methods=["PATCH"])
@@ -179,18 +209,30 @@ def _change(media_id: UUID, change_of: Any) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
         row = _stored(tx, media_id)
         check_if_match(row["version"])
-        values = {"tags": from_json(row["tags"]), "is_favorite": row["is_favorite"], "is_nsfw": row["is_nsfw"]}
+        values = {
+            "tags": from_json(row["tags"]),
+            "is_favorite": row["is_favorite"],
+            "is_nsfw": row["is_nsfw"],
+        }
         values |= change_of(row)
         if values["is_nsfw"] and not row["is_nsfw"]:
             policy.check_may_make(tx, g.user["id"], True)
         prompt = from_json(row["metadata"]).get("prompt", "")
         queries.media.update(
-            tx, id=row["id"], user_id=g.user["id"], tags=to_json(values["tags"]), is_favorite=values["is_favorite"],
-            is_nsfw=values["is_nsfw"], search_text=folding.document([prompt, *values["tags"]]), now=timestamp(),
-        )  # fmt: skip
+            tx,
+            id=row["id"],
+            user_id=g.user["id"],
+            tags=to_json(values["tags"]),
+            is_favorite=values["is_favorite"],
+            is_nsfw=values["is_nsfw"],
+            search_text=folding.document([prompt, *values["tags"]]),
+            now=timestamp(),
+        )
         queries.media.tags_clear(tx, media_id=row["id"])
         keys = sorted({folding.fold(tag) for tag in values["tags"]})
-        queries.media.tags_add(tx, [{"user_id": g.user["id"], "tag_key": key, "media_id": row["id"]} for key in keys])
+        queries.media.tags_add(
+            tx, [{"user_id": g.user["id"], "tag_key": key, "media_id": row["id"]} for key in keys]
+        )
         return _answer(_stored(tx, row["id"]))
 
 
@@ -211,20 +253,25 @@ def delete(media_id: UUID) -> Response:
     return no_content()
 
 
-# ------------------------------------------------------------------------------------------------ files
+# -------------------------------------------------------------------------------------------- files
 
 
 def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
-    """A file, for a signed link or a Bearer token; row, owner and NSFW settings are checked at each use."""
+    """A file, for a signed link or a Bearer token; row, owner and NSFW settings are checked at each
+    use."""
     links, storage = services().links, services().storage
     max_age = 0
     if link["signature"] is None:
         g.user = user_of(bearer_token())
         user_id = g.user["id"]
     else:
-        user_id = links.check(str(media_id), variant, link["user"], link["expires"], link["signature"])
+        user_id = links.check(
+            str(media_id), variant, link["user"], link["expires"], link["signature"]
+        )
         if user_id is None:
-            raise Forbidden("This link is not valid, or not any more; read the item again for a fresh one.")
+            raise Forbidden(
+                "This link is not valid, or not any more; read the item again for a fresh one."
+            )
         max_age = max(int(link["expires"]) - int(time.time()), 0)
     row = queries.media.linked(services().database.connection, id=str(media_id), user_id=user_id)
     if row is None:
@@ -240,14 +287,21 @@ def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
         path = locate(row["id"], row["mime_type"])
         # The bytes under an id never change: the id is the ETag.
         response = send_file(
-            path, mime_type, etag=f"{row['id']}-{variant}", conditional=proxy is None, max_age=max_age,
-            as_attachment=variant == "download", download_name=f"seidra-{row['id']}{path.suffix}",
-        )  # fmt: skip
+            path,
+            mime_type,
+            etag=f"{row['id']}-{variant}",
+            conditional=proxy is None,
+            max_age=max_age,
+            as_attachment=variant == "download",
+            download_name=f"seidra-{row['id']}{path.suffix}",
+        )
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             # The picture is there; it is its thumbnail that cannot be made.
             current_app.logger.exception("thumbnail of media item %s cannot be stored", row["id"])
-            raise Unavailable("The thumbnail cannot be made right now; the disk may be full or read-only.") from None
+            raise Unavailable(
+                "The thumbnail cannot be made right now; the disk may be full or read-only."
+            ) from None
         current_app.logger.exception("file of media item %s is missing or damaged", row["id"])
         raise NotFound("file; it is missing from the server's disk") from None
     if proxy is not None:
@@ -255,7 +309,9 @@ def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
         response.close()
         response.set_data(b"")
         response.headers["X-Accel-Redirect"] = proxy + storage.location(path)
-    response.headers["Cache-Control"] = f"private, max-age={max_age}" if max_age else "private, no-cache"
+    response.headers["Cache-Control"] = (
+        f"private, max-age={max_age}" if max_age else "private, no-cache"
+    )
     response.headers["Vary"] = "Authorization, Origin"
     response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
     return response
@@ -263,7 +319,9 @@ def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
 
 @blp.route("/<uuid:media_id>/content", methods=["GET"])
 @blp.arguments(LinkQuery, location="query")
-@blp.response(200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture")
+@blp.response(
+    200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture"
+)
 @blp.alt_response(403, "PROBLEM")
 @blp.doc(security=[{}, {"access": []}])
 def content(link: dict[str, Any], media_id: UUID) -> Response:
@@ -273,7 +331,12 @@ def content(link: dict[str, Any], media_id: UUID) -> Response:
 
 @blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
 @blp.arguments(LinkQuery, location="query")
-@blp.response(200, {"type": "string", "format": "binary"}, content_type="image/webp", description="The thumbnail")
+@blp.response(
+    200,
+    {"type": "string", "format": "binary"},
+    content_type="image/webp",
+    description="The thumbnail",
+)
 @blp.alt_response(403, "PROBLEM")
 @blp.doc(security=[{}, {"access": []}])
 def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
@@ -283,7 +346,9 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 
 @blp.route("/<uuid:media_id>/download", methods=["GET"])
 @blp.arguments(LinkQuery, location="query")
-@blp.response(200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture")
+@blp.response(
+    200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture"
+)
 @blp.alt_response(403, "PROBLEM")
 @blp.doc(security=[{}, {"access": []}])
 def download(link: dict[str, Any], media_id: UUID) -> Response:

@@ -6,11 +6,23 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 
-from seidra.web.fields import MAX_INTEGER, Body, Flag, Query, QueryFlag, QueryTime, QueryWhole, Tags, Text, one_of
+from seidra.web.fields import (
+    MAX_INTEGER,
+    Body,
+    Flag,
+    Query,
+    QueryFlag,
+    QueryTime,
+    QueryWhole,
+    Tags,
+    Text,
+    one_of,
+)
 
 
 class MediaSchema(Schema):
-    """A media item; sizes in pixels and bytes. The links load without a header until they expire."""
+    """A media item; sizes in pixels and bytes. The links load without a header until they
+    expire."""
 
     id = fields.UUID()
     job_id = fields.UUID(allow_none=True)
@@ -50,7 +62,8 @@ class MediaStatsSchema(Schema):
 
 
 class MediaChangeSchema(Body):
-    """Changes to a media item; what is left out stays, and an answer's read-only fields are ignored."""
+    """Changes to a media item; what is left out stays, and an answer's read-only fields are
+    ignored."""
 
     READ_ONLY = frozenset(MediaSchema._declared_fields)
     ONE_OF = ("is_favorite", "tags", "is_nsfw")
@@ -89,9 +102,13 @@ class MediaQuery(Query):
         metadata={"description": "Repeatable: any must match.", "maxItems": 8},
     )
     favorites_only = QueryFlag(load_default=False)
-    search = Text(1, 100, metadata={"description": "Words that must all be in the prompt or a tag."})
+    search = Text(
+        1, 100, metadata={"description": "Words that must all be in the prompt or a tag."}
+    )
     date_from = QueryTime(load_default=lambda: "", metadata={"description": "Made then or later."})
-    date_to = QueryTime(load_default=lambda: "~", end_of_day=True, metadata={"description": "Made then or earlier."})
+    date_to = QueryTime(
+        load_default=lambda: "~", end_of_day=True, metadata={"description": "Made then or earlier."}
+    )
     persona_id = QueryWhole(0, MAX_INTEGER, load_default=None)
     include_nsfw = QueryFlag(load_default=False)
 
@@ -112,15 +129,28 @@ class LinkQuery(Query):
 
 
 MEDIA_EXAMPLE = {
-    "id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10", "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11", "persona_id": 1,
+    "id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10",
+    "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
+    "persona_id": 1,
     "url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…",
     "thumbnail_url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/thumbnail?user=2&expires=1769990400&signature=…",
     "download_url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/download?user=2&expires=1769990400&signature=…",
-    "file_type": "image", "mime_type": "image/png", "width": 768, "height": 768, "file_size": 912345,
+    "file_type": "image",
+    "mime_type": "image/png",
+    "width": 768,
+    "height": 768,
+    "file_size": 912345,
     "metadata": {
-        "prompt": "moonlit ocean, soft teal light, film grain", "negative_prompt": "text, watermark", "seed": 42,
-        "parameters": {"width": 768, "height": 768, "seed": 42}, "engine": "mock",
+        "prompt": "moonlit ocean, soft teal light, film grain",
+        "negative_prompt": "text, watermark",
+        "seed": 42,
+        "parameters": {"width": 768, "height": 768, "seed": 42},
+        "engine": "mock",
     },
-    "tags": ["keep"], "is_favorite": False, "is_nsfw": False, "nsfw_tags": [],
-    "created_at": "2026-01-31T12:00:00.180000Z", "updated_at": "2026-01-31T12:00:00.180000Z",
-}  # fmt: skip
+    "tags": ["keep"],
+    "is_favorite": False,
+    "is_nsfw": False,
+    "nsfw_tags": [],
+    "created_at": "2026-01-31T12:00:00.180000Z",
+    "updated_at": "2026-01-31T12:00:00.180000Z",
+}

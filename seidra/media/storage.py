@@ -1,6 +1,8 @@
-"""Where files are: pictures and thumbnails under their media id, and temporary ones under the claim that writes them.
+"""Where files are: pictures and thumbnails under their media id, and temporary ones under the claim
+that writes them.
 
-A file gets its final name only by a rename of a complete, synced one. Nothing else in SEIDRA touches these folders.
+A file gets its final name only by a rename of a complete, synced one. Nothing else in SEIDRA
+touches these folders.
 """
 
 from __future__ import annotations
@@ -36,10 +38,16 @@ class Storage:
         self._open = settings.x_accel_redirect is not None
 
     def check(self) -> None:
-        """Raise StartError unless a temporary file can be renamed into the media and thumbnail folders."""
-        for name, folder in (("SEIDRA_MEDIA_DIR", self._media), ("SEIDRA_THUMBNAIL_DIR", self._thumbnails)):
+        """Raise StartError unless a temporary file can be renamed into the media and thumbnail
+        folders."""
+        for name, folder in (
+            ("SEIDRA_MEDIA_DIR", self._media),
+            ("SEIDRA_THUMBNAIL_DIR", self._thumbnails),
+        ):
             if folder.stat().st_dev != self._tmp.stat().st_dev:
-                raise StartError(f"SEIDRA_TMP_DIR must be on the same file system as {name} ({folder}).")
+                raise StartError(
+                    f"SEIDRA_TMP_DIR must be on the same file system as {name} ({folder})."
+                )
             self._make(folder)
 
     def put_temporary(self, claim: str, position: int, data: bytes) -> None:
@@ -50,8 +58,12 @@ class Storage:
         self._write(folder / f"{position}.thumbnail", thumbnails.thumbnail(data))
 
     def promote(self, claim: str, position: int, media_id: str, mime_type: str) -> None:
-        """Give a claim's temporary files their final names; what a crashed attempt left there is overwritten."""
-        for name, target in (("media", self.path(media_id, mime_type)), ("thumbnail", self._thumbnail(media_id))):
+        """Give a claim's temporary files their final names; what a crashed attempt left there is
+        overwritten."""
+        for name, target in (
+            ("media", self.path(media_id, mime_type)),
+            ("thumbnail", self._thumbnail(media_id)),
+        ):
             self._make(target.parent)
             os.replace(self._tmp / claim / f"{position}.{name}", target)
             sync_folder(target.parent)
@@ -63,8 +75,8 @@ class Storage:
     def sweep_temporary(self, live_claims: Callable[[], Iterable[str]]) -> list[str]:
         """Drop the temporary files of every claim that is not live; returns the claims dropped.
 
-        The claims are asked for after the folder was read: a claim is committed before its files are begun, so that
-        one that comes in between is not taken for dead.
+        The claims are asked for after the folder was read: a claim is committed before its files
+        are begun, so that one that comes in between is not taken for dead.
         """
         found = [entry.name for entry in self._tmp.iterdir() if entry.is_dir()]
         live = {*live_claims(), METRICS}
@@ -74,7 +86,8 @@ class Storage:
         return dead
 
     def temporary(self, live_claims: Iterable[str], older_than: float) -> list[Path]:
-        """What lies in the temporary folder, belongs to no live claim, and is older than that many seconds."""
+        """What lies in the temporary folder, belongs to no live claim, and is older than that many
+        seconds."""
         live, now = {*live_claims, METRICS}, time.time()
         found = []
         for path in self._tmp.iterdir():
@@ -91,28 +104,42 @@ class Storage:
             path.unlink(missing_ok=True)
 
     def stored(self) -> Iterator[tuple[Path, str | None]]:
-        """Every file in the media and thumbnail folders, with the media id that its name gives; None for strangers."""
-        for base, endings in ((self._media, set(EXTENSIONS.values())), (self._thumbnails, {".webp"})):
+        """Every file in the media and thumbnail folders, with the media id that its name gives;
+        None for strangers."""
+        for base, endings in (
+            (self._media, set(EXTENSIONS.values())),
+            (self._thumbnails, {".webp"}),
+        ):
             for folder, _, names in os.walk(base):
                 for name in names:
                     path = Path(folder, name)
-                    ours = path.suffix in endings and path.parent == base / path.stem[:2] and _ID.fullmatch(path.stem)
+                    ours = (
+                        path.suffix in endings
+                        and path.parent == base / path.stem[:2]
+                        and _ID.fullmatch(path.stem)
+                    )
                     yield path, path.stem if ours else None
 
     def belongs(self, path: Path, media_id: str, mime_type: str | None) -> bool:
-        """Whether a file is the picture or the thumbnail of an item of that type (None: there is no item)."""
-        return mime_type is not None and path in (self.path(media_id, mime_type), self._thumbnail(media_id))
+        """Whether a file is the picture or the thumbnail of an item of that type (None: there is no
+        item)."""
+        return mime_type is not None and path in (
+            self.path(media_id, mime_type),
+            self._thumbnail(media_id),
+        )
 
     def path(self, media_id: str, mime_type: str) -> Path:
         """Where a picture is, whether or not it is there."""
         return self._media / media_id[:2] / f"{media_id}{EXTENSIONS[mime_type]}"
 
     def picture_path(self, media_id: str, mime_type: str) -> Path:
-        """Where a picture is, for reading. Raises OSError where something else was put in its place."""
+        """Where a picture is, for reading. Raises OSError where something else was put in its
+        place."""
         return _plain(self.path(media_id, mime_type))
 
     def thumbnail_path(self, media_id: str, mime_type: str) -> Path:
-        """Where a thumbnail is; one that is gone is made again. Raises OSError when the picture is gone too."""
+        """Where a thumbnail is; one that is gone is made again. Raises OSError when the picture is
+        gone too."""
         path = self._thumbnail(media_id)
         if not path.exists():
             data = thumbnails.thumbnail(self.picture_path(media_id, mime_type).read_bytes())
@@ -138,7 +165,8 @@ class Storage:
         self._thumbnail(media_id).unlink(missing_ok=True)
 
     def location(self, path: Path) -> str:
-        """A picture or thumbnail as the proxy's internal locations name it: `/media/6f/6f1c....png`."""
+        """A picture or thumbnail as the proxy's internal locations name it:
+        `/media/6f/6f1c....png`."""
         name, folder = next(
             (name, folder)
             for name, folder in (("thumbnails", self._thumbnails), ("media", self._media))
@@ -174,7 +202,8 @@ def private(path: str, flags: int) -> int:
 
 
 def _plain(path: Path) -> Path:
-    """The path itself. Raises OSError where it or its folder is a symbolic link: that could lead to any file."""
+    """The path itself. Raises OSError where it or its folder is a symbolic link: that could lead to
+    any file."""
     if path.is_symlink() or path.parent.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     return path

@@ -7,7 +7,8 @@ import io
 from PIL import Image
 
 MAX_PIXELS = 50_000_000
-"""The largest picture that is decoded, about 200 MB of memory; a small file can claim to be far larger."""
+"""The largest picture that is decoded, about 200 MB of memory; a small file can claim to be far
+larger."""
 
 SIZE = 320
 MIME_TYPE = "image/webp"
@@ -18,7 +19,8 @@ class TooLarge(OSError):
 
 
 def thumbnail(data: bytes) -> bytes:
-    """A picture's thumbnail. Raises TooLarge, or OSError (also PIL's own) for what is no whole picture."""
+    """A picture's thumbnail. Raises TooLarge, or OSError (also PIL's own) for what is no whole
+    picture."""
     try:
         return _thumbnail(data)
     except Image.DecompressionBombError as error:

@@ -1,7 +1,8 @@
 """What NSFW settings mean: a user's own word AND the instance's default.
 
-Whether a user may see and make NSFW things is one SQL predicate, the view `nsfw_viewers`; the statements that read
-by id use it themselves, and lists ask `shown` first. What is in force beyond that goes to engines as hints.
+Whether a user may see and make NSFW things is one SQL predicate, the view `nsfw_viewers`; the
+statements that read by id use it themselves, and lists ask `shown` first. What is in force beyond
+that goes to engines as hints.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def shown(connection: Connection, user_id: int, asked: bool) -> bool:
 def check_may_make(connection: Connection, user_id: int, is_nsfw: bool) -> None:
     """Raise Forbidden when a write makes something NSFW against the settings in force."""
     if is_nsfw and not in_force(connection, user_id):
-        error = Forbidden("NSFW content is not in force for you: enable it and confirm your age in the settings.")
+        error = Forbidden(
+            "NSFW content is not in force for you: enable it and confirm your age in the settings."
+        )
         error.errors = {"is_nsfw": ["Is not allowed by the NSFW settings in force."]}
         raise error
 
@@ -39,13 +42,15 @@ def default(connection: Connection) -> dict[str, Any]:
 
 
 def own(connection: Connection, user_id: int) -> dict[str, Any]:
-    """A user's settings. Before they say anything: the default, but without its age word, which is the operator's."""
+    """A user's settings. Before they say anything: the default, but without its age word, which is
+    the operator's."""
     row = queries.nsfw.get(connection, user_id=user_id)
     return _settings(row) if row else default(connection) | {"age_verified": False}
 
 
 def hints(connection: Connection, user_id: int) -> dict[str, Any]:
-    """What is in force, as engines get it: {enabled, intensity, categories}, the stricter of user and default."""
+    """What is in force, as engines get it: {enabled, intensity, categories}, the stricter of user
+    and default."""
     mine, instance = own(connection, user_id), default(connection)
     return {
         "enabled": in_force(connection, user_id),
@@ -61,10 +66,15 @@ def beyond(wanted: dict[str, Any], instance: dict[str, Any]) -> dict[str, list[s
     """The fields, with messages, in which a user's wish goes beyond the instance's settings."""
     errors = {
         name: ["Is more than the default of this instance allows."]
-        for name in ("enabled", "age_verified") if wanted.get(name) and not instance[name]
-    }  # fmt: skip
-    if "intensity" in wanted and INTENSITIES.index(wanted["intensity"]) > INTENSITIES.index(instance["intensity"]):
-        errors["intensity"] = [f"Must not be above this instance's default, {instance['intensity']}."]
+        for name in ("enabled", "age_verified")
+        if wanted.get(name) and not instance[name]
+    }
+    if "intensity" in wanted and INTENSITIES.index(wanted["intensity"]) > INTENSITIES.index(
+        instance["intensity"]
+    ):
+        errors["intensity"] = [
+            f"Must not be above this instance's default, {instance['intensity']}."
+        ]
     for name, value in wanted.get("categories", {}).items():
         if value and not instance["categories"].get(name):
             errors[f"categories.{name}"] = ["Is more than the default of this instance allows."]

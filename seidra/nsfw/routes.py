@@ -24,10 +24,15 @@ _CATEGORIES = {"suggestive": False, "explicit": False, "violence": False}
 
 def _write(tx: Connection, user_id: int | None, settings: dict[str, Any]) -> Response:
     queries.nsfw.put(
-        tx, user_id=user_id, enabled=settings["enabled"], age_verified=settings["age_verified"],
-        intensity=settings["intensity"], categories=to_json(settings["categories"]),
-        overrides=to_json(settings["overrides"]), now=timestamp(),
-    )  # fmt: skip
+        tx,
+        user_id=user_id,
+        enabled=settings["enabled"],
+        age_verified=settings["age_verified"],
+        intensity=settings["intensity"],
+        categories=to_json(settings["categories"]),
+        overrides=to_json(settings["overrides"]),
+        now=timestamp(),
+    )
     return reply(settings)
 
 

@@ -37,6 +37,9 @@ class NsfwChangeSchema(NsfwSchema):
 
 
 NSFW_EXAMPLE = {
-    "enabled": True, "age_verified": True, "intensity": "medium",
-    "categories": {"suggestive": True, "explicit": False, "violence": False}, "overrides": {},
-}  # fmt: skip
+    "enabled": True,
+    "age_verified": True,
+    "intensity": "medium",
+    "categories": {"suggestive": True, "explicit": False, "violence": False},
+    "overrides": {},
+}

@@ -1,12 +1,13 @@
-"""The archive of a backup: a plain tar of regular files, with a manifest of the others as the last one.
+"""The archive of a backup: a plain tar of regular files, with a manifest of the others as the last
+one.
 
-    media/ab/<id>.png    the pictures, as they are: compressed already
-    seidra.db.gz         the database
-    manifest.jsonl       a line about the whole, a line for each file above in the same order, and the lines' checksum
+    media/ab/<id>.png    the pictures, as they are: compressed already seidra.db.gz         the
+    database manifest.jsonl       a line about the whole, a line for each file above in the same
+    order, and the lines' checksum
 
-Any tar reads it. Here only what is written here is read: one header at a time, no links, no extensions, names of two
-shapes. So nothing in an archive chooses where a file goes, and memory does not grow with it. A truncated archive has
-no manifest.
+Any tar reads it. Here only what is written here is read: one header at a time, no links, no
+extensions, names of two shapes. So nothing in an archive chooses where a file goes, and memory does
+not grow with it. A truncated archive has no manifest.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ CHUNK = 1 << 20
 _BLOCK = 512
 _LONGEST_LINE = 1 << 20
 _ENDINGS = "|".join(re.escape(extension) for extension in EXTENSIONS.values())
-_PICTURE = re.compile(rf"media/([0-9a-f]{{2}})/\1[0-9a-f]{{6}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}(?:{_ENDINGS})")
+_PICTURE = re.compile(
+    rf"media/([0-9a-f]{{2}})/\1[0-9a-f]{{6}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}(?:{_ENDINGS})"
+)
 
 Progress = Callable[[int], object]
 
@@ -48,7 +51,8 @@ class Member:
 
 
 class Writer:
-    """Writes an archive to `file`; the manifest's lines wait in `lines` (both binary, seekable and empty)."""
+    """Writes an archive to `file`; the manifest's lines wait in `lines` (both binary, seekable and
+    empty)."""
 
     def __init__(self, file: BinaryIO, lines: BinaryIO, progress: Progress) -> None:
         self._file = file
@@ -57,7 +61,8 @@ class Writer:
         self.count = self.bytes = 0
 
     def add(self, name: str, source: BinaryIO, size: int) -> None:
-        """Add `size` bytes of `source`. Raises ReadFailed, and leaves no trace of it, when they cannot be read."""
+        """Add `size` bytes of `source`. Raises ReadFailed, and leaves no trace of it, when they
+        cannot be read."""
         start = self._file.tell()
         try:
             checksum = self._write(name, source, size, self._progress)
@@ -65,13 +70,20 @@ class Writer:
             self._file.seek(start)
             self._file.truncate()
             raise
-        self._lines.write(to_json({"name": name, "size": size, "sha256": checksum}).encode() + b"\n")
+        self._lines.write(
+            to_json({"name": name, "size": size, "sha256": checksum}).encode() + b"\n"
+        )
         self.count += 1
         self.bytes += size
 
     def finish(self, about: dict[str, Any]) -> None:
         """Write the manifest and the archive's end."""
-        head = to_json({"format": FORMAT, **about, "members": self.count, "bytes": self.bytes}).encode() + b"\n"
+        head = (
+            to_json(
+                {"format": FORMAT, **about, "members": self.count, "bytes": self.bytes}
+            ).encode()
+            + b"\n"
+        )
         self._lines.seek(0)
         digest = hashlib.sha256(head)
         while chunk := self._lines.read(CHUNK):
@@ -115,7 +127,8 @@ def _header(name: str, size: int) -> bytes:
 
 
 class Reader:
-    """Reads an archive from `file`, whose manifest's lines come from `lines`: the same file, opened twice.
+    """Reads an archive from `file`, whose manifest's lines come from `lines`: the same file, opened
+    twice.
 
     Raises Damaged where the archive is not what its manifest says.
     """
@@ -134,15 +147,20 @@ class Reader:
                 break
             line = next(listed, None)
             if line is None or (line.get("name"), line.get("size")) != (member.name, member.size):
-                raise Damaged(f"The archive is damaged: {member.name!r} is not as its manifest says.")
+                raise Damaged(
+                    f"The archive is damaged: {member.name!r} is not as its manifest says."
+                )
             if member.name != DATABASE and not _PICTURE.fullmatch(member.name):
                 raise Damaged(f"The archive is no backup of SEIDRA: it holds {member.name!r}.")
             yield member, str(line.get("sha256"))
         if next(listed, None) is not None:
             raise Damaged("The archive is damaged: a file is missing that its manifest lists.")
 
-    def read(self, member: Member, checksum: str, write: Callable[[bytes], object], progress: Progress) -> None:
-        """Hand a member's bytes to `write`; afterwards, raise Damaged when they are not those of the manifest."""
+    def read(
+        self, member: Member, checksum: str, write: Callable[[bytes], object], progress: Progress
+    ) -> None:
+        """Hand a member's bytes to `write`; afterwards, raise Damaged when they are not those of
+        the manifest."""
         digest, left = hashlib.sha256(), member.size
         self._file.seek(member.offset)
         while left:
@@ -154,7 +172,9 @@ class Reader:
             left -= len(chunk)
             progress(len(chunk))
         if digest.hexdigest() != checksum:
-            raise Damaged(f"The archive is damaged: {member.name!r} has not the bytes that its manifest says.")
+            raise Damaged(
+                f"The archive is damaged: {member.name!r} has not the bytes that its manifest says."
+            )
 
     def _find_manifest(self) -> Member:
         """The last member; the archive must end behind it."""
@@ -169,12 +189,16 @@ class Reader:
         self._lines.seek(self._manifest.offset)
         about = _parse(self._lines.readline(_LONGEST_LINE))
         if about.get("format") != FORMAT:
-            raise Damaged(f"The archive has the format {about.get('format')!r}; this version of SEIDRA reads {FORMAT}.")
+            raise Damaged(
+                f"The archive has the format {about.get('format')!r}; this version of SEIDRA reads {FORMAT}."
+            )
         database = about.get("database")
         if not (
-            isinstance(database, dict) and isinstance(database.get("size"), int)
-            and isinstance(about.get("bytes"), int) and isinstance(about.get("migrations"), list)
-        ):  # fmt: skip
+            isinstance(database, dict)
+            and isinstance(database.get("size"), int)
+            and isinstance(about.get("bytes"), int)
+            and isinstance(about.get("migrations"), list)
+        ):
             raise Damaged("The archive is damaged: its manifest cannot be read.")
         return about
 
@@ -189,7 +213,9 @@ class Reader:
             found = _parse(line)
             if "name" not in found:
                 if self._lines.tell() != end or found.get("sha256") != digest.hexdigest():
-                    raise Damaged("The archive is damaged: its manifest has not the bytes that it had.")
+                    raise Damaged(
+                        "The archive is damaged: its manifest has not the bytes that it had."
+                    )
                 return
             yield found
 
@@ -217,7 +243,11 @@ def _members(file: BinaryIO) -> Iterator[Member]:
         try:
             info = tarfile.TarInfo.frombuf(block, "ascii", "strict")
         except (tarfile.HeaderError, ValueError):
-            text = "The archive is damaged: a header in it cannot be read." if position else "The file is no archive."
+            text = (
+                "The archive is damaged: a header in it cannot be read."
+                if position
+                else "The file is no archive."
+            )
             raise Damaged(text) from None
         if info.type != tarfile.REGTYPE or info.size < 0:
             raise Damaged(f"The archive is no backup of SEIDRA: {info.name!r} is no plain file.")

@@ -1,7 +1,8 @@
 """`flask backup`: database and pictures as one archive, while the server runs.
 
-First a copy of the database in one read transaction, then the pictures that its rows name. A picture never changes,
-so those that are there are the right ones; one whose item was deleted in between leaves the copy too.
+First a copy of the database in one read transaction, then the pictures that its rows name. A
+picture never changes, so those that are there are the right ones; one whose item was deleted in
+between leaves the copy too.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _BATCH = 500
 
 @dataclass
 class Report:
-    """What a backup holds: how many pictures, and the ids of the items whose picture could not be read."""
+    """What a backup holds: how many pictures, and the ids of the items whose picture could not be
+    read."""
 
     media: int = 0
     unreadable: list[str] = field(default_factory=list)
@@ -39,22 +41,32 @@ class Report:
 
 def expected_bytes(database: Database) -> int:
     """About how many bytes `backup` will report as progress."""
-    return int(queries.operations.media_total(database.connection)["bytes"]) + database.path.stat().st_size
+    return (
+        int(queries.operations.media_total(database.connection)["bytes"])
+        + database.path.stat().st_size
+    )
 
 
 def backup(settings: Settings, database: Database, target: Path, progress: Progress) -> Report:
-    """Write the archive under a temporary name and rename it to `target` when it is whole and on the disk.
+    """Write the archive under a temporary name and rename it to `target` when it is whole and on
+    the disk.
 
-    Raises StartError when the database cannot be read or the archive not written; `target` is untouched then.
+    Raises StartError when the database cannot be read or the archive not written; `target` is
+    untouched then.
     """
     try:
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     except OSError as error:
-        raise StartError(f"The folder {target.parent} cannot be written: {error.strerror}.") from None
+        raise StartError(
+            f"The folder {target.parent} cannot be written: {error.strerror}."
+        ) from None
     try:
         copy, archive = folder / "seidra.db", folder / "archive"
         queries.operations.copy(database.connection, path=str(copy))
-        with open(archive, "xb", opener=private) as file, tempfile.TemporaryFile(dir=folder) as lines:
+        with (
+            open(archive, "xb", opener=private) as file,
+            tempfile.TemporaryFile(dir=folder) as lines,
+        ):
             report = _fill(settings, database, copy, Writer(file, lines, progress), progress)
             file.flush()
             os.fsync(file.fileno())
@@ -63,30 +75,43 @@ def backup(settings: Settings, database: Database, target: Path, progress: Progr
     except database.errors as error:
         raise StartError(f"The database {database.path} cannot be copied: {error}.") from None
     except OSError as error:
-        raise StartError(f"The backup {target} cannot be written: {error.strerror or error}.") from None
+        raise StartError(
+            f"The backup {target} cannot be written: {error.strerror or error}."
+        ) from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return report
 
 
-def _fill(settings: Settings, database: Database, copy: Path, writer: Writer, progress: Progress) -> Report:
+def _fill(
+    settings: Settings, database: Database, copy: Path, writer: Writer, progress: Progress
+) -> Report:
     with closing(connect(copy)) as rows:
-        report = _add_media(Storage(settings), settings.media_dir, database.connection, rows, writer)
+        report = _add_media(
+            Storage(settings), settings.media_dir, database.connection, rows, writer
+        )
     packed = copy.with_suffix(".gz")
     size, checksum = _pack(copy, packed, progress)
     with open(packed, "rb") as source:
         writer.add(DATABASE, source, packed.stat().st_size)
-    writer.finish({
-        "seidra": version("seidra"), "created_at": timestamp(),
-        "media": report.media, "unreadable": len(report.unreadable),
-        "migrations": [step.id for step in migrate.status(settings.at(copy)) if step.applied],
-        "database": {"size": size, "sha256": checksum},
-    })  # fmt: skip
+    writer.finish(
+        {
+            "seidra": version("seidra"),
+            "created_at": timestamp(),
+            "media": report.media,
+            "unreadable": len(report.unreadable),
+            "migrations": [step.id for step in migrate.status(settings.at(copy)) if step.applied],
+            "database": {"size": size, "sha256": checksum},
+        }
+    )
     return report
 
 
-def _add_media(storage: Storage, base: Path, live: Connection, rows: Connection, writer: Writer) -> Report:
-    """Add the pictures that the copy names. `rows` is the copy, `live` the database as it is now."""
+def _add_media(
+    storage: Storage, base: Path, live: Connection, rows: Connection, writer: Writer
+) -> Report:
+    """Add the pictures that the copy names. `rows` is the copy, `live` the database as it is
+    now."""
     report, after = Report(), ""
     while batch := queries.operations.media_after(rows, after=after, limit=_BATCH):
         after = batch[-1]["id"]

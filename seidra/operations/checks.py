@@ -42,7 +42,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-# ------------------------------------------------------------------------------------------------ the doctor
+# --------------------------------------------------------------------------------------- the doctor
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ class Check:
 
 
 def examine(settings: Settings) -> Iterator[Check]:
-    """Every check, one after another; it changes nothing. Without a usable schema the database's are left out."""
+    """Every check, one after another; it changes nothing. Without a usable schema the database's
+    are left out."""
     database = open_database(settings)
     yield _sqlite(database.product)
     yield _settings(settings)
@@ -64,7 +65,12 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield _folders(settings)
     yield _disk(settings)
     if (problem := schema_problem(settings)) is not None:
-        yield Check("schema", FAIL, problem, "Run `flask init` with the version of SEIDRA that is to serve it.")
+        yield Check(
+            "schema",
+            FAIL,
+            problem,
+            "Run `flask init` with the version of SEIDRA that is to serve it.",
+        )
         return
     yield Check("schema", OK, "The database has just this version's migrations.")
     with closing(database):
@@ -73,7 +79,12 @@ def examine(settings: Settings) -> Iterator[Check]:
                 yield check(settings, database)
             except (*database.errors, Problem, OSError) as error:
                 reason = str(getattr(error, "detail", error)).rstrip(".")
-                yield Check(name, FAIL, f"It cannot be checked: {reason}.", "If it stays so, restore a backup.")
+                yield Check(
+                    name,
+                    FAIL,
+                    f"It cannot be checked: {reason}.",
+                    "If it stays so, restore a backup.",
+                )
 
 
 def _sqlite(product: str) -> Check:
@@ -90,31 +101,57 @@ def _settings(settings: Settings) -> Check:
     except StartError as error:
         return Check("settings", FAIL, error.message, "Correct SEIDRA_ENGINE.")
     if settings.public_url and settings.registration == "open":
-        return Check("settings", WARN, f"Anybody who reaches {settings.public_url} may make an account.",
-                     "Set SEIDRA_REGISTRATION=closed if that is not meant.")  # fmt: skip
+        return Check(
+            "settings",
+            WARN,
+            f"Anybody who reaches {settings.public_url} may make an account.",
+            "Set SEIDRA_REGISTRATION=closed if that is not meant.",
+        )
     if settings.public_url and not settings.trusted_proxies:
-        return Check("settings", WARN, "There is a public address, but no trusted proxy.",
-                     "Set SEIDRA_TRUSTED_PROXIES=1 behind a reverse proxy.")  # fmt: skip
+        return Check(
+            "settings",
+            WARN,
+            "There is a public address, but no trusted proxy.",
+            "Set SEIDRA_TRUSTED_PROXIES=1 behind a reverse proxy.",
+        )
     if settings.access_token_seconds > settings.refresh_token_seconds:
-        return Check("settings", WARN, "Access tokens outlive refresh tokens.",
-                     "Lower SEIDRA_ACCESS_TOKEN_SECONDS.")  # fmt: skip
+        return Check(
+            "settings",
+            WARN,
+            "Access tokens outlive refresh tokens.",
+            "Lower SEIDRA_ACCESS_TOKEN_SECONDS.",
+        )
     return Check("settings", OK, f"Every setting is valid; the engine is {settings.engine}.")
 
 
 def _secrets(settings: Settings) -> Check:
     path = settings.database_path
-    secret = [path, path.with_name(f"{path.name}-wal"), settings.data_dir / "jwt.secret", Path(".env").absolute()]
+    secret = [
+        path,
+        path.with_name(f"{path.name}-wal"),
+        settings.data_dir / "jwt.secret",
+        Path(".env").absolute(),
+    ]
     found = [(file, stat.S_IMODE(file.stat().st_mode)) for file in secret if file.exists()]
     for file, mode in found:
         if mode & 0o077:
-            return Check("secrets", FAIL, f"Others may open {file} (mode {mode:04o}).", f"Run `chmod 600 {file}`.")
+            return Check(
+                "secrets",
+                FAIL,
+                f"Others may open {file} (mode {mode:04o}).",
+                f"Run `chmod 600 {file}`.",
+            )
     return Check("secrets", OK, f"{len(found)} files with secrets are their owner's alone.")
 
 
 def _folders(settings: Settings) -> Check:
     if closed := unwritable(settings.folders()):
-        return Check("folders", FAIL, f"The folder {closed[0]} is missing or cannot be written.",
-                     "Run `flask init`, or give it to the account that the server runs as.")  # fmt: skip
+        return Check(
+            "folders",
+            FAIL,
+            f"The folder {closed[0]} is missing or cannot be written.",
+            "Run `flask init`, or give it to the account that the server runs as.",
+        )
     try:
         Storage(settings).check()
     except StartError as error:
@@ -126,28 +163,51 @@ def _disk(settings: Settings) -> Check:
     free, folder = min((free_bytes(folder), str(folder)) for folder in settings.folders())
     seen = f"{free / 1e9:.1f} GB are free for {folder}."
     if free < _LITTLE:
-        return Check("disk", FAIL if free < _TOO_LITTLE else WARN, seen, "Make room, or move the folder.")
+        return Check(
+            "disk", FAIL if free < _TOO_LITTLE else WARN, seen, "Make room, or move the folder."
+        )
     return Check("disk", OK, seen)
 
 
 def _integrity(settings: Settings, database: Database) -> Check:
-    wrong = [row["message"] for row in queries.operations.quick_integrity(database.connection) if row["message"] != "ok"]
+    wrong = [
+        row["message"]
+        for row in queries.operations.quick_integrity(database.connection)
+        if row["message"] != "ok"
+    ]
     if wrong:
-        return Check("integrity", FAIL, f"The database is damaged: {wrong[0]}.", "Restore a backup.")
+        return Check(
+            "integrity", FAIL, f"The database is damaged: {wrong[0]}.", "Restore a backup."
+        )
     return Check("integrity", OK, "The database file is sound.")
 
 
 def _foreign_keys(settings: Settings, database: Database) -> Check:
     if dangling := queries.operations.dangling(database.connection):
-        return Check("references", FAIL, f"{dangling} rows refer to what does not exist.", "Restore a backup.")
+        return Check(
+            "references",
+            FAIL,
+            f"{dangling} rows refer to what does not exist.",
+            "Restore a backup.",
+        )
     return Check("references", OK, "Every reference has its row.")
 
 
 def _counters(settings: Settings, database: Database) -> Check:
-    wrong = [f"{count} of {name}" for name, count in dict(existing(queries.operations.wrong_counts(database.connection))).items() if count]
+    wrong = [
+        f"{count} of {name}"
+        for name, count in dict(
+            existing(queries.operations.wrong_counts(database.connection))
+        ).items()
+        if count
+    ]
     if wrong:
-        return Check("counters", FAIL, f"Counters differ from what they count: {', '.join(wrong)}.",
-                     "Restore a backup; totals in lists are wrong until then.")  # fmt: skip
+        return Check(
+            "counters",
+            FAIL,
+            f"Counters differ from what they count: {', '.join(wrong)}.",
+            "Restore a backup; totals in lists are wrong until then.",
+        )
     return Check("counters", OK, "Every counter agrees with what it counts.")
 
 
@@ -174,8 +234,12 @@ def _jobs(settings: Settings, database: Database) -> Check:
     now, before = timestamp(), timestamp_in(-_PATIENCE)
     row = existing(queries.operations.overdue_jobs(database.connection, now=now, before=before))
     if row["waiting"]:
-        return Check("jobs", FAIL, f"{row['waiting']} jobs have waited for a worker for more than ten minutes.",
-                     "See that a server with SEIDRA_EMBEDDED_WORKER=true or `flask worker` runs.")  # fmt: skip
+        return Check(
+            "jobs",
+            FAIL,
+            f"{row['waiting']} jobs have waited for a worker for more than ten minutes.",
+            "See that a server with SEIDRA_EMBEDDED_WORKER=true or `flask worker` runs.",
+        )
     return Check("jobs", OK, f"No job is stuck; workers hold {row['working']}.")
 
 
@@ -183,8 +247,12 @@ def _workers(settings: Settings, database: Database) -> Check:
     rows, since = queries.workers.list_all(database.connection), timestamp_in(-_SILENCE)
     alive = [row for row in rows if row["seen_at"] >= since]
     if not alive:
-        return Check("workers", WARN, "No worker has given a sign of life in the last minute.",
-                     "Start the server, or `flask worker`; jobs wait until then.")  # fmt: skip
+        return Check(
+            "workers",
+            WARN,
+            "No worker has given a sign of life in the last minute.",
+            "Start the server, or `flask worker`; jobs wait until then.",
+        )
     return Check("workers", OK, f"{len(alive)} workers are at work.")
 
 

@@ -64,11 +64,15 @@ class Housekeeper:
         while deleted == _BATCH:
             with self._database.transaction() as tx:
                 deleted = queries.events.prune(
-                    tx, before=timestamp_in(-self._event_seconds), beyond=timestamp_in(60), limit=_BATCH
+                    tx,
+                    before=timestamp_in(-self._event_seconds),
+                    beyond=timestamp_in(60),
+                    limit=_BATCH,
                 )
 
     def _delete_files(self) -> None:
-        """Unlink the files of deleted items; the queue's row goes after them: a crash repeats, and forgets nothing."""
+        """Unlink the files of deleted items; the queue's row goes after them: a crash repeats, and
+        forgets nothing."""
         for row in queries.media.deletions(self._database.connection, limit=_BATCH):
             media_id = row["media_id"]
             with self._database.transaction() as tx:
@@ -87,8 +91,10 @@ class Housekeeper:
                 queries.jobs.prune(tx, before=before, limit=_BATCH)
 
     def _redate_jobs(self) -> None:
-        """Bring back the jobs that were written while the clock was ahead, or they would wait until it gets there."""
-        # No lease and no pause between attempts is longer; a live worker's heartbeat puts a wrong guess right.
+        """Bring back the jobs that were written while the clock was ahead, or they would wait until
+        it gets there."""
+        # No lease and no pause between attempts is longer; a live worker's heartbeat puts a wrong
+        # guess right.
         horizon = timestamp_in(2 * max(self._lease_seconds, 60))
         if queries.jobs.misdated(self._database.connection, horizon=horizon) is not None:
             with self._database.transaction() as tx:
@@ -96,7 +102,9 @@ class Housekeeper:
                 queries.jobs.redate(tx, horizon=horizon, now=timestamp(), leased_until=leased_until)
 
     def _prune_temporary(self) -> None:
-        for path in self._storage.temporary(live_claims(self._database), self._keep_temporary_seconds):
+        for path in self._storage.temporary(
+            live_claims(self._database), self._keep_temporary_seconds
+        ):
             self._storage.discard(path)
 
     def _purge_account(self) -> None:
@@ -107,7 +115,11 @@ class Housekeeper:
         with self._database.transaction() as tx:
             for row in queries.jobs.cancel_all(tx, user_id=user_id, now=timestamp()):
                 queue_cleanup(tx, row["id"])
-        for purge_batch in (queries.media.purge_batch, queries.jobs.purge_batch, queries.personas.purge_batch):
+        for purge_batch in (
+            queries.media.purge_batch,
+            queries.jobs.purge_batch,
+            queries.personas.purge_batch,
+        ):
             deleted = _BATCH
             while deleted == _BATCH:
                 with self._database.transaction() as tx:

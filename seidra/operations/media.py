@@ -1,7 +1,9 @@
-"""`flask media check`: whether files and rows of the media agree, and mending it while the server runs.
+"""`flask media check`: whether files and rows of the media agree, and mending it while the server
+runs.
 
-A finishing job renames its files and inserts their rows in one transaction, and a deleted row's file goes in another.
-So whoever holds the write lock sees files and rows agree, and each suspicion is confirmed, or mended, under it.
+A finishing job renames its files and inserts their rows in one transaction, and a deleted row's
+file goes in another. So whoever holds the write lock sees files and rows agree, and each suspicion
+is confirmed, or mended, under it.
 """
 
 from __future__ import annotations
@@ -27,7 +29,8 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, and a sentence about it. Of an orphan or a lost item, `media_id` is its id."""
+    """One thing that is wrong, and a sentence about it. Of an orphan or a lost item, `media_id` is
+    its id."""
 
     kind: str
     path: Path
@@ -68,7 +71,9 @@ class MediaCheck:
 
     def _check_rows(self, deep: bool) -> Iterator[Finding]:
         after = ""
-        while batch := queries.operations.media_after(self._database.connection, after=after, limit=_BATCH):
+        while batch := queries.operations.media_after(
+            self._database.connection, after=after, limit=_BATCH
+        ):
             after = batch[-1]["id"]
             for row in batch:
                 self.items += 1
@@ -86,7 +91,9 @@ class MediaCheck:
         except OSError as error:
             return Finding(UNREADABLE, path, f"{path} cannot be read: {error.strerror}.", id)
         if size != row["file_size"]:
-            return Finding(SIZE, path, f"{path} has {size} bytes; item {id} says {row['file_size']}.", id)
+            return Finding(
+                SIZE, path, f"{path} has {size} bytes; item {id} says {row['file_size']}.", id
+            )
         if deep and row["mime_type"].startswith("image/") and (reason := _unreadable(path, row)):
             return Finding(UNREADABLE, path, f"{path} {reason}.", id)
         return None
@@ -96,7 +103,9 @@ class MediaCheck:
             self.files += 1
             if id is None:
                 yield Finding(STRANGER, path, f"{path} is no file of SEIDRA's.")
-            elif not self._storage.belongs(path, id, queries.operations.media_kind(self._database.connection, id=id)):
+            elif not self._storage.belongs(
+                path, id, queries.operations.media_kind(self._database.connection, id=id)
+            ):
                 with self._database.transaction() as tx:
                     orphan = self._is_orphan(tx, id, path)
                     due = queries.operations.media_deletion_queued(tx, media_id=id)
@@ -108,7 +117,9 @@ class MediaCheck:
         return queries.media.exists(tx, id=media_id) is not None and not path.exists()
 
     def _is_orphan(self, tx: Connection, media_id: str, path: Path) -> bool:
-        return path.exists() and not self._storage.belongs(path, media_id, queries.operations.media_kind(tx, id=media_id))
+        return path.exists() and not self._storage.belongs(
+            path, media_id, queries.operations.media_kind(tx, id=media_id)
+        )
 
 
 def _unreadable(path: Path, row: Row) -> str:

@@ -1,8 +1,8 @@
 """`flask restore`: an archive of `flask backup` into an empty place.
 
-The archive is read twice: first all of it is verified and nothing is written, then it is unpacked, verified again,
-beside the places where things go. What can fail comes before the renames; the last of them, the database's, makes the
-instance.
+The archive is read twice: first all of it is verified and nothing is written, then it is unpacked,
+verified again, beside the places where things go. What can fail comes before the renames; the last
+of them, the database's, makes the instance.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Restored:
-    """What came back: how many pictures, items whose picture is not in the archive, migrations applied now."""
+    """What came back: how many pictures, items whose picture is not in the archive, migrations
+    applied now."""
 
     media: int
     lost: int
@@ -43,7 +44,8 @@ class Restored:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Reader]:
-    """The archive, read as far as its manifest. Raises StartError for what is no whole archive of ours."""
+    """The archive, read as far as its manifest. Raises StartError for what is no whole archive of
+    ours."""
     try:
         with open(path, "rb") as file, open(path, "rb") as lines:
             yield Reader(file, lines)
@@ -59,21 +61,30 @@ def check_place(settings: Settings) -> None:
             raise StartError(f"There is a database {path} already; restore into an empty place.")
     try:
         if settings.media_dir.exists() and any(settings.media_dir.iterdir()):
-            raise StartError(f"There are files in {settings.media_dir} already; restore into an empty place.")
+            raise StartError(
+                f"There are files in {settings.media_dir} already; restore into an empty place."
+            )
     except OSError as error:
-        raise StartError(f"The folder {settings.media_dir} cannot be read: {error.strerror}.") from None
+        raise StartError(
+            f"The folder {settings.media_dir} cannot be read: {error.strerror}."
+        ) from None
 
 
 def check_archive(settings: Settings, reader: Reader, progress: Progress) -> None:
-    """Verify everything and write nothing. Raises StartError for what is damaged, newer, or too large for the disk."""
+    """Verify everything and write nothing. Raises StartError for what is damaged, newer, or too
+    large for the disk."""
     known = {step.id for step in migrate.status(settings)}
     newer = [id for id in reader.about["migrations"] if id not in known]
     if newer:
-        raise StartError(f"The archive is from a newer version of SEIDRA: it has the migration {newer[-1]}.")
+        raise StartError(
+            f"The archive is from a newer version of SEIDRA: it has the migration {newer[-1]}."
+        )
     needed = reader.about["bytes"] + reader.about["database"]["size"]
     for folder in (settings.media_dir, settings.database_path.parent):
         if (free := free_bytes(folder)) < needed:
-            raise StartError(f"There are {free:,} bytes free for {folder}; the archive needs {needed:,}.")
+            raise StartError(
+                f"There are {free:,} bytes free for {folder}; the archive needs {needed:,}."
+            )
     databases = 0
     for member, checksum in reader.members():
         databases += member.name == DATABASE
@@ -83,7 +94,8 @@ def check_archive(settings: Settings, reader: Reader, progress: Progress) -> Non
 
 
 def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
-    """Unpack a checked archive, bring its database up to date, end its sessions, and put all in place."""
+    """Unpack a checked archive, bring its database up to date, end its sessions, and put all in
+    place."""
     with migrate.start_lock(settings):
         # Again: a server may have started in between. From here on, one that starts waits.
         check_place(settings)
@@ -99,7 +111,9 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
         except open_database(settings).errors as error:
             raise Damaged(f"The database in the archive is damaged: {error}.") from None
         except OSError as error:
-            raise StartError(f"The archive cannot be unpacked: {error.strerror or error}.") from None
+            raise StartError(
+                f"The archive cannot be unpacked: {error.strerror or error}."
+            ) from None
         except Problem as problem:
             raise StartError(problem.detail) from None
         finally:
@@ -109,12 +123,16 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
     return Restored(media, lost, applied)
 
 
-def _unpack(reader: Reader, folder: Path, staged: Path, storage: Storage, progress: Progress) -> int:
-    """Unpack the pictures under `folder` and the database to `staged`; returns how many pictures."""
+def _unpack(
+    reader: Reader, folder: Path, staged: Path, storage: Storage, progress: Progress
+) -> int:
+    """Unpack the pictures under `folder` and the database to `staged`; returns how many
+    pictures."""
     (folder / "media").mkdir(mode=0o700)
     count = 0
     for member, checksum in reader.members():
-        # Names have one of two shapes, without dots between slashes, and nothing is opened that exists.
+        # Names have one of two shapes, without dots between slashes, and nothing is opened that
+        # exists.
         path = folder / member.name
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700)
@@ -141,14 +159,20 @@ def _unpack_database(packed: Path, staged: Path, about: dict[str, Any]) -> None:
     except (EOFError, zlib.error, gzip.BadGzipFile):
         size = -1
     if size != about["size"] or digest.hexdigest() != about.get("sha256"):
-        raise Damaged("The archive is damaged: its database has not the bytes that its manifest says.")
+        raise Damaged(
+            "The archive is damaged: its database has not the bytes that its manifest says."
+        )
 
 
 def _prepare_database(settings: Settings) -> list[str]:
     """Check the unpacked database, migrate it to head, end all sessions, mend the search index."""
     database = open_database(settings)
     with closing(database):
-        wrong = [row["message"] for row in queries.operations.integrity(database.connection) if row["message"] != "ok"]
+        wrong = [
+            row["message"]
+            for row in queries.operations.integrity(database.connection)
+            if row["message"] != "ok"
+        ]
         dangling = queries.operations.dangling(database.connection)
     if wrong or dangling:
         reason = wrong[0] if wrong else f"{dangling} rows refer to what does not exist"
@@ -165,15 +189,20 @@ def _lost(settings: Settings, media: Path) -> int:
     """How many items have no picture among those unpacked."""
     database, after, lost = open_database(settings), "", 0
     with closing(database):
-        while batch := queries.operations.media_after(database.connection, after=after, limit=_BATCH):
+        while batch := queries.operations.media_after(
+            database.connection, after=after, limit=_BATCH
+        ):
             after = batch[-1]["id"]
             paths = [Storage(settings).path(row["id"], row["mime_type"]) for row in batch]
-            lost += sum(not (media / path.relative_to(settings.media_dir)).exists() for path in paths)
+            lost += sum(
+                not (media / path.relative_to(settings.media_dir)).exists() for path in paths
+            )
     return lost
 
 
 def _put_in_place(settings: Settings, media: Path, staged: Path) -> None:
-    """Everything to the disk, then the renames; the database's comes last and makes the instance."""
+    """Everything to the disk, then the renames; the database's comes last and makes the
+    instance."""
     os.sync()
     moved: list[Path] = []
     try:

@@ -1,5 +1,5 @@
-"""Workers: the one inside a server process, started by gunicorn.conf.py and `flask run` and never by the app, and the
-one of `flask worker`."""
+"""Workers: the one inside a server process, started by gunicorn.conf.py and `flask run` and never
+by the app, and the one of `flask worker`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from seidra.operations.housekeeping import Housekeeper
 from seidra.web.services import services_of
 
 
-def make_worker(settings: Settings, database: Database, engine: Engine, wake: threading.Event) -> Worker:
+def make_worker(
+    settings: Settings, database: Database, engine: Engine, wake: threading.Event
+) -> Worker:
     """A worker that also keeps house; it is not started."""
     storage = Storage(settings)
     keeper = Housekeeper(database, storage, settings)

@@ -32,32 +32,55 @@ from seidra.personas.schemas import (
 from seidra.personas.search import FoundBy
 from seidra.values import from_json, json_fragment, timestamp, to_json
 from seidra.web import rates
-from seidra.web.answers import PRIVATE, check_if_match, no_content, page_headers, public_url, reply, reply_versioned
+from seidra.web.answers import (
+    PRIVATE,
+    check_if_match,
+    no_content,
+    page_headers,
+    public_url,
+    reply,
+    reply_versioned,
+)
 from seidra.web.blueprint import Blueprint
 from seidra.web.services import services
 
-blp = Blueprint("personas", __name__, url_prefix="/api/personas", description="Looks that pictures are made with")
+blp = Blueprint(
+    "personas",
+    __name__,
+    url_prefix="/api/personas",
+    description="Looks that pictures are made with",
+)
 
 _DEFAULTS: dict[str, Any] = {
-    "description": "", "negative_prompt": "", "lora_models": [], "generation_params": {}, "tags": [],
-    "is_favorite": False, "is_nsfw": False, "avatar_url": None, "avatar_media_id": None,
-}  # fmt: skip
+    "description": "",
+    "negative_prompt": "",
+    "lora_models": [],
+    "generation_params": {},
+    "tags": [],
+    "is_favorite": False,
+    "is_nsfw": False,
+    "avatar_url": None,
+    "avatar_media_id": None,
+}
 _JSON = ("lora_models", "generation_params", "tags")
 _STORED = ("name", "style_prompt", *_DEFAULTS)
 
 
-
 def _linked(cards: bytes) -> orjson.Fragment:
-    """Cards as the statements answer them, as JSON: media ids, between two CHAR(1), become fresh signed links."""
+    """Cards as the statements answer them, as JSON: media ids, between two CHAR(1), become fresh
+    signed links."""
     if b"\x01" in cards:
         link = services().links.make
         parts = cards.split(b"\x01")
-        parts[1::2] = [orjson.dumps(link(media_id.decode(), "thumbnail", g.user["id"])) for media_id in parts[1::2]]
+        parts[1::2] = [
+            orjson.dumps(link(media_id.decode(), "thumbnail", g.user["id"]))
+            for media_id in parts[1::2]
+        ]
         cards = b"".join(parts)
     return json_fragment(cards)
 
 
-# ------------------------------------------------------------------------------------------------ reading
+# ------------------------------------------------------------------------------------------ reading
 
 
 @blp.route("", methods=["GET"])
@@ -93,7 +116,7 @@ def _answer(row: Row, status: int = 200, **headers: str) -> Response:
     return reply_versioned(_linked(row["card"]), row["version"], status, **headers)
 
 
-# ------------------------------------------------------------------------------------------------ writing
+# ------------------------------------------------------------------------------------------ writing
 
 
 @blp.route("", methods=["POST"])
@@ -114,7 +137,9 @@ def create(body: dict[str, Any]) -> Response:
 def _create(tx: Connection, values: dict[str, Any], found_by: FoundBy) -> Row:
     policy.check_may_make(tx, g.user["id"], values["is_nsfw"])
     _settle_avatar(tx, values, None)
-    persona_id = queries.personas.create(tx, user_id=g.user["id"], now=timestamp(), **_columns(values))
+    persona_id = queries.personas.create(
+        tx, user_id=g.user["id"], now=timestamp(), **_columns(values)
+    )
     _write_found_by(tx, persona_id, values, found_by)
     return _get(tx, persona_id)
 
@@ -220,12 +245,16 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     rates.count("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         persona, _ = _stored(tx, persona_id)
-        answer = queue.enqueue(tx, g.user["id"], {**persona, "id": persona_id}, body.get("seed"), services().settings)
+        answer = queue.enqueue(
+            tx, g.user["id"], {**persona, "id": persona_id}, body.get("seed"), services().settings
+        )
     services().wake.set()
-    return reply(answer, 202, {**PRIVATE, "Location": f"{public_url()}/api/jobs/{answer['job_id']}"})
+    return reply(
+        answer, 202, {**PRIVATE, "Location": f"{public_url()}/api/jobs/{answer['job_id']}"}
+    )
 
 
-# ------------------------------------------------------------------------------------------------ rows
+# --------------------------------------------------------------------------------------------- rows
 
 
 def _stored(tx: Connection, persona_id: int) -> tuple[dict[str, Any], int]:
@@ -246,20 +275,31 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(tx: Connection, persona_id: int, values: dict[str, Any]) -> Row:
-    queries.personas.update(tx, id=persona_id, user_id=g.user["id"], now=timestamp(), **_columns(values))
+    queries.personas.update(
+        tx, id=persona_id, user_id=g.user["id"], now=timestamp(), **_columns(values)
+    )
     queries.personas.tags_clear(tx, persona_id=persona_id)
     _write_found_by(tx, persona_id, values, persona_search.found_by(values))
     return _get(tx, persona_id)
 
 
-def _write_found_by(tx: Connection, persona_id: int, values: dict[str, Any], found_by: FoundBy) -> None:
+def _write_found_by(
+    tx: Connection, persona_id: int, values: dict[str, Any], found_by: FoundBy
+) -> None:
     user_id = g.user["id"]
     persona_search.put(tx, user_id, persona_id, values, found_by.text)
-    queries.personas.tags_add(tx, [{"user_id": user_id, "tag_key": key, "persona_id": persona_id} for key in found_by.tag_keys])
+    queries.personas.tags_add(
+        tx,
+        [
+            {"user_id": user_id, "tag_key": key, "persona_id": persona_id}
+            for key in found_by.tag_keys
+        ],
+    )
 
 
 def _settle_avatar(tx: Connection, values: dict[str, Any], kept: str | None) -> None:
-    """Turn the link of one's own media, as an answer gave it, back into the reference that it came from."""
+    """Turn the link of one's own media, as an answer gave it, back into the reference that it came
+    from."""
     media_id = media_id_of(values["avatar_url"]) if values["avatar_url"] else None
     if media_id is not None:
         if media_id != kept:

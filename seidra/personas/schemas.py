@@ -30,7 +30,8 @@ MAX_SEED = 2**53 - 1
 
 
 class GenerationParamsSchema(Body):
-    """Generation parameters: the known ones are checked, others are kept as they are; 8 KB in all."""
+    """Generation parameters: the known ones are checked, others are kept as they are; 8 KB in
+    all."""
 
     class Meta:
         unknown = INCLUDE
@@ -59,7 +60,9 @@ class AvatarUrl(Text):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
         url = super()._deserialize(value, attr, data, **kwargs)
         if not is_media_link(url):
-            URL(schemes={"http", "https"}, require_tld=False, error="Must be an http or https URL.")(url)
+            URL(
+                schemes={"http", "https"}, require_tld=False, error="Must be an http or https URL."
+            )(url)
         return url
 
 
@@ -84,7 +87,9 @@ class PersonaSchema(Body):
 class PersonaChangeSchema(PersonaSchema):
     """Changes to a persona; what is left out stays."""
 
-    ONE_OF = tuple(name for name, field in PersonaSchema._declared_fields.items() if not field.dump_only)
+    ONE_OF = tuple(
+        name for name, field in PersonaSchema._declared_fields.items() if not field.dump_only
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(partial=True, **kwargs)
@@ -98,12 +103,20 @@ class PersonaChangeSchema(PersonaSchema):
 class PersonaQuery(PageQuery):
     """Filters and order of the list."""
 
-    search = Text(1, 100, metadata={"description": "Words that must all be somewhere in name, description, style"
-                                    " prompt or tags; without case and accents."})  # fmt: skip
+    search = Text(
+        1,
+        100,
+        metadata={
+            "description": "Words that must all be somewhere in name, description, style"
+            " prompt or tags; without case and accents."
+        },
+    )
     tag = fields.List(
-        Text(1, 50, line=True), load_default=list, validate=validate.Length(max=8, error="Must be at most 8 tags."),
+        Text(1, 50, line=True),
+        load_default=list,
+        validate=validate.Length(max=8, error="Must be at most 8 tags."),
         metadata={"description": "Repeatable: all must match."},
-    )  # fmt: skip
+    )
     is_favorite = QueryFlag(load_default=None, metadata={"description": "false: only the others."})
     include_nsfw = QueryFlag(load_default=False)
     sort = Text(validate=one_of(*SORTS), load_default="-created_at")
@@ -134,12 +147,22 @@ class PreviewSchema(Body):
 
 
 PERSONA_EXAMPLE = {
-    "id": 1, "name": "Élodie of the Tides", "description": "Sea-worn portraits", "style_prompt": "moonlit ocean, soft"
-    " teal light, film grain", "negative_prompt": "text, watermark", "lora_models": ["film-grain-xl"],
-    "generation_params": {"width": 768, "height": 768, "guidance_scale": 7.5}, "tags": ["sea", "portrait"],
-    "is_favorite": True, "is_nsfw": False, "avatar_url": None, "created_at": "2026-01-31T12:00:00.000000Z",
+    "id": 1,
+    "name": "Élodie of the Tides",
+    "description": "Sea-worn portraits",
+    "style_prompt": "moonlit ocean, soft teal light, film grain",
+    "negative_prompt": "text, watermark",
+    "lora_models": ["film-grain-xl"],
+    "generation_params": {"width": 768, "height": 768, "guidance_scale": 7.5},
+    "tags": ["sea", "portrait"],
+    "is_favorite": True,
+    "is_nsfw": False,
+    "avatar_url": None,
+    "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.000000Z",
-}  # fmt: skip
+}
 PERSONA_BODY_EXAMPLE = {
-    name: value for name, value in PERSONA_EXAMPLE.items() if name not in ("id", "created_at", "updated_at")
+    name: value
+    for name, value in PERSONA_EXAMPLE.items()
+    if name not in ("id", "created_at", "updated_at")
 }

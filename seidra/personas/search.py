@@ -1,10 +1,11 @@
 """Which personas a search and tags match, and what search looks into.
 
-Words of three characters and more are found in the full-text index, where a phrase of trigrams is exactly a
-substring, and in the few texts that wait to come into it; shorter ones by a scan of the owner's texts. Each filter
-answers ids, oldest first, and a page is cut from their intersection. A search of the index alone, in the order of
-creation, does not even read all ids: it counts and reads its page (100,000 personas, a word in 37 % of them: 10 ms
-instead of 25, and 0.3 once it has been counted).
+Words of three characters and more are found in the full-text index, where a phrase of trigrams is
+exactly a substring, and in the few texts that wait to come into it; shorter ones by a scan of the
+owner's texts. Each filter answers ids, oldest first, and a page is cut from their intersection. A
+search of the index alone, in the order of creation, does not even read all ids: it counts and reads
+its page (100,000 personas, a word in 37 % of them: 10 ms instead of 25, and 0.3 once it has been
+counted).
 """
 
 from __future__ import annotations
@@ -41,23 +42,29 @@ def found_by(values: dict[str, Any]) -> FoundBy:
 def put(tx: Connection, user_id: int, persona_id: int, values: dict[str, Any], text: str) -> None:
     """Write what search looks into for a persona; `values` are its fields."""
     queries.personas.search_put(
-        tx, user_id=user_id, id=persona_id, is_nsfw=bool(values["is_nsfw"]), is_favorite=bool(values["is_favorite"]),
+        tx,
+        user_id=user_id,
+        id=persona_id,
+        is_nsfw=bool(values["is_nsfw"]),
+        is_favorite=bool(values["is_favorite"]),
         search_text=text,
-    )  # fmt: skip
+    )
 
 
 class Totals:
-    """What searches have counted in the index, each beside the version of it at which it was counted.
+    """What searches have counted in the index, each beside the version of it at which it was
+    counted.
 
-    A total is used again while its owner's version in the database is the same; the further pages of a search, which
-    ask for it again, then cost a page alone.
+    A total is used again while its owner's version in the database is the same; the further pages
+    of a search, which ask for it again, then cost a page alone.
     """
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, str], tuple[int, int]] = {}
 
     def get(self, user_id: int, expression: str, version: int, count: Callable[[], int]) -> int:
-        """How much an expression matches of one owner's texts in the index, which is at `version`."""
+        """How much an expression matches of one owner's texts in the index, which is at
+        `version`."""
         known = self._known.get((user_id, expression))
         if known is None or known[0] != version:
             if known is None and len(self._known) >= _TOTALS:
@@ -69,7 +76,8 @@ class Totals:
 def page(
     connection: Connection, totals: Totals, user_id: int, nsfw: bool, query: dict[str, Any]
 ) -> tuple[list[int], int]:
-    """The ids of a page of what a PersonaQuery matches, and how many match in all. In one snapshot or transaction."""
+    """The ids of a page of what a PersonaQuery matches, and how many match in all. In one snapshot
+    or transaction."""
     words = folding.words(query.get("search", ""))
     indexed = [word for word in words if len(word) >= folding.TRIGRAM]
     scanned = [word for word in words if len(word) < folding.TRIGRAM]
@@ -79,16 +87,27 @@ def page(
     sort, limit, offset = query["sort"], query["limit"], query["offset"]
     found = []
     if indexed:
-        index = _Index(connection, totals, user_id, _expression(indexed, nsfw, query["is_favorite"]))
+        index = _Index(
+            connection, totals, user_id, _expression(indexed, nsfw, query["is_favorite"])
+        )
         waiting = _waiting(connection, indexed, filters)
         if not scanned and not query["tag"] and sort.endswith("created_at") and index.count > _FEW:
             newest = sort.startswith("-")
             read = index.newest if newest else index.oldest
-            return _with_waiting(read, waiting, limit, offset, newest=newest), index.count + len(waiting)
+            return _with_waiting(read, waiting, limit, offset, newest=newest), index.count + len(
+                waiting
+            )
         found.append(sorted(index.all() + waiting))
     if query["tag"]:
-        found.append(from_json(queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))))
-    found += [from_json(queries.personas.matching_scanned(connection, **filters, word=word)) for word in scanned]
+        found.append(
+            from_json(
+                queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))
+            )
+        )
+    found += [
+        from_json(queries.personas.matching_scanned(connection, **filters, word=word))
+        for word in scanned
+    ]
     ids = _sorted(connection, user_id, _intersection(found), sort)
     return ids[offset : offset + limit], len(ids)
 
@@ -96,7 +115,9 @@ def page(
 class _Index:
     """What an expression matches of one owner's texts in the index."""
 
-    def __init__(self, connection: Connection, totals: Totals, user_id: int, expression: str) -> None:
+    def __init__(
+        self, connection: Connection, totals: Totals, user_id: int, expression: str
+    ) -> None:
         self._connection = connection
         self._totals = totals
         self._given: dict[str, Any] = {"user_id": user_id, "expression": expression}
@@ -114,23 +135,35 @@ class _Index:
 
     def oldest(self, limit: int, offset: int, from_id: int = 0) -> list[int]:
         """A page of them, oldest first, from an id on."""
-        return _ids(queries.personas.search_oldest(self._connection, **self._given, from_id=from_id, limit=limit, offset=offset))
+        return _ids(
+            queries.personas.search_oldest(
+                self._connection, **self._given, from_id=from_id, limit=limit, offset=offset
+            )
+        )
 
     def newest(self, limit: int, offset: int) -> list[int]:
         """A page of them, newest first.
 
-        Backwards the index is slow to begin (2.9 ms instead of 0.2): so the end of the range is read forwards, twice
-        as many personas as should hold the page.
+        Backwards the index is slow to begin (2.9 ms instead of 0.2): so the end of the range is
+        read forwards, twice as many personas as should hold the page.
         """
         end = offset + limit
         if end <= _FEW:
             user_id = self._given["user_id"]
-            owned = queries.personas.count(self._connection, user_id=user_id, nsfw=True, favorite=None)
-            from_id = queries.personas.id_at(self._connection, user_id=user_id, offset=2 * end * owned // self.count)
+            owned = queries.personas.count(
+                self._connection, user_id=user_id, nsfw=True, favorite=None
+            )
+            from_id = queries.personas.id_at(
+                self._connection, user_id=user_id, offset=2 * end * owned // self.count
+            )
             ids = self.oldest(-1, 0, from_id or 0)
             if len(ids) >= end:
                 return ids[::-1][offset:end]
-        return _ids(queries.personas.search_newest(self._connection, **self._given, limit=limit, offset=offset))
+        return _ids(
+            queries.personas.search_newest(
+                self._connection, **self._given, limit=limit, offset=offset
+            )
+        )
 
 
 def _ids(found: str) -> list[int]:
@@ -145,9 +178,15 @@ def _waiting(connection: Connection, words: list[str], filters: dict[str, Any]) 
 
 
 def _with_waiting(
-    read: Callable[[int, int], list[int]], waiting: list[int], limit: int, offset: int, *, newest: bool
+    read: Callable[[int, int], list[int]],
+    waiting: list[int],
+    limit: int,
+    offset: int,
+    *,
+    newest: bool,
 ) -> list[int]:
-    """A page, by limit and offset, of the ids that `read` gives pages of and of those that wait, in one order."""
+    """A page, by limit and offset, of the ids that `read` gives pages of and of those that wait, in
+    one order."""
     start = max(offset - len(waiting), 0)
     ids = read(limit + len(waiting), start)
     if start and not ids:
@@ -161,8 +200,9 @@ def _with_waiting(
 def _expression(words: list[str], nsfw: bool, favorite: bool | None) -> str:
     """The FTS5 expression: every word as a phrase, and the marks. Quotes make operators plain.
 
-    With each word END finds the fences behind the owner's texts, where FTS5 stops: it looks for the next document that
-    has all of them, and hands none up before, so one fence for the whole would not do.
+    With each word END finds the fences behind the owner's texts, where FTS5 stops: it looks for the
+    next document that has all of them, and hands none up before, so one fence for the whole would
+    not do.
     """
     marks = ['"FAV"'] if favorite else []
     expression = " AND ".join(f'({each} OR "END")' for each in [*map(_quoted, words), *marks])
@@ -177,7 +217,10 @@ def _quoted(word: str) -> str:
 
 def _tags(tags: list[str]) -> dict[str, Any]:
     keys = sorted({folding.fold(tag) for tag in tags})
-    return {"tag_count": len(keys), **{f"tag_{n + 1}": keys[n] if n < len(keys) else None for n in range(8)}}
+    return {
+        "tag_count": len(keys),
+        **{f"tag_{n + 1}": keys[n] if n < len(keys) else None for n in range(8)},
+    }
 
 
 def _intersection(found: list[list[int]]) -> list[int]:
@@ -193,18 +236,27 @@ def _sorted(connection: Connection, user_id: int, ids: list[int], sort: str) -> 
     """The ids, which come oldest first, in the order asked."""
     if sort.endswith("updated_at"):
         kept = set(ids)
-        ids = [id for id in from_json(queries.personas.ids_by_updated(connection, user_id=user_id)) if id in kept]
+        ids = [
+            id
+            for id in from_json(queries.personas.ids_by_updated(connection, user_id=user_id))
+            if id in kept
+        ]
     elif sort.endswith("name"):
         kept = set(ids)
-        ids = [id for id in from_json(queries.personas.ids_by_name(connection, user_id=user_id)) if id in kept]
+        ids = [
+            id
+            for id in from_json(queries.personas.ids_by_name(connection, user_id=user_id))
+            if id in kept
+        ]
     return ids[::-1] if sort.startswith("-") else ids
 
 
-# ------------------------------------------------------------------------------------------------ upkeep
+# ------------------------------------------------------------------------------------------- upkeep
 
 
 def check(tx: Connection) -> list[str]:
-    """What is wrong with the texts and their index, a sentence each; nothing is the answer to hope for."""
+    """What is wrong with the texts and their index, a sentence each; nothing is the answer to hope
+    for."""
     wrong = []
     stale = sum(1 for row in _sources(tx) if _differs(row))
     if stale:
@@ -252,4 +304,6 @@ def _values(row: Row) -> dict[str, Any]:
 
 
 def _text(values: dict[str, Any]) -> str:
-    return folding.document([values["name"], values["description"], values["style_prompt"], *values["tags"]])
+    return folding.document(
+        [values["name"], values["description"], values["style_prompt"], *values["tags"]]
+    )

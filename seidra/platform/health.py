@@ -49,11 +49,14 @@ def health() -> Response:
 
 @blp.route("/health/ready", methods=["GET"])
 @blp.response(
-    200, ReadySchema, example={"status": "ready", "checks": {"database": True, "schema": True, "storage": True}}
+    200,
+    ReadySchema,
+    example={"status": "ready", "checks": {"database": True, "schema": True, "storage": True}},
 )
 @blp.alt_response(503, "PROBLEM")
 def ready() -> Response:
-    """Whether requests can be served: the database answers, its schema is this version's, storage can be written."""
+    """Whether requests can be served: the database answers, its schema is this version's, storage
+    can be written."""
     checks = ready_checks(services().settings, services().database)
     if all(checks.values()):
         return reply({"status": "ready", "checks": checks}, headers=_PUBLIC)

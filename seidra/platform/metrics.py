@@ -1,7 +1,8 @@
-"""GET /metrics for Prometheus: what the server processes count together, and what the database and disk say.
+"""GET /metrics for Prometheus: what the server processes count together, and what the database and
+disk say.
 
-Each process counts into files of its own below SEIDRA_TMP_DIR (prometheus-client's multiprocess mode); whichever is
-asked adds them up. What is global is read when it is asked for.
+Each process counts into files of its own below SEIDRA_TMP_DIR (prometheus-client's multiprocess
+mode); whichever is asked adds them up. What is global is read when it is asked for.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ def register(app: Flask, settings: Settings) -> None:
     if settings.metrics == "off":
         return
     ensure_directory(folder(settings))
-    # Read when prometheus_client is first imported, which is why that happens below and nowhere else.
+    # Read when prometheus_client is first imported, which is why that happens below and nowhere
+    # else.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder(settings))
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
@@ -61,7 +63,9 @@ def register(app: Flask, settings: Settings) -> None:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        if settings.metrics != "on" and not hmac.compare_digest(bearer_token().encode(), settings.metrics.encode()):
+        if settings.metrics != "on" and not hmac.compare_digest(
+            bearer_token().encode(), settings.metrics.encode()
+        ):
             raise Unauthorized("The token of the metrics is wrong.")
         return Response(generate_latest(collected), content_type=CONTENT_TYPE_LATEST)
 
@@ -71,15 +75,22 @@ def _count_requests(app: Flask) -> None:
 
     own = CollectorRegistry()
     labels = ("method", "route")
-    requests = Counter("seidra_http_requests", "Requests answered.", (*labels, "status"), registry=own)
+    requests = Counter(
+        "seidra_http_requests", "Requests answered.", (*labels, "status"), registry=own
+    )
     seconds = Histogram(
-        "seidra_http_request_seconds", "Seconds until the answer began.", labels, buckets=_BUCKETS, registry=own
+        "seidra_http_request_seconds",
+        "Seconds until the answer began.",
+        labels,
+        buckets=_BUCKETS,
+        registry=own,
     )
     known: dict[tuple[str, str, int], tuple[Any, Any]] = {}
 
     @app.after_request
     def count(response: Response) -> Response:
-        # The rule and never the path, and no method that somebody made up: there must be few of them.
+        # The rule and never the path, and no method that somebody made up: there must be few of
+        # them.
         route = request.url_rule.rule if request.url_rule else "none"
         method = request.method if request.method in _METHODS else "other"
         key = (method, route, response.status_code)
@@ -112,9 +123,13 @@ class _State:
             jobs.add_metric([status], found.get(status, 0))
         yield jobs
         age = _seconds_since(oldest) if oldest else 0.0
-        yield GaugeMetricFamily("seidra_queue_age_seconds", "How long the first queued job waits.", value=age)
+        yield GaugeMetricFamily(
+            "seidra_queue_age_seconds", "How long the first queued job waits.", value=age
+        )
         seen = GaugeMetricFamily(
-            "seidra_worker_seen_seconds", "Seconds since a worker's last sign of life.", labels=["worker", "engine"]
+            "seidra_worker_seen_seconds",
+            "Seconds since a worker's last sign of life.",
+            labels=["worker", "engine"],
         )
         for row in workers:
             seen.add_metric([row["id"], row["engine"]], _seconds_since(row["seen_at"]))
@@ -128,9 +143,15 @@ class _State:
         database = self._settings.database_path
         files = [database, database.with_name(f"{database.name}-wal")]
         size = sum(path.stat().st_size for path in files if path.exists())
-        yield GaugeMetricFamily("seidra_database_bytes", "Bytes of the database and its log.", value=size)
-        free = GaugeMetricFamily("seidra_disk_free_bytes", "Bytes free for SEIDRA.", labels=["folder"])
-        total = GaugeMetricFamily("seidra_disk_bytes", "Bytes of the file system.", labels=["folder"])
+        yield GaugeMetricFamily(
+            "seidra_database_bytes", "Bytes of the database and its log.", value=size
+        )
+        free = GaugeMetricFamily(
+            "seidra_disk_free_bytes", "Bytes free for SEIDRA.", labels=["folder"]
+        )
+        total = GaugeMetricFamily(
+            "seidra_disk_bytes", "Bytes of the file system.", labels=["folder"]
+        )
         for name, path in (("database", database.parent), ("media", self._settings.media_dir)):
             space = os.statvfs(path)
             free.add_metric([name], space.f_bavail * space.f_frsize)

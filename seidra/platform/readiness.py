@@ -16,7 +16,8 @@ _log = logging.getLogger(__name__)
 
 
 def ready(settings: Settings, database: Database) -> dict[str, bool]:
-    """What requests need, a flag each: the database answers, its schema is this version's, files can be written."""
+    """What requests need, a flag each: the database answers, its schema is this version's, files
+    can be written."""
     return {
         "database": _answers(database),
         "schema": schema_problem(settings) is None,

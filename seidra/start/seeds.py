@@ -1,4 +1,5 @@
-"""The defaults of a fresh instance. Seeding fills in what is absent and never overwrites a person's change."""
+"""The defaults of a fresh instance. Seeding fills in what is absent and never overwrites a person's
+change."""
 
 from __future__ import annotations
 
@@ -19,13 +20,18 @@ DEFAULT_NSFW_SETTINGS = {
 
 
 def seed_system_user(database: Database, settings: Settings) -> None:
-    """Make user 1 and hold its password to SEIDRA_DEFAULT_USER_PASSWORD: hashed anew only when it changed."""
+    """Make user 1 and hold its password to SEIDRA_DEFAULT_USER_PASSWORD: hashed anew only when it
+    changed."""
     password = settings.default_user_password
     with database.transaction(INSTANCE) as tx:
         queries.users.seed(
-            tx, id=SYSTEM_USER_ID, username=SYSTEM_USERNAME, email="system@seidra.local",
-            settings=to_json(DEFAULT_USER_SETTINGS), now=timestamp(),
-        )  # fmt: skip
+            tx,
+            id=SYSTEM_USER_ID,
+            username=SYSTEM_USERNAME,
+            email="system@seidra.local",
+            settings=to_json(DEFAULT_USER_SETTINGS),
+            now=timestamp(),
+        )
         stored = queries.users.password_hash(tx, id=SYSTEM_USER_ID)
     if password is None and stored is not None:
         digest = None

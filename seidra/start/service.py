@@ -1,4 +1,5 @@
-"""The database for scripts, under the names of the initialisation guide. All settings default to the process's."""
+"""The database for scripts, under the names of the initialisation guide. All settings default to
+the process's."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from seidra.values import timestamp
 
 
 class DatabaseService:
-    """The database for the length of a `with` block. Raises StartError when it is not initialised."""
+    """The database for the length of a `with` block. Raises StartError when it is not
+    initialised."""
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings or get_settings()
@@ -29,7 +31,10 @@ class DatabaseService:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.database.close()
 
@@ -44,9 +49,11 @@ def platform_summary(database: Database) -> dict[str, int]:
 
 
 def init_database(settings: Settings | None = None, *, seed: bool = True) -> list[str]:
-    """Make the folders, migrate to head and seed what is absent; returns the migrations applied now.
+    """Make the folders, migrate to head and seed what is absent; returns the migrations applied
+    now.
 
-    Idempotent, and safe when several processes start at once. Raises StartError with the one thing that is wrong.
+    Idempotent, and safe when several processes start at once. Raises StartError with the one thing
+    that is wrong.
     """
     settings = settings or get_settings()
     with migrate.start_lock(settings):
@@ -58,7 +65,9 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
                 seeds.seed_system_user(database, settings)
                 seeds.seed_nsfw_default(database)
         except (*database.errors, Problem) as error:
-            raise StartError(f"The database {settings.database_path} cannot be initialised: {error}.") from error
+            raise StartError(
+                f"The database {settings.database_path} cannot be initialised: {error}."
+            ) from error
         finally:
             # Nothing opened here may live on into a forked server process.
             database.close()
@@ -80,8 +89,11 @@ def seed_default_nsfw_settings(settings: Settings | None = None) -> None:
 
 
 def _fold_anew(database: Database) -> None:
-    """Make the search texts where this version folds them otherwise, or a migration has just made their table."""
+    """Make the search texts where this version folds them otherwise, or a migration has just made
+    their table."""
     if queries.platform.state(database.connection, name="search_folding") != folding.FOLDING:
         with database.transaction() as tx:
             persona_search.rebuild(tx)
-            queries.platform.remember(tx, name="search_folding", value=folding.FOLDING, now=timestamp())
+            queries.platform.remember(
+                tx, name="search_folding", value=folding.FOLDING, now=timestamp()
+            )

@@ -16,7 +16,8 @@ from seidra.web.services import Services
 
 
 def make_services(settings: Settings) -> Services:
-    """The parts of an app with these settings. Raises StartError for folders that cannot be used."""
+    """The parts of an app with these settings. Raises StartError for folders that cannot be
+    used."""
     storage = Storage(settings)
     storage.check()
     return Services(

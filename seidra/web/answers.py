@@ -32,7 +32,11 @@ def no_content() -> Response:
 def reply_versioned(data: Any, version: int, status: int = 200, **more: str) -> Response:
     """A JSON answer under the ETag of its row's version; 304 when the client has it already."""
     etag = f'"{version}"'
-    if status == 200 and request.method in ("GET", "HEAD") and request.if_none_match.contains_weak(str(version)):
+    if (
+        status == 200
+        and request.method in ("GET", "HEAD")
+        and request.if_none_match.contains_weak(str(version))
+    ):
         return Response(status=304, headers={**PRIVATE, "ETag": etag})
     return reply(data, status, {**PRIVATE, "ETag": etag, **more})
 
@@ -53,7 +57,11 @@ def page_headers(total: int, limit: int, offset: int) -> dict[str, str]:
     if offset + limit < total:
         pages["next"] = offset + limit
     pages["last"] = max((total - 1) // limit * limit, 0)
-    others = [(name, value) for name, value in request.args.items(multi=True) if name not in ("limit", "offset")]
+    others = [
+        (name, value)
+        for name, value in request.args.items(multi=True)
+        if name not in ("limit", "offset")
+    ]
     base = f"{public_url()}{request.path}?{urlencode(others)}{'&' if others else ''}"
     link = ", ".join(f'<{base}limit={limit}&offset={at}>; rel="{rel}"' for rel, at in pages.items())
     return {**PRIVATE, "X-Total-Count": str(total), "Link": link}

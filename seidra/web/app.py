@@ -1,4 +1,5 @@
-"""The Flask app before it has any route: its limits, its outermost layer, CORS, and what is done after a request."""
+"""The Flask app before it has any route: its limits, its outermost layer, CORS, and what is done
+after a request."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from seidra.web.services import Services, register_services
 
 
 def make_app(services: Services) -> Flask:
-    """An app whose paths may end in a slash, whose bodies are bounded, and whose failures have one shape."""
+    """An app whose paths may end in a slash, whose bodies are bounded, and whose failures have one
+    shape."""
     settings = services.settings
     app = Flask("seidra", static_folder=None)
     register_services(app, services)
@@ -32,7 +34,8 @@ def make_app(services: Services) -> Flask:
 
 
 def _add_cors(app: Flask, settings: Settings) -> None:
-    """CORS without credentials. flask-cors decides; it is only asked when a browser does (12 us a request less)."""
+    """CORS without credentials. flask-cors decides; it is only asked when a browser does (12 us a
+    request less)."""
     options = get_cors_options(
         app,
         {

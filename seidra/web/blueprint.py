@@ -11,11 +11,12 @@ from seidra.web.arguments import Decorator, View, parsed_arguments
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """flask-smorest's blueprint, for the document alone: views get their arguments by
-    `parsed_arguments` and return `reply(...)`, so that its own decorators have nothing to do at a request."""
+    `parsed_arguments` and return `reply(...)`, so that its own decorators have nothing to do at a
+    request."""
 
     def arguments(self, schema: Any, *, required: bool = True, **kwargs: Any) -> Decorator:
-        """Arguments from the JSON body, or with location="query"; `required` also decides whether a body may be
-        left out."""
+        """Arguments from the JSON body, or with location="query"; `required` also decides whether a
+        body may be left out."""
         document = super().arguments(schema, required=required, **kwargs)
         parse = parsed_arguments(schema, kwargs.get("location", "json"), required)
 
@@ -34,7 +35,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
         """Document the answer that the view gives."""
         return _documented(super().response(status_code, schema, **kwargs))
 
-    def alt_response(self, status_code: int, response: str | None = None, **kwargs: Any) -> Decorator:
+    def alt_response(
+        self, status_code: int, response: str | None = None, **kwargs: Any
+    ) -> Decorator:
         """Document another one."""
         return _documented(super().alt_response(status_code, response, **kwargs))
 

@@ -1,4 +1,5 @@
-"""The outermost layer of the app: request ids, a clock, the request log, and the headers that all answers have."""
+"""The outermost layer of the app: request ids, a clock, the request log, and the headers that all
+answers have."""
 
 from __future__ import annotations
 
@@ -18,21 +19,28 @@ log = logging.getLogger("seidra.request")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
-"""For answers that are no pages: whatever a browser is made to take one for, it loads and runs nothing."""
+"""For answers that are no pages: whatever a browser is made to take one for, it loads and runs
+nothing."""
 
-_COMMON = [("X-Content-Type-Options", "nosniff"), ("X-Frame-Options", "DENY"), ("Referrer-Policy", "no-referrer")]
+_COMMON = [
+    ("X-Content-Type-Options", "nosniff"),
+    ("X-Frame-Options", "DENY"),
+    ("Referrer-Policy", "no-referrer"),
+]
 
 
 _START = secrets.token_hex(6)
 _NUMBERS = itertools.count(1)
-"""Request ids: this start of the server, the process, and a number. Random ones would ask the kernel each time, and
-that lets the other threads fight for the interpreter."""
+"""Request ids: this start of the server, the process, and a number. Random ones would ask the
+kernel each time, and that lets the other threads fight for the interpreter."""
 
 
 class Edge:
-    """The outermost WSGI layer: gives each request its id, and each answer what all have in common, and logs it.
+    """The outermost WSGI layer: gives each request its id, and each answer what all have in common,
+    and logs it.
 
-    It also reaches the answers that Flask's own hooks do not, such as those of a failure while routing.
+    It also reaches the answers that Flask's own hooks do not, such as those of a failure while
+    routing.
     """
 
     def __init__(self, app: Any) -> None:
@@ -61,8 +69,16 @@ class Edge:
 def _log(environ: dict[str, Any], status: str) -> None:
     user = g.get("user")
     # The path without its query: signatures of media links stand there.
-    log.info("request", extra={"fields": {
-        "method": request.method, "path": request.path, "status": int(status[:3]),
-        "ms": round((time.perf_counter() - environ["seidra.began"]) * 1000, 2),
-        "user": user["id"] if user else None, "request_id": environ["seidra.request_id"],
-    }})  # fmt: skip
+    log.info(
+        "request",
+        extra={
+            "fields": {
+                "method": request.method,
+                "path": request.path,
+                "status": int(status[:3]),
+                "ms": round((time.perf_counter() - environ["seidra.began"]) * 1000, 2),
+                "user": user["id"] if user else None,
+                "request_id": environ["seidra.request_id"],
+            }
+        },
+    )

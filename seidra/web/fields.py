@@ -1,7 +1,8 @@
-"""What every schema is made of: strict JSON fields that say which rule was broken, and the body's base class.
+"""What every schema is made of: strict JSON fields that say which rule was broken, and the body's
+base class.
 
-JSON types are taken at their word (no "5" for 5, no 1 for true), so that the served OpenAPI document tells the
-truth. Query parameters are text by nature and use the `Query*` fields.
+JSON types are taken at their word (no "5" for 5, no 1 for true), so that the served OpenAPI
+document tells the truth. Query parameters are text by nature and use the `Query*` fields.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ def check_text(value: str) -> None:
 
 
 def check_json(value: Any, depth: int = 8) -> None:
-    """Raise ValidationError for a free JSON value that could not be stored and given back as it is."""
+    """Raise ValidationError for a free JSON value that could not be stored and given back as it
+    is."""
     if isinstance(value, str):
         check_text(value)
     elif isinstance(value, float):
@@ -51,19 +53,24 @@ def check_json(value: Any, depth: int = 8) -> None:
             check_json(part, depth - 1)
 
 
-# What texts may hold, as the OpenAPI document says it: a character, and one that is no blank. Blanks are named where
-# Python's \s and that of JSON Schema (ECMA-262) differ.
+# What texts may hold, as the OpenAPI document says it: a character, and one that is no blank.
+# Blanks are named where Python's \s and that of JSON Schema (ECMA-262) differ.
 _IN_TEXT, _IN_TEXT_SEEN = r"[^\x00]", r"[^\x00\s\x1c-\x1f\x85\ufeff]"
 _IN_LINE, _IN_LINE_SEEN = rf"[^{_CONTROLS}]", rf"[^{_CONTROLS}\s\ufeff]"
 _BLANK = re.compile(r"[\s\ufeff]*")
 
 
 class Text(fields.String):
-    """A string of `low` to `high` characters. `line`: one line, trimmed; a `low` above 0 forbids blanks."""
+    """A string of `low` to `high` characters. `line`: one line, trimmed; a `low` above 0 forbids
+    blanks."""
 
-    def __init__(self, low: int = 0, high: int | None = None, *, line: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, low: int = 0, high: int | None = None, *, line: bool = False, **kwargs: Any
+    ) -> None:
         # Declared for the OpenAPI document; checked below, after trimming and with one message.
-        documented: dict[str, Any] = {"minLength": low, "maxLength": high} if high is not None else {}
+        documented: dict[str, Any] = (
+            {"minLength": low, "maxLength": high} if high is not None else {}
+        )
         if high is not None:
             # One line or several, and of a text that must not be blank one character that is none.
             any_, seen = (_IN_LINE, _IN_LINE_SEEN) if line else (_IN_TEXT, _IN_TEXT_SEEN)
@@ -100,7 +107,9 @@ class _Ranged(fields.Field[Any]):
     """For numbers from `low` to `high`, which the OpenAPI document says too."""
 
     def __init__(self, low: float, high: float, **kwargs: Any) -> None:
-        super().__init__(metadata={"minimum": low, "maximum": high, **kwargs.pop("metadata", {})}, **kwargs)
+        super().__init__(
+            metadata={"minimum": low, "maximum": high, **kwargs.pop("metadata", {})}, **kwargs
+        )
         self.low, self.high = low, high
 
     def check_range(self, value: float, kind: str) -> None:
@@ -154,7 +163,8 @@ def check_size(value: Any, size: int) -> None:
 
 
 class Tags(fields.List[str]):
-    """At most 50 tags of 1-50 characters; trimmed, and unique without case (the first spelling stays)."""
+    """At most 50 tags of 1-50 characters; trimmed, and unique without case (the first spelling
+    stays)."""
 
     def __init__(self, **kwargs: Any) -> None:
         rule = validate.Length(max=50, error="Must have at most 50 tags.")
@@ -174,7 +184,8 @@ class Names(fields.List[str]):
 
 
 class QueryWhole(fields.Integer):
-    """A whole number in a query string, from `low` to `high`; beyond what the database holds it is cut to that."""
+    """A whole number in a query string, from `low` to `high`; beyond what the database holds it is
+    cut to that."""
 
     def __init__(self, low: int, high: int = MAX_INTEGER, **kwargs: Any) -> None:
         self.low, self.high = low, high
@@ -182,8 +193,11 @@ class QueryWhole(fields.Integer):
         super().__init__(metadata={**documented, **kwargs.pop("metadata", {})}, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
-        rule = f"Must be a whole number from {self.low}" + (f" to {self.high}." if self.high < MAX_INTEGER else " on.")
-        # Digits only: int() would also take "1_0", spaces and other scripts' digits; it raises beyond 4300 of them.
+        rule = f"Must be a whole number from {self.low}" + (
+            f" to {self.high}." if self.high < MAX_INTEGER else " on."
+        )
+        # Digits only: int() would also take "1_0", spaces and other scripts' digits; it raises
+        # beyond 4300 of them.
         if not re.fullmatch(r"-?[0-9]{1,4000}", value):
             raise ValidationError(rule)
         number = min(int(value), MAX_INTEGER)
@@ -203,7 +217,8 @@ class QueryFlag(fields.Boolean):
 
 
 class QueryTime(fields.String):
-    """An ISO-8601 date or time in a query string, loaded as a timestamp; without an offset it is UTC.
+    """An ISO-8601 date or time in a query string, loaded as a timestamp; without an offset it is
+    UTC.
 
     `end_of_day` makes a bare date mean the end of that day, for the upper end of a range.
     """
@@ -227,7 +242,8 @@ class QueryTime(fields.String):
 
 
 class Body(Schema):
-    """A request body: unknown fields are errors, but what an answer carries read-only is ignored."""
+    """A request body: unknown fields are errors, but what an answer carries read-only is
+    ignored."""
 
     READ_ONLY: frozenset[str] = frozenset()
     """Fields that answers carry and this body does not declare; dump_only ones are known anyway."""

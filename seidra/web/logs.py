@@ -1,4 +1,5 @@
-"""Logs: one JSON object a line on standard error. No secret, token or password is ever put into one."""
+"""Logs: one JSON object a line on standard error. No secret, token or password is ever put into
+one."""
 
 from __future__ import annotations
 
@@ -12,19 +13,26 @@ from seidra.values import timestamp
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line: time, level, logger, message, the record's `fields`, and a traceback if there is one."""
+    """A record as one line: time, level, logger, message, the record's `fields`, and a traceback if
+    there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
-            "time": timestamp(), "level": record.levelname.lower(), "logger": record.name,
-            "message": record.getMessage(), **getattr(record, "fields", {}),
-        }  # fmt: skip
+            "time": timestamp(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
         if has_request_context() and "request_id" not in line:
             line["request_id"] = request.environ.get("seidra.request_id")
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         # Replaced, not raised: a log line must not fail on an odd character in a path.
-        text = {k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for k, v in line.items()}
+        text = {
+            k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v
+            for k, v in line.items()
+        }
         return orjson.dumps(text, default=str).decode()
 
 
@@ -34,7 +42,13 @@ def configuration(level: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "json",
+                "stream": "ext://sys.stderr",
+            }
+        },
         "root": {"level": "WARNING", "handlers": ["stderr"]},
         "loggers": {
             "seidra": {"level": level.upper()},

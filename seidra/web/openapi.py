@@ -1,4 +1,5 @@
-"""The OpenAPI 3.1 document: flask-smorest makes it from the schemas that validate; this adds what all routes share."""
+"""The OpenAPI 3.1 document: flask-smorest makes it from the schemas that validate; this adds what
+all routes share."""
 
 from __future__ import annotations
 
@@ -28,7 +29,9 @@ class ProblemSchema(Schema):
     status = fields.Integer()
     detail = fields.String(metadata={"description": "A sentence for people."})
     errors = fields.Dict(
-        keys=fields.String(), values=fields.List(fields.String()), metadata={"description": "{field: [messages]}"}
+        keys=fields.String(),
+        values=fields.List(fields.String()),
+        metadata={"description": "{field: [messages]}"},
     )
     request_id = fields.String(allow_none=True)
 
@@ -49,13 +52,18 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 
     def _openapi_swagger_ui(self) -> Response:
         page = super()._openapi_swagger_ui()
-        return Response(page, headers={"Content-Security-Policy": _page_policy(page)}, mimetype="text/html")
+        return Response(
+            page, headers={"Content-Security-Policy": _page_policy(page)}, mimetype="text/html"
+        )
 
 
 def _page_policy(page: str) -> str:
-    """What the documentation page may load: our files, and the scripts that stand in the page itself, by hash."""
+    """What the documentation page may load: our files, and the scripts that stand in the page
+    itself, by hash."""
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    hashes = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    hashes = [
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts
+    ]
     allowed = "".join(f" 'sha256-{digest}'" for digest in hashes)
     return (
         f"default-src 'none'; script-src 'self'{allowed}; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
@@ -100,7 +108,8 @@ class _Marshmallow(MarshmallowPlugin):
 
 
 def make_api(app: Flask) -> Api:
-    """The Api that blueprints are registered with; the document is at /api/openapi.json, its page at /api/docs."""
+    """The Api that blueprints are registered with; the document is at /api/openapi.json, its page
+    at /api/docs."""
     app.config.update(
         API_TITLE="SEIDRA",
         API_VERSION=version("seidra"),
@@ -113,17 +122,34 @@ def make_api(app: Flask) -> Api:
             "servers": [{"url": "/"}],
             "components": {
                 "securitySchemes": {
-                    "access": {"type": "http", "scheme": "bearer", "description": "The access token."},
-                    "refresh": {"type": "http", "scheme": "bearer", "description": "The refresh token."},
-                    "ticket": {"type": "apiKey", "in": "query", "name": "ticket", "description": "For streams alone."},
+                    "access": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "description": "The access token.",
+                    },
+                    "refresh": {
+                        "type": "http",
+                        "scheme": "bearer",
+                        "description": "The refresh token.",
+                    },
+                    "ticket": {
+                        "type": "apiKey",
+                        "in": "query",
+                        "name": "ticket",
+                        "description": "For streams alone.",
+                    },
                 }
             },
         },
-    )  # fmt: skip
+    )
     api = Api(app, spec_kwargs={"marshmallow_plugin": _Marshmallow()})
-    api.spec.components.response("PROBLEM", {
-        "description": "A failure.", "content": {"application/problem+json": {"schema": ProblemSchema}},
-    })  # fmt: skip
+    api.spec.components.response(
+        "PROBLEM",
+        {
+            "description": "A failure.",
+            "content": {"application/problem+json": {"schema": ProblemSchema}},
+        },
+    )
 
     @app.get("/api/docs/files/<path:name>")
     def docs_file(name: str) -> Response:
@@ -133,7 +159,8 @@ def make_api(app: Flask) -> Api:
 
 
 def complete(app: Flask, api: Api) -> None:
-    """Say of every operation what the guards and parsers around it do: its security, its failures, its headers."""
+    """Say of every operation what the guards and parsers around it do: its security, its failures,
+    its headers."""
     for rule in app.url_map.iter_rules():
         operations = api.spec._paths.get(re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule), {})
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
@@ -165,5 +192,7 @@ def _complete(operation: dict[str, Any], view: Any, has_id: bool) -> None:
     for status in sorted(statuses | {int(code) for code in responses if int(code) in _PROBLEMS}):
         responses[str(status)] = {
             "description": _PROBLEMS[status],
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "content": {
+                "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
+            },
         }

@@ -1,4 +1,5 @@
-"""Every failure as an answer of one shape: application/problem+json (RFC 9457), also for tokens and unknown paths."""
+"""Every failure as an answer of one shape: application/problem+json (RFC 9457), also for tokens and
+unknown paths."""
 
 from __future__ import annotations
 
@@ -18,25 +19,40 @@ _log = logging.getLogger(__name__)
 
 
 def flatten(messages: Any, prefix: str = "") -> dict[str, list[str]]:
-    """marshmallow's nested messages as {dotted field: [messages]}; list positions are part of the name."""
+    """marshmallow's nested messages as {dotted field: [messages]}; list positions are part of the
+    name."""
     if isinstance(messages, dict):
         flat: dict[str, list[str]] = {}
         for key, value in messages.items():
             # A field's name is the client's, and may be what no UTF-8 answer can hold.
             key = str(key).encode("utf-8", "backslashreplace").decode()
             # A Dict field reports below "key" and "value"; people know the entry by its name.
-            name = prefix if key in ("_schema", "value", "key") and prefix else f"{prefix}.{key}" if prefix else key
+            name = (
+                prefix
+                if key in ("_schema", "value", "key") and prefix
+                else f"{prefix}.{key}"
+                if prefix
+                else key
+            )
             for field, texts in flatten(value, "body" if name == "_schema" else name).items():
                 flat.setdefault(field, []).extend(texts)
         return flat
-    return {prefix: [str(text) for text in (messages if isinstance(messages, list) else [messages])]}
+    return {
+        prefix: [str(text) for text in (messages if isinstance(messages, list) else [messages])]
+    }
 
 
-def problem_response(status: int, detail: str, errors: Errors | None = None, **more: Any) -> Response:
-    """The problem+json answer for a status; `detail` is a sentence for people, `more` further members."""
+def problem_response(
+    status: int, detail: str, errors: Errors | None = None, **more: Any
+) -> Response:
+    """The problem+json answer for a status; `detail` is a sentence for people, `more` further
+    members."""
     body: dict[str, Any] = {
-        "type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail,
-    }  # fmt: skip
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+    }
     if errors:
         body["errors"] = errors
     body.update(more)
@@ -69,7 +85,9 @@ def http_problem(error: HTTPException) -> Response:
     """What Flask and Werkzeug raise by themselves, in the same shape."""
     if error.code is None or error.code < 400:
         return Response(error.get_body(), error.code or 500, error.get_headers())
-    response = problem_response(error.code, _DETAILS.get(error.code, error.description or error.name))
+    response = problem_response(
+        error.code, _DETAILS.get(error.code, error.description or error.name)
+    )
     for name, value in error.get_headers():
         if name not in ("Content-Type", "Content-Length"):
             response.headers[name] = value
@@ -79,7 +97,9 @@ def http_problem(error: HTTPException) -> Response:
 def unexpected_failure(error: Exception) -> Response:
     """A 500 says nothing of its cause to the client; the log says everything."""
     _log.exception("unhandled error")
-    return problem_response(500, "Something went wrong on the server; the log has it under this request_id.")
+    return problem_response(
+        500, "Something went wrong on the server; the log has it under this request_id."
+    )
 
 
 def register(app: Flask, database: Database) -> None:
@@ -88,7 +108,11 @@ def register(app: Flask, database: Database) -> None:
     def database_failure(error: Exception) -> Response:
         # What a transaction translates for writes, for the reads outside of one.
         translated = database.translate(error)
-        return problem_of(translated) if isinstance(translated, Problem) else unexpected_failure(translated)
+        return (
+            problem_of(translated)
+            if isinstance(translated, Problem)
+            else unexpected_failure(translated)
+        )
 
     app.register_error_handler(Problem, problem_of)
     app.register_error_handler(ValidationError, _invalid)

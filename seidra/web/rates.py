@@ -1,7 +1,8 @@
-"""Rate limits: how often an address, a name or a user may do something, counted in memory or in Redis.
+"""Rate limits: how often an address, a name or a user may do something, counted in memory or in
+Redis.
 
-Made of `limits`, the engine of flask-limiter, called where a limit is known to apply: a request that is within its
-limits pays about 5 us.
+Made of `limits`, the engine of flask-limiter, called where a limit is known to apply: a request
+that is within its limits pays about 5 us.
 """
 
 from __future__ import annotations
@@ -42,9 +43,15 @@ class Rates:
 
     def __init__(self, settings: Settings) -> None:
         names = ("login", "register", "account", "refresh", "preview", "general")
-        self._limits = {name: limits.parse_many(getattr(settings, f"rate_{name}")) for name in names}
+        self._limits = {
+            name: limits.parse_many(getattr(settings, f"rate_{name}")) for name in names
+        }
         self._memory = FixedWindowRateLimiter(MemoryStorage())
-        self._shared = self._memory if settings.rate_storage == "memory://" else _connect(settings.rate_storage)
+        self._shared = (
+            self._memory
+            if settings.rate_storage == "memory://"
+            else _connect(settings.rate_storage)
+        )
         self._shared_from = 0.0
 
     def count(self, name: str, *who: str) -> None:
@@ -54,7 +61,10 @@ class Rates:
             self._count(limiter, name, who)
         except StorageError as error:
             # Without Redis the limits go on, process by process, and so does the service.
-            _log.error("rate limits: the storage does not answer, counting in memory: %s", error.storage_error)
+            _log.error(
+                "rate limits: the storage does not answer, counting in memory: %s",
+                error.storage_error,
+            )
             self._shared_from = time.monotonic() + _RETRY_STORAGE_SECONDS
             self._count(self._memory, name, who)
 
@@ -63,25 +73,31 @@ class Rates:
             if not limiter.hit(limit, name, *who):
                 seconds = limiter.get_window_stats(limit, name, *who).reset_time - time.time()
                 raise Problem(
-                    "Too many requests; wait a little.", status=429,
+                    "Too many requests; wait a little.",
+                    status=429,
                     headers={"Retry-After": str(max(math.ceil(seconds), 1))},
-                )  # fmt: skip
+                )
 
 
 def _connect(url: str) -> FixedWindowRateLimiter:
     try:
         # A server that hangs must not hang every request.
-        storage = storage_from_string(url, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1)
+        storage = storage_from_string(
+            url, wrap_exceptions=True, socket_timeout=1, socket_connect_timeout=1
+        )
     except (ConfigurationError, ValueError) as error:
-        raise StartError(f"SEIDRA_RATE_STORAGE cannot be used: {error} (pip install 'seidra[redis]').") from None
+        raise StartError(
+            f"SEIDRA_RATE_STORAGE cannot be used: {error} (pip install 'seidra[redis]')."
+        ) from None
     return FixedWindowRateLimiter(storage)
 
 
-# ------------------------------------------------------------------------------------------------ who is counted
+# ----------------------------------------------------------------------------------- who is counted
 
 
 def address() -> str:
-    """Who sends the request, as far as can be known: the peer, or what trusted proxies say of it."""
+    """Who sends the request, as far as can be known: the peer, or what trusted proxies say of
+    it."""
     return _network(request.remote_addr or "")
 
 
@@ -127,7 +143,8 @@ def limited(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def _count_anonymous() -> None:
-    """Count a request without a token for its address; those with one are counted in `seidra.auth.tokens`."""
+    """Count a request without a token for its address; those with one are counted in
+    `seidra.auth.tokens`."""
     if "HTTP_AUTHORIZATION" not in request.environ and request.endpoint not in _UNCOUNTED:
         count("general", address())
 

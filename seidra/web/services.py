@@ -12,7 +12,8 @@ from seidra.config import Settings
 from seidra.database.base import Database
 
 if TYPE_CHECKING:
-    # For their names as types alone: what a feature makes of a secret or a setting, the app only keeps.
+    # For their names as types alone: what a feature makes of a secret or a setting, the app only
+    # keeps.
     from seidra.auth.tickets import Tickets
     from seidra.auth.tokens import Verifier
     from seidra.jobs.streams import Streams

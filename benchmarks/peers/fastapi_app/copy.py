@@ -19,9 +19,13 @@ def copy(source: sqlite3.Connection, path: Path) -> None:
     Base.metadata.create_all(engine)
     engine.dispose()
     source.execute("ATTACH ? AS peer", (str(path),))
-    source.execute("INSERT INTO peer.users (id, username, is_active) SELECT id, username, TRUE FROM main.users")
+    source.execute(
+        "INSERT INTO peer.users (id, username, is_active) SELECT id, username, TRUE FROM main.users"
+    )
     # SQLAlchemy's text form of a time: a blank for the T, no zone.
-    times = ", ".join(f"REPLACE(SUBSTR({name}, 1, 26), 'T', ' ')" for name in ("created_at", "updated_at"))
+    times = ", ".join(
+        f"REPLACE(SUBSTR({name}, 1, 26), 'T', ' ')" for name in ("created_at", "updated_at")
+    )
     source.execute(
         f"INSERT INTO peer.personas ({_COLUMNS}, created_at, updated_at)"
         f" SELECT {_COLUMNS}, {times} FROM main.personas ORDER BY id"

@@ -1,4 +1,5 @@
-"""The persona endpoints as a plain FastAPI + SQLAlchemy service, written as their documentation teaches it."""
+"""The persona endpoints as a plain FastAPI + SQLAlchemy service, written as their documentation
+teaches it."""
 
 from __future__ import annotations
 
@@ -51,7 +52,9 @@ SessionDep = Annotated[Session, Depends(get_session)]
 
 
 def get_current_user(token: Annotated[str, Depends(oauth2_scheme)], session: SessionDep) -> User:
-    unauthorized = HTTPException(401, "Could not validate credentials", headers={"WWW-Authenticate": "Bearer"})
+    unauthorized = HTTPException(
+        401, "Could not validate credentials", headers={"WWW-Authenticate": "Bearer"}
+    )
     try:
         payload = jwt.decode(token, SECRET, algorithms=["HS256"])
     except jwt.InvalidTokenError:
@@ -67,11 +70,15 @@ CurrentUser = Annotated[User, Depends(get_current_user)]
 
 @app.get("/api/personas", response_model=list[PersonaOut])
 def list_personas(
-    response: Response, session: SessionDep, user: CurrentUser,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20, offset: Annotated[int, Query(ge=0)] = 0,
+    response: Response,
+    session: SessionDep,
+    user: CurrentUser,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    offset: Annotated[int, Query(ge=0)] = 0,
     search: Annotated[str | None, Query(max_length=100)] = None,
-    is_favorite: bool | None = None, include_nsfw: bool = False,
-) -> Any:  # fmt: skip
+    is_favorite: bool | None = None,
+    include_nsfw: bool = False,
+) -> Any:
     query = select(Persona).where(Persona.user_id == user.id)
     if not include_nsfw:
         query = query.where(Persona.is_nsfw.is_(False))
@@ -80,9 +87,13 @@ def list_personas(
     for word in (search or "").split():
         like = f"%{word}%"
         query = query.where(
-            or_(Persona.name.ilike(like), Persona.description.ilike(like), Persona.style_prompt.ilike(like),
-                cast(Persona.tags, String).ilike(like))
-        )  # fmt: skip
+            or_(
+                Persona.name.ilike(like),
+                Persona.description.ilike(like),
+                Persona.style_prompt.ilike(like),
+                cast(Persona.tags, String).ilike(like),
+            )
+        )
     total = session.scalar(select(func.count()).select_from(query.subquery()))
     response.headers["X-Total-Count"] = str(total)
     ordered = query.order_by(Persona.created_at.desc(), Persona.id.desc())

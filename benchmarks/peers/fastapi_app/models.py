@@ -9,7 +9,9 @@ from typing import Any
 from sqlalchemy import JSON, ForeignKey, String, Text, create_engine, event
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
-engine = create_engine(os.environ.get("PEER_DATABASE_URL", "sqlite://"), connect_args={"check_same_thread": False})
+engine = create_engine(
+    os.environ.get("PEER_DATABASE_URL", "sqlite://"), connect_args={"check_same_thread": False}
+)
 SessionLocal = sessionmaker(bind=engine, autoflush=False)
 
 

@@ -23,7 +23,8 @@ _log = logging.getLogger(__name__)
 
 
 def connect(path: Path, synchronous: str = "normal", *, writer: bool = False) -> Connection:
-    """Open `path` as every part of SEIDRA uses it: autocommit, rows by name, WAL, foreign keys enforced.
+    """Open `path` as every part of SEIDRA uses it: autocommit, rows by name, WAL, foreign keys
+    enforced.
 
     A `writer` is for threads that take turns; once it is open, `Writer` does the waiting for locks.
     """
@@ -36,20 +37,28 @@ def connect(path: Path, synchronous: str = "normal", *, writer: bool = False) ->
         factory=Connection,
     )
     connection.row_factory = sqlite3.Row
-    # WAL: readers never wait for the writer. synchronous NORMAL: a commit is safe from a killed process at once
-    # and from a power cut after the next checkpoint; FULL pays an fsync a commit for the latter (SEIDRA_SQLITE_...).
-    for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "foreign_keys = ON", "temp_store = MEMORY"):
+    # WAL: readers never wait for the writer. synchronous NORMAL: a commit is safe from a killed
+    # process at once and from a power cut after the next checkpoint; FULL pays an fsync a commit
+    # for the latter (SEIDRA_SQLITE_...).
+    for pragma in (
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        "foreign_keys = ON",
+        "temp_store = MEMORY",
+    ):
         connection.execute(f"PRAGMA {pragma}").close()
     if writer:
-        # A checkpoint syncs the disk twice, while writes wait: four times as rare as SQLite has them, at 16 MB of log,
-        # they also write less, because the same pages come again and again (3 to 10 % more creates).
+        # A checkpoint syncs the disk twice, while writes wait: four times as rare as SQLite has
+        # them, at 16 MB of log, they also write less, because the same pages come again and again
+        # (3 to 10 % more creates).
         for pragma in ("busy_timeout = 0", "wal_autocheckpoint = 4000"):
             connection.execute(f"PRAGMA {pragma}").close()
     return connection
 
 
 class SqliteDatabase(Database):
-    """One database file. Each thread reads through a connection of its own; all write in turns through one more."""
+    """One database file. Each thread reads through a connection of its own; all write in turns
+    through one more."""
 
     errors = (sqlite3.Error,)
     product = f"SQLite {sqlite3.sqlite_version}"
@@ -59,7 +68,9 @@ class SqliteDatabase(Database):
         self.place = str(self.path)
         self._synchronous = settings.sqlite_synchronous
         self._local = threading.local()
-        self._writer = Writer(lambda: connect(self.path, self._synchronous, writer=True), self.translate)
+        self._writer = Writer(
+            lambda: connect(self.path, self._synchronous, writer=True), self.translate
+        )
 
     @property
     def connection(self) -> Connection:
@@ -95,7 +106,9 @@ class SqliteDatabase(Database):
             return Unavailable("The database is busy; try again.")
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _UNUSABLE:
             _log.error("database cannot be written or read: %s", error)
-            return Unavailable("The database cannot be used right now; its disk may be full or read-only.")
+            return Unavailable(
+                "The database cannot be used right now; its disk may be full or read-only."
+            )
         return error
 
     def release(self) -> None:
@@ -114,5 +127,10 @@ class SqliteDatabase(Database):
         self._writer.close()
 
 
-_UNUSABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
+_UNUSABLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+}
 """The codes of a disk that is full, damaged or closed."""

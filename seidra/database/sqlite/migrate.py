@@ -1,4 +1,5 @@
-"""The schema: yoyo applies `migrations/`, one process at a time, each migration together with its mark."""
+"""The schema: yoyo applies `migrations/`, one process at a time, each migration together with its
+mark."""
 
 from __future__ import annotations
 
@@ -25,8 +26,9 @@ OLDEST_SQLITE = (3, 38, 0)
 class _Backend(SQLiteBackend):  # type: ignore[misc]
     """yoyo's backend, with a migration and its mark in one transaction.
 
-    yoyo commits them apart, and a kill between the two sticks for ever ("table already exists"). The connection
-    is private instead of yoyo's shared cache, whose table locks would reach into the serving process.
+    yoyo commits them apart, and a kill between the two sticks for ever ("table already exists").
+    The connection is private instead of yoyo's shared cache, whose table locks would reach into the
+    serving process.
     """
 
     def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
@@ -56,7 +58,8 @@ class Status:
 
 @contextmanager
 def start_lock(settings: Settings) -> Iterator[None]:
-    """Let one process at a time migrate and seed; the kernel frees the lock of one that is killed."""
+    """Let one process at a time migrate and seed; the kernel frees the lock of one that is
+    killed."""
     path = settings.database_path.with_name(settings.database_path.name + ".init.lock")
     ensure_directory(path.parent)
     try:
@@ -79,7 +82,8 @@ def upgrade(settings: Settings) -> list[str]:
 
 
 def rollback(settings: Settings, count: int | None = 1) -> list[str]:
-    """Undo the last `count` migrations (None: all), with their data; returns their ids. Needs `start_lock`."""
+    """Undo the last `count` migrations (None: all), with their data; returns their ids. Needs
+    `start_lock`."""
     with _open(settings) as (backend, migrations):
         applied = list(backend.to_rollback(migrations))[:count]
         backend.rollback_migrations(applied)
@@ -87,7 +91,8 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
 
 
 def status(settings: Settings) -> list[Status]:
-    """Every migration in order. A database that does not exist yet has none applied (and is not made)."""
+    """Every migration in order. A database that does not exist yet has none applied (and is not
+    made)."""
     known, applied = _ids(), _applied(settings)
     return [Status(id, id in applied, id in known) for id in sorted(applied | set(known))]
 
@@ -97,7 +102,9 @@ def check_current(settings: Settings) -> None:
     steps = status(settings)
     _check_known(settings, steps)
     if not all(step.applied for step in steps):
-        raise StartError(f"The database {settings.database_path} is not up to date: run `flask init` first.")
+        raise StartError(
+            f"The database {settings.database_path} is not up to date: run `flask init` first."
+        )
 
 
 def check_version() -> None:
@@ -111,14 +118,18 @@ def _check_known(settings: Settings, steps: list[Status]) -> None:
     newer = [step.id for step in steps if not step.known]
     if newer:
         path = settings.database_path
-        raise StartError(f"The database {path} is from a newer version of SEIDRA: it has the migration {newer[-1]}.")
+        raise StartError(
+            f"The database {path} is from a newer version of SEIDRA: it has the migration {newer[-1]}."
+        )
 
 
 def _ids() -> list[str]:
     migrations = packaged_dir("migrations")
     ids = sorted(p.stem for p in migrations.glob("*.sql") if not p.name.endswith(".rollback.sql"))
     if not ids:
-        raise StartError(f"There are no migrations in {migrations}: the installation is incomplete.")
+        raise StartError(
+            f"There are no migrations in {migrations}: the installation is incomplete."
+        )
     return ids
 
 
@@ -159,7 +170,8 @@ def _open(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
         backend = _Backend(uri, default_migration_table)
         with backend:
             backend.init_database()
-            # Under start_lock nobody else migrates: a row in yoyo's lock table is a killed process's.
+            # Under start_lock nobody else migrates: a row in yoyo's lock table is a killed
+            # process's.
             backend.break_lock()
             yield backend, yoyo.read_migrations(str(packaged_dir("migrations")))
     except (sqlite3.DatabaseError, OSError) as error:

@@ -1,4 +1,5 @@
-"""How the threads of a process write: in turns on one connection; those that ask for it share a commit."""
+"""How the threads of a process write: in turns on one connection; those that ask for it share a
+commit."""
 
 from __future__ import annotations
 
@@ -30,28 +31,33 @@ class Connection(sqlite3.Connection):
 class Writer:
     """The connection that a process writes through.
 
-    A shared block that ends while other shared ones wait leaves its transaction open to the next one, and the last commits for them all:
-    a commit, and taking the write lock from another process, cost as much as a small write itself (40 % more creates).
-    Each block but the first runs in a savepoint, so that its failure is its own, and none that ends well returns before
-    the commit. A block sees what those before it have written, and may fail because of it, although that may still be
-    lost; one that would do more about it is not to be shared.
-    A commit empties the page cache of every other connection to the file, another reason to have but one writer.
+    A shared block that ends while other shared ones wait leaves its transaction open to the next
+    one, and the last commits for them all: a commit, and taking the write lock from another
+    process, cost as much as a small write itself (40 % more creates). Each block but the first runs
+    in a savepoint, so that its failure is its own, and none that ends well returns before the
+    commit. A block sees what those before it have written, and may fail because of it, although
+    that may still be lost; one that would do more about it is not to be shared. A commit empties
+    the page cache of every other connection to the file, another reason to have but one writer.
     """
 
-    def __init__(self, connect: Callable[[], Connection], translate: Callable[[Exception], Exception]) -> None:
+    def __init__(
+        self, connect: Callable[[], Connection], translate: Callable[[Exception], Exception]
+    ) -> None:
         self.translate = translate
         self._connect = connect
         self._mutex = threading.Lock()
         # Under the mutex: whether a block has the turn, and which ones wait for it.
         self._taken = False
         self._waiting: deque[Transaction] = deque()
-        # The property of the block that has the turn: the open transaction, and the ended blocks that it holds.
+        # The property of the block that has the turn: the open transaction, and the ended blocks
+        # that it holds.
         self._connection: Connection | None = None
         self._held: list[Transaction] = []
         self._began = 0.0
 
     def begin(self, block: Transaction) -> Connection:
-        """Wait for the turn and for the write lock. Raises sqlite3.OperationalError when either takes too long."""
+        """Wait for the turn and for the write lock. Raises sqlite3.OperationalError when either
+        takes too long."""
         deadline = time.monotonic() + BUSY_SECONDS
         self._take_turn(block, BUSY_SECONDS)
         try:
@@ -76,7 +82,8 @@ class Writer:
             raise block.error
 
     def undo(self, block: Transaction, error: BaseException) -> None:
-        """End a block that failed: nothing of it stays, and the others that share its transaction are committed."""
+        """End a block that failed: nothing of it stays, and the others that share its transaction
+        are committed."""
         if not block.joins:
             self._abandon()
         elif self._open:
@@ -94,7 +101,7 @@ class Writer:
             self._connection = None
         self._give_turn()
 
-    # -------------------------------------------------------------------------------------------- the turn
+    # ------------------------------------------------------------------------------------- the turn
 
     def _take_turn(self, block: Transaction, patience: float) -> None:
         """Wait for so many seconds, or below 0 for as long as it takes."""
@@ -106,7 +113,8 @@ class Writer:
         try:
             came = block.wait(patience)
         except BaseException:
-            # A signal in the main thread: nobody may hand the turn to a block that is not there any more.
+            # A signal in the main thread: nobody may hand the turn to a block that is not there any
+            # more.
             if not self._leave(block):
                 block.wait()
                 self._end(None)
@@ -136,7 +144,8 @@ class Writer:
                 self._waiting.popleft().go_on()
 
     def _end(self, lost: BaseException | None, block: Transaction | None = None) -> None:
-        """Give the turn away: with the open transaction, or after its end. `block` then waits for the commit.
+        """Give the turn away: with the open transaction, or after its end. `block` then waits for
+        the commit.
 
         `lost` is the reason, if one is known, where there is no open transaction any more.
         """
@@ -159,7 +168,7 @@ class Writer:
                 each.go_on()
         self._give_turn()
 
-    # -------------------------------------------------------------------------------------------- the transaction
+    # ------------------------------------------------------------------------------ the transaction
 
     def _may_grow(self) -> bool:
         return len(self._held) < _TOGETHER and time.monotonic() < self._began + _TOGETHER_SECONDS
@@ -192,7 +201,8 @@ class Writer:
 
 
 class Transaction:
-    """One block of writes, as `Database.transaction` promises it. A `shared` one may share its commit with others."""
+    """One block of writes, as `Database.transaction` promises it. A `shared` one may share its
+    commit with others."""
 
     def __init__(self, writer: Writer, *, shared: bool = False) -> None:
         self.shared = shared
@@ -209,7 +219,10 @@ class Transaction:
             raise self._writer.translate(error) from error
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         try:
             if error is None:
@@ -222,7 +235,8 @@ class Transaction:
             raise self._writer.translate(error) from error
 
     def wait(self, seconds: float = -1) -> bool:
-        """Wait until another block calls `go_on`; returns whether it did, within so many seconds."""
+        """Wait until another block calls `go_on`; returns whether it did, within so many
+        seconds."""
         return self._signal.acquire(timeout=seconds)
 
     def go_on(self) -> None:
@@ -233,8 +247,9 @@ class Transaction:
 def _begin_immediate(connection: Connection, deadline: float) -> None:
     """Take the write lock from the other processes, asking every tenth of a millisecond or so.
 
-    SQLite's own busy handler backs off to 100 ms, so that under steady writers an unlucky one starves for seconds;
-    short jittered polling keeps the wait near the length of the queue. One thread of a process polls at a time.
+    SQLite's own busy handler backs off to 100 ms, so that under steady writers an unlucky one
+    starves for seconds; short jittered polling keeps the wait near the length of the queue. One
+    thread of a process polls at a time.
     """
     while True:
         try:

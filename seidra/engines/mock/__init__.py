@@ -1,7 +1,8 @@
 """The default engine: it renders a real picture from a persona's words, without a model.
 
-A picture is planned from the request's words (`plan`), drawn in layers at a working size (`sky`, `land`, `made`,
-`forms`, `figure` on a `canvas`), scaled to the size asked for, finished, lettered and encoded.
+A picture is planned from the request's words (`plan`), drawn in layers at a working size (`sky`,
+`land`, `made`, `forms`, `figure` on a `canvas`), scaled to the size asked for, finished, lettered
+and encoded.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ _UNDER_A_SKY = frozenset({"mountains", "ocean", "desert", "forest", "city", "gri
 
 
 class MockEngine(Engine):
-    """Draws a picture of the request's size from its words and seed; the same request always gives the same bytes."""
+    """Draws a picture of the request's size from its words and seed; the same request always gives
+    the same bytes."""
 
     name = "mock"
 
@@ -63,12 +65,18 @@ class MockEngine(Engine):
         image = _finish(image, plan, request, progress)
         data = finish.encode(image, request)
         context.report(1.0)
-        metadata = {"engine": self.name, "palette": plan.palette.name, "motif": plan.motif, "figure": plan.figure}
+        metadata = {
+            "engine": self.name,
+            "palette": plan.palette.name,
+            "motif": plan.motif,
+            "figure": plan.figure,
+        }
         return [RenderedImage(data, "image/png", request.width, request.height, metadata)]
 
 
 class _Progress:
-    """Reports after each layer. How many there will be depends on the scene, so each takes a share of what is left."""
+    """Reports after each layer. How many there will be depends on the scene, so each takes a share
+    of what is left."""
 
     def __init__(self, context: RenderContext) -> None:
         self._context = context
@@ -97,7 +105,9 @@ def _draw(plan: Plan, request: RenderRequest, progress: _Progress) -> Image.Imag
     return canvas.image
 
 
-def _finish(image: Image.Image, plan: Plan, request: RenderRequest, progress: _Progress) -> Image.Image:
+def _finish(
+    image: Image.Image, plan: Plan, request: RenderRequest, progress: _Progress
+) -> Image.Image:
     image = finish.bloom(image, 0.35 * plan.boldness)
     progress()
     image = finish.vignette(finish.contrast(image, plan.boldness), plan.palette.ink, 0.34)

@@ -12,7 +12,8 @@ Colour = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """Seven colours with fixed roles: `sky` runs from top to horizon, `ink` is the nearest silhouette."""
+    """Seven colours with fixed roles: `sky` runs from top to horizon, `ink` is the nearest
+    silhouette."""
 
     name: str
     sky: tuple[Colour, Colour, Colour]
@@ -102,14 +103,19 @@ PALETTE_WORDS = {
 
 
 def tuned(palette: Palette, boldness: float, rng: random.Random) -> Palette:
-    """`palette` with its saturation scaled by `boldness` (1 is as drawn) and its hues turned a little by `rng`."""
+    """`palette` with its saturation scaled by `boldness` (1 is as drawn) and its hues turned a
+    little by `rng`."""
     turn = rng.uniform(-0.025, 0.025)
 
     def tune(colour: Colour) -> Colour:
         hue, light, saturation = colorsys.rgb_to_hls(*(part / 255 for part in colour))
-        red, green, blue = colorsys.hls_to_rgb((hue + turn) % 1.0, light, min(saturation * boldness, 1.0))
+        red, green, blue = colorsys.hls_to_rgb(
+            (hue + turn) % 1.0, light, min(saturation * boldness, 1.0)
+        )
         return (round(red * 255), round(green * 255), round(blue * 255))
 
     top, middle, low = map(tune, palette.sky)
     first, second = map(tune, palette.accents)
-    return Palette(palette.name, (top, middle, low), tune(palette.glow), tune(palette.ink), (first, second))
+    return Palette(
+        palette.name, (top, middle, low), tune(palette.glow), tune(palette.ink), (first, second)
+    )

@@ -27,9 +27,15 @@ def ridge(rng: random.Random, levels: int = 7, roughness: float = 0.52) -> list[
 
 def swell(rng: random.Random, waves: float = 1.5, points: int = 97) -> list[float]:
     """`points` heights of about -1 to 1 along a few added sines: a dune or a wave."""
-    parts = [(waves * rng.uniform(0.5, 1.3) * k, rng.uniform(0, math.tau), 0.62 / k) for k in (1, 1.7, 3.1)]
+    parts = [
+        (waves * rng.uniform(0.5, 1.3) * k, rng.uniform(0, math.tau), 0.62 / k)
+        for k in (1, 1.7, 3.1)
+    ]
     return [
-        sum(size * math.sin(math.tau * pace * i / (points - 1) + phase) for pace, phase, size in parts)
+        sum(
+            size * math.sin(math.tau * pace * i / (points - 1) + phase)
+            for pace, phase, size in parts
+        )
         for i in range(points)
     ]
 
@@ -47,7 +53,9 @@ def grounded(line: Sequence[Point], floor: float) -> list[Point]:
 
 def spline(points: Sequence[Point], steps: int = 8, closed: bool = False) -> list[Point]:
     """A Catmull-Rom curve through `points`, `steps` points a span."""
-    ring = [points[-1], *points, points[0], points[1]] if closed else [points[0], *points, points[-1]]
+    ring = (
+        [points[-1], *points, points[0], points[1]] if closed else [points[0], *points, points[-1]]
+    )
     curve = []
     for a, b, c, d in zip(ring, ring[1:], ring[2:], ring[3:], strict=False):
         for step in range(steps):
@@ -64,13 +72,19 @@ def flow_field(rng: random.Random, unit: float, turns: float = 1.0) -> Field:
     """A smooth field of directions (radians) whose features are about `unit` wide."""
     lean = rng.uniform(0, math.tau)
     waves = [
-        (rng.uniform(0.6, 2.4) / unit, rng.uniform(0.6, 2.4) / unit, rng.uniform(0, math.tau), rng.uniform(0.5, 1.0))
+        (
+            rng.uniform(0.6, 2.4) / unit,
+            rng.uniform(0.6, 2.4) / unit,
+            rng.uniform(0, math.tau),
+            rng.uniform(0.5, 1.0),
+        )
         for _ in range(3)
     ]
 
     def direction(x: float, y: float) -> float:
         return lean + turns * sum(
-            size * math.sin(across_ * x + phase) * math.cos(down * y - phase) for across_, down, phase, size in waves
+            size * math.sin(across_ * x + phase) * math.cos(down * y - phase)
+            for across_, down, phase, size in waves
         )
 
     return direction

@@ -16,7 +16,8 @@ from seidra.engines.mock.curves import circle, spline
 Placer = Callable[[Sequence[Point]], list[Point]]
 """From head heights about the head's centre to the canvas."""
 
-# A profile facing right, in head heights about the head's centre; from the hairline down the face to the throat.
+# A profile facing right, in head heights about the head's centre; from the hairline down the face
+# to the throat.
 _FACE: tuple[Point, ...] = (
     (0.20, -0.44), (0.31, -0.34), (0.362, -0.22), (0.365, -0.12), (0.352, -0.065), (0.385, 0.01), (0.435, 0.085),
     (0.428, 0.118), (0.375, 0.135), (0.368, 0.165), (0.398, 0.20), (0.392, 0.225), (0.366, 0.238), (0.392, 0.262),
@@ -73,7 +74,9 @@ def figure(canvas: Canvas, rng: random.Random) -> None:
     top, bottom = centre[1] - head * 0.5, centre[1] + head * 1.15
     canvas.halo((centre[0] + side * head * 0.3, centre[1]), head * 1.15, palette.glow, 0.4)
     dark = mix(palette.ink, palette.sky[0], 0.25)
-    with canvas.stencil(mix(dark, palette.accents[0], 0.25), dark, palette.ink, top=top, bottom=bottom) as pen:
+    with canvas.stencil(
+        mix(dark, palette.accents[0], 0.25), dark, palette.ink, top=top, bottom=bottom
+    ) as pen:
         pen.polygon(place([*face, *throat, *floor, *back]), fill=255)
     _face_light(canvas, place(face + throat), head, side)
     _lash(canvas, place, head)
@@ -81,19 +84,26 @@ def figure(canvas: Canvas, rng: random.Random) -> None:
 
 
 def _face_light(canvas: Canvas, edge: list[Point], head: float, side: int) -> None:
-    """The light along the face: bands ever narrower and brighter, blurred into one shaded cheek, and a fine rim."""
+    """The light along the face: bands ever narrower and brighter, blurred into one shaded cheek,
+    and a fine rim."""
     palette = canvas.palette
     last = len(edge) - 1
     # The deeper a band, the less of the lips and the nose it repeats.
     calm = [
-        sum(x for x, _ in edge[max(i - 9, 0) : i + 10]) / len(edge[max(i - 9, 0) : i + 10]) for i in range(last + 1)
+        sum(x for x, _ in edge[max(i - 9, 0) : i + 10]) / len(edge[max(i - 9, 0) : i + 10])
+        for i in range(last + 1)
     ]
     stops, top, bottom = (palette.glow, palette.accents[0], palette.ink), edge[0][1], edge[-1][1]
     with canvas.stencil(*stops, top=top, bottom=bottom, soft=head * 0.014) as pen:
         for band in range(7):
             depth = head * 0.2 * (1 - band / 7) ** 1.3
             inner = [
-                (calm[i] + (x - calm[i]) * band / 7 - side * depth * math.sin(math.pi * i / last) ** 0.6, y)
+                (
+                    calm[i]
+                    + (x - calm[i]) * band / 7
+                    - side * depth * math.sin(math.pi * i / last) ** 0.6,
+                    y,
+                )
                 for i, (x, y) in enumerate(edge)
             ]
             pen.polygon([*edge, *reversed(inner)], fill=14 + 24 * band)
@@ -113,7 +123,8 @@ def _lash(canvas: Canvas, place: Placer, head: float) -> None:
 
 
 def _hair(canvas: Canvas, rng: random.Random, place: Placer, head: float) -> None:
-    """Hair as a sheaf of strands between an outer and an inner lock, which the style sets: loose, cropped, knotted."""
+    """Hair as a sheaf of strands between an outer and an inner lock, which the style sets: loose,
+    cropped, knotted."""
     palette = canvas.palette
     style = rng.choice(("loose", "loose", "bob", "knot", "crop"))
     outer, inner = (spline(lock, 8) for lock in _STYLES[style])
@@ -126,14 +137,23 @@ def _hair(canvas: Canvas, rng: random.Random, place: Placer, head: float) -> Non
         pen.polygon(place([*outer, *reversed(inner)]), fill=dark)
         for i in range(strands):
             share = min(max(i / (strands - 1) + rng.uniform(-0.03, 0.03), 0.0), 1.0)
-            lock = _between(outer, inner, share, (wave, phase + share * 2.5, 0.035 if style == "loose" else 0.012))
+            lock = _between(
+                outer,
+                inner,
+                share,
+                (wave, phase + share * 2.5, 0.035 if style == "loose" else 0.012),
+            )
             colour = mix(blend_stops(ramp, share), palette.ink, rng.uniform(0, 0.55))
-            pen.line(place(lock), fill=colour, width=max(round(head * rng.uniform(0.004, 0.013)), 1))
+            pen.line(
+                place(lock), fill=colour, width=max(round(head * rng.uniform(0.004, 0.013)), 1)
+            )
         if style == "knot":
             _knot(pen, rng, place, head, ramp)
 
 
-def _between(outer: list[Point], inner: list[Point], share: float, wave: tuple[float, float, float]) -> list[Point]:
+def _between(
+    outer: list[Point], inner: list[Point], share: float, wave: tuple[float, float, float]
+) -> list[Point]:
     """The strand `share` of the way in, waving more towards its end."""
     pace, phase, size = wave
     last = len(outer) - 1
@@ -141,16 +161,22 @@ def _between(outer: list[Point], inner: list[Point], share: float, wave: tuple[f
     for i, (a, b) in enumerate(zip(outer, inner, strict=True)):
         t = i / last
         bend = size * t * t * 2 * math.sin(pace * math.tau * t + phase)
-        path.append((a[0] + (b[0] - a[0]) * share + bend, a[1] + (b[1] - a[1]) * share + bend * 0.6))
+        path.append(
+            (a[0] + (b[0] - a[0]) * share + bend, a[1] + (b[1] - a[1]) * share + bend * 0.6)
+        )
     return path
 
 
-def _knot(pen: ImageDraw.ImageDraw, rng: random.Random, place: Placer, head: float, ramp: list[Colour]) -> None:
+def _knot(
+    pen: ImageDraw.ImageDraw, rng: random.Random, place: Placer, head: float, ramp: list[Colour]
+) -> None:
     hub = (-0.55, -0.36)
     middle = place([hub])[0]
     pen.ellipse(circle(middle, head * 0.175), fill=ramp[0])
     for i in range(34):
         start, reach = rng.uniform(0, math.tau), 0.17 * math.sqrt(rng.random())
         arc = [start + k * 0.16 for k in range(rng.randint(8, 24))]
-        path = place([(hub[0] + math.cos(a) * reach, hub[1] + math.sin(a) * reach * 0.94) for a in arc])
+        path = place(
+            [(hub[0] + math.cos(a) * reach, hub[1] + math.sin(a) * reach * 0.94) for a in arc]
+        )
         pen.line(path, fill=blend_stops(ramp, i / 33), width=max(round(head * 0.006), 1))

@@ -36,13 +36,16 @@ def contrast(image: Image.Image, boldness: float) -> Image.Image:
 
 def vignette(image: Image.Image, colour: Colour, strength: float) -> Image.Image:
     """Let the corners sink into `colour`, by `strength` (0-1) at the very corner."""
-    shade = Image.radial_gradient("L").point([round(255 * strength * (i / 255) ** 2.2) for i in range(256)])
+    shade = Image.radial_gradient("L").point(
+        [round(255 * strength * (i / 255) ** 2.2) for i in range(256)]
+    )
     image.paste(colour, (0, 0), shade.resize(image.size, Image.Resampling.BILINEAR))
     return image
 
 
 def grain(image: Image.Image, rng: random.Random) -> Image.Image:
-    """A film's grain: a pixel in eight a level up or down, which breaks the bands of 8-bit gradients."""
+    """A film's grain: a pixel in eight a level up or down, which breaks the bands of 8-bit
+    gradients."""
     noise = Image.frombytes("L", (_GRAIN_SIDE, _GRAIN_SIDE), rng.randbytes(_GRAIN_SIDE**2))
     noise = noise.point([0 if i < 16 else 2 if i > 239 else 1 for i in range(256)])
     tile = Image.merge("RGB", (noise, noise, noise))
@@ -75,6 +78,7 @@ def encode(image: Image.Image, request: RenderRequest) -> bytes:
     chunks.add_text("parameters", text)
     chunks.add_text("Software", "SEIDRA mock engine")
     file = io.BytesIO()
-    # Gradients under grain repeat in runs or not at all: run lengths are both faster and smaller here than matches.
+    # Gradients under grain repeat in runs or not at all: run lengths are both faster and smaller
+    # here than matches.
     image.save(file, "PNG", compress_level=1, compress_type=zlib.Z_RLE, pnginfo=chunks)
     return file.getvalue()

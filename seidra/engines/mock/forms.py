@@ -18,16 +18,22 @@ def cosmos(canvas: Canvas, rng: random.Random, source: Point) -> None:
     """A ringed planet with its moons and their orbits before a nebula."""
     palette = canvas.palette
     dust = mix(palette.sky[1], palette.accents[1], 0.5)
-    nebula = canvas.mesh([palette.sky[0], palette.ink, palette.ink, palette.sky[1], dust, palette.ink], 5, rng)
+    nebula = canvas.mesh(
+        [palette.sky[0], palette.ink, palette.ink, palette.sky[1], dust, palette.ink], 5, rng
+    )
     canvas.image = Image.blend(nebula, canvas.gradient([palette.sky[0], palette.ink]), 0.3)
     stars(canvas, rng, source)
     centre = (canvas.width * rng.uniform(0.4, 0.66), canvas.height * rng.uniform(0.36, 0.46))
     radius = canvas.unit * rng.uniform(0.15, 0.25)
     tilt = rng.uniform(-0.5, 0.5)
-    canvas.halo((centre[0] - radius * 0.4, centre[1] - radius * 0.4), radius * 3, palette.accents[1], 0.55)
+    canvas.halo(
+        (centre[0] - radius * 0.4, centre[1] - radius * 0.4), radius * 3, palette.accents[1], 0.55
+    )
     with canvas.stencil(palette.glow, opacity=0.35) as pen:
         for i in range(canvas.count(4, 3)):
-            pen.line(_orbit(centre, radius * (2.3 + 0.55 * i), 0.32, tilt), fill=255, width=canvas.fine)
+            pen.line(
+                _orbit(centre, radius * (2.3 + 0.55 * i), 0.32, tilt), fill=255, width=canvas.fine
+            )
     _ring(canvas, centre, radius, tilt, math.pi, math.tau)
     day = mix(mix(palette.sky[2], palette.accents[0], 0.55), palette.glow, 0.3)
     canvas.sphere(centre, radius, day, palette.ink, lean=0.6)
@@ -43,10 +49,14 @@ def _orbit(
     centre: Point, radius: float, flat: float, tilt: float, start: float = 0, end: float = math.tau
 ) -> list[Point]:
     angles = [start + (end - start) * i / 90 for i in range(91)]
-    return turned([(math.cos(a) * radius, math.sin(a) * radius * flat) for a in angles], tilt, centre)
+    return turned(
+        [(math.cos(a) * radius, math.sin(a) * radius * flat) for a in angles], tilt, centre
+    )
 
 
-def _ring(canvas: Canvas, centre: Point, radius: float, tilt: float, start: float, end: float) -> None:
+def _ring(
+    canvas: Canvas, centre: Point, radius: float, tilt: float, start: float, end: float
+) -> None:
     palette = canvas.palette
     ramp = [palette.glow, palette.accents[1], mix(palette.sky[2], palette.ink, 0.3), palette.sky[2]]
     with canvas.paint() as pen:
@@ -55,17 +65,27 @@ def _ring(canvas: Canvas, centre: Point, radius: float, tilt: float, start: floa
                 continue
             reach = radius * (1.35 + 0.03 * i)
             fill = (*blend_stops(ramp, i / 21), 220 - 6 * i)
-            pen.line(_orbit(centre, reach, 0.32, tilt, start, end), fill=fill, width=max(round(radius * 0.024), 1))
+            pen.line(
+                _orbit(centre, reach, 0.32, tilt, start, end),
+                fill=fill,
+                width=max(round(radius * 0.024), 1),
+            )
 
 
 def blossom(canvas: Canvas, rng: random.Random, source: Point) -> None:
-    """A great flower seen from above: petals by the golden angle, each a stack of paler and paler leaves."""
+    """A great flower seen from above: petals by the golden angle, each a stack of paler and paler
+    leaves."""
     palette = canvas.palette
-    canvas.image = canvas.mesh([palette.ink, palette.sky[0], palette.sky[0], palette.sky[1]], 4, rng)
+    canvas.image = canvas.mesh(
+        [palette.ink, palette.sky[0], palette.sky[0], palette.sky[1]], 4, rng
+    )
     centre = (canvas.width * rng.uniform(0.44, 0.6), canvas.height * rng.uniform(0.38, 0.46))
     radius = min(canvas.unit * rng.uniform(0.4, 0.5), canvas.height * 0.5)
     canvas.halo(centre, radius * 2.1, palette.accents[0], 0.55)
-    outer, inner = mix(palette.accents[0], palette.sky[1], 0.35), mix(palette.glow, palette.accents[1], 0.3)
+    outer, inner = (
+        mix(palette.accents[0], palette.sky[1], 0.35),
+        mix(palette.glow, palette.accents[1], 0.3),
+    )
     broad, point = rng.uniform(0.3, 0.5), rng.uniform(0.0, 0.25)
     petals = canvas.count(58, 30)
     with canvas.paint() as pen:
@@ -74,9 +94,18 @@ def blossom(canvas: Canvas, rng: random.Random, source: Point) -> None:
                 canvas.tick()
             share = 1 - i / petals
             angle = i * 2.39996 + rng.uniform(-0.08, 0.08)
-            colour = blend_stops([inner, mix(palette.accents[0], palette.glow, 0.25), outer], share**0.9)
+            colour = blend_stops(
+                [inner, mix(palette.accents[0], palette.glow, 0.25), outer], share**0.9
+            )
             size = radius * (0.12 + 0.88 * share**0.8) * rng.uniform(0.93, 1.05)
-            _petal(pen, centre, angle, size, (broad, point), (colour, mix(colour, palette.ink, 0.5), palette.glow))
+            _petal(
+                pen,
+                centre,
+                angle,
+                size,
+                (broad, point),
+                (colour, mix(colour, palette.ink, 0.5), palette.glow),
+            )
     _stamens(canvas, rng, centre, radius * 0.17)
 
 
@@ -115,12 +144,20 @@ def _stamens(canvas: Canvas, rng: random.Random, centre: Point, radius: float) -
 
 
 def flames(canvas: Canvas, rng: random.Random, source: Point) -> None:
-    """Tongues of fire, tall and red behind, short and pale in front, with thin licks of light among them."""
+    """Tongues of fire, tall and red behind, short and pale in front, with thin licks of light among
+    them."""
     palette = canvas.palette
-    canvas.image = canvas.gradient([palette.ink, mix(palette.ink, palette.sky[0], 0.8), palette.sky[1]])
+    canvas.image = canvas.gradient(
+        [palette.ink, mix(palette.ink, palette.sky[0], 0.8), palette.sky[1]]
+    )
     hearth = (canvas.width * rng.uniform(0.42, 0.58), canvas.height * 0.92)
     canvas.halo((hearth[0], canvas.height * 0.62), canvas.unit, palette.accents[0], 0.75)
-    ramp = [mix(palette.sky[1], palette.accents[0], 0.4), palette.accents[0], palette.accents[1], palette.glow]
+    ramp = [
+        mix(palette.sky[1], palette.accents[0], 0.4),
+        palette.accents[0],
+        palette.accents[1],
+        palette.glow,
+    ]
     layers = canvas.count(6, 4)
     for i in range(layers):
         near = i / (layers - 1)
@@ -143,7 +180,9 @@ def _tongue(rng: random.Random, foot: Point, tall: float, broad: float) -> list[
     left, right = [], []
     for i in range(33):
         t = i / 32
-        middle = foot[0] + broad * (1.5 * t**1.3 * math.sin(math.tau * bends * t + phase) + lean * t * t)
+        middle = foot[0] + broad * (
+            1.5 * t**1.3 * math.sin(math.tau * bends * t + phase) + lean * t * t
+        )
         half = broad * (1 - t) ** 1.15 * (1.0 + 0.9 * math.sin(min(t * 4.2, math.pi)))
         left.append((middle - half, foot[1] - tall * t))
         right.append((middle + half, foot[1] - tall * t))
@@ -156,10 +195,20 @@ def _licks(canvas: Canvas, rng: random.Random, hearth: Point) -> None:
     calm = field(*hearth)
     with canvas.light(spread=canvas.unit * 0.006) as pen:
         for _ in range(canvas.count(70)):
-            start = (hearth[0] + rng.gauss(0, 0.2) * canvas.width, canvas.height * rng.uniform(0.35, 0.9))
-            rise = follow(lambda x, y: math.sin(field(x, y) - calm) * 0.7 - math.pi / 2, start, canvas.unit * 0.012, 24)
+            start = (
+                hearth[0] + rng.gauss(0, 0.2) * canvas.width,
+                canvas.height * rng.uniform(0.35, 0.9),
+            )
+            rise = follow(
+                lambda x, y: math.sin(field(x, y) - calm) * 0.7 - math.pi / 2,
+                start,
+                canvas.unit * 0.012,
+                24,
+            )
             colour = mix(canvas.palette.accents[1], canvas.palette.glow, rng.random())
-            pen.line(rise[: rng.randint(6, 24)], fill=mix((0, 0, 0), colour, 0.6), width=canvas.fine)
+            pen.line(
+                rise[: rng.randint(6, 24)], fill=mix((0, 0, 0), colour, 0.6), width=canvas.fine
+            )
 
 
 def strokes(canvas: Canvas, rng: random.Random, source: Point) -> None:
@@ -167,9 +216,18 @@ def strokes(canvas: Canvas, rng: random.Random, source: Point) -> None:
     palette = canvas.palette
     dark = rng.random() < 0.7
     ground = palette.ink if dark else mix(palette.glow, palette.sky[2], 0.25)
-    canvas.image = Image.blend(Image.new("RGB", canvas.image.size, ground), canvas.mesh(palette.sky, 3, rng), 0.22)
+    canvas.image = Image.blend(
+        Image.new("RGB", canvas.image.size, ground), canvas.mesh(palette.sky, 3, rng), 0.22
+    )
     field = flow_field(rng, canvas.unit * rng.uniform(0.35, 0.75), turns=rng.uniform(0.7, 1.5))
-    colours = [palette.sky[1], palette.sky[2], palette.accents[0], palette.accents[1], palette.glow, palette.sky[0]]
+    colours = [
+        palette.sky[1],
+        palette.sky[2],
+        palette.accents[0],
+        palette.accents[1],
+        palette.glow,
+        palette.sky[0],
+    ]
     weights = [3, 3, 3, 2, 1, 2]
     count = canvas.count(120 * max(canvas.width, canvas.height) / canvas.unit, 50)
     with canvas.paint() as pen:
@@ -186,8 +244,11 @@ def strokes(canvas: Canvas, rng: random.Random, source: Point) -> None:
                 _stroke(pen, path[2:-2], wide * 0.16, mix(colour, palette.glow, 0.45))
 
 
-def _stroke(pen: ImageDraw.ImageDraw, path: list[Point], wide: float, colour: tuple[int, ...]) -> None:
-    """A line with round ends, as one polygon: faster than jointed segments, and nothing is drawn twice."""
+def _stroke(
+    pen: ImageDraw.ImageDraw, path: list[Point], wide: float, colour: tuple[int, ...]
+) -> None:
+    """A line with round ends, as one polygon: faster than jointed segments, and nothing is drawn
+    twice."""
     half = wide / 2
     left, right = [], []
     for (ax, ay), (bx, by) in itertools.pairwise(path):
@@ -197,14 +258,18 @@ def _stroke(pen: ImageDraw.ImageDraw, path: list[Point], wide: float, colour: tu
         right.append(((ax + bx) / 2 - nx, (ay + by) / 2 - ny))
     pen.polygon(left + right[::-1], fill=colour)
     for a, b in ((left[0], right[0]), (left[-1], right[-1])):
-        pen.ellipse(circle(((a[0] + b[0]) / 2, (a[1] + b[1]) / 2), max(half - 0.5, 0.5)), fill=colour)
+        pen.ellipse(
+            circle(((a[0] + b[0]) / 2, (a[1] + b[1]) / 2), max(half - 0.5, 0.5)), fill=colour
+        )
 
 
 def silk(canvas: Canvas, rng: random.Random, source: Point) -> None:
     """Veils of hundreds of hair-thin lines, each veil turning from one curve into another."""
     palette = canvas.palette
     mist = canvas.mesh([palette.ink, palette.sky[0], palette.sky[1]], 4, rng)
-    canvas.image = Image.blend(canvas.gradient([palette.ink, palette.sky[0], palette.ink]), mist, 0.5)
+    canvas.image = Image.blend(
+        canvas.gradient([palette.ink, palette.sky[0], palette.ink]), mist, 0.5
+    )
     canvas.halo((canvas.width * 0.5, canvas.height * 0.42), canvas.unit * 0.7, palette.sky[1], 0.6)
     first, second = palette.accents
     ramps = [[first, palette.sky[2]], [second, palette.glow], [palette.sky[2], first]]
@@ -215,15 +280,22 @@ def silk(canvas: Canvas, rng: random.Random, source: Point) -> None:
             for i in range(lines):
                 share = i / (lines - 1)
                 pairs = zip(*ends, strict=True)
-                path = [(a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share) for a, b in pairs]
+                path = [
+                    (a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share) for a, b in pairs
+                ]
                 bright = 0.22 + 0.4 * (1 - share) ** 2 + (0.3 if i == 0 else 0)
-                pen.line(path, fill=mix((0, 0, 0), blend_stops(ramp, share), bright), width=canvas.fine)
+                pen.line(
+                    path, fill=mix((0, 0, 0), blend_stops(ramp, share), bright), width=canvas.fine
+                )
 
 
 def _veil_edge(canvas: Canvas, rng: random.Random) -> list[Point]:
     heights = swell(rng, 1.3, 9)
     base = canvas.height * rng.uniform(0.28, 0.62)
-    return [(canvas.width * (i / 6 - 0.15), base - canvas.height * 0.24 * height) for i, height in enumerate(heights)]
+    return [
+        (canvas.width * (i / 6 - 0.15), base - canvas.height * 0.24 * height)
+        for i, height in enumerate(heights)
+    ]
 
 
 def halo(canvas: Canvas, rng: random.Random, source: Point) -> None:

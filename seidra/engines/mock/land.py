@@ -1,4 +1,5 @@
-"""Scenes of the land: mountains, ocean, desert, forest. Each draws over a sky whose light stands at `source`."""
+"""Scenes of the land: mountains, ocean, desert, forest. Each draws over a sky whose light stands at
+`source`."""
 
 from __future__ import annotations
 
@@ -39,8 +40,16 @@ def mountains(canvas: Canvas, rng: random.Random, source: Point) -> None:
             _shade(canvas, rng, line, base + rise * 0.5, source, (dark, mix(colour, foot, 0.5)))
 
 
-def _shade(canvas: Canvas, rng: random.Random, line: list[Point], base: float, source: Point, colours: Slope) -> None:
-    """Shade each peak's side away from the light: down the ridge to the next saddle, back up a jagged spur."""
+def _shade(
+    canvas: Canvas,
+    rng: random.Random,
+    line: list[Point],
+    base: float,
+    source: Point,
+    colours: Slope,
+) -> None:
+    """Shade each peak's side away from the light: down the ridge to the next saddle, back up a
+    jagged spur."""
     dark, foot = colours
     coarse = range(0, len(line), 4)
     with canvas.stencil(dark, foot, top=min(y for _, y in line), bottom=base, opacity=0.8) as pen:
@@ -50,12 +59,19 @@ def _shade(canvas: Canvas, rng: random.Random, line: list[Point], base: float, s
                 continue
             away = 1 if x > source[0] else -1
             saddle = at + 4 * away
-            while 0 <= saddle + 4 * away < len(line) and line[saddle + 4 * away][1] > line[saddle][1]:
+            while (
+                0 <= saddle + 4 * away < len(line) and line[saddle + 4 * away][1] > line[saddle][1]
+            ):
                 saddle += 4 * away
             drop = base - y
-            spur = [(x + away * drop * (0.28 * t + rng.uniform(-0.09, 0.09) * t**0.5), y + drop * t) for t in _STEPS]
+            spur = [
+                (x + away * drop * (0.28 * t + rng.uniform(-0.09, 0.09) * t**0.5), y + drop * t)
+                for t in _STEPS
+            ]
             slope = line[at : saddle + 1] if away > 0 else line[saddle : at + 1][::-1]
-            pen.polygon([*slope, (line[saddle][0] + away * drop * 0.3, base), *spur[::-1]], fill=255)
+            pen.polygon(
+                [*slope, (line[saddle][0] + away * drop * 0.3, base), *spur[::-1]], fill=255
+            )
 
 
 def ocean(canvas: Canvas, rng: random.Random, source: Point) -> None:
@@ -73,7 +89,9 @@ def ocean(canvas: Canvas, rng: random.Random, source: Point) -> None:
         rise = canvas.unit * (0.004 + 0.03 * near)
         crest = mix(mix(shallow, palette.accents[0], 0.25), deep, near * 0.75)
         line = across(swell(rng, 2 + 2 * (1 - near)), width, base, rise)
-        with canvas.stencil(crest, deep, top=base - rise, bottom=base + height * 0.17 * near, opacity=0.62) as pen:
+        with canvas.stencil(
+            crest, deep, top=base - rise, bottom=base + height * 0.17 * near, opacity=0.62
+        ) as pen:
             pen.polygon(grounded(line, height), fill=255)
     _glitter(canvas, rng, source[0], horizon)
 
@@ -89,11 +107,15 @@ def _glitter(canvas: Canvas, rng: random.Random, x: float, horizon: float) -> No
             reach = canvas.unit * rng.uniform(0.006, 0.045) * (0.3 + near)
             fall = 1 - min(abs(centre - x) / (spread * 2), 0.9)
             thick = canvas.unit * (0.0012 + 0.0035 * near)
-            pen.ellipse((centre - reach, y - thick, centre + reach, y + thick), fill=mix((0, 0, 0), glow, 0.75 * fall))
+            pen.ellipse(
+                (centre - reach, y - thick, centre + reach, y + thick),
+                fill=mix((0, 0, 0), glow, 0.75 * fall),
+            )
 
 
 def desert(canvas: Canvas, rng: random.Random, source: Point) -> None:
-    """Dunes with a lit and a shadowed flank either side of a winding crest, and wind ripples on the nearest."""
+    """Dunes with a lit and a shadowed flank either side of a winding crest, and wind ripples on the
+    nearest."""
     palette, height = canvas.palette, canvas.height
     away = 1 if source[0] < canvas.width / 2 else -1
     layers = canvas.count(5, 4)
@@ -102,8 +124,14 @@ def desert(canvas: Canvas, rng: random.Random, source: Point) -> None:
         base = height * (0.6 + 0.36 * near)
         rise = min(canvas.unit, height) * (0.09 + 0.11 * near)
         dunes = _dunes(canvas, rng, (base, rise), 0.22 + 0.3 * near)
-        line = [(x, base - max(_dune_height(x, dune) for dune in dunes)) for x in _columns(canvas.width)]
-        lit = mix(mix(palette.sky[2], palette.glow, 0.4 * (1 - near)), palette.accents[0], 0.1 + 0.35 * near)
+        line = [
+            (x, base - max(_dune_height(x, dune) for dune in dunes)) for x in _columns(canvas.width)
+        ]
+        lit = mix(
+            mix(palette.sky[2], palette.glow, 0.4 * (1 - near)),
+            palette.accents[0],
+            0.1 + 0.35 * near,
+        )
         foot = mix(lit, mix(palette.sky[1], palette.ink, 0.6 * near), 0.4 + 0.4 * near)
         bottom = base + rise * 0.9
         with canvas.stencil(lit, foot, top=base - rise, bottom=bottom) as pen:
@@ -111,7 +139,9 @@ def desert(canvas: Canvas, rng: random.Random, source: Point) -> None:
         if near > 0.4:
             _ripples(canvas, line, mix(foot, palette.ink, 0.3))
         dark = mix(mix(palette.sky[1], palette.sky[0], 0.5), palette.ink, 0.15 + 0.6 * near)
-        with canvas.stencil(dark, mix(dark, foot, 0.35), foot, top=base - rise, bottom=bottom) as pen:
+        with canvas.stencil(
+            dark, mix(dark, foot, 0.35), foot, top=base - rise, bottom=bottom
+        ) as pen:
             for dune in dunes:
                 pen.polygon(_lee(dune, base, bottom, away), fill=255)
 
@@ -137,7 +167,8 @@ def _dune_height(x: float, dune: Dune) -> float:
 
 
 def _lee(dune: Dune, base: float, bottom: float, away: int) -> list[Point]:
-    """The flank out of the light: down the dune's outline, back up an S from its foot to the crest."""
+    """The flank out of the light: down the dune's outline, back up an S from its foot to the
+    crest."""
     crest, reach, tall = dune
     outline = [(crest + away * reach * t, base - tall * (1 - t) ** 1.35) for t in _STEPS]
     drop = bottom - base + tall
@@ -151,7 +182,10 @@ def _ripples(canvas: Canvas, line: list[Point], colour: tuple[int, int, int]) ->
     with canvas.stencil(colour, opacity=0.2) as pen:
         for i in range(canvas.count(16)):
             sink = gap * (i + 1) * (1 + i * 0.08)
-            bent = [(x, y + sink + gap * 0.5 * math.sin(x / canvas.unit * 21 + i * 0.7)) for x, y in line]
+            bent = [
+                (x, y + sink + gap * 0.5 * math.sin(x / canvas.unit * 21 + i * 0.7))
+                for x, y in line
+            ]
             pen.line(bent, fill=255, width=canvas.fine)
 
 
@@ -174,7 +208,11 @@ def forest(canvas: Canvas, rng: random.Random, source: Point) -> None:
             while x < canvas.width + gap:
                 foot = ground[min(max(int(x / canvas.width * 96), 0), 96)][1] + tall * 0.03
                 _pine(pen, rng, (x, foot), tall * rng.uniform(0.55, 1.08))
-                x += gap * rng.uniform(0.6, 1.7) * (3.2 if near == 1 and abs(x / canvas.width - 0.5) < 0.28 else 1)
+                x += (
+                    gap
+                    * rng.uniform(0.6, 1.7)
+                    * (3.2 if near == 1 and abs(x / canvas.width - 0.5) < 0.28 else 1)
+                )
         if i == 1:
             _shafts(canvas, rng, source)
 
@@ -202,5 +240,8 @@ def _shafts(canvas: Canvas, rng: random.Random, source: Point) -> None:
         for _ in range(canvas.count(7, 4)):
             angle, wide = rng.uniform(0.2, math.pi - 0.2), rng.uniform(0.02, 0.055)
             reach = canvas.width + canvas.height
-            ends = [(source[0] + math.cos(a) * reach, source[1] + math.sin(a) * reach) for a in (angle, angle + wide)]
+            ends = [
+                (source[0] + math.cos(a) * reach, source[1] + math.sin(a) * reach)
+                for a in (angle, angle + wide)
+            ]
             pen.polygon([source, *ends], fill=rng.randint(90, 210))

@@ -15,22 +15,38 @@ from seidra.engines.mock.colours import Colour, Palette, luminance, mix
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _DOT = "  ·  "
 # Letters that Unicode does not take apart into a letter and an accent.
-_STROKED = {"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "Đ": "D", "ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe"}
+_STROKED = {
+    "ł": "l",
+    "Ł": "L",
+    "ø": "o",
+    "Ø": "O",
+    "đ": "d",
+    "Đ": "D",
+    "ß": "ss",
+    "æ": "ae",
+    "Æ": "AE",
+    "œ": "oe",
+}
 _SMALLEST = 96
 """Pixels of the shorter side below which there is no type at all."""
 
 
 def typeface(size: float) -> Font:
-    """Pillow's own face at `size` pixels; where Pillow lacks FreeType, its bitmap face of one size."""
+    """Pillow's own face at `size` pixels; where Pillow lacks FreeType, its bitmap face of one
+    size."""
     return ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=4096)
 def _shows(character: str) -> bool:
-    """Whether the face has the character: its glyph is neither the 'missing' box nor outside the face's encoding."""
+    """Whether the face has the character: its glyph is neither the 'missing' box nor outside the
+    face's encoding."""
     font = typeface(24)
     try:
-        return character == " " or bytes(font.getmask(character)) not in (b"", bytes(font.getmask("\U0010fffd")))
+        return character == " " or bytes(font.getmask(character)) not in (
+            b"",
+            bytes(font.getmask("\U0010fffd")),
+        )
     except UnicodeEncodeError:
         return _in_bitmap_face(character)
 
@@ -54,14 +70,17 @@ def _nearest(character: str) -> str:
 
 
 def word_mask(text: str, size: float, tracking: float = 0.0) -> Image.Image:
-    """An L image of one line of `text` at `size` pixels, letters `tracking` sizes apart, cut to its ink's width."""
+    """An L image of one line of `text` at `size` pixels, letters `tracking` sizes apart, cut to its
+    ink's width."""
     font = typeface(size)
     if isinstance(font, ImageFont.ImageFont):
         _left, _top, right, bottom = font.getbbox(text)
         small = Image.new("L", (max(round(right), 1), max(round(bottom), 1)))
         ImageDraw.Draw(small).text((0, 0), text, fill=255, font=font)
         scale = size / small.height
-        return small.resize((max(round(small.width * scale), 1), max(round(size), 1)), Image.Resampling.BICUBIC)
+        return small.resize(
+            (max(round(small.width * scale), 1), max(round(size), 1)), Image.Resampling.BICUBIC
+        )
     places, x = [], 0.0
     for character, following in zip(text, [*text[1:], ""], strict=True):
         places.append(x)
@@ -73,8 +92,11 @@ def word_mask(text: str, size: float, tracking: float = 0.0) -> Image.Image:
     return mask
 
 
-def fitted(text: str, size: float, smallest: float, room: float, tracking: float = 0.0) -> Image.Image:
-    """`text` at `size` or smaller, down to `smallest`; then cut with an ellipsis until it is `room` pixels wide."""
+def fitted(
+    text: str, size: float, smallest: float, room: float, tracking: float = 0.0
+) -> Image.Image:
+    """`text` at `size` or smaller, down to `smallest`; then cut with an ellipsis until it is `room`
+    pixels wide."""
     mask = word_mask(text, size, tracking)
     if mask.width > room:
         size = max(size * room / mask.width * 0.985, smallest)
@@ -88,7 +110,8 @@ def fitted(text: str, size: float, smallest: float, room: float, tracking: float
 
 
 def tag_line(tags: Sequence[str], size: float, room: float) -> Image.Image | None:
-    """As many whole tags as `room` pixels hold, in small spaced capitals; None when there is nothing to show."""
+    """As many whole tags as `room` pixels hold, in small spaced capitals; None when there is
+    nothing to show."""
     shown = [word for word in (legible(str(tag)).upper() for tag in tags[:12]) if word]
     if not shown:
         return None
@@ -97,8 +120,11 @@ def tag_line(tags: Sequence[str], size: float, room: float) -> Image.Image | Non
     return fitted(_DOT.join(shown), size, size * 0.8, room, 0.14)
 
 
-def set_type(image: Image.Image, palette: Palette, title: str, tags: Sequence[str], rng: random.Random) -> Image.Image:
-    """`image` with the title, or a seal for one that the face cannot show, above a rule and the tags."""
+def set_type(
+    image: Image.Image, palette: Palette, title: str, tags: Sequence[str], rng: random.Random
+) -> Image.Image:
+    """`image` with the title, or a seal for one that the face cannot show, above a rule and the
+    tags."""
     width, height = image.size
     unit = min(width, height)
     if unit < _SMALLEST:
@@ -109,7 +135,11 @@ def set_type(image: Image.Image, palette: Palette, title: str, tags: Sequence[st
     capitals, centred = rng.random() < 0.4, rng.random() < 0.3
     name = legible(title)
     if capitals:
-        head = fitted(name.upper(), size * 0.74, unit * 0.036, room, 0.2) if name else seal(unit * 0.13, rng)
+        head = (
+            fitted(name.upper(), size * 0.74, unit * 0.036, room, 0.2)
+            if name
+            else seal(unit * 0.13, rng)
+        )
     else:
         head = fitted(name, size, unit * 0.04, room, -0.005) if name else seal(unit * 0.13, rng)
     small = tag_line(tags, max(unit * 0.0215, 9), room)
@@ -117,7 +147,9 @@ def set_type(image: Image.Image, palette: Palette, title: str, tags: Sequence[st
     return _place(image, palette, block, margin, centred)
 
 
-def _place(image: Image.Image, palette: Palette, block: list[Image.Image], margin: float, centred: bool) -> Image.Image:
+def _place(
+    image: Image.Image, palette: Palette, block: list[Image.Image], margin: float, centred: bool
+) -> Image.Image:
     """Stack the block at the foot of the picture over a veil that gives it contrast."""
     width, height = image.size
     gap = margin * 0.42
@@ -129,7 +161,9 @@ def _place(image: Image.Image, palette: Palette, block: list[Image.Image], margi
     y = top
     for index, part in enumerate(block):
         x = (width - part.width) / 2 if centred else margin
-        image.paste(ink if index == 0 else mix(ink, palette.sky[1], 0.12), (round(x), round(y)), part)
+        image.paste(
+            ink if index == 0 else mix(ink, palette.sky[1], 0.12), (round(x), round(y)), part
+        )
         y += part.height + gap * 0.55
         if index == 0:
             start = (width - rule) / 2 if centred else margin
@@ -140,14 +174,19 @@ def _place(image: Image.Image, palette: Palette, block: list[Image.Image], margi
 
 
 def _veiled(image: Image.Image, palette: Palette, top: float) -> tuple[Image.Image, Colour]:
-    """Darken or lighten the foot of the picture towards the palette as far as type needs; and the type's colour."""
+    """Darken or lighten the foot of the picture towards the palette as far as type needs; and the
+    type's colour."""
     width, height = image.size
     first = max(round(top), 0)
     foot = image.crop((0, first, width, height)).reduce(4)
     statistics = ImageStat.Stat(foot.convert("L"))
     level, unrest = statistics.mean[0], statistics.stddev[0]
     light_type = level < (105 if luminance(palette.sky[0]) > 150 else 190)
-    ink, veil = (mix(palette.glow, (255, 255, 255), 0.6), palette.ink) if light_type else (palette.ink, palette.glow)
+    ink, veil = (
+        (mix(palette.glow, (255, 255, 255), 0.6), palette.ink)
+        if light_type
+        else (palette.ink, palette.glow)
+    )
     contrast = abs(luminance(ink) - level)
     strength = min(max(1.0 - contrast / 260, 0.3) + unrest / 160, 0.88)
     ramp = Image.linear_gradient("L").resize((width, height - first)).point(_veil_curve(strength))
@@ -165,7 +204,8 @@ def _rule_colour(palette: Palette, ink: Colour) -> Colour:
 
 
 def seal(side: float, rng: random.Random) -> Image.Image:
-    """An L image of a round emblem, for a name that cannot be set: a rosette of circles within a ring."""
+    """An L image of a round emblem, for a name that cannot be set: a rosette of circles within a
+    ring."""
     size = max(round(side), 8) * 4
     middle, line = size / 2, max(size // 40, 1)
     mask = Image.new("L", (size, size))

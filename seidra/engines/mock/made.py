@@ -39,7 +39,9 @@ def _skyline(canvas: Canvas, rng: random.Random, shore: float) -> None:
             _windows(canvas, rng, towers, shore, 0.35 + 0.65 * near)
 
 
-def _towers(rng: random.Random, width: float, shore: float, tall: float, broad: float) -> list[Tower]:
+def _towers(
+    rng: random.Random, width: float, shore: float, tall: float, broad: float
+) -> list[Tower]:
     towers, x = [], -broad * rng.random()
     while x < width:
         wide = broad * rng.uniform(0.5, 1.5)
@@ -62,9 +64,13 @@ def _tower(pen: ImageDraw.ImageDraw, rng: random.Random, tower: Tower, shore: fl
         pen.polygon([(left, top), (left, top - wide * 0.5), (right, top)], fill=255)
 
 
-def _windows(canvas: Canvas, rng: random.Random, towers: list[Tower], shore: float, bright: float) -> None:
+def _windows(
+    canvas: Canvas, rng: random.Random, towers: list[Tower], shore: float, bright: float
+) -> None:
     cell = max(canvas.unit * 0.0135, 3.0 * canvas.fine)
-    colours = [canvas.palette.glow] * 3 + [canvas.palette.accents[1]] * 2 + [canvas.palette.accents[0]]
+    colours = (
+        [canvas.palette.glow] * 3 + [canvas.palette.accents[1]] * 2 + [canvas.palette.accents[0]]
+    )
     with canvas.light(spread=canvas.unit * 0.007 if bright == 1 else 0) as pen:
         for left, right, top in towers:
             columns = int((right - left) / cell) - 1
@@ -82,14 +88,20 @@ def _reflect(canvas: Canvas, rng: random.Random, shore: float) -> None:
     width, height = canvas.image.size
     line = round(shore / canvas.fine)
     depth = height - line
-    mirror = canvas.image.crop((0, max(line - depth * 2, 0), width, line)).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    mirror = canvas.image.crop((0, max(line - depth * 2, 0), width, line)).transpose(
+        Image.Transpose.FLIP_TOP_BOTTOM
+    )
     mirror = mirror.resize((width, depth), Image.Resampling.BILINEAR)
     dark = Image.new("RGB", mirror.size, mix(canvas.palette.ink, canvas.palette.sky[0], 0.45))
-    mirror = Image.composite(dark, mirror, Image.linear_gradient("L").resize(mirror.size).point(_water_depth()))
+    mirror = Image.composite(
+        dark, mirror, Image.linear_gradient("L").resize(mirror.size).point(_water_depth())
+    )
     rows = max(height // 256, 1)
     for y in range(0, depth, rows):
         near = y / depth
-        shift = round((rng.gauss(0, 1) * 0.004 + 0.008 * math.sin(y * 0.4 * 256 / height) * near) * width)
+        shift = round(
+            (rng.gauss(0, 1) * 0.004 + 0.008 * math.sin(y * 0.4 * 256 / height) * near) * width
+        )
         strip = mirror.crop((0, y, width, min(y + rows, depth)))
         canvas.image.paste(strip, (0, line + y))
         canvas.image.paste(strip, (shift, line + y))
@@ -101,7 +113,8 @@ def _water_depth() -> list[int]:
 
 
 def grid(canvas: Canvas, rng: random.Random, source: Point) -> None:
-    """A glowing floor of lines running to a horizon of ridges or towers, under a sun cut by bars."""
+    """A glowing floor of lines running to a horizon of ridges or towers, under a sun cut by
+    bars."""
     palette, width, height = canvas.palette, canvas.width, canvas.height
     horizon = height * rng.uniform(0.6, 0.66)
     radius = min(canvas.unit * 0.27, horizon * 0.62)
@@ -112,8 +125,12 @@ def grid(canvas: Canvas, rng: random.Random, source: Point) -> None:
         line = across(ridge(rng), width, horizon, canvas.unit * 0.1)
         far = mix(palette.ink, palette.sky[1], 0.5)
         with canvas.stencil(far, palette.ink, top=horizon * 0.85, bottom=horizon) as pen:
-            pen.polygon(grounded([(x, min(y, horizon)) for x, y in line], horizon + canvas.fine), fill=255)
-    with canvas.stencil(mix(palette.ink, palette.sky[1], 0.55), palette.ink, top=horizon, bottom=height) as pen:
+            pen.polygon(
+                grounded([(x, min(y, horizon)) for x, y in line], horizon + canvas.fine), fill=255
+            )
+    with canvas.stencil(
+        mix(palette.ink, palette.sky[1], 0.55), palette.ink, top=horizon, bottom=height
+    ) as pen:
         pen.rectangle((0, horizon, width, height), fill=255)
     _floor(canvas, horizon)
     canvas.halo((width / 2, horizon), canvas.unit * 0.7, palette.accents[1], 0.25)
@@ -128,7 +145,9 @@ def _barred_sun(canvas: Canvas, centre: Point, radius: float) -> None:
         pen.ellipse(circle(centre, radius), fill=255)
         for i in range(7):
             y = centre[1] - radius * 0.12 + radius * 0.16 * i
-            pen.rectangle((centre[0] - radius, y, centre[0] + radius, y + radius * 0.014 * (i + 1)), fill=0)
+            pen.rectangle(
+                (centre[0] - radius, y, centre[0] + radius, y + radius * 0.014 * (i + 1)), fill=0
+            )
 
 
 def _floor(canvas: Canvas, horizon: float) -> None:
@@ -138,7 +157,11 @@ def _floor(canvas: Canvas, horizon: float) -> None:
         for i in range(-26, 27):
             colour = mix(canvas.palette.accents[0], (0, 0, 0), min(abs(i) / 34, 0.8))
             x = width / 2 + i * canvas.unit * 0.036
-            pen.line((x, horizon, width / 2 + (x - width / 2) * 8, canvas.height), fill=colour, width=line)
+            pen.line(
+                (x, horizon, width / 2 + (x - width / 2) * 8, canvas.height),
+                fill=colour,
+                width=line,
+            )
         rows = canvas.count(13, 8)
         for i in range(rows):
             near = ((i + 0.3) / rows) ** 2.4
@@ -163,7 +186,11 @@ def tiles(canvas: Canvas, rng: random.Random, source: Point) -> None:
 
 
 def _tile(
-    pen: ImageDraw.ImageDraw, rng: random.Random, corner: Point, side: float, colours: tuple[Colour, ...]
+    pen: ImageDraw.ImageDraw,
+    rng: random.Random,
+    corner: Point,
+    side: float,
+    colours: tuple[Colour, ...],
 ) -> None:
     ground, figure, detail = colours
     x, y = corner
@@ -188,7 +215,9 @@ def _tile(
             pen.ellipse(circle(middle, side * 0.14), fill=ground)
         case 4:
             corners = [(x, y), (x + side, y), (x + side, y + side), (x, y + side)]
-            pen.polygon([corners[turn], corners[(turn + 1) % 4], corners[(turn + 2) % 4]], fill=figure)
+            pen.polygon(
+                [corners[turn], corners[(turn + 1) % 4], corners[(turn + 2) % 4]], fill=figure
+            )
             pen.ellipse(circle(middle, side * 0.22), fill=detail)
         case _:
             pen.pieslice(circle(hub, side), turn * 90, turn * 90 + 90, fill=figure)
@@ -201,13 +230,26 @@ def crystal(canvas: Canvas, rng: random.Random, source: Point) -> None:
     palette = canvas.palette
     canvas.image = canvas.mesh([palette.sky[0], palette.ink, palette.sky[1]], 4, rng)
     gap = canvas.unit / canvas.count(8, 5)
-    columns, rows = min(math.ceil(canvas.width / gap), 160) + 2, min(math.ceil(canvas.height / gap), 160) + 2
+    columns, rows = (
+        min(math.ceil(canvas.width / gap), 160) + 2,
+        min(math.ceil(canvas.height / gap), 160) + 2,
+    )
     gap = max(gap, canvas.width / (columns - 2), canvas.height / (rows - 2))
     knots = [
-        [((c + rng.uniform(-0.92, -0.08)) * gap, (r + rng.uniform(-0.92, -0.08)) * gap) for c in range(columns)]
+        [
+            ((c + rng.uniform(-0.92, -0.08)) * gap, (r + rng.uniform(-0.92, -0.08)) * gap)
+            for c in range(columns)
+        ]
         for r in range(rows)
     ]
-    ramp = [palette.ink, palette.sky[0], palette.sky[1], palette.accents[0], palette.sky[2], palette.glow]
+    ramp = [
+        palette.ink,
+        palette.sky[0],
+        palette.sky[1],
+        palette.accents[0],
+        palette.sky[2],
+        palette.glow,
+    ]
     with canvas.paint() as pen:
         for r in range(rows - 1):
             for c in range(columns - 1):
@@ -226,7 +268,8 @@ def _facet(
     unit: float,
     ramp: list[Colour],
 ) -> None:
-    """One triangle and, inside it, a smaller paler one: the bevel that makes it read as cut stone."""
+    """One triangle and, inside it, a smaller paler one: the bevel that makes it read as cut
+    stone."""
     x, y = (sum(point[i] for point in facet) / 3 for i in (0, 1))
     away = math.hypot(x - source[0], y - source[1]) / unit
     tone = max(0.0, 0.92 - away * 0.85) + rng.uniform(-0.17, 0.2)

@@ -1,4 +1,5 @@
-"""From a request to the decisions that shape its picture: motif, palette, sky, weather, boldness, detail."""
+"""From a request to the decisions that shape its picture: motif, palette, sky, weather, boldness,
+detail."""
 
 from __future__ import annotations
 
@@ -13,8 +14,8 @@ from typing import Any
 from seidra.engines.base import RenderRequest
 from seidra.engines.mock.colours import PALETTE_WORDS, PALETTES, Palette, tuned
 
-# What these say shows in the picture directly; out of the digest, changing one refines a picture instead of
-# replacing it.
+# What these say shows in the picture directly; out of the digest, changing one refines a picture
+# instead of replacing it.
 _DIRECT = frozenset({"steps", "guidance_scale", "quality"})
 
 MOTIF_WORDS = {
@@ -61,7 +62,8 @@ WEATHER_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything decided before the first pixel. `boldness` is about 0.6-1.3 and `detail` about 0.4-2, 1 the norm."""
+    """Everything decided before the first pixel. `boldness` is about 0.6-1.3 and `detail` about
+    0.4-2, 1 the norm."""
 
     digest: str
     palette: Palette
@@ -73,12 +75,14 @@ class Plan:
     detail: float
 
     def random(self, stage: str) -> random.Random:
-        """A generator of this request's own for one stage, so that the detail of one stage cannot shift another."""
+        """A generator of this request's own for one stage, so that the detail of one stage cannot
+        shift another."""
         return random.Random(f"{self.digest}/{stage}")  # noqa: S311 (pictures, not secrets)
 
 
 def make_plan(request: RenderRequest) -> Plan:
-    """Read the request's words and numbers into a Plan; the same request always gives the same one."""
+    """Read the request's words and numbers into a Plan; the same request always gives the same
+    one."""
     digest = _digest(request)
     rng = random.Random(digest)  # noqa: S311 (pictures, not secrets)
     spoken = _words(f"{request.prompt} {request.title} {' '.join(map(str, request.tags))}")
@@ -102,9 +106,17 @@ def make_plan(request: RenderRequest) -> Plan:
 
 
 def _digest(request: RenderRequest) -> str:
-    told = {item.name: getattr(request, item.name) for item in fields(request) if item.name not in _DIRECT}
-    told["parameters"] = {key: value for key, value in request.parameters.items() if key not in _DIRECT}
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=_plain).encode("ascii")).hexdigest()
+    told = {
+        item.name: getattr(request, item.name)
+        for item in fields(request)
+        if item.name not in _DIRECT
+    }
+    told["parameters"] = {
+        key: value for key, value in request.parameters.items() if key not in _DIRECT
+    }
+    return hashlib.sha256(
+        json.dumps(told, sort_keys=True, default=_plain).encode("ascii")
+    ).hexdigest()
 
 
 def _plain(value: Any) -> Any:
@@ -112,7 +124,8 @@ def _plain(value: Any) -> Any:
 
 
 def _words(text: str) -> list[str]:
-    """The words of `text` in order, plural or not; ideographs count one by one, as they stand without spaces."""
+    """The words of `text` in order, plural or not; ideographs count one by one, as they stand
+    without spaces."""
     words = re.findall(r"[^\W_]+", text.casefold())
     ideographs = [character for character in text if "\u2e80" <= character <= "\u9fff"]
     return words + [word[:-1] for word in words if word.endswith("s")] + ideographs
@@ -125,12 +138,15 @@ def _elect(
     rng: random.Random,
     fallback: tuple[str, ...],
 ) -> str:
-    """The name that the spoken words vote for, early words weighing more; by chance out of `fallback` without one."""
+    """The name that the spoken words vote for, early words weighing more; by chance out of
+    `fallback` without one."""
     votes = dict.fromkeys(table, 0.0)
     barred = {name for name, words in table.items() if refused & {name, *words.split()}}
     for name, words in table.items():
         known = {name, *words.split()}
-        votes[name] = sum(1 / (1 + 0.05 * place) for place, word in enumerate(spoken) if word in known)
+        votes[name] = sum(
+            1 / (1 + 0.05 * place) for place, word in enumerate(spoken) if word in known
+        )
     open_votes = {name: vote**2 for name, vote in votes.items() if vote and name not in barred}
     if open_votes:
         return rng.choices(list(open_votes), list(open_votes.values()))[0]

@@ -1,4 +1,5 @@
-"""What is above and in front of a scene: the sky's gradient, its sun, moon, stars, aurora, clouds; the weather."""
+"""What is above and in front of a scene: the sky's gradient, its sun, moon, stars, aurora, clouds;
+the weather."""
 
 from __future__ import annotations
 
@@ -16,8 +17,12 @@ from seidra.engines.mock.curves import across, circle, swell
 def paint_sky(canvas: Canvas, sky: str, rng: random.Random, source: Point) -> None:
     """Cover the canvas with a sky whose light stands at `source`."""
     palette = canvas.palette
-    canvas.image = canvas.gradient([*palette.sky, mix(palette.sky[2], palette.glow, 0.5)], 0, canvas.height * 0.85)
-    clouds = canvas.mesh([*palette.sky, palette.sky[0], mix(palette.sky[1], palette.accents[0], 0.4)], 4, rng)
+    canvas.image = canvas.gradient(
+        [*palette.sky, mix(palette.sky[2], palette.glow, 0.5)], 0, canvas.height * 0.85
+    )
+    clouds = canvas.mesh(
+        [*palette.sky, palette.sky[0], mix(palette.sky[1], palette.accents[0], 0.4)], 4, rng
+    )
     canvas.image = Image.blend(canvas.image, clouds, 0.22)
     canvas.tick()
     SKIES[sky](canvas, rng, source)
@@ -45,7 +50,9 @@ def moon(canvas: Canvas, rng: random.Random, source: Point) -> None:
     canvas.halo(source, radius * 5, mix(glow, canvas.palette.sky[2], 0.5), 0.65)
     canvas.halo(source, radius * 1.8, glow, 0.5)
     canvas.sphere(source, radius, glow, mix(glow, canvas.palette.sky[1], 0.35), lean=0.3)
-    with canvas.stencil(mix(glow, canvas.palette.sky[1], 0.55), opacity=0.3, soft=radius * 0.06) as pen:
+    with canvas.stencil(
+        mix(glow, canvas.palette.sky[1], 0.55), opacity=0.3, soft=radius * 0.06
+    ) as pen:
         for _ in range(14):
             angle, reach = rng.uniform(0, math.tau), radius * 0.78 * math.sqrt(rng.random())
             spot = (source[0] + math.cos(angle) * reach, source[1] + math.sin(angle) * reach)
@@ -56,20 +63,30 @@ def stars(canvas: Canvas, rng: random.Random, source: Point) -> None:
     if not is_dark(canvas):
         clouds(canvas, rng, source)
         return
-    colours = (canvas.palette.glow, mix(canvas.palette.glow, canvas.palette.sky[1], 0.45), canvas.palette.accents[1])
+    colours = (
+        canvas.palette.glow,
+        mix(canvas.palette.glow, canvas.palette.sky[1], 0.45),
+        canvas.palette.accents[1],
+    )
     grain = max(canvas.unit / 1100, 0.5 * canvas.fine)
     with canvas.light() as pen:
         for _ in range(canvas.count(260, 60)):
             place = (rng.uniform(0, canvas.width), canvas.height * rng.random() ** 1.5 * 0.8)
             size = grain * (0.5 + 2.2 * rng.random() ** 6)
-            pen.ellipse(circle(place, size), fill=mix((0, 0, 0), rng.choice(colours), rng.uniform(0.3, 1)))
+            pen.ellipse(
+                circle(place, size), fill=mix((0, 0, 0), rng.choice(colours), rng.uniform(0.3, 1))
+            )
 
 
 def aurora(canvas: Canvas, rng: random.Random, source: Point) -> None:
-    """Curtains of light: columns of one gradient hung from a wave, at low resolution, where blur is free."""
+    """Curtains of light: columns of one gradient hung from a wave, at low resolution, where blur is
+    free."""
     stars(canvas, rng, source)
     columns, rows = 128, 96
-    rays = [Image.linear_gradient("L").resize((1, 48)).point(_ray(0.2 + 0.09 * level)) for level in range(10)]
+    rays = [
+        Image.linear_gradient("L").resize((1, 48)).point(_ray(0.2 + 0.09 * level))
+        for level in range(10)
+    ]
     for colour in (canvas.palette.accents[0], canvas.palette.accents[1], canvas.palette.sky[2]):
         curtain = Image.new("L", (columns, rows))
         hem = across(swell(rng, 1.1, columns), columns, rows * rng.uniform(0.34, 0.5), rows * 0.16)
@@ -97,9 +114,17 @@ def clouds(canvas: Canvas, rng: random.Random, source: Point) -> None:
             for _ in range(5):
                 x, reach = rng.uniform(0, canvas.width), canvas.unit * rng.uniform(0.12, 0.34)
                 for _ in range(9):
-                    puff = (x + rng.uniform(-reach, reach), y + rng.uniform(-0.024, 0.024) * canvas.unit)
-                    wide, high = reach * rng.uniform(0.25, 0.7), canvas.unit * rng.uniform(0.003, 0.016)
-                    pen.ellipse((puff[0] - wide, puff[1] - high, puff[0] + wide, puff[1] + high), fill=255)
+                    puff = (
+                        x + rng.uniform(-reach, reach),
+                        y + rng.uniform(-0.024, 0.024) * canvas.unit,
+                    )
+                    wide, high = (
+                        reach * rng.uniform(0.25, 0.7),
+                        canvas.unit * rng.uniform(0.003, 0.016),
+                    )
+                    pen.ellipse(
+                        (puff[0] - wide, puff[1] - high, puff[0] + wide, puff[1] + high), fill=255
+                    )
 
 
 SKIES: dict[str, Callable[[Canvas, random.Random, Point], None]] = {
@@ -113,7 +138,9 @@ SKIES: dict[str, Callable[[Canvas, random.Random, Point], None]] = {
 
 def rain(canvas: Canvas, rng: random.Random) -> None:
     lean = rng.uniform(-0.25, 0.25)
-    with canvas.stencil(mix(canvas.palette.glow, canvas.palette.accents[0], 0.3), opacity=0.3) as pen:
+    with canvas.stencil(
+        mix(canvas.palette.glow, canvas.palette.accents[0], 0.3), opacity=0.3
+    ) as pen:
         for _ in range(canvas.count(230)):
             x, y = rng.uniform(-0.1, 1.1) * canvas.width, rng.uniform(-0.1, 1) * canvas.height
             drop = canvas.unit * rng.uniform(0.025, 0.08)
@@ -125,7 +152,10 @@ def snow(canvas: Canvas, rng: random.Random) -> None:
         with canvas.stencil((255, 255, 255), opacity=0.75, soft=soft * canvas.unit) as pen:
             for _ in range(canvas.count(share)):
                 place = (rng.uniform(0, canvas.width), rng.uniform(0, canvas.height))
-                pen.ellipse(circle(place, canvas.unit * size * rng.uniform(0.5, 1.1)), fill=rng.randint(110, 255))
+                pen.ellipse(
+                    circle(place, canvas.unit * size * rng.uniform(0.5, 1.1)),
+                    fill=rng.randint(110, 255),
+                )
 
 
 def embers(canvas: Canvas, rng: random.Random) -> None:
@@ -134,7 +164,10 @@ def embers(canvas: Canvas, rng: random.Random) -> None:
         for _ in range(canvas.count(130)):
             x, y = rng.uniform(0, canvas.width), canvas.height * (1 - rng.random() ** 1.4)
             size = canvas.unit * (0.0007 + 0.0026 * rng.random() ** 3)
-            pen.ellipse((x - size, y - size * rng.uniform(1, 2.2), x + size, y + size), fill=rng.choice(colours))
+            pen.ellipse(
+                (x - size, y - size * rng.uniform(1, 2.2), x + size, y + size),
+                fill=rng.choice(colours),
+            )
 
 
 def petals(canvas: Canvas, rng: random.Random) -> None:
@@ -147,7 +180,9 @@ def petals(canvas: Canvas, rng: random.Random) -> None:
             for i in range(14):
                 t = math.tau * i / 14
                 px, py = size * math.cos(t), size * 0.55 * math.sin(t) * (1 - 0.35 * math.cos(t))
-                shape.append((x + px * math.cos(angle) - py * math.sin(angle), y + px * math.sin(angle) + py))
+                shape.append(
+                    (x + px * math.cos(angle) - py * math.sin(angle), y + px * math.sin(angle) + py)
+                )
             pen.polygon(shape, fill=(*mix(deep, light, rng.random()), rng.randint(150, 240)))
 
 
