@@ -33,7 +33,8 @@ lint: $(STAMP) ## ruff, mypy --strict, the SQL linter, and known holes in depend
 	$(BIN)/sqlfluff lint -q sql migrations
 	@$(BIN)/python tests/audit.py
 
-format: $(STAMP) ## format the code
+format: $(STAMP) ## format the code, and write the types of the statements anew
+	$(BIN)/python -m seidra.database.stub
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 

@@ -129,7 +129,7 @@ def _fingerprint(sizes: Sizes) -> str:
     )
     sources = [
         *ROOT.glob("migrations/*.sql"),
-        Path(search.__file__),
+        Path(folding.__file__),
         *(here / name for name in names),
     ]
     for path in sorted(sources):

@@ -21,14 +21,14 @@ from seidra.database.queries import queries
 from seidra.personas import routes
 from seidra.personas.schemas import PersonaQuery
 from seidra.values import timestamp
-from seidra.web.services import services_of
+from seidra.web.services import services, services_of
 
 _LIST = "/api/personas?limit=20"
 
 
 def mint(app: Flask, user_id: int) -> str:
     """An access token of a new session."""
-    with app.app_context(), get_db().transaction() as tx:
+    with app.app_context(), services().database.transaction() as tx:
         user = queries.users.get(tx, id=user_id)
         return str(tokens.begin_session(tx, user, services_of(app).settings)["access_token"])
 
@@ -42,7 +42,7 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
     page = {"user_id": SMALL, "nsfw": False, "limit": 20, "offset": 0, "before": "~"}
     found: dict[str, float] = {}
     with app.test_request_context(_LIST, headers=headers):
-        connection = get_db().connection
+        connection = services().database.connection
         app.preprocess_request()
         g.user = tokens.user_of(token)
         session = {"session_id": g.user["session_id"], "user_id": SMALL}

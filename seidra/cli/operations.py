@@ -42,7 +42,9 @@ def backup(file: Path, force: bool) -> None:
         raise StartError(f"There is a file {file} already; --force overwrites it.")
     with (
         DatabaseService() as service,
-        _progress("Backing up", backups.expected_bytes(service.database)) as progress,
+        _progress(
+            "Backing up", backups.expected_bytes(service.settings, service.database)
+        ) as progress,
     ):
         report = backups.backup(service.settings, service.database, target, progress)
     for id in report.unreadable:

@@ -54,8 +54,8 @@ class Database(ABC):
     """One database. Each thread reads through a connection of its own, kept until the thread calls
     `leave`."""
 
-    errors: ClassVar[tuple[type[Exception], ...]]
-    """What the driver raises."""
+    errors: ClassVar[type[Exception]]
+    """What the driver raises: a class that all of its errors have in common."""
 
     product: ClassVar[str]
     """The database's name and version, for people."""

@@ -179,7 +179,7 @@ def _read_folder(folder: Path) -> dict[tuple[str, str], _Text]:
 
 
 def _read_file(path: Path) -> list[QueryDatum]:
-    loader = QueryLoader(GenericAdapter(), None, mandatory_parameters=False)
+    loader = QueryLoader(GenericAdapter(), None, mandatory_parameters=False)  # type: ignore[no-untyped-call]
     try:
         return list(loader.load_query_data_from_sql(path.read_text(encoding="utf-8"), [], path))
     except Exception as error:

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from seidra.config import Settings
-from seidra.database.base import Connection, Database
+from seidra.database.base import Connection, Database, existing
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import connect
@@ -39,12 +39,10 @@ class Report:
     unreadable: list[str] = field(default_factory=list)
 
 
-def expected_bytes(database: Database) -> int:
+def expected_bytes(settings: Settings, database: Database) -> int:
     """About how many bytes `backup` will report as progress."""
-    return (
-        int(queries.operations.media_total(database.connection)["bytes"])
-        + database.path.stat().st_size
-    )
+    media = existing(queries.operations.media_total(database.connection))
+    return int(media["bytes"]) + settings.database_path.stat().st_size
 
 
 def backup(settings: Settings, database: Database, target: Path, progress: Progress) -> Report:
@@ -73,7 +71,7 @@ def backup(settings: Settings, database: Database, target: Path, progress: Progr
         os.replace(archive, target)
         sync_folder(target.parent)
     except database.errors as error:
-        raise StartError(f"The database {database.path} cannot be copied: {error}.") from None
+        raise StartError(f"The database {database.place} cannot be copied: {error}.") from None
     except OSError as error:
         raise StartError(
             f"The backup {target} cannot be written: {error.strerror or error}."

@@ -77,7 +77,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         for name, check in _DATABASE_CHECKS.items():
             try:
                 yield check(settings, database)
-            except (*database.errors, Problem, OSError) as error:
+            except (database.errors, Problem, OSError) as error:
                 reason = str(getattr(error, "detail", error)).rstrip(".")
                 yield Check(
                     name,

@@ -64,7 +64,7 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
             if seed:
                 seeds.seed_system_user(database, settings)
                 seeds.seed_nsfw_default(database)
-        except (*database.errors, Problem) as error:
+        except (database.errors, Problem) as error:
             raise StartError(
                 f"The database {settings.database_path} cannot be initialised: {error}."
             ) from error

@@ -117,6 +117,5 @@ def register(app: Flask, database: Database) -> None:
     app.register_error_handler(Problem, problem_of)
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, http_problem)
-    for error in database.errors:
-        app.register_error_handler(error, database_failure)
+    app.register_error_handler(database.errors, database_failure)
     app.register_error_handler(Exception, unexpected_failure)

@@ -60,7 +60,7 @@ class SqliteDatabase(Database):
     """One database file. Each thread reads through a connection of its own; all write in turns
     through one more."""
 
-    errors = (sqlite3.Error,)
+    errors = sqlite3.Error
     product = f"SQLite {sqlite3.sqlite_version}"
 
     def __init__(self, settings: Settings) -> None:
