@@ -29,11 +29,11 @@ wsgi_app = "wsgi:app"
 # streams.
 worker_class = "seidra.server.GracefulWorker"
 
-# Measured on two cores: requests/s of a list of personas under 32 connections, taking turns, median
-# of 5 ratios.
-#   processes 1: 0.49, 2: 1, 4: 0.98; one process keeps to one core, and more than the cores only cost memory.
+# Measured on two cores, each process pinned to one (SEIDRA_WEB_PINNED): requests/s of a list of
+# personas under 32 connections, taking turns, median of 5 ratios.
+#   processes 1: 0.49, 2: 1, 4: 0.98; more than the cores only cost memory.
 #   threads   2: 0.90, 4: 1, 8: 1.09, and the slowest of a hundred takes 10, 20 and 32 ms.
-#   not pinned: 0.95, and of one process alone 0.45.
+#   not pinned, as it is by default: 0.95, and one process alone 0.45 of itself.
 # A single socket for both processes: 0.83, and from round to round anything from half to all of it.
 workers = settings.web_workers
 # A stream of events keeps a thread, and half of them at most may be kept: so there is one beside
@@ -92,9 +92,11 @@ def when_ready(arbiter: Any) -> None:
         f"SEIDRA is ready.\n"
         f"  API             {base}/api\n"
         f"  Documentation   {base}/api/docs\n"
-        f"  Make an account curl -X POST {base}/api/auth/register -H 'Content-Type: application/json' \\\n"
-        f'                  -d \'{{"username": "alice", "email": "alice@example.com", "password": "a long phrase"}}\'\n'
-        f"                  (the first account is the administrator)",
+        f"  Make an account curl -X POST {base}/api/auth/register"
+        " -H 'Content-Type: application/json' \\\n"
+        '                  -d \'{"username": "alice", "email": "alice@example.com",'
+        ' "password": "a long phrase"}\'\n'
+        "                  (the first account is the administrator)",
         file=sys.stderr,
         flush=True,
     )

@@ -75,7 +75,8 @@ def run(case: Case, seconds: float) -> Run:
     figures = json.loads(done.stdout.splitlines()[-1])
     if figures["failed"] or not figures["requests"]:
         raise RuntimeError(
-            f"{case.name}: {figures['failed']} of {figures['requests']} requests failed.\n{done.stdout}"
+            f"{case.name}: {figures['failed']} of {figures['requests']} requests "
+            f"failed.\n{done.stdout}"
         )
     return Run(figures["requests"] / figures["seconds"], figures["p50_ms"], figures["p99_ms"])
 

@@ -102,12 +102,14 @@ class Settings:
     public_url: str | None = _setting(
         parsers.public_url,
         None,
-        "What links in answers begin with, such as https://studio.example. Unset: they are relative.",
+        "What links in answers begin with, such as https://studio.example. Unset:"
+        " they are relative.",
     )
     allowed_origins: tuple[str, ...] = _setting(
         parsers.origins,
         ("http://localhost:3000", "http://127.0.0.1:3000"),
-        "Comma list of the web origins that may call the API from a browser (`*` and `null` are refused).",
+        "Comma list of the web origins that may call the API from a browser"
+        " (`*` and `null` are refused).",
     )
     trusted_proxies: int = _setting(
         parsers.integer(0, 10),
@@ -244,8 +246,9 @@ class Settings:
     web_threads: int = _setting(parsers.integer(1, 128), 4, "Threads of each server process.")
     web_pinned: bool = _setting(
         parsers.flag,
-        True,
-        "Keep the threads of each server process on one core (Linux): more requests a second.",
+        False,
+        "Keep the threads of each server process on one core (Linux): more requests a second"
+        " where nothing else wants the cores.",
     )
     log_level: str = _setting(
         parsers.choice("debug", "info", "warning", "error"), "info", "How much is logged."

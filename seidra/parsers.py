@@ -128,13 +128,15 @@ def seed_password(value: str) -> str:
 
 
 _COMMON = {
-    "password", "passwordpassword", "passwort", "motdepasse", "changeme", "changemechangeme", "changeit", "seidra",
-    "seidraseidra", "seidraultimate", "seidrapassword", "admin", "adminadmin", "administrator", "adminpassword",
-    "letmein", "letmeinletmein", "welcome", "welcomewelcome", "qwerty", "qwertyuiop", "qwertyuiopas", "qwertyqwerty",
-    "azertyuiop", "azertyuiopqs", "iloveyou", "iloveyouiloveyou", "secret", "secretsecret", "default",
-    "defaultpassword", "password1234", "123456789012", "1234567890123", "12345678901234", "administrator1",
-    "1q2w3e4r5t6y", "qwerty123456", "abcdefghijkl", "abcd1234abcd", "correcthorsebatterystaple", "systemsystem",
-    "supersecret", "supersecretpassword", "mypassword", "testtest", "testpassword", "rootroot", "trustno", "monkey",
+    "password", "passwordpassword", "passwort", "motdepasse", "changeme", "changemechangeme",
+    "changeit", "seidra", "seidraseidra", "seidraultimate", "seidrapassword", "admin", "adminadmin",
+    "administrator", "adminpassword", "letmein", "letmeinletmein", "welcome", "welcomewelcome",
+    "qwerty", "qwertyuiop", "qwertyuiopas", "qwertyqwerty", "azertyuiop", "azertyuiopqs",
+    "iloveyou", "iloveyouiloveyou", "secret", "secretsecret", "default", "defaultpassword",
+    "password1234", "123456789012", "1234567890123", "12345678901234", "administrator1",
+    "1q2w3e4r5t6y", "qwerty123456", "abcdefghijkl", "abcd1234abcd", "correcthorsebatterystaple",
+    "systemsystem", "supersecret", "supersecretpassword", "mypassword", "testtest", "testpassword",
+    "rootroot", "trustno", "monkey",
 }  # fmt: skip
 
 

@@ -127,7 +127,8 @@ def pin(worker: Any) -> None:
 
     Threads that hand the interpreter to each other across cores wake one another through the
     kernel, again and again within a request: pinned, one process gives 2.2 times the lists a
-    second, and two on two cores 1.05 to 1.15 times.
+    second, and two on two cores 1.05 to 1.15 times. Off by default: a pinned process cannot make
+    way for another program on its core.
     """
     if worker.seidra_core is not None:
         try:

@@ -160,7 +160,10 @@ class Ledger:
         yield from self._other_breaches(database)
 
     def _persona_breaches(self, database: SqliteDatabase) -> Iterator[str]:
-        statement = f"SELECT id, name, description, style_prompt, tags FROM personas WHERE user_id = {self.user_id}"
+        statement = (
+            "SELECT id, name, description, style_prompt, tags FROM personas"
+            f" WHERE user_id = {self.user_id}"
+        )
         there = {row[0]: row[1:] for row in rows(database, statement)}
         for id, (name, description, style, tags) in there.items():
             stamp = name.removeprefix("Name ")
@@ -171,8 +174,9 @@ class Ledger:
             )
             if not whole:
                 yield f"persona {id} is half written: {name}, {description}, {style}, {tags}"
-            if stamp not in self.personas.get(id, self.perhaps_made):
-                yield f"persona {id} is {stamp!r}; right is one of {self.personas.get(id, self.perhaps_made)}"
+            right = self.personas.get(id, self.perhaps_made)
+            if stamp not in right:
+                yield f"persona {id} is {stamp!r}; right is one of {right}"
         for id, stamps in self.personas.items():
             if id not in there and GONE not in stamps:
                 yield f"persona {id} was answered and is not there"
@@ -194,7 +198,10 @@ class Ledger:
         self.settings = {stored["first"]} if stored else set()
         ids = {row[0] for row in rows(database, f"SELECT id FROM generation_jobs {mine}")}
         if not self.jobs <= ids or len(ids) > len(self.jobs) + self.lost["preview"]:
-            yield f"{len(self.jobs)} previews answered, {self.lost['preview']} answers lost, {len(ids)} jobs there"
+            yield (
+                f"{len(self.jobs)} previews answered, {self.lost['preview']} answers lost,"
+                f" {len(ids)} jobs there"
+            )
         ended = {
             row[0]
             for row in rows(
@@ -204,5 +211,6 @@ class Ledger:
         if missing := self.cancelled - ended:
             yield f"cancelled jobs that are not: {sorted(missing)[:3]}"
         sessions = rows(database, f"SELECT COUNT(*) FROM sessions {mine}")[0][0] - 1
-        if not self.answered["login"] <= sessions <= self.answered["login"] + self.lost["login"]:
-            yield f"{self.answered['login']} logins answered, {self.lost['login']} answers lost, {sessions} sessions"
+        logins, lost = self.answered["login"], self.lost["login"]
+        if not logins <= sessions <= logins + lost:
+            yield f"{logins} logins answered, {lost} answers lost, {sessions} sessions"

@@ -38,7 +38,8 @@ def judge(packages: list[dict[str, Any]] | None) -> tuple[str, int]:
     if not checked:
         return "Known holes: not checked, their database cannot be asked from here.", 0
     holes = [
-        f"  {package['name']} {package['version']}: {hole['id']}, mended in {', '.join(hole['fix_versions']) or 'none'}"
+        f"  {package['name']} {package['version']}: {hole['id']}, mended in "
+        f"{', '.join(hole['fix_versions']) or 'none'}"
         for package in checked
         for hole in package["vulns"]
     ]

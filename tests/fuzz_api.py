@@ -32,7 +32,9 @@ CONFIG = "\n".join(
     f'''
 [[operations]]
 include-name = "{name}"
-checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422", "429"]
+checks.positive_data_acceptance.expected-statuses = [
+    "2xx", "401", "403", "404", "409", "422", "429",
+]
 '''
     for name in (
         "POST /api/personas",

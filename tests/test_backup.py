@@ -674,8 +674,8 @@ def test_the_commands(app: Flask, filled: Settings, tmp_path: Path) -> None:
         cwd=tmp_path,
         env=variables(tmp_path / "new"),
     )
+    missing = tmp_path / "none.tar"
     assert (
-        done.stderr
-        == f"Error: The archive {tmp_path / 'none.tar'} cannot be read: No such file or directory.\n"
+        done.stderr == f"Error: The archive {missing} cannot be read: No such file or directory.\n"
     )
     assert not (tmp_path / "new").exists()

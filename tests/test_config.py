@@ -74,7 +74,7 @@ DEFAULTS = {
     "sqlite_synchronous": "normal",
     "web_workers": 2,
     "web_threads": 4,
-    "web_pinned": True,
+    "web_pinned": False,
     "log_level": "info",
 }
 
@@ -176,36 +176,122 @@ COMMON_RULE = "is too common a password"
 # Field -> rules, each with the values that break it. A field without rules takes any text.
 BAD: dict[str, list[tuple[str, list[str]]]] = {
     "database_url": [
-        (DATABASE_RULE, ["seidra.db", "/srv/seidra.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite://x.db",
-                         "mysql://x", "sqlite:///a%00b"]),
+        (
+            DATABASE_RULE,
+            [
+                "seidra.db",
+                "/srv/seidra.db",
+                "sqlite:",
+                "sqlite://",
+                "sqlite:///",
+                "sqlite://x.db",
+                "mysql://x",
+                "sqlite:///a%00b",
+            ],
+        ),
         ("names PostgreSQL", ["postgresql://host/db", "postgres://host/db", "postgresql:///db"]),
-        ("must name a file: an in-memory database", ["sqlite:///:memory:", "sqlite:///file::memory:?cache=shared"]),
+        (
+            "must name a file: an in-memory database",
+            ["sqlite:///:memory:", "sqlite:///file::memory:?cache=shared"],
+        ),
         ("must name a file", ["sqlite:////", "sqlite:////../.."]),
     ],
-    "data_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name/data"])],
+    "data_dir": [
+        ("begins with the home of a user who does not exist", ["~nobody-has-this-name/data"])
+    ],
     "media_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
-    "thumbnail_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
-    "models_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
+    "thumbnail_dir": [
+        ("begins with the home of a user who does not exist", ["~nobody-has-this-name"])
+    ],
+    "models_dir": [
+        ("begins with the home of a user who does not exist", ["~nobody-has-this-name"])
+    ],
     "tmp_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
     "jwt_secret": [("must have at least 32 characters", ["secret", SECRET[1:]])],
-    "bind": [("must be host:port", ["8000", "localhost", "localhost:", "localhost:http", "a b:80", "http://h:80",
-                                    "h:65536", "::1:8000", "unix:"])],
-    "public_url": [(URL_RULE, ["studio.example", "ftp://studio.example", "https://", "https://a.example?x=1",
-                               "https://a.example?", "https://a.example#x", "https://u:p@a.example", "https://[::1",
-                               "https://a.example:99999", "https://studio example", "javascript:alert(1)"])],
-    "allowed_origins": [(ORIGIN_RULE, ["*", "null", "https://a.example, *", "http://localhost:3000,null",
-                                       "https://*.example", "a.example", "https://a.example/path", "ftp://a.example",
-                                       "https://u@a.example", "https://a.example https://b.example"])],
+    "bind": [
+        (
+            "must be host:port",
+            [
+                "8000",
+                "localhost",
+                "localhost:",
+                "localhost:http",
+                "a b:80",
+                "http://h:80",
+                "h:65536",
+                "::1:8000",
+                "unix:",
+            ],
+        )
+    ],
+    "public_url": [
+        (
+            URL_RULE,
+            [
+                "studio.example",
+                "ftp://studio.example",
+                "https://",
+                "https://a.example?x=1",
+                "https://a.example?",
+                "https://a.example#x",
+                "https://u:p@a.example",
+                "https://[::1",
+                "https://a.example:99999",
+                "https://studio example",
+                "javascript:alert(1)",
+            ],
+        )
+    ],
+    "allowed_origins": [
+        (
+            ORIGIN_RULE,
+            [
+                "*",
+                "null",
+                "https://a.example, *",
+                "http://localhost:3000,null",
+                "https://*.example",
+                "a.example",
+                "https://a.example/path",
+                "ftp://a.example",
+                "https://u@a.example",
+                "https://a.example https://b.example",
+            ],
+        )
+    ],
     "trusted_proxies": [numbers(0, 10)],
     "x_accel_redirect": [
-        ("must be the path of an internal location outside of /api",
-         ["protected", "/", "//x", "/api", "/api/media", "/a b", "/a/../b", "/a?b", "https://x.example/",
-          "/a\r\nX: y"]),
+        (
+            "must be the path of an internal location outside of /api",
+            [
+                "protected",
+                "/",
+                "//x",
+                "/api",
+                "/api/media",
+                "/a b",
+                "/a/../b",
+                "/a?b",
+                "https://x.example/",
+                "/a\r\nX: y",
+            ],
+        ),
     ],
     "default_user_password": [
         ("must have 12 to 128 characters", ["short", "elevenchars", "x1y2z" * 26]),
-        (COMMON_RULE, ["passwordpassword", "Password1234", "changeme!!!!", "Change-Me-Change-Me", "aaaaaaaaaaaa",
-                       "123412341234", "correct horse battery staple", "SEIDRA-Ultimate-2024"]),
+        (
+            COMMON_RULE,
+            [
+                "passwordpassword",
+                "Password1234",
+                "changeme!!!!",
+                "Change-Me-Change-Me",
+                "aaaaaaaaaaaa",
+                "123412341234",
+                "correct horse battery staple",
+                "SEIDRA-Ultimate-2024",
+            ],
+        ),
     ],
     "registration": [("must be one of: open, closed", ["invite", "true", "opened"])],
     "access_token_seconds": [numbers(30, 86_400)],
@@ -228,17 +314,27 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
     "streams_per_user": [numbers(1, 128)],
     "max_body": [numbers(1024, 1_073_741_824)],
     "rate_limits": [("must be true or false", ["maybe"])],
-    "rate_storage": [("must be memory:// or a Redis URL", ["memory", "redis:", "redis://", "http://h",
-                                                                  "memory://x", "redis://a b"])],
-    **{f"rate_{name}": [("must be a rate such as 10/minute", ["many", "10", "0/minute", "-1/second", ";"])]
-       for name in ("login", "register", "account", "refresh", "preview", "general")},
-    "metrics": [("must be off, on, or a token of 16", ["yes", "fifteen-letters", "a token with blanks"])],
+    "rate_storage": [
+        (
+            "must be memory:// or a Redis URL",
+            ["memory", "redis:", "redis://", "http://h", "memory://x", "redis://a b"],
+        )
+    ],
+    **{
+        f"rate_{name}": [
+            ("must be a rate such as 10/minute", ["many", "10", "0/minute", "-1/second", ";"])
+        ]
+        for name in ("login", "register", "account", "refresh", "preview", "general")
+    },
+    "metrics": [
+        ("must be off, on, or a token of 16", ["yes", "fifteen-letters", "a token with blanks"])
+    ],
     "sqlite_synchronous": [("must be one of: normal, full", ["off", "extra", "1"])],
     "web_workers": [numbers(1, 64)],
     "web_threads": [numbers(1, 128)],
     "web_pinned": [("must be true or false", ["maybe"])],
     "log_level": [("must be one of: debug, info, warning, error", ["trace", "verbose", "10"])],
-}  # fmt: skip
+}
 
 FIELDS = [field.name for field in dataclasses.fields(Settings)]
 
@@ -531,7 +627,8 @@ def test_six_processes_at_once_make_one_secret(tmp_path: Path) -> None:
         "from seidra.config import settings, jwt_secret\n"
         "deadline = time.monotonic() + 60\n"
         "for turn in range(10):\n"
-        "    folder = Path(f'turn-{turn}'); ready = folder / 'ready'; ready.mkdir(parents=True, exist_ok=True)\n"
+        "    folder = Path(f'turn-{turn}'); ready = folder / 'ready'\n"
+        "    ready.mkdir(parents=True, exist_ok=True)\n"
         "    mine = dataclasses.replace(settings._get_current_object(), data_dir=folder)\n"
         "    (ready / str(os.getpid())).touch()\n"
         "    while len(os.listdir(ready)) < 6 and time.monotonic() < deadline: time.sleep(0)\n"

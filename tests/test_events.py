@@ -651,7 +651,8 @@ def test_pruning_goes_on_until_it_is_done(
     alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
         tx.executemany(
-            "INSERT INTO job_events (user_id, job_id, revision, was_nsfw, created_at) VALUES (?, 'x', 1, 0, '2026')",
+            "INSERT INTO job_events (user_id, job_id, revision, was_nsfw, created_at)"
+            " VALUES (?, 'x', 1, 0, '2026')",
             [(alice.id,)] * 1300,
         )
     Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)

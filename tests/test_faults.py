@@ -291,7 +291,8 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
     with database.transaction() as tx:
         tx.execute("UPDATE generation_jobs SET run_after = ?", (ahead,))
         tx.execute(
-            "UPDATE generation_jobs SET status = 'processing', claim = 'gone', attempts = 1 WHERE id = ?",
+            "UPDATE generation_jobs SET status = 'processing', claim = 'gone', attempts = 1"
+            " WHERE id = ?",
             (held,),
         )
     worker = make_worker(settings, database, engines.get("mock"), services_of(app).wake)

@@ -54,8 +54,9 @@ class OuterChange(Outer):
 
 
 VALUES = st.sampled_from([
-    None, True, False, 0, 64, 64.0, 1e400, "", " ", "low", "a@b.example", "a long password", "\0", [], ["a", "A"], [1],
-    {}, {"width": 64}, {"width": 64, "own": [None]}, {"width": 1, "own": 2}, {"own": 2**70}, {"id": 1},
+    None, True, False, 0, 64, 64.0, 1e400, "", " ", "low", "a@b.example", "a long password", "\0",
+    [], ["a", "A"], [1], {}, {"width": 64}, {"width": 64, "own": [None]}, {"width": 1, "own": 2},
+    {"own": 2**70}, {"id": 1},
     {"suggestive": True}, {"suggestive": 1}, {"news": True}, {"needed": True}, {"assumed": False},
 ])  # fmt: skip
 

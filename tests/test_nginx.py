@@ -42,7 +42,10 @@ from wsgi import app
 
 @app.get("/api/who")
 def who():
-    return jsonify(address=request.remote_addr, scheme=request.scheme, host=request.host, route=request.access_route)
+    return jsonify(
+        address=request.remote_addr, scheme=request.scheme, host=request.host,
+        route=request.access_route,
+    )
 """
 
 MAIN = """
@@ -270,7 +273,10 @@ def test_a_body_over_the_limit_is_refused_by_nginx_in_the_same_shape(proxy: Prox
 
 
 def test_slow_uploads_hold_no_thread(proxy: Proxy) -> None:
-    head = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60\r\n\r\n{"
+    head = (
+        b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 60\r\n\r\n{"
+    )
     slow = [socket.create_connection(("127.0.0.1", proxy.port), timeout=60) for _ in range(6)]
     try:
         for upload in slow:

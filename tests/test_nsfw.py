@@ -518,7 +518,8 @@ def test_marking_is_one_transaction(
     alice.preview(persona["id"])
     assert worker.work_one()
     database.connection.execute(
-        f"CREATE TRIGGER refuse BEFORE UPDATE OF is_nsfw ON {table} BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        f"CREATE TRIGGER refuse BEFORE UPDATE OF is_nsfw ON {table} BEGIN"
+        " SELECT RAISE(ABORT, 'refused'); END"
     )
     assert alice.patch(f"/api/personas/{persona['id']}", json={"is_nsfw": True}).status_code == 500
     assert flags(database) == {"personas": [0], "generation_jobs": [0], "media_items": [0]}

@@ -164,7 +164,8 @@ def test_an_editable_install_runs_from_the_checkout(copy: Path, tmp_path: Path) 
         f"import site, sys; sys.path.insert(0, {str(site)!r}); site.addsitedir({str(site)!r})\n"
         "from seidra.config import in_checkout, packaged_dir, settings\n"
         "from seidra.database.queries import queries\n"
-        "print(in_checkout(), packaged_dir('sql'), packaged_dir('migrations'), settings.database_path)\n"
+        "print(in_checkout(), packaged_dir('sql'), packaged_dir('migrations'), "
+        "settings.database_path)\n"
     )
     said = checked("-S", "-c", program, cwd=tmp_path, path=Path(sysconfig.get_path("purelib")))
     real = copy.resolve()

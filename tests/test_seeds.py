@@ -172,7 +172,8 @@ def test_the_system_accounts_settings_outlive_a_start(start: Start) -> None:
     settings = settings_of(start())
     with closing(connect(settings.database_path)) as connection:
         connection.execute(
-            """UPDATE users SET settings = '{"theme": "dark"}', email = 'me@example.com' WHERE id = 1"""
+            "UPDATE users SET settings = ?, email = 'me@example.com' WHERE id = 1",
+            ('{"theme": "dark"}',),
         )
     start()
     assert system(settings)["settings"] == '{"theme": "dark"}'
@@ -287,7 +288,8 @@ def test_a_weak_password_is_refused_at_the_start(
 
 GUIDE = """
 from seidra.config import settings, ensure_runtime_directories
-from seidra.database import init_database, seed_default_user, seed_default_nsfw_settings, DatabaseService
+from seidra.database import init_database, seed_default_user
+from seidra.database import seed_default_nsfw_settings, DatabaseService
 
 ensure_runtime_directories()
 init_database()

@@ -28,7 +28,7 @@ def test_threads_that_answer_requests_share_a_core_and_pictures_are_made_on_any(
     tmp_path: Path,
 ) -> None:
     every = os.sched_getaffinity(0)
-    with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="2") as running:
+    with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="2", SEIDRA_WEB_PINNED="true") as running:
         running.ready().register()
         for _ in range(20):
             assert running.call("GET", "/api/personas")[0] == 200
@@ -59,9 +59,9 @@ def test_a_sandbox_that_forbids_pinning_stops_no_server(
     assert "not pinned to a core: Operation not permitted" in caplog.text
 
 
-def test_pinning_can_be_switched_off(tmp_path: Path) -> None:
+def test_nothing_is_pinned_unless_it_is_asked_for(tmp_path: Path) -> None:
     every = os.sched_getaffinity(0)
-    with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="2", SEIDRA_WEB_PINNED="false") as running:
+    with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="2") as running:
         running.ready().register()
         assert running.call("GET", "/api/personas")[0] == 200
         for process in children(running.process, 2):

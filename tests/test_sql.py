@@ -450,7 +450,10 @@ def test_every_foreign_key_has_an_index_to_follow(migrated: sqlite3.Connection) 
 def test_the_index_is_compared_with_its_content_in_order(migrated: sqlite3.Connection) -> None:
     """As FTS5 reads it for `rebuild` and `integrity-check`: sorting a million texts would take all
     memory."""
-    scan = "SELECT t.doc_id, t.marked_text FROM persona_search_texts AS t WHERE t.doc_id >= 1 ORDER BY t.doc_id"
+    scan = (
+        "SELECT t.doc_id, t.marked_text FROM persona_search_texts AS t"
+        " WHERE t.doc_id >= 1 ORDER BY t.doc_id"
+    )
     plan = [row[3] for row in migrated.execute(f"EXPLAIN QUERY PLAN {scan}")]
     assert "MERGE (UNION ALL)" in plan[0], plan
     assert not any("CO-ROUTINE" in step for step in plan), plan

@@ -312,13 +312,15 @@ def newer_version(folder: Path) -> tuple[dict[str, str], str]:
     init_database(Settings.load(environment(folder)))
     with closing(sqlite3.connect(folder / "seidra.db")) as connection:
         connection.execute(
-            "INSERT INTO _yoyo_migration (migration_hash, migration_id, applied_at_utc) VALUES ('x', '9999.later', '')"
+            "INSERT INTO _yoyo_migration (migration_hash, migration_id, applied_at_utc)"
+            " VALUES ('x', '9999.later', '')"
         )
         connection.commit()
     database = folder / "seidra.db"
     return (
         {},
-        f"The database {database} is from a newer version of SEIDRA: it has the migration 9999.later.",
+        f"The database {database} is from a newer version of SEIDRA: it has the migration "
+        "9999.later.",
     )
 
 
@@ -356,7 +358,8 @@ def an_unreadable_dotenv(folder: Path) -> tuple[dict[str, str], str]:
     (folder / ".env").write_bytes(b"SEIDRA_BIND=\xff\n")
     return (
         {},
-        "The file .env cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: invalid start byte.",
+        "The file .env cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: "
+        "invalid start byte.",
     )
 
 

@@ -52,7 +52,8 @@ def backup(file: Path, force: bool) -> None:
             f"The picture of media item {id} cannot be read and is not in the backup.", err=True
         )
     click.echo(
-        f"Backed up the database and {report.media} pictures: {target.stat().st_size:,} bytes in {file}."
+        f"Backed up the database and {report.media} pictures: {target.stat().st_size:,} bytes"
+        f" in {file}."
     )
     if report.unreadable:
         click.echo("`flask media check` says more about the pictures that are missing.", err=True)
@@ -119,7 +120,10 @@ def media_check(deep: bool, repair: bool, force: bool) -> None:
 def _advice(found: list[Finding], repair: bool) -> str:
     mendable = sum(finding.kind in MENDED for finding in found)
     if mendable and not repair:
-        return f"Something is wrong; `flask media check --repair` mends {mendable} of {len(found)} findings."
+        return (
+            "Something is wrong; `flask media check --repair` mends"
+            f" {mendable} of {len(found)} findings."
+        )
     return "Something is wrong that only a person can mend, from a backup for example."
 
 
@@ -132,8 +136,8 @@ def _check_plausible(counts: Counter[str], check: MediaCheck) -> None:
     ):
         if counts[kind] >= 10 and counts[kind] > of / 2:
             raise StartError(
-                f"{counts[kind]} of {of} {what}: are SEIDRA_MEDIA_DIR and the database the right ones?"
-                " Nothing was deleted; --force repairs all the same."
+                f"{counts[kind]} of {of} {what}: are SEIDRA_MEDIA_DIR and the database the"
+                " right ones? Nothing was deleted; --force repairs all the same."
             )
 
 
@@ -145,8 +149,7 @@ def doctor() -> None:
     for check in checks.examine(get_settings()):
         seen += 1
         failed += check.state == checks.FAIL
-        click.echo(
-            f"{check.state:<4}  {check.name:<10}  {' '.join(filter(None, (check.seen, check.advice)))}"
-        )
+        told = " ".join(filter(None, (check.seen, check.advice)))
+        click.echo(f"{check.state:<4}  {check.name:<10}  {told}")
     if failed:
         raise click.ClickException(f"{failed} of {seen} checks failed.")

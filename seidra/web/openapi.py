@@ -66,7 +66,8 @@ def _page_policy(page: str) -> str:
     ]
     allowed = "".join(f" 'sha256-{digest}'" for digest in hashes)
     return (
-        f"default-src 'none'; script-src 'self'{allowed}; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
+        f"default-src 'none'; script-src 'self'{allowed}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:;"
         " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
@@ -75,8 +76,9 @@ _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
 _DESCRIPTION = """The backend of a self-hosted AI image studio: personas, previews, jobs and media.
 
-Send `Authorization: Bearer <access token>`. Failures are `application/problem+json` (RFC 9457). Lists take `limit`
-and `offset` and answer `X-Total-Count` and `Link`. Times are ISO-8601 UTC with microseconds."""
+Send `Authorization: Bearer <access token>`. Failures are `application/problem+json` (RFC 9457).
+Lists take `limit` and `offset` and answer `X-Total-Count` and `Link`. Times are ISO-8601 UTC with
+microseconds."""
 
 _PROBLEMS = {
     400: "The body is not well-formed JSON.",

@@ -119,7 +119,8 @@ def _check_known(settings: Settings, steps: list[Status]) -> None:
     if newer:
         path = settings.database_path
         raise StartError(
-            f"The database {path} is from a newer version of SEIDRA: it has the migration {newer[-1]}."
+            f"The database {path} is from a newer version of SEIDRA: it has the migration "
+            f"{newer[-1]}."
         )
 
 
@@ -144,10 +145,11 @@ def _applied(settings: Settings) -> set[str]:
             return set()
         connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
         try:
-            marks = "SELECT name FROM sqlite_master WHERE name = ?"  # yoyo's own table, not the schema's
+            # yoyo's own table, which is no part of the schema; its name is yoyo's constant.
+            marks = "SELECT name FROM sqlite_master WHERE name = ?"
             if not connection.execute(marks, (default_migration_table,)).fetchall():
                 return set()
-            applied = f"SELECT migration_id FROM {default_migration_table}"  # noqa: S608 (yoyo's constant)
+            applied = f"SELECT migration_id FROM {default_migration_table}"  # noqa: S608
             return {row[0] for row in connection.execute(applied)}
         finally:
             connection.close()

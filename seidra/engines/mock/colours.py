@@ -82,21 +82,52 @@ def _read_table() -> dict[str, Palette]:
 PALETTES = _read_table()
 
 PALETTE_WORDS = {
-    "ember": "fire flame lava volcano dragon phoenix autumn fall red orange sunset ember hell demon copper 火 炎 秋",
-    "abyss": "ocean sea water river lake underwater mermaid blue teal aqua deep wave rain island 海 水 青",
-    "sakura": "sakura cherry blossom pink spring love kawaii japan japanese geisha anime candy peach 桜 春 花",
-    "neon": "neon cyberpunk synthwave vaporwave cyber hacker club arcade electric magenta laser futuristic tokyo 電",
-    "moss": "forest moss green jungle nature wood elf druid tree leaf garden meadow emerald olive fern 森 木 緑",
-    "dune": "desert dune sand egypt sahara canyon western camel nomad terracotta oasis sandstone 砂",
+    "ember": (
+        "fire flame lava volcano dragon phoenix autumn fall red orange sunset ember hell demon "
+        "copper 火 炎 秋"
+    ),
+    "abyss": (
+        "ocean sea water river lake underwater mermaid blue teal aqua deep wave rain island 海 "
+        "水 青"
+    ),
+    "sakura": (
+        "sakura cherry blossom pink spring love kawaii japan japanese geisha anime candy peach "
+        "桜 春 花"
+    ),
+    "neon": (
+        "neon cyberpunk synthwave vaporwave cyber hacker club arcade electric magenta laser "
+        "futuristic tokyo 電"
+    ),
+    "moss": (
+        "forest moss green jungle nature wood elf druid tree leaf garden meadow emerald olive "
+        "fern 森 木 緑"
+    ),
+    "dune": (
+        "desert dune sand egypt sahara canyon western camel nomad terracotta oasis sandstone 砂"
+    ),
     "frost": "winter snow ice frost frozen cold arctic glacier icy december white viking 雪 氷 冬",
-    "midnight": "night moon midnight space star galaxy dark cosmos astronaut gothic vampire indigo navy 月 夜 星",
-    "paper": "paper vintage retro poster sketch ink watercolor watercolour beige cream japandi drawing sepia print",
+    "midnight": (
+        "night moon midnight space star galaxy dark cosmos astronaut gothic vampire indigo navy "
+        "月 夜 星"
+    ),
+    "paper": (
+        "paper vintage retro poster sketch ink watercolor watercolour beige cream japandi "
+        "drawing sepia print"
+    ),
     "mint": "mint pastel fresh morning soft cute baby light turquoise breeze summer",
-    "royal": "royal queen king purple gold golden crown magic wizard violet fantasy mystic palace sorceress 金 王",
+    "royal": (
+        "royal queen king purple gold golden crown magic wizard violet fantasy mystic palace "
+        "sorceress 金 王"
+    ),
     "noir": "noir black monochrome grey gray detective film shadow bw minimal silver suit",
     "citrus": "tropical lemon lime citrus yellow beach palm parrot brazil summer fruit jazz",
-    "rosewood": "rose wine crimson ruby burgundy velvet romance romantic scarlet sensual tango valentine 薔",
-    "verdigris": "steampunk bronze mountain rust harbor harbour machine industrial scotland mist fog engineer 山",
+    "rosewood": (
+        "rose wine crimson ruby burgundy velvet romance romantic scarlet sensual tango valentine 薔"
+    ),
+    "verdigris": (
+        "steampunk bronze mountain rust harbor harbour machine industrial scotland mist fog "
+        "engineer 山"
+    ),
     "lilac": "lilac lavender dream dreamy fairy unicorn ethereal mauve orchid twilight angel dusk",
     "solar": "sun solar sunrise bright heat hot radiant dawn festival carnival summer 日",
 }

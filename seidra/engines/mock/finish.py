@@ -63,7 +63,8 @@ def infotext(request: RenderRequest) -> str:
     if request.negative_prompt:
         lines.append(f"Negative prompt: {request.negative_prompt}")
     lines.append(
-        f"Steps: {request.steps}, Sampler: {request.scheduler}, CFG scale: {request.guidance_scale}, "
+        f"Steps: {request.steps}, Sampler: {request.scheduler}, CFG scale: "
+        f"{request.guidance_scale}, "
         f"Seed: {request.seed}, Size: {request.width}x{request.height}, Model: {request.model_name}"
     )
     return "\n".join(lines)

@@ -19,28 +19,60 @@ from seidra.engines.mock.colours import PALETTE_WORDS, PALETTES, Palette, tuned
 _DIRECT = frozenset({"steps", "guidance_scale", "quality"})
 
 MOTIF_WORDS = {
-    "mountains": "mountain alps peak hill valley himalaya landscape highland cliff viking winter snow hiker 山",
-    "ocean": "ocean sea water lake beach river wave ship pirate sailor mermaid island coast surf harbor harbour 海 水",
+    "mountains": (
+        "mountain alps peak hill valley himalaya landscape highland cliff viking winter snow "
+        "hiker 山"
+    ),
+    "ocean": (
+        "ocean sea water lake beach river wave ship pirate sailor mermaid island coast surf "
+        "harbor harbour 海 水"
+    ),
     "desert": "desert dune sand egypt sahara canyon western camel nomad oasis pharaoh mars 砂",
     "forest": "forest tree jungle wood elf druid moss wolf fern witch nature deer fox autumn 森 木",
-    "city": "city street urban skyline tokyo noir detective rooftop downtown skyscraper metropolis night york 街 都",
-    "grid": "neon cyberpunk synthwave vaporwave cyber hacker retrowave arcade laser tron future futuristic robot 電",
-    "cosmos": "space star galaxy planet cosmos astronaut moon alien nebula scifi orbit universe 月 星 宇",
-    "blossom": "rose flower garden spring love blossom lotus floral bouquet romance dahlia peony mandala 花 桜 薔",
+    "city": (
+        "city street urban skyline tokyo noir detective rooftop downtown skyscraper metropolis "
+        "night york 街 都"
+    ),
+    "grid": (
+        "neon cyberpunk synthwave vaporwave cyber hacker retrowave arcade laser tron future "
+        "futuristic robot 電"
+    ),
+    "cosmos": (
+        "space star galaxy planet cosmos astronaut moon alien nebula scifi orbit universe 月 星 宇"
+    ),
+    "blossom": (
+        "rose flower garden spring love blossom lotus floral bouquet romance dahlia peony "
+        "mandala 花 桜 薔"
+    ),
     "flames": "fire flame phoenix dragon demon lava ember volcano burning inferno hell rage 火 炎",
-    "strokes": "abstract paint painting brush flow wind expressive energy jazz music dance painter art motion 風",
-    "tiles": "geometric bauhaus pattern minimal architecture modern design poster temple retro robot deco machine",
-    "crystal": "crystal gem diamond ice glass prism shard amethyst polygon lowpoly glacier frozen mineral 氷",
-    "silk": "silk dream ethereal music ribbon soft smoke spirit ghost voice sound veil elegant aurora fashion 夢",
+    "strokes": (
+        "abstract paint painting brush flow wind expressive energy jazz music dance painter art "
+        "motion 風"
+    ),
+    "tiles": (
+        "geometric bauhaus pattern minimal architecture modern design poster temple retro robot "
+        "deco machine"
+    ),
+    "crystal": (
+        "crystal gem diamond ice glass prism shard amethyst polygon lowpoly glacier frozen "
+        "mineral 氷"
+    ),
+    "silk": (
+        "silk dream ethereal music ribbon soft smoke spirit ghost voice sound veil elegant "
+        "aurora fashion 夢"
+    ),
 }
 # What a prompt without a known word may become: motifs that claim nothing about its subject.
 _ABSTRACT = ("strokes", "tiles", "crystal", "silk", "blossom", "cosmos", "mountains", "ocean")
 _BEHIND_A_FIGURE = ("halo", "halo", "halo", "silk", "mountains", "cosmos", "blossom", "tiles")
 
 PERSON_WORDS = (
-    "portrait woman man girl boy face queen king knight model character person lady headshot goddess warrior selfie "
-    "princess prince hero heroine geisha vampire sorceress wizard witch elf singer dancer mermaid viking detective "
-    "hacker nomad pirate samurai angel fairy druid actress actor bride gentleman mother father she he her his "
+    "portrait woman man girl boy face queen king knight model character person lady headshot "
+    "goddess warrior selfie "
+    "princess prince hero heroine geisha vampire sorceress wizard witch elf singer dancer "
+    "mermaid viking detective "
+    "hacker nomad pirate samurai angel fairy druid actress actor bride gentleman mother father "
+    "she he her his "
     "人 女 男 娘 姫"
 )
 
