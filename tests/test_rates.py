@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,28 @@ def login(
 def register(client: FlaskClient, name: str, address: str = "192.0.2.1") -> TestResponse:
     body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
     return client.post("/api/auth/register", json=body, environ_base={"REMOTE_ADDR": address})
+
+
+# --------------------------------------------------------------------------------- counted in memory
+
+
+def test_those_who_came_once_are_forgotten_and_nobody_else(limited: Make) -> None:
+    counters = services_of(limited()).rates._memory.storage
+    for number in range(20_000):
+        assert counters.incr(f"stranger {number}", 0.001) == 1
+    assert len(counters.storage) == len(counters.expirations) < 3_000
+    assert [counters.incr("friend", 60) for _ in range(3)] == [1, 2, 3]
+    for number in range(2 * counters.SWEEP_AT):
+        counters.incr(f"stranger {number}", 0.001)
+    assert counters.incr("friend", 60) == 4
+
+
+def test_counting_keeps_no_thread(limited: Make) -> None:
+    client = limited().test_client()
+    time.sleep(0.2)
+    before = set(threading.enumerate())
+    assert login(client, "alice").status_code == 401
+    assert set(threading.enumerate()) == before
 
 
 # ----------------------------------------------------------------------------------- who is counted
