@@ -125,7 +125,7 @@ def test_a_full_disk_refuses_writes_clearly_and_nothing_is_lost(
         assert server.picture(f"/api/jobs/{job}")
         log = server.log.read_text()
     assert "database cannot be written or read" in log
-    assert "unhandled error" not in log
+    assert "Exception on" not in log
     database = SqliteDatabase(settings := Settings.load(environment(disk.folder)))
     assert [
         row[0] for row in database.connection.execute("SELECT id FROM personas ORDER BY id")

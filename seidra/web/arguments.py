@@ -58,7 +58,7 @@ def _query_loader(schema: Schema) -> Callable[[bytes], Mapping[str, Any]]:
 
 
 def _json_body(required: bool) -> Any:
-    data = request.get_data(cache=False)
+    data = request.get_data()
     # Of a chunked body Werkzeug gives as much as is allowed, and does not say that there is more.
     if request.content_length is None and len(data) >= services().settings.max_body:
         raise RequestEntityTooLarge

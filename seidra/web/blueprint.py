@@ -27,9 +27,9 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
         return decorate
 
-    def route(self, rule: str, *, methods: list[str]) -> Decorator:
+    def route(self, rule: str, **options: Any) -> Decorator:
         """As Flask's."""
-        return cast(Decorator, super().route(rule, methods=methods))
+        return cast(Decorator, super().route(rule, **options))
 
     def response(self, status_code: int, schema: Any = None, **kwargs: Any) -> Decorator:
         """Document the answer that the view gives."""

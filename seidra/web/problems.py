@@ -3,19 +3,16 @@ unknown paths."""
 
 from __future__ import annotations
 
-import logging
 from http import HTTPStatus
 from typing import Any
 
 import orjson
 from flask import Flask, Response, has_request_context, request
 from marshmallow import ValidationError
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, InternalServerError
 
 from seidra.database.base import Database
 from seidra.errors import Errors, Invalid, Problem
-
-_log = logging.getLogger(__name__)
 
 
 def flatten(messages: Any, prefix: str = "") -> dict[str, list[str]]:
@@ -94,9 +91,8 @@ def http_problem(error: HTTPException) -> Response:
     return response
 
 
-def unexpected_failure(error: Exception) -> Response:
-    """A 500 says nothing of its cause to the client; the log says everything."""
-    _log.exception("unhandled error")
+def _unexpected_failure(_: InternalServerError) -> Response:
+    """A 500 says nothing of its cause to the client; Flask's log says everything."""
     return problem_response(
         500, "Something went wrong on the server; the log has it under this request_id."
     )
@@ -108,14 +104,13 @@ def register(app: Flask, database: Database) -> None:
     def database_failure(error: Exception) -> Response:
         # What a transaction translates for writes, for the reads outside of one.
         translated = database.translate(error)
-        return (
-            problem_of(translated)
-            if isinstance(translated, Problem)
-            else unexpected_failure(translated)
-        )
+        if not isinstance(translated, Problem):
+            raise translated
+        return problem_of(translated)
 
     app.register_error_handler(Problem, problem_of)
     app.register_error_handler(ValidationError, _invalid)
     app.register_error_handler(HTTPException, http_problem)
     app.register_error_handler(database.errors, database_failure)
-    app.register_error_handler(Exception, unexpected_failure)
+    # Not of Exception: Flask logs and signals only what nobody handles.
+    app.register_error_handler(InternalServerError, _unexpected_failure)
