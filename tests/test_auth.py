@@ -6,6 +6,7 @@ import base64
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -313,6 +314,23 @@ def test_the_grace_is_ten_seconds(
     assert refresh(client, alice.token).status_code == status
     assert me(client, fresh["access_token"]) == status
     assert refresh(client, fresh).status_code == status
+
+
+def test_used_refresh_tokens_do_not_pile_up(make_app: Callable[..., Flask]) -> None:
+    app = make_app(refresh_grace=0)
+    alice, client = Person(app, "alice"), app.test_client()
+    # Another session's tokens are not this one's to forget.
+    other = login(client, "alice").get_json()
+    refresh(client, other)
+    token = alice.token
+    for _ in range(5):
+        token = refresh(client, token).get_json()
+    left = services_of(app).database.connection.execute(
+        "SELECT session_id, used_at IS NOT NULL FROM refresh_tokens"
+    )
+    # Without a grace a used one is forgotten at once: of each session one is left.
+    assert sorted((used, n) for (_, used), n in Counter(map(tuple, left)).items()) == [(0, 1)] * 2
+    assert refresh(client, token).status_code == 200
 
 
 def test_refresh_tokens_are_stored_hashed(

@@ -14,10 +14,13 @@ from flask import Flask, Response, abort, after_this_request, g, request, send_f
 from flask.signals import got_request_exception, request_finished
 from marshmallow import fields
 
+from seidra.database.queries import queries
+from seidra.database.sqlite.connect import SqliteDatabase, connect
 from seidra.errors import NotFound
 from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import Body
+from seidra.web.services import services
 
 Make = Callable[..., Flask]
 
@@ -264,6 +267,28 @@ def test_a_failure_that_nobody_expects_is_logged_and_signalled(
     app.testing = True
     with pytest.raises(ZeroDivisionError):
         app.test_client().get("/new/thing")
+
+
+def test_no_request_leaves_a_transaction_open_behind_it(
+    app: Flask, blp: Any, database: SqliteDatabase
+) -> None:
+    """Or what the next one of the same thread reads would be as old as that."""
+
+    @blp.route("/thing", methods=["POST"])
+    def thing() -> Response:
+        connection = services().database.connection
+        connection.execute("BEGIN")
+        assert not queries.users.list_all(connection)[1:]
+        raise NotFound("thing")
+
+    app.register_blueprint(blp)
+    client = app.test_client()
+    assert client.post("/new/thing").status_code == 404
+    assert not database.connection.in_transaction
+    other = connect(database.path)
+    other.execute("UPDATE users SET username = 'renamed'")
+    other.close()
+    assert queries.users.list_all(database.connection)[0]["username"] == "renamed"
 
 
 def test_a_failure_of_an_own_hook_is_a_500_too(app: Flask, blp: Any) -> None:
