@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz lint format bench soak clean
+.PHONY: help serve test fuzz lint format bench weigh soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -44,6 +44,9 @@ $(BENCH_STAMP): $(STAMP)
 
 bench: $(BENCH_STAMP) ## measure speed side by side with the peers (BENCH_QUICK=1: under two minutes)
 	@$(BIN)/python -m benchmarks
+
+weigh: $(STAMP) ## what the house weighs (WEIGH=folder: another checkout)
+	@$(BIN)/python -m benchmarks.weigh $(WEIGH)
 
 soak: $(STAMP) ## kills, contention and durability with real processes, some ten minutes (SOAK_QUICK=1: about one)
 	@$(BIN)/python -m soak

@@ -14,6 +14,7 @@ import pytest
 from conftest import environment
 
 import seidra
+from benchmarks.weigh import numbered
 from seidra.config import Settings
 from seidra.database import stub
 from seidra.database.queries import Statement, parameters_of, queries
@@ -73,16 +74,6 @@ OWN = {"search", "operations"}
 _REWRITTEN = pytest.mark.xfail(reason="being rewritten", strict=False)
 
 
-def read_by_postgresql(sql: str) -> None:
-    """Raise ParseError for a text that PostgreSQL's own parser refuses."""
-    names = parameters_of(sql)
-    quoted = re.split(r"('[^']*')", sql)
-    for place in range(0, len(quoted), 2):
-        for number, name in enumerate(names, 1):
-            quoted[place] = re.sub(rf"(?<![:\w]):{name}\b", f"${number}", quoted[place])
-    pglast.parse_sql("".join(quoted))
-
-
 _PORTABLE = [
     pytest.param(name, marks=[_REWRITTEN] if name.startswith("personas.") else [])
     for name in TEXTS
@@ -92,7 +83,7 @@ _PORTABLE = [
 
 @pytest.mark.parametrize("name", _PORTABLE)
 def test_postgresql_reads_every_statement_that_is_not_an_engines_own(name: str) -> None:
-    read_by_postgresql(TEXTS[name])
+    pglast.parse_sql(numbered(TEXTS[name]))
 
 
 _SQLITES = re.compile(
