@@ -17,7 +17,7 @@ from seidra.web.services import services_of
 
 try:
     # A wrong setting ends the start with its one sentence, before anything listens.
-    server.prepare()
+    server.prepare_start()
     bind = settings.bind
 except StartError as error:
     sys.exit(f"Error: {error.message}")
@@ -55,14 +55,14 @@ worker_tmp_dir = "/dev/shm" if sys.platform == "linux" else None  # noqa: S108 (
 control_socket_disable = True
 
 # The app logs its requests itself, without query strings; gunicorn's own access log stays off.
-logconfig_dict = logs.configuration(settings.log_level)
+logconfig_dict = logs.logging_configuration(settings.log_level)
 accesslog = None
 logger_class = "seidra.server.QuietLogger"
 
 
 def on_starting(arbiter: Any) -> None:
     """One socket for each server process, owned by the master: a reload resets no connection."""
-    server.listen(arbiter)
+    server.open_sockets(arbiter)
     # No other server counts there now.
     metrics.clear(settings)
 
@@ -76,13 +76,13 @@ def nworkers_changed(arbiter: Any, new: int, old: int | None) -> None:
 
 def pre_fork(arbiter: Any, worker: Any) -> None:
     """Each process has a socket and a core of its own."""
-    server.assign(arbiter, worker)
+    server.assign_socket(arbiter, worker)
     server.assign_core(arbiter, worker)
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:
     """Each process has a socket of its own."""
-    server.take(worker)
+    server.keep_own_socket(worker)
 
 
 def when_ready(arbiter: Any) -> None:
@@ -108,7 +108,7 @@ def post_worker_init(worker: Any) -> None:
     app = worker.app.wsgi()
     worker.seidra_worker = start_worker(app)
     # After the worker has started: pictures are made on whichever core is free.
-    server.pin(worker)
+    server.pin_to_core(worker)
     services_of(app).streams.stopping = lambda: not worker.alive or worker.ppid != os.getppid()
 
 

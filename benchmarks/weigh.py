@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pglast
 
-from seidra.database.queries import Statement, load, parameters_of
+from seidra.database.queries import Statement, load_statements, parameters_of
 
 _OWN = {"search", "operations"}
 """The files of sql/ that are each engine's own."""
@@ -150,7 +150,7 @@ def schema_counts(migrations: Path) -> list[tuple[str, str]]:
 
 def statements_of(folder: Path) -> Iterator[Statement]:
     """The statements of a folder sql/."""
-    for namespace in vars(load(folder)).values():
+    for namespace in vars(load_statements(folder)).values():
         yield from vars(namespace).values()
 
 

@@ -44,17 +44,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     worker.
     """
     settings = settings or get_settings()
-    logging.config.dictConfig(logs.configuration(settings.log_level))
+    logging.config.dictConfig(logs.logging_configuration(settings.log_level))
     engines.check(settings.engine)
     init_database(settings)
     app = make_app(make_services(settings))
-    rates.register(app, settings)
-    tokens.register(app, settings)
+    rates.count_requests(app, settings)
+    tokens.set_up_signing(app, settings)
     # Made now, so that the first login of an unknown name takes no longer than any other.
-    passwords.decoy(settings)
+    passwords.decoy_hash(settings)
     api = openapi.make_api(app)
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)
-    openapi.complete(app, api)
+    openapi.complete_document(app, api)
     metrics.register(app, settings)
     return app

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 @cache
-def prepare() -> None:
+def prepare_start() -> None:
     """What must work before anything listens; raises StartError. Done once: a reload cannot end a
     running server."""
     engines.get(get_settings().engine)
@@ -63,7 +63,7 @@ class GracefulWorker(ThreadWorker):  # type: ignore[misc]
             listener.close()
 
 
-def listen(server: Any) -> None:
+def open_sockets(server: Any) -> None:
     """Open one listening socket for each worker, in the master, so that a worker's end takes no
     connection along.
 
@@ -78,8 +78,8 @@ def listen(server: Any) -> None:
     try:
         # Without the option the kernel refuses a port that a second server, even a stranger's,
         # would share unnoticed.
-        _bound(address, shared=False).close()
-        handles = [_bound(address, shared=True).detach() for _ in range(server.cfg.workers)]
+        _bound_socket(address, shared=False).close()
+        handles = [_bound_socket(address, shared=True).detach() for _ in range(server.cfg.workers)]
     except OSError as error:
         sys.exit(
             f"Error: SEIDRA_BIND {get_settings().bind} cannot be listened on: {error.strerror}."
@@ -87,7 +87,7 @@ def listen(server: Any) -> None:
     server.LISTENERS = create_sockets(server.cfg, server.log, handles)
 
 
-def _bound(address: tuple[Any, ...], *, shared: bool) -> socket.socket:
+def _bound_socket(address: tuple[Any, ...], *, shared: bool) -> socket.socket:
     bound = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -100,7 +100,7 @@ def _bound(address: tuple[Any, ...], *, shared: bool) -> socket.socket:
     return bound
 
 
-def assign(server: Any, worker: Any) -> None:
+def assign_socket(server: Any, worker: Any) -> None:
     """Choose the socket of a worker to come: the one that none of the others listens on.
 
     Of n sockets only the n - 1 newest workers count: older ones are on their way out.
@@ -122,7 +122,7 @@ def assign_core(server: Any, worker: Any) -> None:
         worker.seidra_core = min(sorted(os.sched_getaffinity(0)), key=lambda core: taken[core])
 
 
-def pin(worker: Any) -> None:
+def pin_to_core(worker: Any) -> None:
     """Keep this thread, and those that it starts from here on, on the worker's core.
 
     Threads that hand the interpreter to each other across cores wake one another through the
@@ -138,7 +138,7 @@ def pin(worker: Any) -> None:
             _log.warning("server process not pinned to a core: %s", error.strerror)
 
 
-def take(worker: Any) -> None:
+def keep_own_socket(worker: Any) -> None:
     """In the new process: keep the worker's own socket, and close its copies of the others'."""
     own = worker.sockets[worker.seidra_slot]
     for listener in worker.sockets:

@@ -103,7 +103,7 @@ def test_an_account_of_the_command_line_is_a_first_person_too(
     app: Flask, database: SqliteDatabase
 ) -> None:
     with database.transaction() as tx:
-        assert accounts.create(tx, "operator", "operator@example.com", "hash")["is_admin"]
+        assert accounts.create_account(tx, "operator", "operator@example.com", "hash")["is_admin"]
     assert not Person(app, "carol").token["user"]["is_admin"]
 
 

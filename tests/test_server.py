@@ -55,7 +55,7 @@ def test_a_sandbox_that_forbids_pinning_stops_no_server(
 
     monkeypatch.setattr(os, "sched_setaffinity", refuse)
     with caplog.at_level("WARNING", logger="seidra"):
-        server.pin(SimpleNamespace(seidra_core=0))
+        server.pin_to_core(SimpleNamespace(seidra_core=0))
     assert "not pinned to a core: Operation not permitted" in caplog.text
 
 

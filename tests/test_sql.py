@@ -100,7 +100,7 @@ def test_what_is_sqlites_alone_stands_in_its_own_files(name: str) -> None:
 
 
 def test_the_types_of_the_statements_are_up_to_date() -> None:
-    assert stub.PATH.read_text() == stub.stub(), "run `make format`"
+    assert stub.PATH.read_text() == stub.stub_text(), "run `make format`"
 
 
 def test_every_statement_is_used_and_every_used_one_exists() -> None:

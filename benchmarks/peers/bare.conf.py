@@ -20,4 +20,4 @@ wsgi_app = "benchmarks.peers.bare_flask:app"
 
 def post_worker_init(worker: Any) -> None:
     """On a core of its own, like SEIDRA's."""
-    server.pin(worker)
+    server.pin_to_core(worker)

@@ -33,12 +33,12 @@ def public_user(row: Row) -> dict[str, Any]:
     }
 
 
-def key(name: str) -> str:
+def name_key(name: str) -> str:
     """The form in which usernames and emails are compared: without case."""
     return name.casefold()
 
 
-def create(
+def create_account(
     tx: Connection, username: str, email: str, password_hash: str, *, admin: bool = False
 ) -> Row:
     """Insert an account. The first one ever made by a person is an administrator, decided in this
@@ -51,9 +51,9 @@ def create(
     row = queries.users.create(
         tx,
         username=username,
-        username_key=key(username),
+        username_key=name_key(username),
         email=email,
-        email_key=key(email),
+        email_key=name_key(email),
         password_hash=password_hash,
         is_admin=admin or first,
         settings=to_json(DEFAULT_USER_SETTINGS),
@@ -62,10 +62,10 @@ def create(
     return existing(row)
 
 
-def find(connection: Connection, name: str) -> Row | None:
+def find_account(connection: Connection, name: str) -> Row | None:
     """The account with this username or email, or None."""
     lookup = queries.users.by_email if "@" in name else queries.users.by_username
-    return lookup(connection, key=key(name))
+    return lookup(connection, key=name_key(name))
 
 
 def set_rights(tx: Connection, row: Row, *, active: bool, admin: bool) -> None:
@@ -85,7 +85,9 @@ def set_rights(tx: Connection, row: Row, *, active: bool, admin: bool) -> None:
 
 def set_email(tx: Connection, user_id: int, email: str) -> None:
     """Write a new email. A taken one becomes a Conflict when the transaction ends."""
-    queries.users.update_email(tx, id=user_id, email=email, email_key=key(email), now=timestamp())
+    queries.users.update_email(
+        tx, id=user_id, email=email, email_key=name_key(email), now=timestamp()
+    )
 
 
 def set_password(tx: Connection, user_id: int, digest: str, keep_session: str = "") -> None:
@@ -106,7 +108,7 @@ def check_not_system(user_id: int) -> None:
         raise Forbidden("The system account is changed by the operator's settings alone.")
 
 
-def delete(tx: Connection, row: Row) -> None:
+def delete_account(tx: Connection, row: Row) -> None:
     """Disable an account at once, free its names and queue everything it has for the worker to
     remove."""
     if row["is_admin"] and row["is_active"]:

@@ -30,7 +30,7 @@ from seidra.values import from_json, timestamp, to_json
 from seidra.web import rates
 from seidra.web.answers import SECRET, no_content, reply
 from seidra.web.blueprint import Blueprint
-from seidra.web.problems import flatten
+from seidra.web.problems import flatten_messages
 from seidra.web.services import services
 
 P = ParamSpec("P")
@@ -68,10 +68,10 @@ def registration_open(view: Callable[P, R]) -> Callable[P, R]:
 @blp.alt_response(409, "PROBLEM")
 def register(body: dict[str, Any]) -> Response:
     """Make an account and log in. The first account ever is an administrator."""
-    rates.count_name(accounts.key(body["username"]), "register")
+    rates.count_name(accounts.name_key(body["username"]), "register")
     digest = passwords.hash_password(body["password"], services().settings)
     with services().database.transaction(INSTANCE) as tx:
-        user = accounts.create(tx, body["username"], body["email"], digest)
+        user = accounts.create_account(tx, body["username"], body["email"], digest)
         token = tokens.begin_session(tx, user, services().settings)
     return reply(token, 201, SECRET)
 
@@ -84,11 +84,11 @@ def register(body: dict[str, Any]) -> Response:
 def login(body: dict[str, Any]) -> Response:
     """Log in by username or email. Wrong, unknown and disabled look the same and take the same
     time."""
-    rates.count_name(accounts.key(body["username"]), "login")
-    found = accounts.find(services().database.connection, body["username"])
+    rates.count_name(accounts.name_key(body["username"]), "login")
+    found = accounts.find_account(services().database.connection, body["username"])
     encoded = found["password_hash"] if found else None
     # One Argon2 computation whoever is asked for: time must not tell which names exist.
-    right = passwords.verify(encoded or passwords.decoy(services().settings), body["password"])
+    right = passwords.verify(encoded or passwords.decoy_hash(services().settings), body["password"])
     if found is None or not right or encoded is None or not found["is_active"]:
         raise Unauthorized("The username or the password is wrong.", error=None)
     with services().database.transaction(found["id"]) as tx:
@@ -152,14 +152,14 @@ def change_me(body: dict[str, Any]) -> Response:
     """Change email or password, with the present password; a new password ends all other
     sessions."""
     accounts.check_not_system(g.user["id"])
-    stored = _confirmed(body["current_password"], "current_password")
+    stored = _confirmed_account(body["current_password"], "current_password")
     digest = (
         passwords.hash_password(body["password"], services().settings)
         if "password" in body
         else None
     )
     with services().database.transaction(g.user["id"]) as tx:
-        _still(tx, stored)
+        _unchanged_account(tx, stored)
         if "email" in body:
             accounts.set_email(tx, stored["id"], body["email"])
         if digest is not None:
@@ -170,9 +170,9 @@ def change_me(body: dict[str, Any]) -> Response:
 
 def _delete_me(body: dict[str, Any]) -> Response:
     accounts.check_not_system(g.user["id"])
-    stored = _confirmed(body["password"], "password")
+    stored = _confirmed_account(body["password"], "password")
     with services().database.transaction(INSTANCE) as tx:
-        accounts.delete(tx, _still(tx, stored))
+        accounts.delete_account(tx, _unchanged_account(tx, stored))
     return no_content()
 
 
@@ -199,11 +199,11 @@ def delete_me_by_post(body: dict[str, Any]) -> Response:
     return _delete_me(body)
 
 
-def _confirmed(password: str, field: str) -> Row:
+def _confirmed_account(password: str, field: str) -> Row:
     """My stored account, when the password is mine. Raises Forbidden, naming the field."""
     stored = existing(queries.users.get_for_update(services().database.connection, id=g.user["id"]))
     if not passwords.verify(
-        stored["password_hash"] or passwords.decoy(services().settings), password
+        stored["password_hash"] or passwords.decoy_hash(services().settings), password
     ):
         error = Forbidden("The password is wrong.")
         error.errors = {field: ["Is not the present password."]}
@@ -211,7 +211,7 @@ def _confirmed(password: str, field: str) -> Row:
     return stored
 
 
-def _still(tx: Connection, stored: Row) -> Row:
+def _unchanged_account(tx: Connection, stored: Row) -> Row:
     """My account inside the transaction, when nothing changed since the password was checked."""
     row: Row | None = queries.users.get_for_update(tx, id=stored["id"])
     if row is None or row["password_hash"] != stored["password_hash"]:
@@ -238,7 +238,7 @@ def _merge_settings(change: dict[str, Any]) -> Response:
         try:
             merged = merge_settings(from_json(stored["settings"]), change)
         except ValidationError as error:
-            raise Invalid(flatten(error.messages)) from None
+            raise Invalid(flatten_messages(error.messages)) from None
         queries.users.update_settings(
             tx, id=g.user["id"], settings=to_json(merged), now=timestamp()
         )

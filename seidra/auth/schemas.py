@@ -100,7 +100,7 @@ class AccountSchema(Body):
     current_password = Text(1, 1024, required=True)
 
     @validates_schema
-    def _something(self, data: Any, **kwargs: Any) -> None:
+    def _check_something_changes(self, data: Any, **kwargs: Any) -> None:
         if "email" not in data and "password" not in data:
             raise ValidationError("Must have an email or a password to change.")
 
@@ -117,7 +117,7 @@ def merge_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, 
     Raises ValidationError when the outcome is too large or too deep, though each change alone was
     not.
     """
-    merged: dict[str, Any] = _merge(stored, change)
+    merged: dict[str, Any] = _merge_values(stored, change)
     if len(merged["notifications"]) > 50:
         raise ValidationError({"notifications": ["Must have at most 50 names."]})
     try:
@@ -128,7 +128,7 @@ def merge_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, 
     return merged
 
 
-def _merge(stored: Any, change: Any) -> Any:
+def _merge_values(stored: Any, change: Any) -> Any:
     if not isinstance(change, dict):
         return change
     # As RFC 7396: what was no object begins as an empty one, so that no null is stored.
@@ -137,7 +137,7 @@ def _merge(stored: Any, change: Any) -> Any:
         if value is None:
             merged.pop(name, None)
         else:
-            merged[name] = _merge(merged.get(name), value)
+            merged[name] = _merge_values(merged.get(name), value)
     return merged
 
 

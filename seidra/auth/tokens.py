@@ -62,7 +62,7 @@ class Verifier:
     def __call__(self, token: str, kind: str) -> Claims:
         claims = self._memo.get(token)
         if claims is None:
-            claims = _decode(token)
+            claims = _decode_token(token)
             if len(self._memo) >= self.SIZE:
                 self._memo.clear()
             self._memo[token] = claims
@@ -71,7 +71,7 @@ class Verifier:
         return claims
 
 
-def _decode(token: str) -> Claims:
+def _decode_token(token: str) -> Claims:
     try:
         claims = decode_token(token)
         return Claims(int(claims["sub"]), str(claims["sid"]), claims["type"], float(claims["exp"]))
@@ -79,7 +79,7 @@ def _decode(token: str) -> Claims:
         raise Unauthorized(_REFUSED) from None
 
 
-def register(app: Flask, settings: Settings) -> None:
+def set_up_signing(app: Flask, settings: Settings) -> None:
     """Set `app` up to sign and verify tokens."""
     app.config["JWT_SECRET_KEY"] = jwt_secret(settings)
     app.config["JWT_ALGORITHM"] = "HS256"
@@ -99,7 +99,7 @@ def begin_session(tx: Connection, user: Row, settings: Settings) -> dict[str, An
     queries.users.session_create(
         tx, id=session_id, user_id=user["id"], now=timestamp(), expires_at=expires_at
     )
-    return _token(tx, user, session_id, expires_at, settings)
+    return _token_pair(tx, user, session_id, expires_at, settings)
 
 
 def refresh_session(
@@ -112,7 +112,9 @@ def refresh_session(
     answers 401.
     """
     now = timestamp()
-    stored = queries.users.refresh_get(tx, digest=_digest(token), session_id=session_id, now=now)
+    stored = queries.users.refresh_get(
+        tx, digest=_token_digest(token), session_id=session_id, now=now
+    )
     grace_began = timestamp_in(-settings.refresh_grace)
     if stored is None or (stored["used_at"] is not None and stored["used_at"] < grace_began):
         queries.users.session_end(tx, session_id=session_id)
@@ -120,10 +122,10 @@ def refresh_session(
     queries.users.refresh_use(tx, digest=stored["digest"], now=now)
     queries.users.refresh_prune(tx, session_id=stored["session_id"], used_before=grace_began)
     user = existing(queries.users.get(tx, id=stored["user_id"]))
-    return _token(tx, user, stored["session_id"], stored["expires_at"], settings)
+    return _token_pair(tx, user, stored["session_id"], stored["expires_at"], settings)
 
 
-def _token(
+def _token_pair(
     tx: Connection, user: Row, session_id: str, session_end: str, settings: Settings
 ) -> dict[str, Any]:
     left = (moment(session_end) - moment(timestamp())).total_seconds()
@@ -132,7 +134,7 @@ def _token(
     refresh_token = create_refresh_token(
         expires_delta=timedelta(seconds=min(settings.refresh_token_seconds, left)), **names
     )
-    queries.users.refresh_add(tx, digest=_digest(refresh_token), session_id=session_id)
+    queries.users.refresh_add(tx, digest=_token_digest(refresh_token), session_id=session_id)
     return {
         "access_token": create_access_token(expires_delta=timedelta(seconds=lifetime), **names),
         "refresh_token": refresh_token,
@@ -142,7 +144,7 @@ def _token(
     }
 
 
-def _digest(token: str) -> str:
+def _token_digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -162,28 +164,28 @@ def user_of(token: str) -> Row:
     """The user of a live access token, whose request is counted. Raises Unauthorized for any
     other."""
 
-    def named() -> tuple[int, str]:
+    def claimed_session() -> tuple[int, str]:
         claims = services().verifier(token, "access")
         return claims.user_id, claims.session_id
 
-    return live_user(named)
+    return live_user(claimed_session)
 
 
-def live_user(named: Callable[[], tuple[int, str]]) -> Row:
+def live_user(claimed_session: Callable[[], tuple[int, str]]) -> Row:
     """The user of the live session, (user id, session id), that `named` answers; their request is
     counted.
 
     Raises Unauthorized when it is not live, as `named` does when it believes nobody.
     """
     try:
-        user_id, session_id = named()
+        user_id, session_id = claimed_session()
         user: Row | None = queries.users.session_user(
             services().database.connection, session_id=session_id, user_id=user_id, now=timestamp()
         )
         if user is None:
             raise Unauthorized(_REFUSED)
     except Unauthorized:
-        rates.count("general", rates.address())
+        rates.count("general", rates.client_address())
         raise
     rates.count("general", "user", str(user_id))
     return user

@@ -8,24 +8,24 @@ import click
 from marshmallow import ValidationError
 
 from seidra.errors import Problem, StartError
-from seidra.web.problems import flatten
+from seidra.web.problems import flatten_messages
 
 
 class CheckedGroup(click.Group):
     """A group whose commands' failures are one sentence on standard error and code 1."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        return _told(super().invoke, ctx)
+        return _say_failures(super().invoke, ctx)
 
 
 class CheckedCommand(click.Command):
     """A command with the same manners."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        return _told(super().invoke, ctx)
+        return _say_failures(super().invoke, ctx)
 
 
-def _told(invoke: Any, ctx: click.Context) -> Any:
+def _say_failures(invoke: Any, ctx: click.Context) -> Any:
     try:
         return invoke(ctx)
     except StartError as error:
@@ -34,6 +34,7 @@ def _told(invoke: Any, ctx: click.Context) -> Any:
         raise click.ClickException(problem.detail) from None
     except ValidationError as error:
         rules = "; ".join(
-            f"{field}: {' '.join(texts)}" for field, texts in flatten(error.messages).items()
+            f"{field}: {' '.join(texts)}"
+            for field, texts in flatten_messages(error.messages).items()
         )
         raise click.ClickException(rules) from None

@@ -23,7 +23,7 @@ from seidra.operations.media import LOST, MENDED, ORPHAN, Finding, MediaCheck
 
 
 @contextmanager
-def _progress(label: str, length: int) -> Iterator[Progress]:
+def _progress_bar(label: str, length: int) -> Iterator[Progress]:
     """A progress bar on standard error, for a person who watches."""
     # Without a handler Python dies of the signal, and temporary files would stay.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))
@@ -42,7 +42,7 @@ def backup(file: Path, force: bool) -> None:
         raise StartError(f"There is a file {file} already; --force overwrites it.")
     with (
         DatabaseService() as service,
-        _progress(
+        _progress_bar(
             "Backing up", backups.expected_bytes(service.settings, service.database)
         ) as progress,
     ):
@@ -68,9 +68,9 @@ def restore(file: Path) -> None:
     restores.check_place(settings)
     with restores.opened(file) as reader:
         length = reader.about["bytes"]
-        with _progress("Checking", length) as progress:
+        with _progress_bar("Checking", length) as progress:
             restores.check_archive(settings, reader, progress)
-        with _progress("Restoring", length) as progress:
+        with _progress_bar("Restoring", length) as progress:
             restored = restores.restore(settings, reader, progress)
     if restored.applied:
         click.echo(f"Applied {restored.applied} migrations.")
@@ -114,10 +114,10 @@ def media_check(deep: bool, repair: bool, force: bool) -> None:
     kinds = "".join(f", {count} {kind}" for kind, count in sorted(counts.items()))
     click.echo(f"Checked {check.items} items and {check.files} files{kinds or ': all is well'}.")
     if left:
-        raise click.ClickException(_advice(found, repair))
+        raise click.ClickException(_repair_advice(found, repair))
 
 
-def _advice(found: list[Finding], repair: bool) -> str:
+def _repair_advice(found: list[Finding], repair: bool) -> str:
     mendable = sum(finding.kind in MENDED for finding in found)
     if mendable and not repair:
         return (

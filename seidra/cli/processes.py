@@ -38,7 +38,7 @@ from seidra.web import logs
 def worker(grace: float) -> None:
     """Work off jobs until SIGTERM or SIGINT; the job in hand is finished, or given back."""
     settings = get_settings()
-    _prepare(settings)
+    _prepare_worker(settings)
     with DatabaseService(settings) as service:
         stop, wake = threading.Event(), threading.Event()
 
@@ -53,8 +53,8 @@ def worker(grace: float) -> None:
         running.stop(grace)
 
 
-def _prepare(settings: Settings) -> None:
-    logging.config.dictConfig(logs.configuration(settings.log_level))
+def _prepare_worker(settings: Settings) -> None:
+    logging.config.dictConfig(logs.logging_configuration(settings.log_level))
     engines.get(settings.engine)
     init_database(settings)
     Storage(settings).check()

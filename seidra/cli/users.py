@@ -39,7 +39,7 @@ def create(username: str, email: str, password: str, admin: bool) -> None:
     with DatabaseService() as service:
         digest = passwords.hash_password(body["password"], service.settings)
         with service.database.transaction(INSTANCE) as tx:
-            row = accounts.create(tx, body["username"], body["email"], digest, admin=admin)
+            row = accounts.create_account(tx, body["username"], body["email"], digest, admin=admin)
     click.echo(
         f"Made {row['username']}{' (administrator)' if row['is_admin'] else ''}, id {row['id']}."
     )
@@ -98,7 +98,7 @@ def set_password(name: str, password: str) -> None:
     with DatabaseService() as service:
         digest = passwords.hash_password(password, service.settings)
         with service.database.transaction(INSTANCE) as tx:
-            found = _account(tx, name)
+            found = _existing_account(tx, name)
             accounts.check_not_system(found["id"])
             accounts.set_password(tx, found["id"], digest)
     click.echo(f"{name} has a new password.")
@@ -106,7 +106,7 @@ def set_password(name: str, password: str) -> None:
 
 def _change_rights(name: str, *, active: bool | None = None, admin: bool | None = None) -> None:
     with DatabaseService() as service, service.database.transaction(INSTANCE) as tx:
-        row = _account(tx, name)
+        row = _existing_account(tx, name)
         accounts.set_rights(
             tx,
             row,
@@ -115,8 +115,8 @@ def _change_rights(name: str, *, active: bool | None = None, admin: bool | None 
         )
 
 
-def _account(connection: Connection, name: str) -> Row:
-    row = accounts.find(connection, name)
+def _existing_account(connection: Connection, name: str) -> Row:
+    row = accounts.find_account(connection, name)
     if row is None:
         raise click.ClickException(f"There is no account {name}.")
     return row

@@ -42,11 +42,11 @@ ENGINES = ("sqlite",)
 _FAMILY = re.compile(r"family: (\w+) ([\w-]+):(?: (.*))?")
 
 
-def _all(connection: Connection, sql: str, parameters: Any) -> Any:
+def _fetch_rows(connection: Connection, sql: str, parameters: Any) -> Any:
     return connection.execute(sql, parameters).fetchall()
 
 
-def _one(connection: Connection, sql: str, parameters: Any) -> Any:
+def _fetch_row(connection: Connection, sql: str, parameters: Any) -> Any:
     cursor = connection.execute(sql, parameters)
     row = cursor.fetchone()
     # An unfetched RETURNING would hold the write lock.
@@ -54,19 +54,19 @@ def _one(connection: Connection, sql: str, parameters: Any) -> Any:
     return row
 
 
-def _value(connection: Connection, sql: str, parameters: Any) -> Any:
-    row = _one(connection, sql, parameters)
+def _fetch_value(connection: Connection, sql: str, parameters: Any) -> Any:
+    row = _fetch_row(connection, sql, parameters)
     return None if row is None else row[0]
 
 
-def _changed(connection: Connection, sql: str, parameters: Any) -> Any:
+def _count_changed(connection: Connection, sql: str, parameters: Any) -> Any:
     cursor = connection.execute(sql, parameters)
     count = cursor.rowcount
     cursor.close()
     return count
 
 
-def _changed_by_many(connection: Connection, sql: str, parameters: Any) -> Any:
+def _count_changed_by_many(connection: Connection, sql: str, parameters: Any) -> Any:
     cursor = connection.executemany(sql, parameters)
     count = cursor.rowcount
     cursor.close()
@@ -74,11 +74,11 @@ def _changed_by_many(connection: Connection, sql: str, parameters: Any) -> Any:
 
 
 SHAPES: dict[SQLOperationType, tuple[Callable[[Connection, str, Any], Any], str]] = {
-    SQLOperationType.SELECT: (_all, "list[Row]"),
-    SQLOperationType.SELECT_ONE: (_one, "Row | None"),
-    SQLOperationType.SELECT_VALUE: (_value, "Any"),
-    SQLOperationType.INSERT_UPDATE_DELETE: (_changed, "int"),
-    SQLOperationType.INSERT_UPDATE_DELETE_MANY: (_changed_by_many, "int"),
+    SQLOperationType.SELECT: (_fetch_rows, "list[Row]"),
+    SQLOperationType.SELECT_ONE: (_fetch_row, "Row | None"),
+    SQLOperationType.SELECT_VALUE: (_fetch_value, "Any"),
+    SQLOperationType.INSERT_UPDATE_DELETE: (_count_changed, "int"),
+    SQLOperationType.INSERT_UPDATE_DELETE_MANY: (_count_changed_by_many, "int"),
 }
 """How a statement runs, and the type of what it returns, by the suffix of its name."""
 
@@ -135,7 +135,7 @@ def parameters_of(sql: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"(?<![:\w]):([a-z]\w*)", plain)))
 
 
-def load(folder: Path, engines: Iterable[str] = ENGINES) -> Any:
+def load_statements(folder: Path, engines: Iterable[str] = ENGINES) -> Any:
     """Load every file of `folder`, with what `folder/<engine>/` has instead of it.
 
     A statement that is named twice, that cannot be read, whose family does not fit, or that has no
@@ -210,4 +210,4 @@ def _text_of(path: Path, datum: QueryDatum) -> _Text:
     return _Text(datum.operation_type, " ".join(purpose), choices, variants)
 
 
-queries: Queries = load(packaged_dir("sql"))
+queries: Queries = load_statements(packaged_dir("sql"))

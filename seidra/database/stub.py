@@ -19,7 +19,7 @@ from seidra.database.base import Connection, Row
 """
 
 
-def stub() -> str:
+def stub_text() -> str:
     """The text of `statements.pyi`."""
     namespaces = vars(queries)
     classes = [
@@ -35,13 +35,13 @@ def _class_name(namespace: str) -> str:
 
 def _class_of(namespace: str, statements: dict[str, Statement]) -> str:
     lines = [
-        f"    def {name}({_signature(statement)}) -> {statement.returns}: ..."
+        f"    def {name}({_call_signature(statement)}) -> {statement.returns}: ..."
         for name, statement in statements.items()
     ]
     return "\n".join([f"class {_class_name(namespace)}:", *lines, ""])
 
 
-def _signature(statement: Statement) -> str:
+def _call_signature(statement: Statement) -> str:
     first = "self, connection: Connection"
     if statement.many:
         return f"{first}, sets: Iterable[Mapping[str, object]], /"
@@ -54,4 +54,4 @@ def _signature(statement: Statement) -> str:
 
 
 if __name__ == "__main__":
-    PATH.write_text(stub(), encoding="utf-8")
+    PATH.write_text(stub_text(), encoding="utf-8")

@@ -38,14 +38,14 @@ def check_may_make(connection: Connection, user_id: int, is_nsfw: bool) -> None:
 
 def default(connection: Connection) -> dict[str, Any]:
     """The instance's settings."""
-    return _settings(existing(queries.nsfw.get_default(connection)))
+    return _settings_of(existing(queries.nsfw.get_default(connection)))
 
 
 def own(connection: Connection, user_id: int) -> dict[str, Any]:
     """A user's settings. Before they say anything: the default, but without its age word, which is
     the operator's."""
     row = queries.nsfw.get(connection, user_id=user_id)
-    return _settings(row) if row else default(connection) | {"age_verified": False}
+    return _settings_of(row) if row else default(connection) | {"age_verified": False}
 
 
 def hints(connection: Connection, user_id: int) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def beyond(wanted: dict[str, Any], instance: dict[str, Any]) -> dict[str, list[s
     return errors
 
 
-def _settings(row: Row) -> dict[str, Any]:
+def _settings_of(row: Row) -> dict[str, Any]:
     return {
         "enabled": bool(row["enabled"]),
         "age_verified": bool(row["age_verified"]),

@@ -22,7 +22,7 @@ blp = Blueprint("nsfw", __name__, url_prefix="/api/settings/nsfw", description="
 _CATEGORIES = {"suggestive": False, "explicit": False, "violence": False}
 
 
-def _write(tx: Connection, user_id: int | None, settings: dict[str, Any]) -> Response:
+def _write_settings(tx: Connection, user_id: int | None, settings: dict[str, Any]) -> Response:
     queries.nsfw.put(
         tx,
         user_id=user_id,
@@ -36,7 +36,7 @@ def _write(tx: Connection, user_id: int | None, settings: dict[str, Any]) -> Res
     return reply(settings)
 
 
-def _merged(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+def _merged_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     categories = stored["categories"] | change.get("categories", {})
     return {**stored, **change, "categories": categories}
 
@@ -58,7 +58,9 @@ def replace(body: dict[str, Any]) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
         if errors := policy.beyond(body, policy.default(tx)):
             raise Invalid(errors)
-        return _write(tx, g.user["id"], _merged({"categories": _CATEGORIES}, body))
+        return _write_settings(
+            tx, g.user["id"], _merged_settings({"categories": _CATEGORIES}, body)
+        )
 
 
 @blp.route("", methods=["PATCH"])
@@ -70,7 +72,9 @@ def merge(body: dict[str, Any]) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
         if errors := policy.beyond(body, policy.default(tx)):
             raise Invalid(errors)
-        return _write(tx, g.user["id"], _merged(policy.own(tx, g.user["id"]), body))
+        return _write_settings(
+            tx, g.user["id"], _merged_settings(policy.own(tx, g.user["id"]), body)
+        )
 
 
 @blp.route("/default", methods=["GET"])
@@ -88,7 +92,7 @@ def read_default() -> Response:
 def replace_default(body: dict[str, Any]) -> Response:
     """Replace the instance's NSFW settings."""
     with services().database.transaction(INSTANCE) as tx:
-        return _write(tx, None, _merged({"categories": _CATEGORIES}, body))
+        return _write_settings(tx, None, _merged_settings({"categories": _CATEGORIES}, body))
 
 
 @blp.route("/default", methods=["PATCH"])
@@ -98,4 +102,4 @@ def replace_default(body: dict[str, Any]) -> Response:
 def merge_default(body: dict[str, Any]) -> Response:
     """Change some of the instance's NSFW settings."""
     with services().database.transaction(INSTANCE) as tx:
-        return _write(tx, None, _merged(policy.default(tx), body))
+        return _write_settings(tx, None, _merged_settings(policy.default(tx), body))

@@ -6,7 +6,7 @@ from flask import Response
 from marshmallow import Schema, fields
 
 from seidra.auth.tokens import admin_required
-from seidra.platform.readiness import ready as ready_checks
+from seidra.platform.readiness import readiness_checks
 from seidra.start.service import platform_summary
 from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint
@@ -57,7 +57,7 @@ def health() -> Response:
 def ready() -> Response:
     """Whether requests can be served: the database answers, its schema is this version's, storage
     can be written."""
-    checks = ready_checks(services().settings, services().database)
+    checks = readiness_checks(services().settings, services().database)
     if all(checks.values()):
         return reply({"status": "ready", "checks": checks}, headers=_PUBLIC)
     missing = ", ".join(name for name, well in checks.items() if not well)

@@ -15,17 +15,17 @@ from seidra.errors import StartError
 _log = logging.getLogger(__name__)
 
 
-def ready(settings: Settings, database: Database) -> dict[str, bool]:
+def readiness_checks(settings: Settings, database: Database) -> dict[str, bool]:
     """What requests need, a flag each: the database answers, its schema is this version's, files
     can be written."""
     return {
-        "database": _answers(database),
+        "database": _database_answers(database),
         "schema": schema_problem(settings) is None,
         "storage": not unwritable([settings.media_dir, settings.thumbnail_dir, settings.tmp_dir]),
     }
 
 
-def _answers(database: Database) -> bool:
+def _database_answers(database: Database) -> bool:
     try:
         return bool(queries.platform.ping(database.connection))
     except database.errors:

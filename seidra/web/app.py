@@ -28,7 +28,7 @@ def make_app(services: Services) -> Flask:
     if count := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
     _add_cors(app, settings)
-    problems.register(app, services.database)
+    problems.answer_failures(app, services.database)
     app.teardown_request(lambda _: services.database.release())
     return app
 
@@ -64,5 +64,5 @@ def _add_cors(app: Flask, settings: Settings) -> None:
     )
 
     @app.after_request
-    def cors(response: Response) -> Response:
+    def add_cors_headers(response: Response) -> Response:
         return set_cors_headers(response, options) if "HTTP_ORIGIN" in request.environ else response

@@ -54,19 +54,19 @@ class Edge:
         environ["seidra.request_id"] = request_id
         environ["seidra.began"] = time.perf_counter()
 
-        def start(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
+        def start_answer(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
             if "Content-Security-Policy" not in dict(headers):
                 headers.append(("Content-Security-Policy", CONTENT_POLICY))
             headers += _COMMON
             headers.append(("X-Request-ID", request_id))
             if log.isEnabledFor(logging.INFO):
-                _log(environ, status)
+                _log_request(environ, status)
             return start_response(status, headers, *more)
 
-        return self._app(environ, start)
+        return self._app(environ, start_answer)
 
 
-def _log(environ: dict[str, Any], status: str) -> None:
+def _log_request(environ: dict[str, Any], status: str) -> None:
     user = g.get("user")
     # The path without its query: signatures of media links stand there.
     log.info(

@@ -36,7 +36,7 @@ class JsonFormatter(logging.Formatter):
         return orjson.dumps(text, default=str).decode()
 
 
-def configuration(level: str) -> dict[str, Any]:
+def logging_configuration(level: str) -> dict[str, Any]:
     """The logging configuration (dictConfig) of the app, its worker and gunicorn."""
     return {
         "version": 1,

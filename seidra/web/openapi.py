@@ -160,7 +160,7 @@ def make_api(app: Flask) -> Api:
     return api
 
 
-def complete(app: Flask, api: Api) -> None:
+def complete_document(app: Flask, api: Api) -> None:
     """Say of every operation what the guards and parsers around it do: its security, its failures,
     its headers."""
     for rule in app.url_map.iter_rules():
@@ -168,10 +168,10 @@ def complete(app: Flask, api: Api) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             operation = operations.get(method.lower())
             if operation is not None:
-                _complete(operation, app.view_functions[rule.endpoint], "<" in rule.rule)
+                _complete_operation(operation, app.view_functions[rule.endpoint], "<" in rule.rule)
 
 
-def _complete(operation: dict[str, Any], view: Any, has_id: bool) -> None:
+def _complete_operation(operation: dict[str, Any], view: Any, has_id: bool) -> None:
     body = operation.get("requestBody")
     statuses = {429, 503}
     if getattr(view, "login_required", False):

@@ -15,7 +15,7 @@ from seidra.database.base import Database
 from seidra.errors import Errors, Invalid, Problem
 
 
-def flatten(messages: Any, prefix: str = "") -> dict[str, list[str]]:
+def flatten_messages(messages: Any, prefix: str = "") -> dict[str, list[str]]:
     """marshmallow's nested messages as {dotted field: [messages]}; list positions are part of the
     name."""
     if isinstance(messages, dict):
@@ -31,7 +31,9 @@ def flatten(messages: Any, prefix: str = "") -> dict[str, list[str]]:
                 if prefix
                 else key
             )
-            for field, texts in flatten(value, "body" if name == "_schema" else name).items():
+            for field, texts in flatten_messages(
+                value, "body" if name == "_schema" else name
+            ).items():
                 flat.setdefault(field, []).extend(texts)
         return flat
     return {
@@ -65,8 +67,8 @@ def problem_of(error: Problem) -> Response:
     return response
 
 
-def _invalid(error: ValidationError) -> Response:
-    return problem_of(Invalid(flatten(error.messages)))
+def _validation_problem(error: ValidationError) -> Response:
+    return problem_of(Invalid(flatten_messages(error.messages)))
 
 
 _DETAILS = {
@@ -98,7 +100,7 @@ def _unexpected_failure(_: InternalServerError) -> Response:
     )
 
 
-def register(app: Flask, database: Database) -> None:
+def answer_failures(app: Flask, database: Database) -> None:
     """Make every failure of `app` a problem+json answer."""
 
     def database_failure(error: Exception) -> Response:
@@ -109,7 +111,7 @@ def register(app: Flask, database: Database) -> None:
         return problem_of(translated)
 
     app.register_error_handler(Problem, problem_of)
-    app.register_error_handler(ValidationError, _invalid)
+    app.register_error_handler(ValidationError, _validation_problem)
     app.register_error_handler(HTTPException, http_problem)
     app.register_error_handler(database.errors, database_failure)
     # Not of Exception: Flask logs and signals only what nobody handles.

@@ -59,7 +59,7 @@ class _Counters(MemoryStorage):
         now = time.time()
         with self._lock:
             if self.expirations.get(key, 0) <= now:
-                self._sweep(now)
+                self._sweep_ended(now)
                 self.storage[key], self.expirations[key] = 0, now + expiry
             self.storage[key] += amount
             return self.storage[key]
@@ -68,7 +68,7 @@ class _Counters(MemoryStorage):
         with self._lock:
             return self.storage[key] if self.expirations.get(key, 0) > time.time() else 0
 
-    def _sweep(self, now: float) -> None:
+    def _sweep_ended(self, now: float) -> None:
         if len(self.expirations) >= self._sweep_at:
             for key in [key for key, end in self.expirations.items() if end <= now]:
                 del self.storage[key], self.expirations[key]
@@ -87,7 +87,7 @@ class Rates:
         self._shared = (
             self._memory
             if settings.rate_storage == "memory://"
-            else _connect(settings.rate_storage)
+            else _connect_storage(settings.rate_storage)
         )
         self._shared_from = 0.0
 
@@ -95,7 +95,7 @@ class Rates:
         """Count one more of limit `name` for `who`; raises when it is one too many."""
         limiter = self._shared if time.monotonic() >= self._shared_from else self._memory
         try:
-            self._count(limiter, name, who)
+            self._count_within(limiter, name, who)
         except StorageError as error:
             # Without Redis the limits go on, process by process, and so does the service.
             _log.error(
@@ -103,9 +103,11 @@ class Rates:
                 error.storage_error,
             )
             self._shared_from = time.monotonic() + _RETRY_STORAGE_SECONDS
-            self._count(self._memory, name, who)
+            self._count_within(self._memory, name, who)
 
-    def _count(self, limiter: FixedWindowRateLimiter, name: str, who: tuple[str, ...]) -> None:
+    def _count_within(
+        self, limiter: FixedWindowRateLimiter, name: str, who: tuple[str, ...]
+    ) -> None:
         for limit in self._limits[name]:
             if not limiter.hit(limit, name, *who):
                 seconds = limiter.get_window_stats(limit, name, *who).reset_time - time.time()
@@ -116,7 +118,7 @@ class Rates:
                 )
 
 
-def _connect(url: str) -> FixedWindowRateLimiter:
+def _connect_storage(url: str) -> FixedWindowRateLimiter:
     try:
         # A server that hangs must not hang every request.
         storage = storage_from_string(
@@ -132,14 +134,14 @@ def _connect(url: str) -> FixedWindowRateLimiter:
 # ----------------------------------------------------------------------------------- who is counted
 
 
-def address() -> str:
+def client_address() -> str:
     """Who sends the request, as far as can be known: the peer, or what trusted proxies say of
     it."""
-    return _network(request.remote_addr or "")
+    return _customer_network(request.remote_addr or "")
 
 
 @lru_cache(maxsize=4096)
-def _network(peer: str) -> str:
+def _customer_network(peer: str) -> str:
     """An address; of IPv6 its /64, for that is what one customer has."""
     try:
         parsed = ipaddress.ip_address(peer.partition("%")[0])
@@ -171,7 +173,7 @@ def limited(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorator(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            count(name, address())
+            count(name, client_address())
             return view(*args, **kwargs)
 
         return guarded
@@ -183,10 +185,10 @@ def _count_anonymous() -> None:
     """Count a request without a token for its address; those with one are counted in
     `seidra.auth.tokens`."""
     if "HTTP_AUTHORIZATION" not in request.environ and request.endpoint not in _UNCOUNTED:
-        count("general", address())
+        count("general", client_address())
 
 
-def register(app: Flask, settings: Settings) -> None:
+def count_requests(app: Flask, settings: Settings) -> None:
     """Count the requests of `app` that come without a token, unless limits are switched off."""
     if settings.rate_limits:
         app.before_request(_count_anonymous)

@@ -75,7 +75,7 @@ def start_lock(settings: Settings) -> Iterator[None]:
 
 def upgrade(settings: Settings) -> list[str]:
     """Apply what is missing; returns the ids applied. The caller holds `start_lock`."""
-    with _open(settings) as (backend, migrations):
+    with _open_backend(settings) as (backend, migrations):
         pending = backend.to_apply(migrations)
         backend.apply_migrations(pending)
         return [migration.id for migration in pending]
@@ -84,7 +84,7 @@ def upgrade(settings: Settings) -> list[str]:
 def rollback(settings: Settings, count: int | None = 1) -> list[str]:
     """Undo the last `count` migrations (None: all), with their data; returns their ids. Needs
     `start_lock`."""
-    with _open(settings) as (backend, migrations):
+    with _open_backend(settings) as (backend, migrations):
         applied = list(backend.to_rollback(migrations))[:count]
         backend.rollback_migrations(applied)
         return [migration.id for migration in applied]
@@ -93,7 +93,7 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
 def status(settings: Settings) -> list[Status]:
     """Every migration in order. A database that does not exist yet has none applied (and is not
     made)."""
-    known, applied = _ids(), _applied(settings)
+    known, applied = _known_ids(), _applied_ids(settings)
     return [Status(id, id in applied, id in known) for id in sorted(applied | set(known))]
 
 
@@ -124,7 +124,7 @@ def _check_known(settings: Settings, steps: list[Status]) -> None:
         )
 
 
-def _ids() -> list[str]:
+def _known_ids() -> list[str]:
     migrations = packaged_dir("migrations")
     ids = sorted(p.stem for p in migrations.glob("*.sql") if not p.name.endswith(".rollback.sql"))
     if not ids:
@@ -134,7 +134,7 @@ def _ids() -> list[str]:
     return ids
 
 
-def _applied(settings: Settings) -> set[str]:
+def _applied_ids(settings: Settings) -> set[str]:
     """The ids that the database has, read without changing it; none when there is no database.
 
     Raises StartError for what is no database.
@@ -158,7 +158,7 @@ def _applied(settings: Settings) -> set[str]:
 
 
 @contextmanager
-def _open(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
+def _open_backend(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
     """yoyo on a database that is fit for it: a real one, and not from a newer version."""
     check_version()
     path = settings.database_path

@@ -70,14 +70,14 @@ class Writer:
                 _begin_immediate(self._connection, deadline)
                 self._began = time.monotonic()
         except BaseException as error:
-            self._end(error)
+            self._end_block(error)
             raise
         return self._connection
 
     def keep(self, block: Transaction) -> None:
         """End a block, and return when it is committed. Raises what the commit raised."""
         self._held.append(block)
-        self._end(None, block)
+        self._end_block(None, block)
         if block.error is not None:
             raise block.error
 
@@ -85,13 +85,13 @@ class Writer:
         """End a block that failed: nothing of it stays, and the others that share its transaction
         are committed."""
         if not block.joins:
-            self._abandon()
-        elif self._open:
+            self._abandon_open()
+        elif self._is_open:
             try:
-                self._execute("ROLLBACK TO block")
+                self._run_statement("ROLLBACK TO block")
             except BaseException:
-                self._abandon()
-        self._end(error)
+                self._abandon_open()
+        self._end_block(error)
 
     def close(self) -> None:
         """Close the connection; another block would open another."""
@@ -115,16 +115,16 @@ class Writer:
         except BaseException:
             # A signal in the main thread: nobody may hand the turn to a block that is not there any
             # more.
-            if not self._leave(block):
+            if not self._stop_waiting(block):
                 block.wait()
-                self._end(None)
+                self._end_block(None)
             raise
         if not came:
-            if self._leave(block):
-                raise _locked()
+            if self._stop_waiting(block):
+                raise _turn_timeout()
             block.wait()
 
-    def _leave(self, block: Transaction) -> bool:
+    def _stop_waiting(self, block: Transaction) -> bool:
         """Wait no more; returns False for a block that has been given the turn."""
         with self._mutex:
             if block in self._waiting:
@@ -132,7 +132,7 @@ class Writer:
                 return True
             return False
 
-    def _next(self) -> Transaction | None:
+    def _next_shared(self) -> Transaction | None:
         """The block that is to go on with the open transaction."""
         with self._mutex:
             return self._waiting.popleft() if self._waiting and self._waiting[0].shared else None
@@ -143,27 +143,27 @@ class Writer:
             if self._waiting:
                 self._waiting.popleft().go_on()
 
-    def _end(self, lost: BaseException | None, block: Transaction | None = None) -> None:
+    def _end_block(self, lost: BaseException | None, block: Transaction | None = None) -> None:
         """Give the turn away: with the open transaction, or after its end. `block` then waits for
         the commit.
 
         `lost` is the reason, if one is known, where there is no open transaction any more.
         """
-        if self._open and (block is None or block.shared) and self._may_grow():
-            after = self._next()
+        if self._is_open and (block is None or block.shared) and self._may_grow():
+            after = self._next_shared()
             if after is not None:
                 after.go_on()
                 if block is not None:
                     block.wait()
                 return
-        if self._open:
-            lost = self._commit()
+        if self._is_open:
+            lost = self._commit_open()
         elif lost is None:
             lost = sqlite3.OperationalError("the transaction was lost before its end")
         held, self._held = self._held, []
         for each in held:
             # A block of its own is told what happened, and others that it was not their fault.
-            each.error = lost if lost is None or held == [block] else _lost(lost)
+            each.error = lost if lost is None or held == [block] else _lost_with(lost)
             if each is not block:
                 each.go_on()
         self._give_turn()
@@ -174,26 +174,26 @@ class Writer:
         return len(self._held) < _TOGETHER and time.monotonic() < self._began + _TOGETHER_SECONDS
 
     @property
-    def _open(self) -> bool:
+    def _is_open(self) -> bool:
         return self._connection is not None and self._connection.in_transaction
 
-    def _execute(self, statement: str) -> None:
+    def _run_statement(self, statement: str) -> None:
         if self._connection is not None:
             self._connection.execute(statement).close()
 
-    def _commit(self) -> BaseException | None:
+    def _commit_open(self) -> BaseException | None:
         try:
-            self._execute("COMMIT")
+            self._run_statement("COMMIT")
         except BaseException as error:
-            self._abandon()
+            self._abandon_open()
             return error
         return None
 
-    def _abandon(self) -> None:
+    def _abandon_open(self) -> None:
         """Undo the open transaction, whatever it takes: to close the connection does it always."""
         try:
-            if self._open:
-                self._execute("ROLLBACK")
+            if self._is_open:
+                self._run_statement("ROLLBACK")
         except BaseException:
             connection, self._connection = self._connection, None
             if connection is not None:
@@ -267,7 +267,7 @@ def is_busy(error: sqlite3.Error) -> bool:
     return code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
-def _lost(cause: BaseException) -> sqlite3.OperationalError:
+def _lost_with(cause: BaseException) -> sqlite3.OperationalError:
     """For a block that had ended well, when the transaction that held it was lost."""
     error = sqlite3.OperationalError("the transaction of several writes was lost")
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR
@@ -275,7 +275,7 @@ def _lost(cause: BaseException) -> sqlite3.OperationalError:
     return error
 
 
-def _locked() -> sqlite3.OperationalError:
+def _turn_timeout() -> sqlite3.OperationalError:
     """As SQLite says it to another process."""
     error = sqlite3.OperationalError("a write of this process kept the database locked")
     error.sqlite_errorcode = sqlite3.SQLITE_BUSY
