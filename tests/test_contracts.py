@@ -178,6 +178,16 @@ def test_an_answer_may_be_changed_and_replaced_afterwards(app: Flask, blp: Any) 
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
+def test_what_an_answer_says_itself_is_said_once(app: Flask, blp: Any) -> None:
+    own = {"referrer-policy": "same-origin", "Content-Security-Policy": "default-src 'self'"}
+    blp.add_url_rule("/thing", view_func=lambda: ("well", own), endpoint="thing")
+    app.register_blueprint(blp)
+    headers = app.test_client().get("/new/thing").headers
+    assert headers.getlist("Referrer-Policy") == ["same-origin"]
+    assert headers.getlist("Content-Security-Policy") == ["default-src 'self'"]
+    assert headers.getlist("X-Frame-Options") == ["DENY"]
+
+
 def test_a_view_may_return_whatever_flask_takes(app: Flask, blp: Any) -> None:
     values: list[Any] = [
         ({"a": 1}, b'{"a":1}\n'),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -25,7 +26,7 @@ class CheckedCommand(click.Command):
         return _say_failures(super().invoke, ctx)
 
 
-def _say_failures(invoke: Any, ctx: click.Context) -> Any:
+def _say_failures(invoke: Callable[[click.Context], Any], ctx: click.Context) -> Any:
     try:
         return invoke(ctx)
     except StartError as error:

@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiosql.adapters.generic import GenericAdapter
 from aiosql.query_loader import QueryLoader
@@ -33,7 +33,7 @@ from seidra.config import packaged_dir
 from seidra.errors import StartError
 
 if TYPE_CHECKING:
-    from seidra.database.base import Connection
+    from seidra.database.base import Connection, Row
     from seidra.database.statements import Queries
 
 ENGINES = ("sqlite",)
@@ -42,38 +42,39 @@ ENGINES = ("sqlite",)
 _FAMILY = re.compile(r"family: (\w+) ([\w-]+):(?: (.*))?")
 
 
-def _fetch_rows(connection: Connection, sql: str, parameters: Any) -> Any:
-    return connection.execute(sql, parameters).fetchall()
+def _fetch_rows(connection: Connection, sql: str, parameters: object) -> list[Row]:
+    rows: list[Row] = connection.execute(sql, parameters).fetchall()
+    return rows
 
 
-def _fetch_row(connection: Connection, sql: str, parameters: Any) -> Any:
+def _fetch_row(connection: Connection, sql: str, parameters: object) -> Row | None:
     cursor = connection.execute(sql, parameters)
-    row = cursor.fetchone()
+    row: Row | None = cursor.fetchone()
     # An unfetched RETURNING would hold the write lock.
     cursor.close()
     return row
 
 
-def _fetch_value(connection: Connection, sql: str, parameters: Any) -> Any:
+def _fetch_value(connection: Connection, sql: str, parameters: object) -> Any:
     row = _fetch_row(connection, sql, parameters)
     return None if row is None else row[0]
 
 
-def _count_changed(connection: Connection, sql: str, parameters: Any) -> Any:
+def _count_changed(connection: Connection, sql: str, parameters: object) -> int:
     cursor = connection.execute(sql, parameters)
-    count = cursor.rowcount
+    count: int = cursor.rowcount
     cursor.close()
     return count
 
 
-def _count_changed_by_many(connection: Connection, sql: str, parameters: Any) -> Any:
+def _count_changed_by_many(connection: Connection, sql: str, parameters: object) -> int:
     cursor = connection.executemany(sql, parameters)
-    count = cursor.rowcount
+    count: int = cursor.rowcount
     cursor.close()
     return count
 
 
-SHAPES: dict[SQLOperationType, tuple[Callable[[Connection, str, Any], Any], str]] = {
+SHAPES: dict[SQLOperationType, tuple[Callable[[Connection, str, object], object], str]] = {
     SQLOperationType.SELECT: (_fetch_rows, "list[Row]"),
     SQLOperationType.SELECT_ONE: (_fetch_row, "Row | None"),
     SQLOperationType.SELECT_VALUE: (_fetch_value, "Any"),
@@ -123,7 +124,7 @@ class Statement:
             )
         )
 
-    def __call__(self, connection: Connection, sets: Any = None, /, **parameters: Any) -> Any:
+    def __call__(self, connection: Connection, sets: object = None, /, **parameters: Any) -> Any:
         chosen = tuple([parameters.pop(word) for word in self.choices])
         sql = self._variants[connection.engine][chosen]
         return self._run(connection, sql, parameters if sets is None else sets)
@@ -135,7 +136,7 @@ def parameters_of(sql: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"(?<![:\w]):([a-z]\w*)", plain)))
 
 
-def load_statements(folder: Path, engines: Iterable[str] = ENGINES) -> Any:
+def load_statements(folder: Path, engines: Iterable[str] = ENGINES) -> SimpleNamespace:
     """Load every file of `folder`, with what `folder/<engine>/` has instead of it.
 
     A statement that is named twice, that cannot be read, whose family does not fit, or that has no
@@ -210,4 +211,4 @@ def _text_of(path: Path, datum: QueryDatum) -> _Text:
     return _Text(datum.operation_type, " ".join(purpose), choices, variants)
 
 
-queries: Queries = load_statements(packaged_dir("sql"))
+queries = cast("Queries", load_statements(packaged_dir("sql")))

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from functools import lru_cache, wraps
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 
 from flask import Response, request
 from marshmallow import Schema, fields
@@ -49,12 +49,12 @@ def _query_loader(schema: Schema) -> Callable[[bytes], Mapping[str, Any]]:
     }
 
     @lru_cache(maxsize=256)
-    def load(query_string: bytes) -> Mapping[str, Any]:
+    def load_query(query_string: bytes) -> Mapping[str, Any]:
         given = request.args
         values = {name: given.getlist(name) if name in lists else given[name] for name in given}
         return MappingProxyType(schema.load(values))
 
-    return load
+    return load_query
 
 
 def _json_body(required: bool) -> Any:
@@ -72,7 +72,7 @@ def _json_body(required: bool) -> Any:
         raise Problem("The body is not well-formed JSON.", status=400) from None
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 

@@ -9,8 +9,9 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from typing import Any
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from flask import g, request
 
@@ -23,11 +24,12 @@ CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
 nothing."""
 
 _COMMON = [
+    ("Content-Security-Policy", CONTENT_POLICY),
     ("X-Content-Type-Options", "nosniff"),
     ("X-Frame-Options", "DENY"),
     ("Referrer-Policy", "no-referrer"),
 ]
-
+"""What every answer says that does not say otherwise itself."""
 
 _START = secrets.token_hex(6)
 _NUMBERS = itertools.count(1)
@@ -43,10 +45,10 @@ class Edge:
     routing.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: WSGIApplication) -> None:
         self._app = app
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         given = environ.get("HTTP_X_REQUEST_ID")
         request_id = f"{_START}{os.getpid():08x}{next(_NUMBERS):012x}"
         if given and _REQUEST_ID.fullmatch(given):
@@ -55,9 +57,8 @@ class Edge:
         environ["seidra.began"] = time.perf_counter()
 
         def start_answer(status: str, headers: list[tuple[str, str]], *more: Any) -> Any:
-            if "Content-Security-Policy" not in dict(headers):
-                headers.append(("Content-Security-Policy", CONTENT_POLICY))
-            headers += _COMMON
+            said = {name.title() for name, _ in headers}
+            headers += [header for header in _COMMON if header[0] not in said]
             headers.append(("X-Request-ID", request_id))
             if log.isEnabledFor(logging.INFO):
                 _log_request(environ, status)
@@ -66,7 +67,7 @@ class Edge:
         return self._app(environ, start_answer)
 
 
-def _log_request(environ: dict[str, Any], status: str) -> None:
+def _log_request(environ: WSGIEnvironment, status: str) -> None:
     user = g.get("user")
     # The path without its query: signatures of media links stand there.
     log.info(
