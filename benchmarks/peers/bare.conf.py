@@ -19,5 +19,5 @@ wsgi_app = "benchmarks.peers.bare_flask:app"
 
 
 def post_worker_init(worker: Any) -> None:
-    """On a core of its own, like SEIDRA's."""
+    """On a core of its own where SEIDRA's are."""
     server.pin_to_core(worker)

@@ -29,8 +29,8 @@ def db() -> None:
     """Migrate the database."""
 
 
-@db.command()
-def upgrade() -> None:
+@db.command("upgrade")
+def upgrade_schema() -> None:
     """Apply every migration that is missing."""
     applied = init_database(seed=False)
     for id in applied:
@@ -39,11 +39,11 @@ def upgrade() -> None:
         click.echo("The schema is up to date.")
 
 
-@db.command()
+@db.command("rollback")
 @click.option("--count", default=1, type=click.IntRange(1), help="How many migrations to undo.")
 @click.option("--all", "everything", is_flag=True, help="Undo all of them.")
 @click.confirmation_option(prompt="This deletes the data that the migrations hold. Go on?")
-def rollback(count: int, everything: bool) -> None:
+def roll_back_schema(count: int, everything: bool) -> None:
     """Undo the last migrations, with their data. Stop the server first."""
     settings = get_settings()
     if not settings.database_path.exists():
@@ -56,8 +56,8 @@ def rollback(count: int, everything: bool) -> None:
         click.echo("There is no migration to roll back.")
 
 
-@db.command()
-def status() -> None:
+@db.command("status")
+def list_migrations() -> None:
     """List the migrations and whether they are applied; unknown ones are from a newer version."""
     for step in migrate.status(get_settings()):
         state = "unknown" if not step.known else "applied" if step.applied else "pending"

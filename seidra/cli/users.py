@@ -28,12 +28,12 @@ _password = click.option(
 )
 
 
-@users.command()
+@users.command("create")
 @click.argument("username")
 @click.argument("email")
 @_password
 @click.option("--admin", is_flag=True, help="Make it an administrator.")
-def create(username: str, email: str, password: str, admin: bool) -> None:
+def create_user(username: str, email: str, password: str, admin: bool) -> None:
     """Make an account. The first one ever is an administrator."""
     body = RegisterSchema().load({"username": username, "email": email, "password": password})
     with DatabaseService() as service:
@@ -57,33 +57,33 @@ def list_users() -> None:
             )
 
 
-@users.command()
+@users.command("disable")
 @click.argument("name")
-def disable(name: str) -> None:
+def disable_user(name: str) -> None:
     """Disable an account and end its sessions."""
     _change_rights(name, active=False)
     click.echo(f"Disabled {name}.")
 
 
-@users.command()
+@users.command("enable")
 @click.argument("name")
-def enable(name: str) -> None:
+def enable_user(name: str) -> None:
     """Enable an account."""
     _change_rights(name, active=True)
     click.echo(f"Enabled {name}.")
 
 
-@users.command()
+@users.command("promote")
 @click.argument("name")
-def promote(name: str) -> None:
+def promote_user(name: str) -> None:
     """Make an account an administrator."""
     _change_rights(name, admin=True)
     click.echo(f"{name} is an administrator.")
 
 
-@users.command()
+@users.command("demote")
 @click.argument("name")
-def demote(name: str) -> None:
+def demote_user(name: str) -> None:
     """Make an administrator an ordinary account."""
     _change_rights(name, admin=False)
     click.echo(f"{name} is no administrator.")
@@ -92,7 +92,7 @@ def demote(name: str) -> None:
 @users.command("set-password")
 @click.argument("name")
 @_password
-def set_password(name: str, password: str) -> None:
+def set_user_password(name: str, password: str) -> None:
     """Give an account a new password and end its sessions."""
     RegisterSchema(only=("password",)).load({"password": password})
     with DatabaseService() as service:
