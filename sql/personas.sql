@@ -28,16 +28,16 @@ WHERE p.id = :id AND p.user_id = :user_id
     AND (p.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id));
 
 -- name: page
--- A page of a user's personas; each order is read along an index of its own, however far down.
--- family: which safe: p.is_nsfw = FALSE
--- family: which all: TRUE
--- family: which favorites: p.is_favorite = TRUE AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
--- family: order -created_at: p.created_at DESC, p.id DESC
--- family: order created_at: p.created_at ASC, p.id ASC
--- family: order -updated_at: p.updated_at DESC, p.id DESC
--- family: order updated_at: p.updated_at ASC, p.id ASC
--- family: order -name: p.name_key DESC, p.id DESC
--- family: order name: p.name_key ASC, p.id ASC
+-- A page of a user's personas: its ids are read along the index of its order, however far down, and then the rows.
+-- family: which safe: AND is_nsfw = FALSE
+-- family: which all:
+-- family: which favorites: AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+-- family: order -created_at: created_at DESC, id DESC
+-- family: order created_at: created_at ASC, id ASC
+-- family: order -updated_at: updated_at DESC, id DESC
+-- family: order updated_at: updated_at ASC, id ASC
+-- family: order -name: name_key DESC, id DESC
+-- family: order name: name_key ASC, id ASC
 SELECT
     p.id, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params,
     p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.version, p.created_at, p.updated_at,
@@ -46,9 +46,13 @@ SELECT
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS shown_media_id
 FROM personas AS p
-WHERE p.user_id = :user_id AND p.is_nsfw = FALSE
-ORDER BY p.created_at DESC, p.id DESC
-LIMIT :limit OFFSET :offset;
+WHERE p.id IN (
+    SELECT id FROM personas
+    WHERE user_id = :user_id AND is_nsfw = FALSE
+    ORDER BY created_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+)
+ORDER BY created_at DESC, id DESC;
 
 -- name: count$
 -- How many personas a user has, from the counters.

@@ -147,14 +147,14 @@ def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(
     database: SqliteDatabase,
 ) -> None:
     def put(number: int) -> Block:
-        return lambda tx: queries.personas.search_put(
+        return lambda tx: queries.search.put(
             tx, user_id=1, id=number, is_nsfw=False, is_favorite=False, search_text=f"luna {number}"
         )
 
     def fail(tx: Connection) -> None:
-        # The sixteenth text brings them all into the index.
+        before = queries.search.indexed_count(tx, user_id=1, expression='"luna"')
         put(99)(tx)
-        assert queries.personas.search_count(tx, user_id=1, expression='"luna"') == 16
+        assert queries.search.indexed_count(tx, user_id=1, expression='"luna"') == before + 1
         raise LookupError
 
     with waiting(database, [*map(put, range(15)), fail, put(15), fail]) as futures:
@@ -162,8 +162,8 @@ def test_a_block_that_fails_after_it_wrote_the_search_index_leaves_it_as_it_was(
     for future in futures:
         assert future.exception() is None or isinstance(future.exception(), LookupError)
     with database.transaction() as tx:
-        assert queries.personas.search_count(tx, user_id=1, expression='"luna"') == 16
-        queries.personas.search_check(tx)
+        assert queries.search.indexed_count(tx, user_id=1, expression='"luna"') == 16
+        queries.search.check(tx)
 
 
 def test_a_first_block_that_fails_leaves_nothing_and_the_next_begins_anew(
