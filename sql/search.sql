@@ -14,27 +14,9 @@ VALUES (
 ON CONFLICT (doc_id) DO UPDATE
 SET safety = excluded.safety, favor = excluded.favor, search_text = excluded.search_text;
 
--- name: indexed_count$
--- How many personas match an expression of the index, in one owner's range; its last two numbers are sentinels.
-SELECT COUNT(*) FROM persona_search
-WHERE persona_search MATCH :expression
-    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
-
--- name: indexed_page$
--- A page of their ids, as one JSON array, in the order of creation: ids grow with it.
--- family: order -created_at: DESC
--- family: order created_at: ASC
-SELECT JSON_GROUP_ARRAY(id)
-FROM (
-    SELECT rowid & 4294967295 AS id FROM persona_search
-    WHERE persona_search MATCH :expression
-        AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293)
-    ORDER BY rowid DESC
-    LIMIT :limit OFFSET :offset
-) AS page;
-
 -- name: indexed$
--- All their ids, as one JSON array, oldest first.
+-- The ids of all personas that an expression of the index matches, oldest first; the last two numbers of an owner are
+-- the sentinels.
 SELECT JSON_GROUP_ARRAY(rowid & 4294967295) FROM persona_search
 WHERE persona_search MATCH :expression
     AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);

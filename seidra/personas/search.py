@@ -2,8 +2,7 @@
 
 Words of three characters and more are found in the full-text index, where a phrase of trigrams is
 exactly a substring; shorter ones by a scan of the owner's texts. Each filter answers ids, oldest
-first, and a page is cut from their intersection. A search of the index alone, in the order of
-creation, does not even read all ids: it counts, and reads its page.
+first, and a page is cut from their intersection.
 """
 
 from __future__ import annotations
@@ -70,25 +69,20 @@ def page_ids(
     if not words and not query["tag"]:
         scanned = [""]  # The query folds to nothing, which everything contains.
     filters = {"user_id": user_id, "nsfw": nsfw, "favorite": query["is_favorite"]}
-    sort, limit, offset = query["sort"], query["limit"], query["offset"]
     found = []
     if indexed:
         expression = _expression(indexed, nsfw, query["is_favorite"])
-        given = {"user_id": user_id, "expression": expression}
-        if not scanned and not query["tag"] and sort.endswith("created_at"):
-            ids = queries.search.indexed_page(
-                connection, order=sort, limit=limit, offset=offset, **given
-            )
-            return from_json(ids), queries.search.indexed_count(connection, **given)
-        found.append(from_json(queries.search.indexed(connection, **given)))
+        ids = queries.search.indexed(connection, user_id=user_id, expression=expression)
+        found.append(from_json(ids))
     if query["tag"]:
         rows = queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))
         found.append([row["id"] for row in rows])
     found += [
         from_json(queries.search.scanned(connection, **filters, word=word)) for word in scanned
     ]
-    ids = _sorted(connection, user_id, _intersection(found), sort)
-    return ids[offset : offset + limit], len(ids)
+    matching = _sorted(connection, user_id, _intersection(found), query["sort"])
+    limit, offset = query["limit"], query["offset"]
+    return matching[offset : offset + limit], len(matching)
 
 
 def _expression(words: list[str], nsfw: bool, favorite: bool | None) -> str:
