@@ -25,9 +25,8 @@ from benchmarks import texts
 from seidra import folding
 from seidra.config import Settings
 from seidra.database import init_database
-from seidra.database.sqlite.connect import SqliteDatabase, connect
+from seidra.database.sqlite.connect import connect
 from seidra.jobs.results import media_id
-from seidra.personas import search as search_index
 from seidra.values import timestamp, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -106,7 +105,6 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
     rows = _check(connection, sizes)
     copy(connection, folder / "fastapi.db")
     connection.close()
-    _merge(settings)
     known = {
         "fingerprint": wanted,
         "rows": rows,
@@ -147,7 +145,6 @@ def _tidy(sizes: Sizes) -> None:
     connection.execute("DELETE FROM file_deletions")
     connection.execute("COMMIT")
     connection.close()
-    _merge(settings)
     for folder in (settings.media_dir, settings.thumbnail_dir, settings.tmp_dir):
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -170,14 +167,6 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
     connection.execute("COMMIT")
-
-
-def _merge(settings: Settings) -> None:
-    """Merge the search index, as a worker does whenever nobody writes."""
-    database = SqliteDatabase(settings)
-    while search_index.merge(database):
-        pass
-    database.close()
 
 
 def _insert(connection: sqlite3.Connection, table: str, rows: Any) -> None:

@@ -12,7 +12,7 @@ from seidra.config import Settings
 from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.operations.media import MediaCheck
-from seidra.personas import search as persona_search
+from seidra.start import search_texts
 from seidra.values import from_json
 
 
@@ -32,8 +32,7 @@ def consistent(database: SqliteDatabase) -> Iterator[str]:
             if wrong:
                 yield f"{wrong} counters of {name} differ from COUNT"
         yield from _tags(database)
-    with database.transaction() as tx:
-        yield from persona_search.check(tx)
+    yield from search_texts.check_texts(database)
 
 
 def _tags(database: SqliteDatabase) -> Iterator[str]:

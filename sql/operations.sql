@@ -56,18 +56,6 @@ SELECT
     (
         SELECT COUNT(*) FROM (
             SELECT d.user_id FROM (
-                SELECT user_id, span, is_nsfw, -n AS n FROM persona_spans
-                UNION ALL
-                SELECT user_id, SUBSTR(created_at, 1, 9) AS span, is_nsfw, COUNT(*) AS n FROM personas
-                GROUP BY user_id, SUBSTR(created_at, 1, 9), is_nsfw
-            ) AS d
-            GROUP BY d.user_id, d.span, d.is_nsfw
-            HAVING SUM(d.n) <> 0
-        ) AS wrong
-    ) AS spans,
-    (
-        SELECT COUNT(*) FROM (
-            SELECT d.user_id FROM (
                 SELECT user_id, is_nsfw, status, job_type, -n AS n FROM job_counts
                 UNION ALL
                 SELECT user_id, is_nsfw, status, job_type, COUNT(*) AS n FROM generation_jobs

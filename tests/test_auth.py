@@ -474,7 +474,7 @@ def keep_house(app: Flask) -> None:
 def everything(database: SqliteDatabase, settings: Settings) -> dict[str, list[Any]]:
     """Every row of every table, and every file. The index of search is compared with its table."""
     with database.transaction() as tx:
-        queries.personas.search_check(tx)
+        queries.search.check(tx)
     names = "SELECT name FROM sqlite_master WHERE type = 'table'"
     tables = [row[0] for row in database.connection.execute(names)]
     kept = [

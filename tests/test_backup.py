@@ -33,7 +33,7 @@ from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
 from seidra.operations import archive, backup, restore
 from seidra.operations.workers import make_worker
-from seidra.personas import search
+from seidra.start.search_texts import check_texts
 from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
@@ -72,8 +72,7 @@ def check_whole(settings: Settings) -> dict[str, int]:
         connection = database.connection
         assert [tuple(row) for row in connection.execute("PRAGMA integrity_check")] == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        with database.transaction() as tx:
-            assert search.check(tx) == []
+        assert check_texts(database) == []
         counted = {}
         for table, counters in (
             ("personas", "persona_counts"),
@@ -286,7 +285,10 @@ def test_a_search_index_that_differs_is_made_again(
     filled: Settings, database: SqliteDatabase, tmp_path: Path, place: Settings
 ) -> None:
     with database.transaction() as tx:
-        tx.execute("DELETE FROM persona_search_queue")
+        tx.execute(
+            "INSERT INTO persona_search (persona_search, rowid, marked_text)"
+            " SELECT 'delete', doc_id, marked_text FROM persona_search_texts"
+        )
     backup.backup(filled, database, tmp_path / "backup.tar", quiet)
     put_back(tmp_path / "backup.tar", place)
     check_whole(place)

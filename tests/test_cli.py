@@ -432,7 +432,10 @@ def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings)
     alice.persona(name="Élodie")
     assert said(flask("search", "check")) == "The search index agrees with its table.\n"
     with closing(connect(ready.database_path)) as connection:
-        connection.execute("DELETE FROM persona_search_queue")
+        connection.execute(
+            "INSERT INTO persona_search (persona_search, rowid, marked_text)"
+            " SELECT 'delete', doc_id, marked_text FROM persona_search_texts"
+        )
     assert alice.get("/api/personas?search=elodie").get_json() == []
     sentence = "The index differs from its table. Run `flask search rebuild`."
     assert refused(flask("search", "check")) == sentence

@@ -135,7 +135,11 @@ def miscounted(settings: Settings) -> Settings:
 
 
 def misindexed(settings: Settings) -> Settings:
-    execute(settings, "DELETE FROM persona_search_queue")
+    execute(
+        settings,
+        "INSERT INTO persona_search (persona_search, rowid, marked_text)"
+        " SELECT 'delete', doc_id, marked_text FROM persona_search_texts",
+    )
     return settings
 
 

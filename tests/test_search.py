@@ -18,9 +18,9 @@ from werkzeug.test import TestResponse
 
 from seidra import create_app, folding
 from seidra.config import Settings
-from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.personas import search as persona_search
+from seidra.start.search_texts import check_texts, rebuild_texts
 from seidra.web.services import services_of
 
 
@@ -417,11 +417,6 @@ def test_search_finds_what_a_plain_filter_finds(
 # ---------------------------------------------------------------------------------------- the index
 
 
-def wrong(database: SqliteDatabase) -> list[str]:
-    with database.transaction() as tx:
-        return persona_search.check(tx)
-
-
 DAMAGE = [
     "INSERT INTO persona_search (persona_search, rowid, marked_text)"
     " SELECT 'delete', doc_id, marked_text FROM persona_search_texts",
@@ -431,81 +426,28 @@ DAMAGE = [
 ]
 
 
-DAMAGE_WAITING = [*DAMAGE[1:], "DELETE FROM persona_search_queue"]
-
-
-def index_all(database: SqliteDatabase) -> None:
-    """Bring every text into the index; what is written later waits."""
+def index_anew(database: SqliteDatabase) -> int:
+    """Make every text and the index again; returns how many texts there are."""
     with database.transaction() as tx:
-        persona_search.rebuild(tx)
+        return rebuild_texts(tx)
 
 
-def waiting(database: SqliteDatabase) -> int:
-    """How many texts wait to come into the index."""
-    return int(
-        database.connection.execute("SELECT COUNT(*) FROM persona_search_queue").fetchone()[0]
-    )
-
-
-@pytest.mark.parametrize(
-    ("indexed", "damage"),
-    [*((True, each) for each in DAMAGE), *((False, each) for each in DAMAGE_WAITING)],
-)
+@pytest.mark.parametrize("damage", DAMAGE)
 def test_check_finds_damage_and_rebuild_mends_it(
-    alice: Person, database: SqliteDatabase, indexed: bool, damage: str
+    alice: Person, database: SqliteDatabase, damage: str
 ) -> None:
     alice.persona(name="Luna")
-    if indexed:
-        index_all(database)
-    assert waiting(database) == (0 if indexed else 1)
-    assert wrong(database) == []
+    assert check_texts(database) == []
     with database.transaction() as tx:
         tx.execute(damage)
     assert answered(alice, "luna").get_json() == []
-    assert wrong(database) != []
-    with database.transaction() as tx:
-        assert persona_search.rebuild(tx) == 1
-    assert wrong(database) == []
+    assert check_texts(database) != []
+    assert index_anew(database) == 1
+    assert check_texts(database) == []
     assert found(alice, "luna") == ["Luna"]
 
 
-def test_check_finds_a_text_that_is_in_the_index_and_waits(
-    alice: Person, database: SqliteDatabase
-) -> None:
-    alice.persona(name="Luna")
-    index_all(database)
-    with database.transaction() as tx:
-        tx.execute("INSERT INTO persona_search_queue (doc_id) SELECT doc_id FROM persona_texts")
-    assert wrong(database) != []
-    index_all(database)
-    assert (wrong(database), found(alice, "luna")) == ([], ["Luna"])
-
-
-def test_texts_come_into_the_index_sixteen_at_a_time(
-    alice: Person, bob: Person, database: SqliteDatabase
-) -> None:
-    index_all(database)
-    made = [(alice if n % 2 else bob).persona(name=f"Luna {n}")["id"] for n in range(15)]
-    assert (waiting(database), segments(database)) == (15, 1)
-    assert len(found(alice, "luna")) == 7
-    # A text that waits is changed and deleted without the index.
-    assert bob.patch(f"/api/personas/{made[0]}", json={"name": "Stella"}).status_code == 200
-    assert bob.delete(f"/api/personas/{made[2]}").status_code == 204
-    assert (waiting(database), segments(database)) == (14, 1)
-    made += [alice.persona(name=f"Luna {n}")["id"] for n in range(2)]
-    assert (waiting(database), segments(database)) == (0, 2)
-    # One of the index leaves it when it is changed, and waits again.
-    assert alice.patch(f"/api/personas/{made[1]}", json={"name": "Nova"}).status_code == 200
-    assert (waiting(database), len(found(alice, "luna")), found(alice, "nova")) == (1, 8, ["Nova"])
-    assert (len(found(bob, "luna")), found(bob, "stella"), found(bob, "nova")) == (
-        6,
-        ["Stella"],
-        [],
-    )
-    assert wrong(database) == []
-
-
-def fences(database: SqliteDatabase) -> tuple[list[int], list[int]]:
+def sentinels(database: SqliteDatabase) -> tuple[list[int], list[int]]:
     """The documents at which a search of one owner's range stops, as they are and as they ought to
     be."""
     found = database.connection.execute(
@@ -515,17 +457,17 @@ def fences(database: SqliteDatabase) -> tuple[list[int], list[int]]:
     return [row[0] for row in found], [(row[0] + 1 << 32) - n for row in owners for n in (2, 1)]
 
 
-def test_two_fences_end_each_owners_range(app: Flask, database: SqliteDatabase) -> None:
+def test_two_sentinels_end_each_owners_range(app: Flask, database: SqliteDatabase) -> None:
     last = Person(app, "last")
     for change in (
         lambda tx: None,
-        persona_search.rebuild,
+        rebuild_texts,
         lambda tx: tx.execute("DELETE FROM users WHERE id = ?", [last.id]),
     ):
         with database.transaction() as tx:
             change(tx)
-        there, wanted = fences(database)
-        assert (there, wrong(database)) == (wanted, [])
+        there, wanted = sentinels(database)
+        assert (there, check_texts(database)) == (wanted, [])
     assert there[-1] < last.id << 32
 
 
@@ -547,10 +489,7 @@ def pages_read(database: SqliteDatabase, user_id: int, query: dict[str, Any]) ->
             tx.execute("SAVEPOINT whole")
             tx.execute("DELETE FROM persona_search_data WHERE id = ?", [page])
             try:
-                assert persona_search.page(tx, persona_search.Totals(), user_id, False, query) == (
-                    [],
-                    0,
-                )
+                assert persona_search.page_ids(tx, user_id, False, query) == ([], 0)
             except sqlite3.DatabaseError:
                 needed += 1
             tx.execute("ROLLBACK TO whole")
@@ -580,64 +519,58 @@ def test_a_search_does_not_read_the_texts_of_others(
         with database.transaction() as tx:
             tx.execute("DELETE FROM persona_texts")
             tx.executemany(
-                "INSERT INTO persona_texts (doc_id, safety, favor, search_text) VALUES (?, 'sfw', ?, ?)",
+                "INSERT INTO persona_texts (doc_id, safety, favor, search_text)"
+                " VALUES (?, 'sfw', ?, ?)",
                 [
                     (owner.id << 32 | n, *(("fav", "rain wine") if n % 2 else ("oth", "storm")))
                     for owner, texts in ((reader, 6), (other, 2 * count))
                     for n in range(1, texts + 1)
                 ],
             )
-            # Not persona_search.rebuild, which drops the texts of no persona.
-            tx.execute("DELETE FROM persona_search_queue")
+            # Not rebuild_texts, which drops the texts of no persona.
             tx.execute("INSERT INTO persona_search (persona_search) VALUES ('rebuild')")
         read.append(pages_read(database, reader.id, query))
     # Up to 7 more, and where nothing ends the range dozens.
     assert 0 < read[1] <= read[0] + 8, read
 
 
-def test_fences_are_no_personas(alice: Person, bob: Person, database: SqliteDatabase) -> None:
+def test_sentinels_are_no_personas(alice: Person, bob: Person, database: SqliteDatabase) -> None:
     bob.persona(name="Luna")
     for _ in range(2):
         for word in ("end", "END", "nd"):
             answer = answered(alice, word)
             assert (answer.get_json(), answer.headers["X-Total-Count"]) == ([], "0"), word
-        index_all(database)
+        index_anew(database)
     alice.persona(name="The End")
-    index_all(database)
+    index_anew(database)
     assert (found(alice, "end"), found(bob, "end")) == (["The End"], [])
 
 
-def test_check_finds_a_missing_fence(database: SqliteDatabase) -> None:
+def test_check_finds_a_missing_sentinel(database: SqliteDatabase) -> None:
     with database.transaction() as tx:
         tx.execute(
             "INSERT INTO persona_search (persona_search, rowid, marked_text)"
-            " SELECT 'delete', doc_id, marked_text FROM persona_search_fences"
+            " SELECT 'delete', doc_id, marked_text FROM persona_search_sentinels"
         )
-    assert (fences(database)[0], wrong(database)) == ([], ["The index differs from its table."])
-    index_all(database)
-    there, wanted = fences(database)
-    assert (there, wrong(database)) == (wanted, [])
+    assert (sentinels(database)[0], check_texts(database)) == (
+        [],
+        ["The index differs from its table."],
+    )
+    index_anew(database)
+    there, wanted = sentinels(database)
+    assert (there, check_texts(database)) == (wanted, [])
 
 
 @pytest.mark.parametrize("sort", ["created_at", "-created_at"])
-@pytest.mark.parametrize("few", [0, 5])
-def test_every_page_of_index_and_queue_is_a_slice(
-    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch, sort: str, few: int
-) -> None:
-    """By all the ways that a long list is read: backwards, its last part forwards, and with what
-    waits in between."""
+def test_every_page_of_what_the_index_finds_is_a_slice(alice: Person, sort: str) -> None:
     alice.allow_nsfw()
     made = [
         alice.persona(name=f"Luna {n}", is_nsfw=n % 5 == 4, is_favorite=n % 3 == 0)["id"]
         for n in range(37)
     ]
     for id in made[1:20:6]:
-        assert (
-            alice.patch(f"/api/personas/{id}", json={"description": "wears a cloak"}).status_code
-            == 200
-        )
-    assert waiting(database) == 9
-    monkeypatch.setattr(persona_search, "_FEW", few)
+        path = f"/api/personas/{id}"
+        assert alice.patch(path, json={"description": "wears a cloak"}).status_code == 200
     for query in ({}, {"include_nsfw": "true"}, {"is_favorite": "true"}, {"is_favorite": "false"}):
         shown = [
             id
@@ -661,25 +594,13 @@ def test_every_page_of_index_and_queue_is_a_slice(
             assert answer.headers["X-Total-Count"] == str(len(wanted))
 
 
-def test_a_word_of_the_oldest_only_is_found_newest_first(
-    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where the end of the list holds fewer than expected, all of it is read."""
-    made = [alice.persona(name=f"{'Luna' if n < 12 else 'Nova'} {n}")["id"] for n in range(32)]
-    assert waiting(database) == 0
-    monkeypatch.setattr(persona_search, "_FEW", 5)
-    answer = answered(alice, "luna", sort="-created_at", limit=3, offset=1)
-    assert [p["id"] for p in answer.get_json()] == made[10:7:-1]
-    assert answer.headers["X-Total-Count"] == "12"
-
-
 def test_the_index_is_merged_as_it_is_written(alice: Person, database: SqliteDatabase) -> None:
     for number in range(160):
         alice.persona(name=f"Élodie {number}", style_prompt=f"moonlit ocean {number}")
-        # Nine of one size never stay: eight become one of the next.
-        assert segments(database) <= 9
+        # Eight of one size become one of the next: of three sizes seven stay, and one comes.
+        assert segments(database) <= 22
     edited = alice.persona(name="Luna")["id"]
-    index_all(database)
+    index_anew(database)
     assert segments(database) == 1
     for number in range(40):
         for name in ("Luna", "Stella"):
@@ -687,97 +608,9 @@ def test_the_index_is_merged_as_it_is_written(alice: Person, database: SqliteDat
                 f"/api/personas/{edited}",
                 json={"name": name, "style_prompt": f"teal light {number}"},
             )
-    assert segments(database) <= 17
+    assert segments(database) <= 22
     assert alice.get("/api/personas?search=elodie").headers["X-Total-Count"] == "160"
-    assert wrong(database) == []
-
-
-def counts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The expressions that are counted in the index from now on."""
-    counted: list[str] = []
-    count = queries.personas.search_count
-
-    def counting(connection: Any, **given: Any) -> int:
-        counted.append(given["expression"])
-        return int(count(connection, **given))
-
-    monkeypatch.setattr(queries.personas, "search_count", counting)
-    return counted
-
-
-def test_the_pages_of_a_search_count_once(
-    alice: Person, bob: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for person in (alice, bob):
-        for number in range(8):
-            person.persona(name=f"Luna {number}")
-    monkeypatch.setattr(persona_search, "_FEW", 5)
-    counted = counts(monkeypatch)
-    for offset in (0, 3, 6, 9):
-        assert answered(alice, "luna", limit=3, offset=offset).headers["X-Total-Count"] == "8"
-    assert len(counted) == 1
-    # Another order is the same search; another word, filter or owner is not.
-    answered(alice, "luna", sort="-name")
-    assert len(counted) == 1
-    answered(alice, "una")
-    answered(alice, "luna", is_favorite="true")
-    answered(bob, "luna")
-    assert len(counted) == 4
-    # A new one waits for the index, where nothing changes. Neither do others' changes change it.
-    new = alice.persona(name="Luna 8")["id"]
-    bob.persona(name="Luna 8")
-    assert answered(alice, "luna").headers["X-Total-Count"] == "9"
-    assert len(counted) == 4
-    # What leaves the index does, and what enters it.
-    listed = answered(alice, "luna").get_json()
-    assert (
-        alice.patch(f"/api/personas/{listed[0]['id']}", json={"name": "Stella"}).status_code == 200
-    )
-    assert answered(alice, "luna").headers["X-Total-Count"] == "8"
-    assert alice.delete(f"/api/personas/{listed[1]['id']}").status_code == 204
-    assert answered(alice, "luna").headers["X-Total-Count"] == "7"
-    assert (
-        alice.patch(f"/api/personas/{listed[2]['id']}", json={"is_favorite": True}).status_code
-        == 200
-    )
-    assert answered(alice, "luna", is_favorite="true").headers["X-Total-Count"] == "1"
-    assert answered(alice, "luna").headers["X-Total-Count"] == "7"
-    assert (waiting(database), len(counted)) == (4, 8)
-    for number in range(12):
-        bob.persona(name=f"Luna {number}")
-    assert waiting(database) == 0
-    assert answered(alice, "luna").headers["X-Total-Count"] == "7"
-    assert new in [persona["id"] for persona in answered(alice, "luna").get_json()]
-    assert len(counted) == 9
-
-
-def test_without_a_version_nothing_is_remembered(
-    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(persona_search, "_FEW", 0)
-    made = [alice.persona(name="Luna")["id"] for _ in range(3)]
-    index_all(database)
-    with database.transaction() as tx:
-        tx.execute("DELETE FROM persona_search_versions")
-    assert answered(alice, "luna").headers["X-Total-Count"] == "3"
-    alice.delete(f"/api/personas/{made[0]}")
-    assert answered(alice, "luna").headers["X-Total-Count"] == "2"
-    index_all(database)
-    rows = database.connection.execute("SELECT user_id FROM persona_search_versions")
-    assert alice.id in [row[0] for row in rows]
-
-
-def test_rebuild_forgets_what_was_counted_before(
-    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(persona_search, "_FEW", 0)
-    lost = [alice.persona(name="Luna")["id"] for _ in range(2)][1]
-    index_all(database)
-    with database.transaction() as tx:
-        tx.execute(f"{DAMAGE[0]} WHERE doc_id = ?", [alice.id << 32 | lost])
-    assert answered(alice, "luna").headers["X-Total-Count"] == "1"
-    index_all(database)
-    assert answered(alice, "luna").headers["X-Total-Count"] == "2"
+    assert check_texts(database) == []
 
 
 def test_check_agrees_after_every_kind_of_write(
@@ -791,7 +624,7 @@ def test_check_agrees_after_every_kind_of_write(
     alice.patch(f"/api/personas/{made[0]['id']}", json={"is_favorite": True, "is_nsfw": True})
     alice.post(f"/api/personas/{made[2]['id']}/duplicate")
     bob.delete(f"/api/personas/{made[1]['id']}")
-    assert wrong(database) == []
+    assert check_texts(database) == []
 
 
 def test_a_flag_set_from_outside_the_application_reaches_the_index(

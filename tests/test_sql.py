@@ -252,34 +252,12 @@ PLANS: dict[str, tuple[str, ...]] = {
     "operations.quick_integrity": NOTHING,
     "operations.sessions_end": NOTHING,
     "operations.wrong_counts": ("SCAN personas", "SCAN generation_jobs", "SCAN media_items"),
-    "personas.card": (ROWID, MEDIA),
     "personas.count": ("persona_counts USING PRIMARY KEY (user_id=?)",),
     "personas.create": NOTHING,
     "personas.delete": (ROWID,),
     "personas.get": (ROWID, MEDIA, VIEWER),
-    "personas.get_for_update": (ROWID, VIEWER),
-    "personas.id_at": ("INDEX personas_created (user_id=?)",),
-    "personas.ids_by_name": ("INDEX personas_name (user_id=?)",),
-    "personas.ids_by_updated": ("INDEX personas_updated (user_id=?)",),
-    "personas.matching_indexed": (SEARCHED,),
-    "personas.matching_scanned": ("persona_texts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",),
     "personas.matching_tagged": ("t USING PRIMARY KEY (user_id=? AND tag_key=?)", ROWID),
     "personas.purge_batch": (ROWID, "(user_id=?)"),
-    "personas.search_check": NOTHING,
-    "personas.search_count": (SEARCHED,),
-    "personas.search_drop_strays": ("SCAN persona_texts", ROWID),
-    "personas.search_newest": (SEARCHED,),
-    "personas.search_oldest": (SEARCHED,),
-    "personas.search_optimize": NOTHING,
-    "personas.search_put": NOTHING,
-    "personas.search_queue_clear": ("SCAN persona_search_queue",),
-    "personas.search_rebuild": NOTHING,
-    "personas.search_sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
-    "personas.search_strays": ("SCAN x", ROWID),
-    "personas.search_version": ("v USING PRIMARY KEY (user_id=?)",),
-    "personas.search_versions_renew": ("SCAN u",),
-    "personas.search_waiting": ("q USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)", ROWID),
-    "personas.spans": ("persona_spans USING PRIMARY KEY (user_id=?)",),
     "personas.tags_add": NOTHING,
     "personas.tags_clear": ("INDEX persona_tags_persona (persona_id=?)",),
     "personas.update": (ROWID,),
@@ -291,6 +269,18 @@ PLANS: dict[str, tuple[str, ...]] = {
     "platform.remember": NOTHING,
     "platform.state": ("platform_state USING PRIMARY KEY (name=?)",),
     "platform.summary": ("SCAN persona_counts", "SCAN job_counts", "SCAN media_counts"),
+    "search.check": NOTHING,
+    "search.drop_strays": ("SCAN persona_texts", ROWID),
+    "search.indexed": (SEARCHED,),
+    "search.optimize": NOTHING,
+    "search.ordered[name]": ("INDEX personas_name (user_id=?)",),
+    "search.ordered[updated_at]": ("INDEX personas_updated (user_id=?)",),
+    "search.persona_page": (ROWID, MEDIA),
+    "search.put": NOTHING,
+    "search.rebuild": NOTHING,
+    "search.scanned": ("persona_texts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",),
+    "search.sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
+    "search.strays": ("SCAN x", ROWID),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
     "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),
     "users.create": NOTHING,
@@ -323,24 +313,20 @@ PLANS: dict[str, tuple[str, ...]] = {
     "workers.prune": ("SCAN workers",),
     "workers.seen": NOTHING,
 }
-for _key in ("created", "updated", "name"):
-    for _way in ("asc", "desc"):
-        _page = f"personas.page_{_key}_{_way}"
-        # Far pages begin at a moment; they are read newest first in either order.
-        _from = " AND created_at<?" if (_key, _way) == ("created", "desc") else ""
-        PLANS[_page] = (f"INDEX personas_{_key} (user_id=?{_from})", ROWID, MEDIA)
-        _favorites = "personas_favorite" if _key == "created" else f"personas_favorite_{_key}"
-        PLANS[f"personas.page_favorites_{_key}_{_way}"] = (
-            f"INDEX {_favorites} (user_id=?)",
-            ROWID,
-            MEDIA,
-        )
-        if _key == "created":
-            PLANS[f"{_page}_safe"] = (
-                f"INDEX personas_created_safe (user_id=? AND is_nsfw=?{_from})",
+for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name", "name")):
+    for _order in (_key, f"-{_key}"):
+        _along = f"INDEX personas_{_name} (user_id=?)"
+        _safe = "INDEX personas_created_safe (user_id=? AND is_nsfw=?)"
+        _favorites = "personas_favorite" if _name == "created" else f"personas_favorite_{_name}"
+        PLANS |= {
+            f"personas.page[all,{_order}]": (_along, ROWID, MEDIA),
+            f"personas.page[safe,{_order}]": (
+                _safe if _name == "created" else _along,
                 ROWID,
                 MEDIA,
-            )
+            ),
+            f"personas.page[favorites,{_order}]": (f"INDEX {_favorites} (user_id=?)", ROWID, MEDIA),
+        }
 
 WHOLE = {
     "events.prune",
@@ -348,13 +334,11 @@ WHOLE = {
     "operations.media_total",
     "operations.sessions_end",
     "operations.wrong_counts",
-    "personas.search_drop_strays",
-    "personas.search_queue_clear",
-    "personas.search_strays",
-    "personas.search_versions_renew",
     "platform.jobs_by_status",
     "platform.media_bytes",
     "platform.summary",
+    "search.drop_strays",
+    "search.strays",
     "users.list_all",
     "workers.list_all",
     "workers.prune",
@@ -454,10 +438,32 @@ def test_no_page_sorts_more_than_itself(
 ) -> None:
     sql = TEXTS[statement]
     steps: list[Any] = planner[1].execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
-    [page] = [step[0] for step in steps if re.fullmatch(r"(MATERIALIZE|CO-ROUTINE) page", step[3])]
+    [page] = [
+        step[0]
+        for step in steps
+        if re.fullmatch(r"(MATERIALIZE|CO-ROUTINE) page|LIST SUBQUERY \d+", step[3])
+    ]
     inside = [step[3] for step in steps if step[1] == page]
     assert inside
     assert not any("TEMP B-TREE" in detail for detail in inside), inside
+
+
+def test_a_persona_is_read_alike_wherever_it_is_read(migrated: sqlite3.Connection) -> None:
+    """For what it looks like (seidra/personas/view.py), and what a change is merged into."""
+    columns = {
+        name: [
+            column[0]
+            for column in migrated.execute(
+                sql, nothing(sql) | {"limit": 0, "offset": 0}
+            ).description
+        ]
+        for name, sql in TEXTS.items()
+        if re.match(r"personas\.(get|page)\b|search\.persona_page\b", name)
+    }
+    assert len(columns) == 1 + 18 + 1
+    assert len({tuple(each) for each in columns.values()}) == 1
+    table = {row[1] for row in migrated.execute("PRAGMA table_info(personas)")}
+    assert table - {"name_key"} == set(columns["personas.get"]) - {"shown_media_id"}
 
 
 def test_every_foreign_key_has_an_index_to_follow(migrated: sqlite3.Connection) -> None:

@@ -6,7 +6,7 @@ import click
 
 from seidra.cli.groups import CheckedGroup
 from seidra.database import DatabaseService
-from seidra.personas import search as persona_search
+from seidra.start import search_texts
 
 
 @click.group(cls=CheckedGroup)
@@ -17,8 +17,8 @@ def search() -> None:
 @search.command("check")
 def search_check() -> None:
     """Compare the search index with the personas; code 1 when they differ."""
-    with DatabaseService() as service, service.database.transaction() as tx:
-        wrong = persona_search.check(tx)
+    with DatabaseService() as service:
+        wrong = search_texts.check_texts(service.database)
     if wrong:
         raise click.ClickException(f"{' '.join(wrong)} Run `flask search rebuild`.")
     click.echo("The search index agrees with its table.")
@@ -28,5 +28,5 @@ def search_check() -> None:
 def search_rebuild() -> None:
     """Make the search index again from the personas."""
     with DatabaseService() as service, service.database.transaction() as tx:
-        count = persona_search.rebuild(tx)
+        count = search_texts.rebuild_texts(tx)
     click.echo(f"The search index is rebuilt; it has {count} personas.")

@@ -20,8 +20,8 @@ from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.media.storage import Storage
 from seidra.operations.media import MediaCheck
-from seidra.personas import search
 from seidra.platform.readiness import schema_problem, unwritable
+from seidra.start import search_texts
 from seidra.values import timestamp, timestamp_in
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -212,9 +212,7 @@ def _counters(settings: Settings, database: Database) -> Check:
 
 
 def _search(settings: Settings, database: Database) -> Check:
-    with database.transaction() as tx:
-        wrong = search.check(tx)
-    if wrong:
+    if wrong := search_texts.check_texts(database):
         return Check("search", FAIL, " ".join(wrong), "Run `flask search rebuild`.")
     return Check("search", OK, "The search index agrees with its table.")
 

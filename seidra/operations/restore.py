@@ -27,7 +27,7 @@ from seidra.errors import Problem, StartError
 from seidra.media.storage import Storage, private, sync_folder
 from seidra.operations.archive import CHUNK, DATABASE, Damaged, Progress, Reader
 from seidra.operations.checks import free_bytes
-from seidra.personas import search
+from seidra.start import search_texts
 
 _BATCH = 500
 
@@ -178,10 +178,12 @@ def _prepare_database(settings: Settings) -> list[str]:
         reason = wrong[0] if wrong else f"{dangling} rows refer to what does not exist"
         raise Damaged(f"The database in the archive is damaged: {reason}.")
     applied = migrate.upgrade(settings)
-    with closing(database), database.transaction() as tx:
-        queries.operations.sessions_end(tx)
-        if search.check(tx):
-            search.rebuild(tx)
+    with closing(database):
+        differs = search_texts.check_texts(database)
+        with database.transaction() as tx:
+            queries.operations.sessions_end(tx)
+            if differs:
+                search_texts.rebuild_texts(tx)
     return applied
 
 

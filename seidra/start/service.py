@@ -6,16 +6,14 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from seidra import folding
 from seidra.config import Settings, get_settings
 from seidra.database import open_database
 from seidra.database.base import Database, existing
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
-from seidra.personas import search as persona_search
 from seidra.start import seeds
-from seidra.values import timestamp
+from seidra.start.search_texts import fold_anew
 
 
 class DatabaseService:
@@ -60,7 +58,7 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
         applied = migrate.upgrade(settings)
         database = open_database(settings)
         try:
-            _fold_anew(database)
+            fold_anew(database)
             if seed:
                 seeds.seed_system_user(database, settings)
                 seeds.seed_nsfw_default(database)
@@ -86,14 +84,3 @@ def seed_default_nsfw_settings(settings: Settings | None = None) -> None:
     settings = settings or get_settings()
     with DatabaseService(settings) as service, migrate.start_lock(settings):
         seeds.seed_nsfw_default(service.database)
-
-
-def _fold_anew(database: Database) -> None:
-    """Make the search texts where this version folds them otherwise, or a migration has just made
-    their table."""
-    if queries.platform.state(database.connection, name="search_folding") != folding.FOLDING:
-        with database.transaction() as tx:
-            persona_search.rebuild(tx)
-            queries.platform.remember(
-                tx, name="search_folding", value=folding.FOLDING, now=timestamp()
-            )

@@ -1,0 +1,32 @@
+"""How a persona looks to its owner: what the API answers is made of a row here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seidra.database.base import Row
+from seidra.media.links import Links
+from seidra.values import json_fragment
+
+
+def persona_json(row: Row, links: Links) -> dict[str, Any]:
+    """A row of `personas.get` or a page, as its owner sees it; an avatar of their media is a fresh
+    link."""
+    media_id = row["shown_media_id"]
+    return {
+        "id": row["id"],
+        "name": row["name"],
+        "description": row["description"],
+        "style_prompt": row["style_prompt"],
+        "negative_prompt": row["negative_prompt"],
+        "lora_models": json_fragment(row["lora_models"]),
+        "generation_params": json_fragment(row["generation_params"]),
+        "tags": json_fragment(row["tags"]),
+        "is_favorite": bool(row["is_favorite"]),
+        "is_nsfw": bool(row["is_nsfw"]),
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
+        "avatar_url": links.make(media_id, "thumbnail", row["user_id"])
+        if media_id
+        else row["avatar_url"],
+    }

@@ -1,0 +1,86 @@
+-- What is SQLite's own: the full-text index over the personas' texts (migrations/0013 and 0016), documents numbered
+-- (user_id << 32) | id, and ids that come and go as one JSON array: fetching 40,000 rows one by one takes twice as long
+-- as finding them.
+
+-- name: put!
+-- Write what search looks into for a persona; triggers bring it into the index.
+INSERT INTO persona_texts (doc_id, safety, favor, search_text)
+VALUES (
+    (:user_id << 32) | :id,
+    CASE :is_nsfw WHEN TRUE THEN 'nsf' ELSE 'sfw' END,
+    CASE :is_favorite WHEN TRUE THEN 'fav' ELSE 'oth' END,
+    :search_text
+)
+ON CONFLICT (doc_id) DO UPDATE
+SET safety = excluded.safety, favor = excluded.favor, search_text = excluded.search_text;
+
+-- name: indexed$
+-- The ids of all personas that an expression of the index matches, oldest first; the last two numbers of an owner are
+-- the sentinels.
+SELECT JSON_GROUP_ARRAY(rowid & 4294967295) FROM persona_search
+WHERE persona_search MATCH :expression
+    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
+
+-- name: scanned$
+-- The ids of all personas that contain a word too short for the index (the empty one is in all), oldest first.
+SELECT JSON_GROUP_ARRAY(doc_id & 4294967295) FROM persona_texts
+WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
+    AND INSTR(search_text, :word) > 0
+    AND (safety = 'sfw' OR :nsfw = TRUE)
+    AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
+
+-- name: ordered$
+-- The ids of all personas of a user in an order other than that of creation.
+-- family: order updated_at: updated_at
+-- family: order name: name_key
+SELECT JSON_GROUP_ARRAY(id)
+FROM (SELECT id FROM personas WHERE user_id = :user_id ORDER BY updated_at, id) AS found;
+
+-- name: persona_page
+-- The personas of a page that a search has found, in the order of their ids' array.
+SELECT
+    p.id, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params,
+    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.version, p.created_at, p.updated_at,
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS shown_media_id
+FROM JSON_EACH(:ids) AS found
+CROSS JOIN personas AS p
+WHERE p.id = found.value AND p.user_id = :user_id
+ORDER BY found.key;
+
+-- name: check!
+-- Compare the index with its table; raises when they differ.
+INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1);
+
+-- name: rebuild!
+-- Make the index again from its table.
+INSERT INTO persona_search (persona_search) VALUES ('rebuild');
+
+-- name: optimize!
+-- Bring the index into one segment: what is written later would otherwise be merged with what `rebuild` leaves.
+INSERT INTO persona_search (persona_search) VALUES ('optimize');
+
+-- name: sources
+-- Some personas after an id, with what their search text is made of and what it is.
+SELECT p.id, p.user_id, p.name, p.description, p.style_prompt, p.tags, p.is_nsfw, p.is_favorite, x.search_text,
+    x.safety, x.favor
+FROM personas AS p
+LEFT JOIN persona_texts AS x ON x.doc_id = ((p.user_id << 32) | p.id)
+WHERE p.id > :after ORDER BY p.id LIMIT :limit;
+
+-- name: strays$
+-- How many texts belong to no persona.
+SELECT COUNT(*) FROM persona_texts AS x
+WHERE NOT EXISTS (
+    SELECT 1 FROM personas AS p WHERE p.id = (x.doc_id & 4294967295) AND p.user_id = (x.doc_id >> 32)
+);
+
+-- name: drop_strays!
+-- Drop the texts that belong to no persona.
+DELETE FROM persona_texts
+WHERE NOT EXISTS (
+    SELECT 1 FROM personas AS p
+    WHERE p.id = (persona_texts.doc_id & 4294967295) AND p.user_id = (persona_texts.doc_id >> 32)
+);
