@@ -48,7 +48,7 @@ def picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> RenderedI
 class Held(Engine):
     """Shows a picture once it is released, deaf to everything else."""
 
-    name = "held"
+    name = "mock"
 
     def __init__(self, colour: str = "teal") -> None:
         self.entered, self.released = threading.Event(), threading.Event()
@@ -65,7 +65,7 @@ class Held(Engine):
 class Doing(Engine):
     """Does what the test says."""
 
-    name = "doing"
+    name = "mock"
 
     def __init__(self, render: Callable[[RenderContext], list[RenderedImage]]) -> None:
         self._render = render
@@ -254,7 +254,7 @@ def test_the_late_result_of_a_cancelled_job_is_thrown_away(
         answer = alice.post(f"/api/jobs/{job_id}/cancel")
         assert (answer.status_code, answer.get_json()["status"]) == (200, "cancelled")
         if noticed:
-            wait_for(lambda: engine.context.cancelled)
+            wait_for(lambda: engine.context.over)
         engine.released.set()
     assert alice.get(f"/api/jobs/{job_id}").get_json() == answer.get_json()
     assert files(settings) == items(alice) == []
@@ -440,7 +440,7 @@ def test_the_heartbeat_renews_the_lease_of_a_silent_engine(
     assert (job["status"], job["attempts"]) == ("completed", 1)
 
 
-def test_progress_is_written_under_growing_revisions(
+def test_progress_is_written_under_growing_versions(
     alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
     job_id = alice.preview(alice.persona()["id"])
@@ -455,12 +455,12 @@ def test_progress_is_written_under_growing_revisions(
         for _ in range(2):
             wait_for(next_report)
             now = row(database, job_id)
-            seen.append((now["progress"], now["revision"]))
+            seen.append((now["progress"], now["version"]))
         return [picture()]
 
     hire(Doing(render)).work_one()
     assert [progress for progress, _ in seen] == [0.2, 0.5]
-    assert 1 < seen[0][1] < seen[1][1] < row(database, job_id)["revision"]
+    assert 1 < seen[0][1] < seen[1][1] < row(database, job_id)["version"]
 
 
 def test_what_an_engine_remembers_reaches_the_next_attempt(
@@ -492,7 +492,7 @@ def test_an_idle_worker_is_woken_by_a_request(
 ) -> None:
     persona = alice.persona(**SMALL)
     # It would look by itself every hour.
-    with started(hire(engines.get("mock"), services_of(app).wake, job_poll_ms=3_600_000)):
+    with started(hire(engines.make("mock", "mock"), services_of(app).wake, job_poll_ms=3_600_000)):
         for _ in range(3):
             job_id = alice.preview(persona["id"])
             wait_for(
@@ -508,7 +508,7 @@ def test_an_idle_worker_is_woken_by_a_request(
 def test_an_idle_worker_finds_the_jobs_of_other_processes(
     alice: Person, hire: Callable[..., Worker]
 ) -> None:
-    with started(hire(engines.get("mock"), job_poll_ms=50)):
+    with started(hire(engines.make("mock", "mock"), job_poll_ms=50)):
         job_id = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed")
 
@@ -519,7 +519,7 @@ def test_a_worker_goes_on_after_a_failure_of_its_own(
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     with database.transaction() as tx:
         tx.execute("UPDATE generation_jobs SET parameters = '{}' WHERE id = ?", (job_id,))
-    with started(hire(engines.get("mock"), job_poll_ms=50, job_max_attempts=1)):
+    with started(hire(engines.make("mock", "mock"), job_poll_ms=50, job_max_attempts=1)):
         good = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{good}").get_json()["status"] == "completed")
     assert alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "failed"
@@ -789,7 +789,7 @@ def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
             process.send_signal(signal.SIGTERM)
         assert [process.wait(30) for process in both] == [0, 0]
     rows = database.connection.execute(
-        "SELECT attempts, started_at, claim, revision FROM generation_jobs"
+        "SELECT attempts, started_at, claim, version FROM generation_jobs"
     ).fetchall()
     assert [(found["attempts"], found["claim"]) for found in rows] == [(1, None)] * 100
     assert all(found["started_at"] for found in rows)

@@ -8,6 +8,7 @@ too much, it is told to read anew.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -15,9 +16,10 @@ import orjson
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.errors import NotFound
-from seidra.jobs.schemas import FINAL, shown
+from seidra.jobs.schemas import FINAL
+from seidra.jobs.view import job_json
 from seidra.media.links import Links
-from seidra.values import timestamp
+from seidra.values import timestamp, to_json
 
 MOST = 100
 """How many jobs one look tells about; with more changed ones the client is told to read the list
@@ -69,13 +71,13 @@ class Feed:
         return [_message("reset", {}, horizon)] if known is None and last is not None else []
 
     def _begin_job(self, connection: Connection, job_id: str, known: int | None) -> list[bytes]:
-        rows = self._rows(connection, job_id)
-        if not rows:
+        rows = self._read_jobs(connection, [job_id]).get(job_id)
+        if rows is None:
             raise NotFound("job")
         self.over = rows[0]["status"] in FINAL
         if known is not None and not self._changes(connection, known, self.position):
             return []
-        return [_message("job", shown(rows, self._links, self._user_id), self.position)]
+        return [self._job_message(rows, self.position)]
 
     def poll(self) -> list[bytes]:
         """What has changed since the last look. Session, user and NSFW settings are asked each
@@ -96,8 +98,9 @@ class Feed:
         self.position = horizon
         if len(changes) > MOST:
             return [_message("reset", {}, horizon)]
+        jobs = self._read_jobs(connection, [change["job_id"] for change in changes])
         told = (
-            self._tell(connection, change["job_id"], change["id"], change["seen"])
+            self._tell(change["job_id"], jobs.get(change["job_id"]), change["id"], change["seen"])
             for change in changes
         )
         return [message for message in told if message]
@@ -111,24 +114,27 @@ class Feed:
         self.position = horizon
         if self._job_id is None:
             return [_message("reset", {}, horizon)]
-        return [self._tell(connection, self._job_id, horizon, seen=1)]
+        rows = self._read_jobs(connection, [self._job_id]).get(self._job_id)
+        return [self._tell(self._job_id, rows, horizon, seen=1)]
 
-    def _tell(self, connection: Connection, job_id: str, id: int, seen: int) -> bytes:
+    def _tell(self, job_id: str, rows: list[Row] | None, id: int, seen: int) -> bytes:
         """A changed job: as it is now, or gone (deleted or hidden), or nothing where it was never
         to be seen."""
-        rows = self._rows(connection, job_id)
-        if rows:
+        if rows is not None:
             self.over = self._job_id is not None and rows[0]["status"] in FINAL
-            return _message("job", shown(rows, self._links, self._user_id), id)
+            return self._job_message(rows, id)
         self.over = self._job_id is not None
         return _message("gone", {"job_id": job_id}, id) if seen or self._nsfw else b""
 
-    def _rows(self, connection: Connection, job_id: str) -> list[Row]:
-        """A job's rows if this client may see it now."""
-        if self._job_id is not None:
-            return queries.jobs.get(connection, id=job_id, user_id=self._user_id)
-        rows: list[Row] = queries.jobs.cards(connection, id=job_id, nsfw=self._nsfw)
-        return rows if rows and (self._nsfw or not rows[0]["is_nsfw"]) else []
+    def _job_message(self, rows: list[Row], id: int) -> bytes:
+        return _message("job", job_json(rows, self._links, self._user_id), id)
+
+    def _read_jobs(self, connection: Connection, ids: list[str]) -> dict[str, list[Row]]:
+        """The rows of those of these jobs that this client may see now, by job."""
+        rows = queries.search.job_page(
+            connection, ids=to_json(ids), user_id=self._user_id, nsfw=self._nsfw
+        )
+        return {job_id: list(mine) for job_id, mine in groupby(rows, lambda row: row["id"])}
 
     def _pulse(self, connection: Connection) -> Row | None:
         pulse: Row | None = queries.events.pulse(

@@ -245,7 +245,7 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     rates.count("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         persona, _ = _stored(tx, persona_id)
-        answer = queue.enqueue(
+        answer = queue.add_preview(
             tx, g.user["id"], {**persona, "id": persona_id}, body.get("seed"), services().settings
         )
     services().wake.set()
