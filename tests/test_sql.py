@@ -353,6 +353,7 @@ def pretend(connection: sqlite3.Connection, owned: int) -> None:
         "is_nsfw": owned // 2,
         "persona_id": 50,
         "tag_key": owned // 200,
+        "engine": ROWS,
     }
     tables = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'"

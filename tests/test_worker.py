@@ -484,6 +484,155 @@ def test_what_an_engine_remembers_reaches_the_next_attempt(
     assert "step1" not in alice.get(f"/api/jobs/{job_id}").text
 
 
+def test_what_is_remembered_of_a_lost_job_raises_before_anything_is_sent(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    sent: list[str] = []
+
+    def render(context: RenderContext) -> list[RenderedImage]:
+        context.remember(id="before")
+        alice.post(f"/api/jobs/{job_id}/cancel")
+        context.remember(id="after")
+        sent.append("after")
+        return [picture()]
+
+    assert hire(Doing(render)).work_one() is True
+    stored = row(database, job_id)
+    assert (stored["status"], stored["engine_state"]) == ("cancelled", '{"id":"before"}')
+    assert (sent, items(alice)) == ([], [])
+
+
+ENDS: dict[str, tuple[Callable[..., Any], bool]] = {
+    # What happens while an engine renders, and whether its server is told to stop.
+    "cancelled": (lambda alice, job_id, **_: alice.post(f"/api/jobs/{job_id}/cancel"), True),
+    "deleted": (
+        lambda alice, job_id, **_: (
+            alice.post(f"/api/jobs/{job_id}/cancel"),
+            alice.delete(f"/api/jobs/{job_id}"),
+        ),
+        True,
+    ),
+    "stopped": (lambda worker, **_: worker.stop(grace=0), False),
+    "taken over": (lambda take_over, **_: take_over("processing"), False),
+    "made by another": (lambda take_over, **_: take_over("completed"), False),
+    "given up by another": (lambda take_over, **_: take_over("failed"), True),
+}
+
+
+@pytest.mark.parametrize("by", ["heartbeat", "report", "remember"])
+@pytest.mark.parametrize("end", ENDS)
+def test_a_server_is_told_to_stop_only_what_nobody_goes_on_with(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, end: str, by: str
+) -> None:
+    happens, stops = ENDS[end]
+    job_id = alice.preview(alice.persona()["id"])
+    entered, ended, told = threading.Event(), threading.Event(), list[str]()
+
+    def take_over(status: str) -> None:
+        now = ("other", status, None) if status == "processing" else (None, status, PAST)
+        with database.transaction() as tx:
+            tx.execute(
+                "UPDATE generation_jobs SET claim = ?, status = ?, completed_at = ? WHERE id = ?",
+                (*now, job_id),
+            )
+
+    def render(context: RenderContext) -> list[RenderedImage]:
+        context.on_cancel(lambda: told.append("stop"))
+        entered.set()
+        assert ended.wait(30)
+        if by == "heartbeat":
+            context.wait(60)
+        while by == "report":
+            context.report(0.5)
+        context.remember(id="x")
+        raise AssertionError("it goes on")
+
+    worker = hire(Doing(render))
+    with started(worker):
+        assert entered.wait(30)
+        if end == "stopped":
+            ended.set()
+        happens(alice=alice, job_id=job_id, worker=worker, take_over=take_over)
+        ended.set()
+    assert told == (["stop"] if stops else [])
+
+
+# --------------------------------------------------------------------------------- several engines
+
+
+class Named(Doing):
+    """An engine of its own name, whose pictures have its colour."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(lambda context: [picture(name)])
+        self.name = name
+
+
+def queued_for(person: Person, database: SqliteDatabase, *names: str) -> list[str]:
+    """The ids of jobs that wait for the engines of these names."""
+    persona, ids = person.persona(), []
+    for name in names:
+        ids.append(person.preview(persona["id"]))
+        with database.transaction() as tx:
+            tx.execute("UPDATE generation_jobs SET engine = ? WHERE id = ?", (name, ids[-1]))
+    return ids
+
+
+def test_a_worker_takes_only_the_jobs_of_its_engine(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    waiting = queued_for(alice, database, "red", "blue", "red")
+    first, second, third = waiting
+    red, blue = hire(Named("red")), hire(Named("blue"))
+    assert blue.work_one() is True
+    assert blue.work_one() is False
+    assert [row(database, id)["status"] for id in waiting] == ["queued", "completed", "queued"]
+    assert red.work_one() is True
+    assert [row(database, id)["status"] for id in waiting] == ["completed", "completed", "queued"]
+    for job_id, name in ((first, "red"), (second, "blue")):
+        job = alice.get(f"/api/jobs/{job_id}").get_json()
+        assert job["metadata"]["engine"] == name
+        [link] = job["result_images"]
+        assert alice.client.get(link, buffered=True).data == picture(name).data
+    # Neither fails what the other one's workers lost, nor takes it.
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = 3, run_after = ?"
+            " WHERE id = ?",
+            (PAST, third),
+        )
+    queued_for(alice, database, "mock")
+    assert hire(engines.make("mock", "mock")).work_one() is True
+    assert row(database, third)["status"] == "processing"
+    assert red.work_one() is True
+    assert row(database, third)["status"] == "failed"
+
+
+def test_jobs_are_queued_for_the_engine_that_is_selected(
+    settings: Settings, alice: Person, worker: Worker, database: SqliteDatabase
+) -> None:
+    assert row(database, alice.preview(alice.persona()["id"]))["engine"] == settings.engine
+    assert worker.work_one() is True
+    [job_id] = queued_for(alice, database, "sold")
+    assert worker.work_one() is False
+    alice.post(f"/api/jobs/{job_id}/cancel")
+    again = alice.post(f"/api/jobs/{job_id}/retry").get_json()["job_id"]
+    assert row(database, again)["engine"] == settings.engine
+
+
+def test_a_worker_of_two_engines_lets_none_wait_for_the_other(
+    alice: Person, settings: Settings, database: SqliteDatabase
+) -> None:
+    waiting = queued_for(alice, database, "red", "red", "blue")
+    both = {name: Named(name) for name in ("red", "blue")}
+    worker = Worker(
+        settings, database, Storage(settings), both, threading.Event(), lambda idle: None
+    )
+    assert worker.work_one() is True
+    assert [row(database, id)["status"] for id in waiting] == ["completed", "queued", "completed"]
+
+
 # ----------------------------------------------------------------------------- running and stopping
 
 

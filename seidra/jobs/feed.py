@@ -50,40 +50,40 @@ class Feed:
         self._asked = nsfw or job_id is not None
         self._nsfw = False
 
-    def begin(self, last: str | None) -> list[bytes]:
+    def first_messages(self, last: str | None) -> list[bytes]:
         """What is told first, to a client that got the event `last`: a job's present state unless
         it has it already, of all jobs nothing, or `reset` when it may have missed something. Raises
         NotFound for a job that is not there.
         """
         with self._database.snapshot() as connection:
-            pulse = self._pulse(connection)
+            pulse = self._read_pulse(connection)
             if pulse is None:
                 self.over = True
                 return []
             self._nsfw = self._asked and bool(pulse["nsfw"])
             horizon: int = pulse["horizon"]
-            known = _position(last, queries.events.oldest(connection), horizon)
+            known = _kept_position(last, queries.events.oldest(connection), horizon)
             self.position = horizon
             if self._job_id is not None:
                 return self._begin_job(connection, self._job_id, known)
         if known is not None:
             self.position = known
-        return [_message("reset", {}, horizon)] if known is None and last is not None else []
+        return [_event_bytes("reset", {}, horizon)] if known is None and last is not None else []
 
     def _begin_job(self, connection: Connection, job_id: str, known: int | None) -> list[bytes]:
         rows = self._read_jobs(connection, [job_id]).get(job_id)
         if rows is None:
             raise NotFound("job")
         self.over = rows[0]["status"] in FINAL
-        if known is not None and not self._changes(connection, known, self.position):
+        if known is not None and not self._read_changes(connection, known, self.position):
             return []
         return [self._job_message(rows, self.position)]
 
-    def poll(self) -> list[bytes]:
+    def next_messages(self) -> list[bytes]:
         """What has changed since the last look. Session, user and NSFW settings are asked each
         time."""
         connection = self._database.connection
-        pulse = self._pulse(connection)
+        pulse = self._read_pulse(connection)
         if pulse is None:
             self.over = True
             return []
@@ -94,18 +94,20 @@ class Feed:
         if horizon == self.position:
             return []
         # What is read from here on is as new as the horizon, or newer and then told once more.
-        changes = self._changes(connection, self.position, horizon)
+        changes = self._read_changes(connection, self.position, horizon)
         self.position = horizon
         if len(changes) > MOST:
-            return [_message("reset", {}, horizon)]
+            return [_event_bytes("reset", {}, horizon)]
         jobs = self._read_jobs(connection, [change["job_id"] for change in changes])
         told = (
-            self._tell(change["job_id"], jobs.get(change["job_id"]), change["id"], change["seen"])
+            self._change_message(
+                change["job_id"], jobs.get(change["job_id"]), change["id"], change["seen"]
+            )
             for change in changes
         )
         return [message for message in told if message]
 
-    def place(self) -> bytes:
+    def place_bytes(self) -> bytes:
         """The position, so that a client keeps up even while nothing of its own happens."""
         return b"id: %d\n\n" % self.position
 
@@ -113,21 +115,21 @@ class Feed:
         """Other jobs are to be seen from now on."""
         self.position = horizon
         if self._job_id is None:
-            return [_message("reset", {}, horizon)]
+            return [_event_bytes("reset", {}, horizon)]
         rows = self._read_jobs(connection, [self._job_id]).get(self._job_id)
-        return [self._tell(self._job_id, rows, horizon, seen=1)]
+        return [self._change_message(self._job_id, rows, horizon, seen=1)]
 
-    def _tell(self, job_id: str, rows: list[Row] | None, id: int, seen: int) -> bytes:
+    def _change_message(self, job_id: str, rows: list[Row] | None, id: int, seen: int) -> bytes:
         """A changed job: as it is now, or gone (deleted or hidden), or nothing where it was never
         to be seen."""
         if rows is not None:
             self.over = self._job_id is not None and rows[0]["status"] in FINAL
             return self._job_message(rows, id)
         self.over = self._job_id is not None
-        return _message("gone", {"job_id": job_id}, id) if seen or self._nsfw else b""
+        return _event_bytes("gone", {"job_id": job_id}, id) if seen or self._nsfw else b""
 
     def _job_message(self, rows: list[Row], id: int) -> bytes:
-        return _message("job", job_json(rows, self._links, self._user_id), id)
+        return _event_bytes("job", job_json(rows, self._links, self._user_id), id)
 
     def _read_jobs(self, connection: Connection, ids: list[str]) -> dict[str, list[Row]]:
         """The rows of those of these jobs that this client may see now, by job."""
@@ -136,13 +138,13 @@ class Feed:
         )
         return {job_id: list(mine) for job_id, mine in groupby(rows, lambda row: row["id"])}
 
-    def _pulse(self, connection: Connection) -> Row | None:
+    def _read_pulse(self, connection: Connection) -> Row | None:
         pulse: Row | None = queries.events.pulse(
             connection, session_id=self._session_id, user_id=self._user_id, now=timestamp()
         )
         return pulse
 
-    def _changes(self, connection: Connection, position: int, horizon: int) -> list[Row]:
+    def _read_changes(self, connection: Connection, position: int, horizon: int) -> list[Row]:
         return queries.events.changes(
             connection,
             user_id=self._user_id,
@@ -153,7 +155,7 @@ class Feed:
         )
 
 
-def _position(last: str | None, oldest: int | None, horizon: int) -> int | None:
+def _kept_position(last: str | None, oldest: int | None, horizon: int) -> int | None:
     """The position that a client names, if everything after it is kept; else None."""
     if last is None or not (last.isascii() and last.isdigit() and len(last) <= 19):
         return None
@@ -162,6 +164,6 @@ def _position(last: str | None, oldest: int | None, horizon: int) -> int | None:
     return position if kept or position == horizon else None
 
 
-def _message(event: str, data: Any, id: int) -> bytes:
+def _event_bytes(event: str, data: Any, id: int) -> bytes:
     """One server-sent event."""
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (id, event.encode(), orjson.dumps(data))

@@ -56,7 +56,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
             "status": query.get("status"),
             "job_type": query.get("job_type"),
         }
-        find = _matching_page if "search" in query or "persona_id" in query else _page
+        find = _matching_page if "search" in query or "persona_id" in query else _counted_page
         rows, total = find(connection, filters, query)
     jobs = jobs_json(rows, services().links, g.user["id"])
     return reply(
@@ -64,7 +64,7 @@ def list_jobs(query: dict[str, Any]) -> Response:
     )
 
 
-def _page(
+def _counted_page(
     connection: Connection, filters: dict[str, Any], query: dict[str, Any]
 ) -> tuple[list[Row], int]:
     """A page read along an index, and the total from the counters."""
@@ -147,10 +147,10 @@ def stats(query: dict[str, Any]) -> Response:
 @blp.alt_response(304, description="Not modified")
 def read(job_id: UUID) -> Response:
     """One job."""
-    return _answer(services().database.connection, str(job_id))
+    return _job_reply(services().database.connection, str(job_id))
 
 
-def _answer(connection: Connection, job_id: str, status: int = 200, **headers: str) -> Response:
+def _job_reply(connection: Connection, job_id: str, status: int = 200, **headers: str) -> Response:
     rows = job_rows(connection, g.user["id"], job_id)
     if not rows:
         raise NotFound("job")
@@ -167,7 +167,7 @@ def cancel(job_id: UUID) -> Response:
     final."""
     with services().database.transaction(g.user["id"]) as tx:
         queue.cancel_job(tx, g.user["id"], str(job_id))
-        return _answer(tx, str(job_id))
+        return _job_reply(tx, str(job_id))
 
 
 @blp.route("/<uuid:job_id>/retry", methods=["POST"])
@@ -180,7 +180,7 @@ def retry(job_id: UUID) -> Response:
     rates.count("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"]) as tx:
         new_id = queue.retry_job(tx, g.user["id"], str(job_id), services().settings)
-        answer = _answer(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
+        answer = _job_reply(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
     services().wake.set()
     return answer
 

@@ -80,7 +80,7 @@ class Worker:
         self._stopping = threading.Event()
         self._current: tuple[str, str, RenderContext] | None = None
         self._claims = 0
-        self._thread = threading.Thread(target=self._run, name="seidra-worker", daemon=True)
+        self._thread = threading.Thread(target=self._work_on, name="seidra-worker", daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
@@ -106,7 +106,7 @@ class Worker:
                 self._give_back(job_id, claim)
         _log.info("worker stopped", extra={"fields": {"worker": self.name}})
 
-    def _run(self) -> None:
+    def _work_on(self) -> None:
         fields = {"worker": self.name, "engine": ", ".join(self._engines)}
         _log.info("worker started", extra={"fields": fields})
         try:
@@ -130,10 +130,12 @@ class Worker:
     def work_one(self) -> bool:
         """Claim and work off one job of each engine. Returns whether there was one."""
         # All are asked, or those behind one that always has work would never have their turn.
-        worked = [self._work_for(name) for name in self._engines]
+        worked = [self._work_one_for(name) for name in self._engines]
         return any(worked)
 
-    def _work_for(self, engine: str) -> bool:
+    def _work_one_for(self, engine: str) -> bool:
+        if self._stopping.is_set():
+            return False
         due = queries.jobs.due(self._database.connection, engine=engine, now=timestamp())
         if due is None:
             return False
@@ -142,22 +144,22 @@ class Worker:
         with self._database.transaction() as tx:
             job = queue.claim_job(tx, engine, claim, self._settings)
         if job is not None:
-            self._attempt(job, claim)
+            self._try_job(job, claim)
         return True
 
     # -------------------------------------------------------------------------------------- one job
 
-    def _attempt(self, job: Row, claim: str) -> None:
-        context = self._context(job, claim)
+    def _try_job(self, job: Row, claim: str) -> None:
+        context = self._make_context(job, claim)
         self._current = (job["id"], claim, context)
         done = threading.Event()
         heart = threading.Thread(
-            target=self._beat, args=(job["id"], claim, context, done), daemon=True
+            target=self._keep_lease, args=(job["id"], claim, context, done), daemon=True
         )
         heart.start()
         began = time.monotonic()
         try:
-            images = self._engines[job["engine"]].render(self._request(job), context)
+            images = self._engines[job["engine"]].render(self._make_request(job), context)
             self._finish(job, claim, images, time.monotonic() - began)
         except (_Lost, RenderCancelled, RenderDetached):
             if self._stopping.is_set():
@@ -174,7 +176,7 @@ class Worker:
             self._current = None
             self._storage.discard_temporary(claim)
 
-    def _context(self, job: Row, claim: str) -> RenderContext:
+    def _make_context(self, job: Row, claim: str) -> RenderContext:
         last = time.monotonic()
 
         def on_progress(fraction: float) -> None:
@@ -188,7 +190,7 @@ class Worker:
                     id=job["id"],
                     claim=claim,
                     progress=fraction,
-                    leased_until=self._lease(),
+                    leased_until=self._lease_end(),
                     now=timestamp(),
                 )
             check_fence(kept)
@@ -216,7 +218,9 @@ class Worker:
         else:
             context.detach()
 
-    def _beat(self, job_id: str, claim: str, context: RenderContext, done: threading.Event) -> None:
+    def _keep_lease(
+        self, job_id: str, claim: str, context: RenderContext, done: threading.Event
+    ) -> None:
         """Renew the lease while the engine is silent; learn that the job was cancelled or taken
         over."""
         try:
@@ -225,7 +229,7 @@ class Worker:
                 try:
                     with self._database.transaction(shared=True) as tx:
                         kept = queries.jobs.heartbeat(
-                            tx, id=job_id, claim=claim, leased_until=self._lease()
+                            tx, id=job_id, claim=claim, leased_until=self._lease_end()
                         )
                     if not kept:
                         self._end_lost(job_id, context)
@@ -235,7 +239,7 @@ class Worker:
         finally:
             self._database.leave()
 
-    def _request(self, job: Row) -> RenderRequest:
+    def _make_request(self, job: Row) -> RenderRequest:
         parameters, metadata = from_json(job["parameters"]), from_json(job["metadata"])
         return RenderRequest(
             prompt=job["prompt"],
@@ -351,5 +355,5 @@ class Worker:
         with self._database.transaction() as tx:
             queue.give_back_job(tx, job_id, claim)
 
-    def _lease(self) -> str:
+    def _lease_end(self) -> str:
         return timestamp_in(self._settings.job_lease_seconds)
