@@ -162,6 +162,22 @@ def test_jobs_that_workers_lost_leave_events(alice: Person, database: SqliteData
     assert stored(database) == [(job, 1, 0), (job, 2, 0), (job, 3, 0), (job, 4, 0)]
 
 
+def test_each_step_of_a_worker_makes_a_new_version(alice: Person, database: SqliteDatabase) -> None:
+    job = alice.preview(alice.persona()["id"])
+    mine = {"id": job, "claim": "a", "error_message": "busy"}
+    again = {"run_after": timestamp(), "uncounted": 0}
+    tags = [alice.get(f"/api/jobs/{job}").headers["ETag"]]
+    with database.transaction() as tx:
+        claim = {"engine": "mock", "claim": "a", "leased_until": "2999"}
+        assert queries.jobs.claim(tx, now=timestamp(), **claim)
+        assert queries.jobs.give_back(tx, now=timestamp(), **mine, **again)
+        assert queries.jobs.claim(tx, now=timestamp(), **claim)
+        assert queries.jobs.fail(tx, now=timestamp(), **mine)
+    tags.append(alice.get(f"/api/jobs/{job}").headers["ETag"])
+    assert stored(database) == [(job, version, 0) for version in range(1, 6)]
+    assert len(set(tags)) == 2
+
+
 def test_a_deleted_account_takes_its_events_along(
     app: Flask, alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
@@ -597,7 +613,7 @@ def test_a_place_is_given_back_however_a_stream_ends(
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(feed.Feed, "poll", broken)
+        patched.setattr(feed.Feed, "next_messages", broken)
         with listen(alice) as listener:
             assert list(listener.events()) == []
             assert len(streams) == 0

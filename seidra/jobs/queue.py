@@ -17,7 +17,6 @@ from seidra.database.queries import queries
 from seidra.errors import Conflict, NotFound, Problem
 from seidra.jobs import chores
 from seidra.jobs.results import queue_cleanup
-from seidra.nsfw import policy
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
 PREVIEW = "persona_preview"
@@ -94,15 +93,14 @@ def persona_seed(persona_id: int) -> int:
 
 
 def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
-    """Queue a new job like one that failed or was cancelled; returns its id. Raises NotFound,
-    Conflict for another status, Forbidden for NSFW things that are switched off, and a 429 Problem
-    at the user's limit."""
+    """Queue a new job like one that failed or was cancelled; returns its id. Raises NotFound (also
+    for NSFW ones while that is not in force), Conflict for another status, and a 429 Problem at the
+    user's limit."""
     job = _stored_job(tx, user_id, job_id)
     if job["status"] not in ("failed", "cancelled"):
         raise Conflict(
             f"The job is {job['status']}; only failed and cancelled ones can be tried again."
         )
-    policy.check_may_make(tx, user_id, bool(job["is_nsfw"]))
     metadata = from_json(job["metadata"]) | {"retry_of": job["id"]}
     kept = {name: job[name] for name in _RETRIED}
     return _add_job(tx, user_id, settings, kept | {"metadata": to_json(metadata)})
