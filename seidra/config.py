@@ -56,208 +56,249 @@ def packaged_dir(name: str) -> Path:
 # ----------------------------------------------------------------------------------------- settings
 
 
-def _setting(parse: Callable[[str], Any], default: Any, doc: str, shown: str | None = None) -> Any:
-    """Declare a setting: parser, default, documentation, and how the default reads in it."""
+PREFIX = "SEIDRA_"
+"""How the variables of all settings begin."""
+
+
+def setting(parse: Callable[[str], Any], default: Any, doc: str, shown: str | None = None) -> Any:
+    """Declare a setting as the field of a dataclass: parser, default, documentation, and how the
+    default reads in it."""
     return dataclasses.field(default=default, metadata={"parse": parse, "doc": doc, "shown": shown})
+
+
+def variables_of(declaring: type, prefix: str = PREFIX) -> dict[str, dataclasses.Field[Any]]:
+    """The settings that a dataclass declares, by variable: field `x_y` is `<prefix>X_Y`."""
+    return {
+        f"{prefix}{field.name.upper()}": field
+        for field in dataclasses.fields(declaring)
+        if "parse" in field.metadata
+    }
+
+
+def read_settings(declaring: type, prefix: str, environ: Mapping[str, str]) -> dict[str, Any]:
+    """The values that `environ` gives to the settings of a dataclass, by field.
+
+    Raises StartError, with the variable's name, for a value that breaks its rule; warns of
+    variables with this prefix that are none of the settings.
+    """
+    variables = variables_of(declaring, prefix)
+    _warn_misspelt(environ, prefix, list(variables))
+    values: dict[str, Any] = {}
+    for variable, field in variables.items():
+        text = environ.get(variable, "")
+        if text.strip():
+            try:
+                values[field.name] = field.metadata["parse"](text)
+            except ValueError as error:
+                raise StartError(f"{variable} {error}.") from None
+    return values
+
+
+def engine_prefix(kind: str) -> str:
+    """How the variables of the settings begin that a kind of engine declares."""
+    return f"{PREFIX}{kind.upper()}_"
 
 
 @dataclass(frozen=True)
 class Settings:
     """Every setting, parsed. Field `x_y` is the variable `SEIDRA_X_Y`. Made by `Settings.load`."""
 
-    database_url: str = _setting(
+    database_url: str = setting(
         parsers.database_url,
         _DEFAULT_DATABASE,
         "The database. A relative path counts from the folder of the `seidra`"
         " package; an absolute one has four slashes. Must be given outside a checkout.",
     )
-    data_dir: Path = _setting(
+    data_dir: Path = setting(
         parsers.folder, None, "Where runtime files live.", "the database's folder"
     )
-    media_dir: Path = _setting(
+    media_dir: Path = setting(
         parsers.folder, None, "Generated media.", "`media` in the data folder"
     )
-    thumbnail_dir: Path = _setting(
+    thumbnail_dir: Path = setting(
         parsers.folder, None, "Thumbnails (can be made again).", "`thumbnails` in the data folder"
     )
-    models_dir: Path = _setting(
+    models_dir: Path = setting(
         parsers.folder, None, "Models of local engines.", "`models` in the data folder"
     )
-    tmp_dir: Path = _setting(
+    tmp_dir: Path = setting(
         parsers.folder,
         None,
         "Files on their way; on the same file system as the media.",
         "`tmp` in the data folder",
     )
-    jwt_secret: str = _setting(
+    jwt_secret: str = setting(
         parsers.secret,
         None,
         "Signs tokens and, through derived keys, links; 32 characters or more."
         " Unset: made once and kept with mode 0600 in the data folder.",
         "made once",
     )
-    bind: str = _setting(
+    bind: str = setting(
         parsers.bind, "127.0.0.1:8000", "Where gunicorn listens: host:port or unix:/path."
     )
-    public_url: str | None = _setting(
+    public_url: str | None = setting(
         parsers.public_url,
         None,
         "What links in answers begin with, such as https://studio.example. Unset:"
         " they are relative.",
     )
-    allowed_origins: tuple[str, ...] = _setting(
+    allowed_origins: tuple[str, ...] = setting(
         parsers.origins,
         ("http://localhost:3000", "http://127.0.0.1:3000"),
         "Comma list of the web origins that may call the API from a browser"
         " (`*` and `null` are refused).",
     )
-    trusted_proxies: int = _setting(
+    trusted_proxies: int = setting(
         parsers.integer(0, 10),
         0,
         "How many reverse proxies in front are trusted to set X-Forwarded-For and -Proto.",
     )
-    x_accel_redirect: str | None = _setting(
+    x_accel_redirect: str | None = setting(
         parsers.location,
         None,
         "The internal location of nginx that serves the media, such as /protected."
         " Unset: SEIDRA sends the bytes itself.",
     )
-    default_user_password: str | None = _setting(
+    default_user_password: str | None = setting(
         parsers.seed_password,
         None,
         "Password of the seeded account `system` (12 characters or more, not a common one)."
         " Unset: the account is inactive.",
     )
-    registration: str = _setting(
+    registration: str = setting(
         parsers.choice("open", "closed"), "open", "Whether anybody may register: open or closed."
     )
-    access_token_seconds: int = _setting(
+    access_token_seconds: int = setting(
         parsers.integer(30, 86_400), 900, "Lifetime of an access token."
     )
-    refresh_token_seconds: int = _setting(
+    refresh_token_seconds: int = setting(
         parsers.integer(60, 31_536_000), 2_592_000, "Lifetime of a refresh token."
     )
-    session_seconds: int = _setting(
+    session_seconds: int = setting(
         parsers.integer(60, 31_536_000), 7_776_000, "Longest life of a session, refreshed or not."
     )
-    refresh_grace: int = _setting(
+    refresh_grace: int = setting(
         parsers.integer(0, 300),
         10,
         "Seconds in which a used refresh token still gives a fresh pair (two tabs at once).",
     )
-    argon2_memory_kib: int = _setting(
+    argon2_memory_kib: int = setting(
         parsers.integer(8, 4_194_304), 19_456, "Memory of one password hash, in KiB."
     )
-    argon2_time_cost: int = _setting(parsers.integer(1, 100), 2, "Passes of one password hash.")
-    engine: str = _setting(
+    argon2_time_cost: int = setting(parsers.integer(1, 100), 2, "Passes of one password hash.")
+    engine: str = setting(
         parsers.text, "mock", "The engine that renders: `mock` draws real pictures without a model."
     )
-    embedded_worker: bool = _setting(
+    embedded_worker: bool = setting(
         parsers.flag, True, "Whether each server process also works off jobs."
     )
-    job_lease_seconds: int = _setting(
+    job_lease_seconds: int = setting(
         parsers.integer(1, 3600),
         30,
         "How long a silent worker keeps a job; its heartbeat comes three times in it.",
     )
-    job_max_attempts: int = _setting(
+    job_max_attempts: int = setting(
         parsers.integer(1, 100), 3, "How often a job is tried before it fails."
     )
-    job_poll_ms: int = _setting(
+    job_poll_ms: int = setting(
         parsers.integer(50, 1000),
         500,
         "How often an idle worker looks for jobs of other processes, in ms.",
     )
-    max_queued_jobs: int = _setting(
+    max_queued_jobs: int = setting(
         parsers.integer(1, 100_000), 100, "How many queued jobs one user may have."
     )
-    keep_jobs_days: int = _setting(
+    keep_jobs_days: int = setting(
         parsers.integer(0, 36_500),
         0,
         "How many days a job is kept after its end; its pictures stay. 0: for ever.",
     )
-    keep_temporary_hours: int = _setting(
+    keep_temporary_hours: int = setting(
         parsers.integer(1, 8760),
         24,
         "How many hours temporary files that nobody works on are kept.",
     )
-    media_link_seconds: int = _setting(
+    media_link_seconds: int = setting(
         parsers.integer(60, 604_800),
         86_400,
         "How long a signed media link is valid at least; at most twice that.",
     )
-    event_seconds: int = _setting(
+    event_seconds: int = setting(
         parsers.integer(60, 604_800),
         3600,
         "How long the changes of jobs are kept for clients that were away.",
     )
-    stream_seconds: int = _setting(
+    stream_seconds: int = setting(
         parsers.integer(1, 3600), 60, "How long a stream of events lasts; clients open it again."
     )
-    streams_per_user: int = _setting(
+    streams_per_user: int = setting(
         parsers.integer(1, 128),
         4,
         "How many streams of events one user may have open in each server process.",
     )
-    max_body: int = _setting(
+    max_body: int = setting(
         parsers.integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes."
     )
-    rate_limits: bool = _setting(
+    rate_limits: bool = setting(
         parsers.flag, True, "Whether requests are counted and too many refused with 429."
     )
-    rate_storage: str = _setting(
+    rate_storage: str = setting(
         parsers.rate_storage,
         "memory://",
         "Where requests are counted: `memory://`, each server process for itself, or a"
         " Redis URL, all together (needs the extra `redis`).",
     )
-    rate_login: str = _setting(
+    rate_login: str = setting(
         parsers.rate, "30/minute;300/hour", "Logins that one address may try."
     )
-    rate_register: str = _setting(
-        parsers.rate, "20/hour", "Registrations that one address may try."
-    )
-    rate_account: str = _setting(
+    rate_register: str = setting(parsers.rate, "20/hour", "Registrations that one address may try.")
+    rate_account: str = setting(
         parsers.rate,
         "10/minute;60/hour",
         "Logins that may be tried with one name, whoever tries; registrations likewise.",
     )
-    rate_refresh: str = _setting(parsers.rate, "120/minute", "Refreshes that one address may try.")
-    rate_preview: str = _setting(
+    rate_refresh: str = setting(parsers.rate, "120/minute", "Refreshes that one address may try.")
+    rate_preview: str = setting(
         parsers.rate, "60/minute", "Previews and retries that one user may queue."
     )
-    rate_general: str = _setting(
+    rate_general: str = setting(
         parsers.rate,
         "3000/minute",
         "Requests of any kind that one user, or one address without a token, may send.",
     )
-    metrics: str = _setting(
+    metrics: str = setting(
         parsers.metrics,
         "off",
         "`GET /metrics` for Prometheus: `off`, `on`, or the Bearer token that it asks for.",
     )
-    sqlite_synchronous: str = _setting(
+    sqlite_synchronous: str = setting(
         parsers.choice("normal", "full"),
         "normal",
         "`normal`: an answered write survives a killed process;"
         " `full`: a power cut too, at an fsync a write.",
     )
-    web_workers: int = _setting(parsers.integer(1, 64), 2, "Server processes under gunicorn.")
-    web_threads: int = _setting(parsers.integer(1, 128), 4, "Threads of each server process.")
-    web_pinned: bool = _setting(
+    web_workers: int = setting(parsers.integer(1, 64), 2, "Server processes under gunicorn.")
+    web_threads: int = setting(parsers.integer(1, 128), 4, "Threads of each server process.")
+    web_pinned: bool = setting(
         parsers.flag,
         False,
         "Keep the threads of each server process on one core (Linux): more requests a second"
         " where nothing else wants the cores.",
     )
-    log_level: str = _setting(
+    log_level: str = setting(
         parsers.choice("debug", "info", "warning", "error"), "info", "How much is logged."
     )
+    engine_variables: Mapping[str, str] = dataclasses.field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """The variables of the selected engine's own settings, as they stand in the environment:
+    `seidra.engines` knows what they mean."""
 
     @staticmethod
     def variable(field: str) -> str:
         """The environment variable of a field."""
-        return f"SEIDRA_{field.upper()}"
+        return f"{PREFIX}{field.upper()}"
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -267,17 +308,13 @@ class Settings:
         """
         if environ is None:
             environ = _read_dotenv() | dict(os.environ)
-        fields = {cls.variable(field.name): field for field in dataclasses.fields(cls)}
-        _warn_misspelt(environ, list(fields))
-        values: dict[str, Any] = {}
-        for variable, field in fields.items():
-            text = environ.get(variable, "")
-            if text.strip():
-                try:
-                    values[field.name] = field.metadata["parse"](text)
-                except ValueError as error:
-                    raise StartError(f"{variable} {error}.") from None
-        return cls(**_with_folders(values))
+        selected = environ.get(cls.variable("engine"), "").strip() or cls.engine
+        own = {
+            name: text for name, text in environ.items() if name.startswith(engine_prefix(selected))
+        }
+        rest = {name: text for name, text in environ.items() if name not in own}
+        values = read_settings(cls, PREFIX, rest)
+        return cls(**_with_folders(values), engine_variables=own)
 
     @property
     def database_path(self) -> Path:
@@ -333,12 +370,13 @@ def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _warn_misspelt(environ: Mapping[str, str], known: list[str]) -> None:
+def _warn_misspelt(environ: Mapping[str, str], prefix: str, known: list[str]) -> None:
     for name in sorted(environ):
-        if name.startswith("SEIDRA_") and name not in known and name != PASSWORD_VARIABLE:
+        if name.startswith(prefix) and name not in known and name != PASSWORD_VARIABLE:
             # Compared without the prefix, which would make any two names alike.
-            near = difflib.get_close_matches(name[7:], [variable[7:] for variable in known], n=1)
-            hint = f"; did you mean SEIDRA_{near[0]}?" if near else ""
+            rest = [variable.removeprefix(prefix) for variable in known]
+            near = difflib.get_close_matches(name.removeprefix(prefix), rest, n=1)
+            hint = f"; did you mean {prefix}{near[0]}?" if near else ""
             _log.warning("The setting %s is unknown and has no effect%s", name, hint)
 
 

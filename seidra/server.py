@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 def prepare_start() -> None:
     """What must work before anything listens; raises StartError. Done once: a reload cannot end a
     running server."""
-    engines.get(get_settings().engine)
+    engines.make_selected(get_settings())
     init_database()
 
 

@@ -2,53 +2,29 @@
 -- Queue a job.
 INSERT INTO generation_jobs (
     id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, lora_models, parameters, metadata,
-    is_nsfw, search_text, run_after, created_at, updated_at
+    is_nsfw, search_text, engine, run_after, created_at, updated_at
 )
 VALUES (
     :id, :user_id, :persona_id, :job_type, :prompt, :negative_prompt, :model_name, :lora_models, :parameters, :metadata,
-    :is_nsfw, :search_text, :now, :now, :now
+    :is_nsfw, :search_text, :engine, :now, :now, :now
 );
-
--- name: get
--- One job of a user that the NSFW settings in force let be seen: a row for each of its pictures, or one without.
-SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.revision,
-    j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
-FROM generation_jobs AS j
-LEFT JOIN media_items AS m
-    ON m.job_id = j.id AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id))
-WHERE j.id = :id AND j.user_id = :user_id
-    AND (j.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = j.user_id))
-ORDER BY m.position;
-
--- name: cards
--- One job that a list has found, with the pictures that the list may show.
-SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.revision,
-    j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
-FROM generation_jobs AS j
-LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-WHERE j.id = :id
-ORDER BY m.position;
 
 -- name: get_for_update^
 -- One job as it is stored, read inside the transaction that changes it.
 SELECT j.id, j.status, j.persona_id, j.job_type, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.search_text, j.revision
+    j.parameters, j.metadata, j.is_nsfw, j.search_text, j.version
 FROM generation_jobs AS j
 WHERE j.id = :id AND j.user_id = :user_id
     AND (j.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = j.user_id));
 
 -- name: state^
--- Status and revision of a job whatever the NSFW settings: its owner may always delete it.
-SELECT status, revision FROM generation_jobs WHERE id = :id AND user_id = :user_id;
+-- Status and version of a job whatever the NSFW settings: its owner may always delete it.
+SELECT status, version FROM generation_jobs WHERE id = :id AND user_id = :user_id;
 
 -- name: cancel!
 -- Cancel a job that is not final; its worker learns of it at the next heartbeat.
 UPDATE generation_jobs
-SET status = 'cancelled', claim = NULL, completed_at = :now, updated_at = :now, revision = revision + 1
+SET status = 'cancelled', claim = NULL, completed_at = :now, updated_at = :now, version = version + 1
 WHERE id = :id AND user_id = :user_id AND status IN ('queued', 'processing');
 
 -- name: delete!
@@ -62,17 +38,17 @@ SELECT COALESCE(SUM(n), 0) FROM job_counts WHERE user_id = :user_id AND status =
 
 -- name: mark_nsfw!
 -- Make all jobs of a persona NSFW.
-UPDATE generation_jobs SET is_nsfw = TRUE, revision = revision + 1, updated_at = :now
+UPDATE generation_jobs SET is_nsfw = TRUE, version = version + 1, updated_at = :now
 WHERE persona_id = :persona_id AND is_nsfw = FALSE;
 
 -- name: leave_persona!
--- Take a persona that is being deleted out of its jobs; what they show changes, and so their revision.
-UPDATE generation_jobs SET persona_id = NULL, revision = revision + 1, updated_at = :now
+-- Take a persona that is being deleted out of its jobs; what they show changes, and so their version.
+UPDATE generation_jobs SET persona_id = NULL, version = version + 1, updated_at = :now
 WHERE persona_id = :persona_id;
 
 -- name: results_changed!
 -- A picture of a job is being deleted: what the job shows changes.
-UPDATE generation_jobs SET revision = revision + 1, updated_at = :now
+UPDATE generation_jobs SET version = version + 1, updated_at = :now
 WHERE id = (SELECT m.job_id FROM media_items AS m WHERE m.id = :media_id);
 
 -- name: counts
@@ -92,56 +68,34 @@ WHERE user_id = :user_id AND status = 'completed' AND (is_nsfw = FALSE OR :nsfw 
 ORDER BY completed_at DESC LIMIT 1;
 
 -- name: page
--- Newest first, NSFW included.
+-- A page of a user's jobs, newest first, or one of them: a row for each picture of a job that the NSFW settings in
+-- force let be seen, or one without.
+-- family: which safe: AND is_nsfw = FALSE
+-- family: which all:
+-- family: which status: AND status = :status AND (is_nsfw = FALSE OR :nsfw = TRUE)
+-- family: which one: AND id = :id AND (is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
 SELECT
     j.id, j.status, j.progress, j.job_type, j.persona_id, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.revision,
+    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.version,
     j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
 FROM (
     SELECT id FROM generation_jobs
-    WHERE user_id = :user_id AND (CAST(:job_type AS TEXT) IS NULL OR job_type = :job_type)
-    ORDER BY created_at DESC, id DESC
-    LIMIT :limit OFFSET :offset
-) AS page
-INNER JOIN generation_jobs AS j ON j.id = page.id
-LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY j.created_at DESC, j.id DESC, m.position;
-
--- name: page_safe
--- Newest first, without NSFW.
-SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.revision,
-    j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
-FROM (
-    SELECT id FROM generation_jobs
-    WHERE user_id = :user_id AND is_nsfw = FALSE AND (CAST(:job_type AS TEXT) IS NULL OR job_type = :job_type)
-    ORDER BY created_at DESC, id DESC
-    LIMIT :limit OFFSET :offset
-) AS page
-INNER JOIN generation_jobs AS j ON j.id = page.id
-LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-ORDER BY j.created_at DESC, j.id DESC, m.position;
-
--- name: page_status
--- Those of a status, newest first.
-SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.revision,
-    j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
-FROM (
-    SELECT id FROM generation_jobs
-    WHERE user_id = :user_id AND status = :status AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    WHERE user_id = :user_id AND is_nsfw = FALSE
         AND (CAST(:job_type AS TEXT) IS NULL OR job_type = :job_type)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
 INNER JOIN generation_jobs AS j ON j.id = page.id
-LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+LEFT JOIN media_items AS m ON m.job_id = j.id AND (
+    m.is_nsfw = FALSE
+    OR (:nsfw = TRUE AND EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id))
+)
 ORDER BY j.created_at DESC, j.id DESC, m.position;
 
 -- name: matching
--- The ids of all jobs that contain a word, newest first: a scan of one owner.
+-- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all.
+-- family: of user: j.user_id = :user_id
+-- family: of persona: j.persona_id = :persona_id AND j.user_id = :user_id
 SELECT j.id
 FROM generation_jobs AS j
 WHERE j.user_id = :user_id
@@ -151,52 +105,41 @@ WHERE j.user_id = :user_id
     AND (CAST(:job_type AS TEXT) IS NULL OR j.job_type = :job_type)
 ORDER BY j.created_at DESC, j.id DESC;
 
--- name: matching_persona
--- The same for one persona; the empty word is in all of them.
-SELECT j.id
-FROM generation_jobs AS j
-WHERE j.persona_id = :persona_id AND j.user_id = :user_id
-    AND j.search_text LIKE :pattern ESCAPE '\'
-    AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:status AS TEXT) IS NULL OR j.status = :status)
-    AND (CAST(:job_type AS TEXT) IS NULL OR j.job_type = :job_type)
-ORDER BY j.created_at DESC, j.id DESC;
-
 -- name: cancel_all
 -- Cancel what a deleted account still has running.
 UPDATE generation_jobs
-SET status = 'cancelled', claim = NULL, completed_at = :now, updated_at = :now, revision = revision + 1
+SET status = 'cancelled', claim = NULL, completed_at = :now, updated_at = :now, version = version + 1
 WHERE user_id = :user_id AND status IN ('queued', 'processing')
 RETURNING id;
 
 -- name: due$
--- Whether there is a job to claim, asked without the write lock.
+-- Whether there is a job for an engine to claim, asked without the write lock.
 SELECT 1 FROM generation_jobs
-WHERE status IN ('queued', 'processing') AND run_after <= :now
+WHERE engine = :engine AND status IN ('queued', 'processing') AND run_after <= :now
 LIMIT 1;
 
 -- name: fail_exhausted
--- End the jobs whose worker is gone and whose attempts are used up.
+-- End the jobs of an engine whose worker is gone and whose attempts are used up.
 UPDATE generation_jobs
 SET status = 'failed', claim = NULL, error_message = :error_message, completed_at = :now, updated_at = :now,
-    revision = revision + 1
-WHERE status IN ('queued', 'processing') AND run_after <= :now
+    version = version + 1
+WHERE engine = :engine AND status IN ('queued', 'processing') AND run_after <= :now
     AND status = 'processing' AND attempts >= :max_attempts
 RETURNING id;
 
 -- name: claim^
--- Take the job that waits longest, or one whose worker is gone, under a lease.
+-- Take an engine's job that waits longest, or one whose worker is gone, under a lease.
 UPDATE generation_jobs
 SET status = 'processing', claim = :claim, run_after = :leased_until, attempts = attempts + 1,
-    started_at = COALESCE(started_at, :now), updated_at = :now, revision = revision + 1
+    started_at = COALESCE(started_at, :now), updated_at = :now, version = version + 1
 WHERE id = (
     SELECT id FROM generation_jobs
-    WHERE status IN ('queued', 'processing') AND run_after <= :now
+    WHERE engine = :engine AND status IN ('queued', 'processing') AND run_after <= :now
     ORDER BY run_after, id
     LIMIT 1
 )
 RETURNING id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, lora_models, parameters, metadata,
-    is_nsfw, attempts, engine_state, started_at;
+    is_nsfw, engine, attempts, engine_state, started_at;
 
 -- name: heartbeat!
 -- Renew the lease of a job that is still this claim.
@@ -206,7 +149,7 @@ WHERE id = :id AND claim = :claim AND status = 'processing';
 -- name: progress!
 -- Write how far a job is, and renew its lease.
 UPDATE generation_jobs
-SET progress = :progress, run_after = :leased_until, updated_at = :now, revision = revision + 1
+SET progress = :progress, run_after = :leased_until, updated_at = :now, version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing';
 
 -- name: remember!
@@ -214,11 +157,15 @@ WHERE id = :id AND claim = :claim AND status = 'processing';
 UPDATE generation_jobs SET engine_state = :engine_state
 WHERE id = :id AND claim = :claim AND status = 'processing';
 
+-- name: wanted$
+-- Whether a job that was claimed is still being made, or is made, whoever does it.
+SELECT 1 FROM generation_jobs WHERE id = :id AND status IN ('processing', 'completed');
+
 -- name: finish^
 -- Complete a job that is still this claim; answers the flags that its media take.
 UPDATE generation_jobs
 SET status = 'completed', progress = 1, claim = NULL, error_message = NULL, seconds = :seconds, metadata = :metadata,
-    completed_at = :now, updated_at = :now, revision = revision + 1
+    completed_at = :now, updated_at = :now, version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing'
 RETURNING user_id, persona_id, is_nsfw;
 
@@ -226,14 +173,14 @@ RETURNING user_id, persona_id, is_nsfw;
 -- End a job that is still this claim as failed.
 UPDATE generation_jobs
 SET status = 'failed', claim = NULL, error_message = :error_message, completed_at = :now, updated_at = :now,
-    revision = revision + 1
+    version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing';
 
 -- name: give_back!
 -- Let another attempt take a job from run_after on; one that was not the job's fault is not counted.
 UPDATE generation_jobs
 SET claim = NULL, run_after = :run_after, attempts = attempts - :uncounted, error_message = :error_message,
-    updated_at = :now, revision = revision + 1
+    updated_at = :now, version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing';
 
 -- name: misdated$

@@ -198,4 +198,6 @@ def worker(app: Flask) -> Worker:
     """A worker that is not started: `worker.work_one()` works off one job in the test's own
     thread."""
     settings = services_of(app).settings
-    return make_worker(settings, services_of(app).database, engines.get("mock"), threading.Event())
+    return make_worker(
+        settings, services_of(app).database, engines.make("mock", "mock"), threading.Event()
+    )

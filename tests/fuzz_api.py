@@ -123,7 +123,7 @@ def _furnish(person: Person) -> None:
     person.preview(persona)
     settings = services_of(app).settings
     worker = make_worker(
-        settings, services_of(app).database, engines.get("mock"), threading.Event()
+        settings, services_of(app).database, engines.make("mock", "mock"), threading.Event()
     )
     assert worker.work_one()
     person.preview(persona)

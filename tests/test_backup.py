@@ -473,7 +473,7 @@ def sound(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     app = create_app(settings)
     database = services_of(app).database
     alice = Person(app, "alice")
-    worker = make_worker(settings, database, engines.get("mock"), threading.Event())
+    worker = make_worker(settings, database, engines.make("mock", "mock"), threading.Event())
     for _ in range(2):
         alice.preview(alice.persona(**SMALL)["id"])
         worker.work_one()

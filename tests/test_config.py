@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import stat
 import subprocess
@@ -20,6 +19,7 @@ from seidra.config import (
     ensure_runtime_directories,
     get_settings,
     jwt_secret,
+    variables_of,
 )
 from seidra.database import DatabaseService, init_database
 from seidra.errors import StartError
@@ -336,7 +336,7 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
     "log_level": [("must be one of: debug, info, warning, error", ["trace", "verbose", "10"])],
 }
 
-FIELDS = [field.name for field in dataclasses.fields(Settings)]
+FIELDS = [field.name for field in variables_of(Settings).values()]
 
 
 BAD_VALUES = [
@@ -415,7 +415,7 @@ def test_an_error_never_repeats_a_secret(secret: str) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    for field in dataclasses.fields(Settings):
+    for field in variables_of(Settings).values():
         assert field.metadata["doc"].endswith("."), field.name
 
 

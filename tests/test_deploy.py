@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from seidra.config import PASSWORD_VARIABLE, Settings
+from seidra.config import PASSWORD_VARIABLE, Settings, variables_of
 
 ROOT = Path(__file__).resolve().parent.parent
 DEPLOY = ROOT / "deploy"
@@ -38,9 +37,7 @@ def unit(name: str) -> dict[str, list[str]]:
     "path", [*FILES, ROOT / "docs" / "deployment.md"], ids=lambda path: path.name
 )
 def test_each_setting_that_is_named_exists(path: Path) -> None:
-    known = {Settings.variable(field.name) for field in dataclasses.fields(Settings)} | {
-        PASSWORD_VARIABLE
-    }
+    known = {*variables_of(Settings), PASSWORD_VARIABLE}
     named = set(re.findall(r"SEIDRA_[A-Z0-9_]+", path.read_text()))
     assert named <= known
     assert (

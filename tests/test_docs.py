@@ -26,14 +26,17 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from seidra import engines
-from seidra.config import Settings
+from seidra.config import Settings, engine_prefix, variables_of
 from seidra.engines.base import RenderContext, RenderRequest
 from seidra.jobs.worker import Worker
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 GUIDE, FRENCH_GUIDE = "docs/initialisation.md", "docs/initialisation.fr.md"
-FIELDS = dataclasses.fields(Settings)
+VARIABLES = variables_of(Settings)
+for _kind in engines.KINDS:
+    VARIABLES |= variables_of(engines.engine_class(_kind), engine_prefix(_kind))
+"""Every setting, those of the engines included."""
 
 
 def read(page: str) -> str:
@@ -62,9 +65,10 @@ def plain(default: Any) -> str:
 # ----------------------------------------------------------------------------------------- settings
 
 
-@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
-def test_setting_is_documented_with_its_default(field: dataclasses.Field[Any]) -> None:
-    variable = Settings.variable(field.name)
+@pytest.mark.parametrize(("variable", "field"), VARIABLES.items(), ids=VARIABLES)
+def test_setting_is_documented_with_its_default(
+    variable: str, field: dataclasses.Field[Any]
+) -> None:
     rows = re.findall(
         rf"^\| `{variable}` \| (.*?) \| (.*?) \| (.*?) \|$",
         read("docs/configuration.md"),
@@ -79,7 +83,7 @@ def test_setting_is_documented_with_its_default(field: dataclasses.Field[Any]) -
 
 
 def test_documented_settings_exist() -> None:
-    known = {Settings.variable(field.name) for field in FIELDS}
+    known = set(VARIABLES)
     assert (
         set(re.findall(r"^\| `(SEIDRA_\w+)`", read("docs/configuration.md"), re.MULTILINE)) == known
     )
@@ -91,7 +95,7 @@ def test_env_example_is_the_defaults() -> None:
     values = {
         name: value or "" for name, value in dotenv_values(stream=StringIO(uncommented)).items()
     }
-    assert len(values) == len(FIELDS)
+    assert set(values) == set(VARIABLES)
     assert Settings.load(values) == Settings.load({})
 
 
@@ -232,11 +236,13 @@ def test_the_example_engine_renders() -> None:
     scope: dict[str, Any] = {}
     exec(next(text for kind, text in blocks("docs/architecture.md") if kind == "python"), scope)
     context = RenderContext()
-    (image,) = scope["PlainEngine"]().render(
+    (image,) = scope["PlainEngine"](name="plain").render(
         RenderRequest("a", seed=7, width=64, height=80), context
     )
     assert image.data.startswith(b"\x89PNG")
-    assert engines.get("mock").render(RenderRequest("a", seed=7, width=64, height=80), context)
+    assert engines.make("mock", "mock").render(
+        RenderRequest("a", seed=7, width=64, height=80), context
+    )
 
 
 # ------------------------------------------------------------------------------------ shown answers

@@ -162,6 +162,11 @@ def stuck_job(settings: Settings) -> Settings:
     return settings
 
 
+def job_of_no_worker(settings: Settings) -> Settings:
+    execute(settings, "UPDATE generation_jobs SET engine = 'sold'")
+    return stuck_job(settings)
+
+
 def silent_worker(settings: Settings) -> Settings:
     execute(settings, f"UPDATE workers SET seen_at = '{timestamp_in(-70)}'")
     return settings
@@ -182,6 +187,7 @@ WRONG: list[tuple[Callable[[Settings], Settings], str, str, str]] = [
     (lost_picture, "media", "fail", "flask media check"),
     (stranger, "media", "warn", "flask media check"),
     (stuck_job, "jobs", "fail", "flask worker"),
+    (job_of_no_worker, "jobs", "fail", "flask worker"),
     (silent_worker, "workers", "warn", "flask worker"),
 ]
 

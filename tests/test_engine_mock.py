@@ -24,7 +24,7 @@ PERSONA = RenderRequest(
 
 
 def render(request: RenderRequest, context: RenderContext | None = None) -> bytes:
-    [rendered] = MockEngine().render(request, context or RenderContext())
+    [rendered] = MockEngine(name="mock").render(request, context or RenderContext())
     assert (rendered.mime_type, rendered.width, rendered.height) == (
         "image/png",
         request.width,
@@ -117,7 +117,7 @@ def test_guidance_makes_bolder() -> None:
 def test_words_choose_and_negative_words_refuse() -> None:
     def metadata(prompt: str, negative: str = "", seed: int = 1) -> Any:
         request = RenderRequest(prompt, seed, 64, 64, negative_prompt=negative)
-        return MockEngine().render(request, RenderContext())[0].metadata
+        return MockEngine(name="mock").render(request, RenderContext())[0].metadata
 
     assert metadata("a desert of dunes") | {"figure": None} == {
         "engine": "mock",

@@ -98,7 +98,7 @@ def stop(streams: Streams) -> None:
 def stored(reader: SqliteDatabase | Connection) -> list[tuple[Any, ...]]:
     """What the table of events holds, but for times; inside a transaction, what it sees of it."""
     connection = reader.connection if isinstance(reader, SqliteDatabase) else reader
-    rows = connection.execute("SELECT job_id, revision, was_nsfw FROM job_events ORDER BY id")
+    rows = connection.execute("SELECT job_id, version, was_nsfw FROM job_events ORDER BY id")
     return [tuple(row) for row in rows]
 
 
@@ -122,7 +122,7 @@ def test_every_way_a_job_changes_leaves_an_event(
     # Made, claimed, finished, marked; a slow renderer reports progress between. Then deleted.
     *changed, deleted = [event[1:] for event in stored(database) if event[0] == done]
     assert len(changed) >= 4
-    assert changed == [(revision, 0) for revision in range(1, len(changed) + 1)]
+    assert changed == [(version, 0) for version in range(1, len(changed) + 1)]
     assert deleted == (len(changed), 1)
     assert [event for event in stored(database) if event[0] == cancelled] == [
         (cancelled, 1, 0),
@@ -151,13 +151,31 @@ def test_a_change_that_is_taken_back_leaves_no_event(
 def test_jobs_that_workers_lost_leave_events(alice: Person, database: SqliteDatabase) -> None:
     job = alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
-        queries.jobs.claim(tx, now=timestamp(), claim="a", leased_until="2026-01-01")
+        queries.jobs.claim(tx, engine="mock", now=timestamp(), claim="a", leased_until="2026-01-01")
         queries.jobs.heartbeat(tx, id=job, claim="a", leased_until="2026-01-02")
         queries.jobs.progress(
             tx, id=job, claim="a", progress=0.5, leased_until="2026-01-02", now=timestamp()
         )
-        queries.jobs.fail_exhausted(tx, now=timestamp(), max_attempts=1, error_message="lost")
+        queries.jobs.fail_exhausted(
+            tx, engine="mock", now=timestamp(), max_attempts=1, error_message="lost"
+        )
     assert stored(database) == [(job, 1, 0), (job, 2, 0), (job, 3, 0), (job, 4, 0)]
+
+
+def test_each_step_of_a_worker_makes_a_new_version(alice: Person, database: SqliteDatabase) -> None:
+    job = alice.preview(alice.persona()["id"])
+    mine = {"id": job, "claim": "a", "error_message": "busy"}
+    again = {"run_after": timestamp(), "uncounted": 0}
+    tags = [alice.get(f"/api/jobs/{job}").headers["ETag"]]
+    with database.transaction() as tx:
+        claim = {"engine": "mock", "claim": "a", "leased_until": "2999"}
+        assert queries.jobs.claim(tx, now=timestamp(), **claim)
+        assert queries.jobs.give_back(tx, now=timestamp(), **mine, **again)
+        assert queries.jobs.claim(tx, now=timestamp(), **claim)
+        assert queries.jobs.fail(tx, now=timestamp(), **mine)
+    tags.append(alice.get(f"/api/jobs/{job}").headers["ETag"])
+    assert stored(database) == [(job, version, 0) for version in range(1, 6)]
+    assert len(set(tags)) == 2
 
 
 def test_a_deleted_account_takes_its_events_along(
@@ -203,7 +221,7 @@ def test_each_step_of_a_job_is_told(alice: Person, database: SqliteDatabase) -> 
     with listen(alice, f"/api/jobs/{job}/events") as listener:
         assert listener.next()[1]["status"] == "queued"
         with database.transaction() as tx:
-            queries.jobs.claim(tx, now=timestamp(), claim="a", leased_until="2999")
+            queries.jobs.claim(tx, engine="mock", now=timestamp(), claim="a", leased_until="2999")
         assert listener.next()[1]["status"] == "processing"
         for fraction in (0.25, 0.5):
             with database.transaction() as tx:
@@ -595,7 +613,7 @@ def test_a_place_is_given_back_however_a_stream_ends(
         raise sqlite3.OperationalError("disk I/O error")
 
     with monkeypatch.context() as patched:
-        patched.setattr(feed.Feed, "poll", broken)
+        patched.setattr(feed.Feed, "next_messages", broken)
         with listen(alice) as listener:
             assert list(listener.events()) == []
             assert len(streams) == 0
@@ -651,7 +669,7 @@ def test_pruning_goes_on_until_it_is_done(
     alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
         tx.executemany(
-            "INSERT INTO job_events (user_id, job_id, revision, was_nsfw, created_at)"
+            "INSERT INTO job_events (user_id, job_id, version, was_nsfw, created_at)"
             " VALUES (?, 'x', 1, 0, '2026')",
             [(alice.id,)] * 1300,
         )

@@ -147,7 +147,7 @@ def apart(tmp_path: Path, disk: SmallDisk) -> Iterator[tuple[Flask, Worker]]:
     )
     app = create_app(settings)
     database, wake = services_of(app).database, services_of(app).wake
-    worker = make_worker(settings, database, engines.get("mock"), wake)
+    worker = make_worker(settings, database, engines.make("mock", "mock"), wake)
     worker.start()
     yield app, worker
     worker.stop(10)
@@ -295,7 +295,7 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
             " WHERE id = ?",
             (held,),
         )
-    worker = make_worker(settings, database, engines.get("mock"), services_of(app).wake)
+    worker = make_worker(settings, database, engines.make("mock", "mock"), services_of(app).wake)
     assert not worker.work_one()
     Housekeeper(database, Storage(settings), settings).run(idle=True)
     assert worker.work_one()
@@ -311,18 +311,16 @@ def test_a_job_in_hand_outlives_a_jump_of_the_clock(
     """Its lease is in the past all at once; another worker may take it, and just one of the two
     brings the picture."""
     alice.preview(alice.persona(generation_params=TINY)["id"])
-    other = make_worker(settings, database, engines.get("mock"), threading.Event())
+    other = make_worker(settings, database, engines.make("mock", "mock"), threading.Event())
 
     class Jumping(Engine):
-        name = "jumping"
-
         def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
             with database.transaction() as tx:
                 tx.execute("UPDATE generation_jobs SET run_after = ?", (timestamp_in(-3600),))
             assert other.work_one()
-            return engines.get("mock").render(request, context)
+            return engines.make("mock", "mock").render(request, context)
 
-    assert make_worker(settings, database, Jumping(), threading.Event()).work_one()
+    assert make_worker(settings, database, Jumping(name="mock"), threading.Event()).work_one()
     Housekeeper(database, Storage(settings), settings).run(idle=True)
     check_whole(settings)
     [job] = alice.get("/api/jobs").get_json()["jobs"]

@@ -244,6 +244,24 @@ def test_pages_walk_the_list_once(alice: Person, query: str) -> None:
         assert walked == ids
 
 
+@pytest.mark.parametrize("query", ["", "status=queued", "search=moon", "persona_id=1"])
+def test_a_page_is_read_whole_however_many_jobs_it_has(
+    alice: Person, database: SqliteDatabase, query: str
+) -> None:
+    persona = alice.persona()
+    query = query.replace("persona_id=1", f"persona_id={persona['id']}")
+    counted = []
+    for _ in range(2):
+        for _ in range(5):
+            alice.preview(persona["id"])
+        statements: list[str] = []
+        database.connection.set_trace_callback(statements.append)
+        assert listed(alice, query)
+        database.connection.set_trace_callback(None)
+        counted.append(len(statements))
+    assert counted[0] == counted[1] > 0
+
+
 @pytest.mark.parametrize(
     "query",
     ["status=done", "limit=0", "limit=101", "offset=-1", "persona_id=x", "job_type=", "search="],

@@ -152,7 +152,7 @@ def test_a_suspicion_that_has_become_wrong_mends_nothing(
 class Pair(Engine):
     """Two pictures, so that there is a moment between the renames and the commit."""
 
-    name = "pair"
+    name = "mock"
 
     def __init__(self, image: bytes) -> None:
         self._image = image

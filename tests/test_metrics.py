@@ -99,7 +99,7 @@ def rows(database: SqliteDatabase) -> list[tuple[str, str]]:
 
 
 def test_a_worker_shows_itself_and_leaves(database: SqliteDatabase, settings: Settings) -> None:
-    worker = make_worker(settings, database, engines.get("mock"), threading.Event())
+    worker = make_worker(settings, database, engines.make("mock", "mock"), threading.Event())
     worker.start()
     wait_for(lambda: [id for id, _ in rows(database)] == [worker.name])
     worker.stop(5)
@@ -131,14 +131,14 @@ def test_a_worker_shows_itself_while_a_job_takes_long(
 ) -> None:
     slow = threading.Event()
     alice.preview(alice.persona()["id"])
-    engine = worker._engine
+    engine = worker._engines["mock"]
 
     class Slow(type(engine)):  # type: ignore[misc]
         def render(self, request, context):  # type: ignore[no-untyped-def]
             slow.wait(30)
             return super().render(request, context)
 
-    worker._engine = Slow()
+    worker._engines = {"mock": Slow(name="mock")}
     thread = threading.Thread(target=worker.work_one)
     thread.start()
     try:

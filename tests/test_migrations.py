@@ -50,7 +50,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "prompt": "moon", "model_name": "sdxl-base", "run_after": NOW, "search_text": "moon", "seconds": 1.5,
         "created_at": NOW, "updated_at": NOW, "completed_at": NOW,
     },
-    "job_events": {"id": 5, "user_id": 7, "job_id": "j1", "revision": 1, "was_nsfw": 0, "created_at": NOW},
+    "job_events": {"id": 5, "user_id": 7, "job_id": "j1", "version": 1, "was_nsfw": 0, "created_at": NOW},
     "media_items": {
         "id": "m1", "user_id": 7, "job_id": "j1", "persona_id": 11, "file_type": "image", "mime_type": "image/png",
         "width": 768, "height": 768, "file_size": 1000, "metadata": "{}", "search_text": "moon", "created_at": NOW,
@@ -318,10 +318,10 @@ NOT_NULL = [
         "persona_tags": "user_id tag_key persona_id",
         "persona_texts": "safety favor search_text",
         "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name lora_models"
-        " parameters metadata is_nsfw attempts revision run_after engine_state search_text created_at updated_at",
+        " parameters metadata is_nsfw attempts version run_after engine engine_state search_text created_at updated_at",
         "media_items": "id user_id position file_type mime_type width height file_size metadata tags is_favorite"
         " is_nsfw nsfw_tags search_text version created_at updated_at",
-        "job_events": "user_id job_id revision was_nsfw created_at",
+        "job_events": "user_id job_id version was_nsfw created_at",
         "media_tags": "user_id tag_key media_id",
         "file_deletions": "media_id",
         "workers": "id host pid engine started_at seen_at",

@@ -528,7 +528,7 @@ def test_marking_is_one_transaction(
 class Meanwhile(Engine):
     """The mock, with something that happens while it renders."""
 
-    name = "meanwhile"
+    name = "mock"
 
     def __init__(self) -> None:
         self.requests: list[RenderRequest] = []
@@ -537,7 +537,7 @@ class Meanwhile(Engine):
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
         self.requests.append(request)
         self.happens()
-        return engines.get("mock").render(request, context)
+        return engines.make("mock", "mock").render(request, context)
 
 
 @pytest.fixture

@@ -155,6 +155,7 @@ def test_python_holds_no_sql(path: Path) -> None:
 
 ROWID = "USING INTEGER PRIMARY KEY (rowid=?)"
 JOB = "INDEX sqlite_autoindex_generation_jobs_1 (id=?)"
+PICTURES = "INDEX media_job (job_id=?)"
 MEDIA = "INDEX sqlite_autoindex_media_items_1 (id=?)"
 VIEWER = "INDEX nsfw_settings_user (user_id=?)"
 SEARCHED = ":M1><"
@@ -170,16 +171,14 @@ PLANS: dict[str, tuple[str, ...]] = {
     "events.pulse": ("s USING PRIMARY KEY (id=?)", ROWID, "SEARCH e", VIEWER),
     "jobs.cancel": (JOB,),
     "jobs.cancel_all": ("INDEX jobs_status (user_id=? AND status=?)",),
-    "jobs.cards": (JOB, "INDEX media_job (job_id=?)"),
-    "jobs.claim": (JOB, "INDEX jobs_queue (run_after<?)"),
+    "jobs.claim": (JOB, "INDEX jobs_queue (engine=? AND run_after<?)"),
     "jobs.counts": ("job_counts USING PRIMARY KEY (user_id=?)",),
     "jobs.create": NOTHING,
     "jobs.delete": (JOB,),
-    "jobs.due": ("INDEX jobs_queue (run_after<?)",),
+    "jobs.due": ("INDEX jobs_queue (engine=? AND run_after<?)",),
     "jobs.fail": (JOB,),
-    "jobs.fail_exhausted": ("INDEX jobs_queue (run_after<?)",),
+    "jobs.fail_exhausted": ("INDEX jobs_queue (engine=? AND run_after<?)",),
     "jobs.finish": (JOB,),
-    "jobs.get": (JOB, "INDEX media_job (job_id=?)", VIEWER),
     "jobs.get_for_update": (JOB, VIEWER),
     "jobs.give_back": (JOB,),
     "jobs.heartbeat": (JOB,),
@@ -187,29 +186,24 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.leave_persona": ("INDEX jobs_persona (persona_id=?)",),
     "jobs.live_claims": ("generation_jobs USING INDEX jobs_queue",),
     "jobs.mark_nsfw": ("INDEX jobs_persona (persona_id=?)",),
-    "jobs.matching": ("INDEX jobs_created (user_id=?)",),
-    "jobs.matching_persona": ("INDEX jobs_persona (persona_id=?)",),
-    "jobs.misdated": ("INDEX jobs_queue (run_after>?)",),
-    "jobs.page": ("INDEX jobs_created (user_id=?)", JOB, "INDEX media_job (job_id=?)"),
-    "jobs.page_safe": (
-        "INDEX jobs_created_safe (user_id=? AND is_nsfw=?)",
-        JOB,
-        "INDEX media_job (job_id=?)",
-    ),
-    "jobs.page_status": (
-        "INDEX jobs_status (user_id=? AND status=?)",
-        JOB,
-        "INDEX media_job (job_id=?)",
-    ),
+    "jobs.matching[user]": ("INDEX jobs_created (user_id=?)",),
+    "jobs.matching[persona]": ("INDEX jobs_persona (persona_id=?)",),
+    # What waits is few, and here all of it is looked at, whatever its engine.
+    "jobs.misdated": ("generation_jobs USING INDEX jobs_queue",),
+    "jobs.page[safe]": ("INDEX jobs_created_safe (user_id=? AND is_nsfw=?)", JOB, PICTURES, VIEWER),
+    "jobs.page[all]": ("INDEX jobs_created (user_id=?)", JOB, PICTURES, VIEWER),
+    "jobs.page[status]": ("INDEX jobs_status (user_id=? AND status=?)", JOB, PICTURES, VIEWER),
+    "jobs.page[one]": (JOB, PICTURES, VIEWER),
     "jobs.progress": (JOB,),
     "jobs.prunable": ("INDEX jobs_ended (completed_at<?)",),
     "jobs.prune": (JOB, "INDEX jobs_ended (completed_at<?)"),
     "jobs.purge_batch": (JOB, "(user_id=?)"),
     "jobs.queued": ("job_counts USING PRIMARY KEY (user_id=?)",),
-    "jobs.redate": ("INDEX jobs_queue (run_after>?)",),
+    "jobs.redate": ("generation_jobs USING INDEX jobs_queue",),
     "jobs.remember": (JOB,),
     "jobs.results_changed": (JOB, MEDIA),
     "jobs.state": (JOB,),
+    "jobs.wanted": (JOB,),
     "media.card": (MEDIA,),
     "media.counts": ("media_counts USING PRIMARY KEY (user_id=?)",),
     "media.create": NOTHING,
@@ -281,6 +275,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "search.scanned": ("persona_texts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",),
     "search.sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "search.strays": ("SCAN x", ROWID),
+    "search.job_page": ("found VIRTUAL TABLE", JOB, PICTURES),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
     "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),
     "users.create": NOTHING,
@@ -368,6 +363,7 @@ def pretend(connection: sqlite3.Connection, owned: int) -> None:
         "is_nsfw": owned // 2,
         "persona_id": 50,
         "tag_key": owned // 200,
+        "engine": ROWS,
     }
     tables = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table' AND sql LIKE '%STRICT%'"

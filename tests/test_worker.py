@@ -48,7 +48,7 @@ def picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> RenderedI
 class Held(Engine):
     """Shows a picture once it is released, deaf to everything else."""
 
-    name = "held"
+    name = "mock"
 
     def __init__(self, colour: str = "teal") -> None:
         self.entered, self.released = threading.Event(), threading.Event()
@@ -65,7 +65,7 @@ class Held(Engine):
 class Doing(Engine):
     """Does what the test says."""
 
-    name = "doing"
+    name = "mock"
 
     def __init__(self, render: Callable[[RenderContext], list[RenderedImage]]) -> None:
         self._render = render
@@ -254,7 +254,7 @@ def test_the_late_result_of_a_cancelled_job_is_thrown_away(
         answer = alice.post(f"/api/jobs/{job_id}/cancel")
         assert (answer.status_code, answer.get_json()["status"]) == (200, "cancelled")
         if noticed:
-            wait_for(lambda: engine.context.cancelled)
+            wait_for(lambda: engine.context.over)
         engine.released.set()
     assert alice.get(f"/api/jobs/{job_id}").get_json() == answer.get_json()
     assert files(settings) == items(alice) == []
@@ -440,7 +440,7 @@ def test_the_heartbeat_renews_the_lease_of_a_silent_engine(
     assert (job["status"], job["attempts"]) == ("completed", 1)
 
 
-def test_progress_is_written_under_growing_revisions(
+def test_progress_is_written_under_growing_versions(
     alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
     job_id = alice.preview(alice.persona()["id"])
@@ -455,12 +455,12 @@ def test_progress_is_written_under_growing_revisions(
         for _ in range(2):
             wait_for(next_report)
             now = row(database, job_id)
-            seen.append((now["progress"], now["revision"]))
+            seen.append((now["progress"], now["version"]))
         return [picture()]
 
     hire(Doing(render)).work_one()
     assert [progress for progress, _ in seen] == [0.2, 0.5]
-    assert 1 < seen[0][1] < seen[1][1] < row(database, job_id)["revision"]
+    assert 1 < seen[0][1] < seen[1][1] < row(database, job_id)["version"]
 
 
 def test_what_an_engine_remembers_reaches_the_next_attempt(
@@ -484,6 +484,171 @@ def test_what_an_engine_remembers_reaches_the_next_attempt(
     assert "step1" not in alice.get(f"/api/jobs/{job_id}").text
 
 
+def test_what_is_remembered_of_a_lost_job_raises_before_anything_is_sent(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    sent: list[str] = []
+
+    def render(context: RenderContext) -> list[RenderedImage]:
+        context.remember(id="before")
+        alice.post(f"/api/jobs/{job_id}/cancel")
+        context.remember(id="after")
+        sent.append("after")
+        return [picture()]
+
+    assert hire(Doing(render)).work_one() is True
+    stored = row(database, job_id)
+    assert (stored["status"], stored["engine_state"]) == ("cancelled", '{"id":"before"}')
+    assert (sent, items(alice)) == ([], [])
+
+
+ENDS: dict[str, tuple[Callable[..., Any], bool]] = {
+    # What happens while an engine renders, and whether its server is told to stop.
+    "cancelled": (lambda alice, job_id, **_: alice.post(f"/api/jobs/{job_id}/cancel"), True),
+    "deleted": (
+        lambda alice, job_id, **_: (
+            alice.post(f"/api/jobs/{job_id}/cancel"),
+            alice.delete(f"/api/jobs/{job_id}"),
+        ),
+        True,
+    ),
+    "stopped": (lambda worker, **_: worker.stop(grace=0), False),
+    "taken over": (lambda take_over, **_: take_over("processing"), False),
+    "made by another": (lambda take_over, **_: take_over("completed"), False),
+    "given up by another": (lambda take_over, **_: take_over("failed"), True),
+}
+
+
+@pytest.mark.parametrize("by", ["heartbeat", "report", "remember"])
+@pytest.mark.parametrize("end", ENDS)
+def test_a_server_is_told_to_stop_only_what_nobody_goes_on_with(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, end: str, by: str
+) -> None:
+    happens, stops = ENDS[end]
+    job_id = alice.preview(alice.persona()["id"])
+    entered, ended, told = threading.Event(), threading.Event(), list[str]()
+
+    def take_over(status: str) -> None:
+        now = ("other", status, None) if status == "processing" else (None, status, PAST)
+        with database.transaction() as tx:
+            tx.execute(
+                "UPDATE generation_jobs SET claim = ?, status = ?, completed_at = ? WHERE id = ?",
+                (*now, job_id),
+            )
+
+    def render(context: RenderContext) -> list[RenderedImage]:
+        context.on_cancel(lambda: told.append("stop"))
+        entered.set()
+        assert ended.wait(30)
+        if by == "heartbeat":
+            context.wait(60)
+        while by == "report":
+            context.report(0.5)
+        context.remember(id="x")
+        raise AssertionError("it goes on")
+
+    worker = hire(Doing(render))
+    with started(worker):
+        assert entered.wait(30)
+        if end == "stopped":
+            ended.set()
+        happens(alice=alice, job_id=job_id, worker=worker, take_over=take_over)
+        ended.set()
+    assert told == (["stop"] if stops else [])
+
+
+# --------------------------------------------------------------------------------- several engines
+
+
+class Named(Doing):
+    """An engine of its own name, whose pictures have its colour."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(lambda context: [picture(name)])
+        self.name = name
+
+
+def queued_for(person: Person, database: SqliteDatabase, *names: str) -> list[str]:
+    """The ids of jobs that wait for the engines of these names."""
+    persona, ids = person.persona(), []
+    for name in names:
+        ids.append(person.preview(persona["id"]))
+        with database.transaction() as tx:
+            tx.execute("UPDATE generation_jobs SET engine = ? WHERE id = ?", (name, ids[-1]))
+    return ids
+
+
+def test_a_worker_takes_only_the_jobs_of_its_engine(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    waiting = queued_for(alice, database, "red", "blue", "red")
+    first, second, third = waiting
+    red, blue = hire(Named("red")), hire(Named("blue"))
+    assert blue.work_one() is True
+    assert blue.work_one() is False
+    assert [row(database, id)["status"] for id in waiting] == ["queued", "completed", "queued"]
+    assert red.work_one() is True
+    assert [row(database, id)["status"] for id in waiting] == ["completed", "completed", "queued"]
+    for job_id, name in ((first, "red"), (second, "blue")):
+        job = alice.get(f"/api/jobs/{job_id}").get_json()
+        assert job["metadata"]["engine"] == name
+        [link] = job["result_images"]
+        assert alice.client.get(link, buffered=True).data == picture(name).data
+    # Neither fails what the other one's workers lost, nor takes it.
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = 3, run_after = ?"
+            " WHERE id = ?",
+            (PAST, third),
+        )
+    queued_for(alice, database, "mock")
+    assert hire(engines.make("mock", "mock")).work_one() is True
+    assert row(database, third)["status"] == "processing"
+    assert red.work_one() is True
+    assert row(database, third)["status"] == "failed"
+
+
+def test_jobs_are_queued_for_the_engine_that_is_selected(
+    settings: Settings, alice: Person, worker: Worker, database: SqliteDatabase
+) -> None:
+    assert row(database, alice.preview(alice.persona()["id"]))["engine"] == settings.engine
+    assert worker.work_one() is True
+    [job_id] = queued_for(alice, database, "sold")
+    assert worker.work_one() is False
+    alice.post(f"/api/jobs/{job_id}/cancel")
+    again = alice.post(f"/api/jobs/{job_id}/retry").get_json()["job_id"]
+    assert row(database, again)["engine"] == settings.engine
+
+
+def test_a_worker_of_two_engines_lets_none_wait_for_the_other(
+    alice: Person, settings: Settings, database: SqliteDatabase
+) -> None:
+    waiting = queued_for(alice, database, "red", "red", "blue")
+    both = {name: Named(name) for name in ("red", "blue")}
+    worker = Worker(
+        settings, database, Storage(settings), both, threading.Event(), lambda idle: None
+    )
+    assert worker.work_one() is True
+    assert [row(database, id)["status"] for id in waiting] == ["completed", "queued", "completed"]
+
+
+def test_a_worker_that_is_told_to_stop_takes_no_job_of_its_other_engine(
+    alice: Person, settings: Settings, database: SqliteDatabase
+) -> None:
+    def render(context: RenderContext) -> list[RenderedImage]:
+        worker.retire()
+        return [picture()]
+
+    waiting = queued_for(alice, database, "red", "blue")
+    both = {"red": Doing(render), "blue": Named("blue")}
+    worker = Worker(
+        settings, database, Storage(settings), both, threading.Event(), lambda idle: None
+    )
+    assert worker.work_one() is True
+    assert [row(database, id)["status"] for id in waiting] == ["completed", "queued"]
+
+
 # ----------------------------------------------------------------------------- running and stopping
 
 
@@ -492,7 +657,7 @@ def test_an_idle_worker_is_woken_by_a_request(
 ) -> None:
     persona = alice.persona(**SMALL)
     # It would look by itself every hour.
-    with started(hire(engines.get("mock"), services_of(app).wake, job_poll_ms=3_600_000)):
+    with started(hire(engines.make("mock", "mock"), services_of(app).wake, job_poll_ms=3_600_000)):
         for _ in range(3):
             job_id = alice.preview(persona["id"])
             wait_for(
@@ -508,7 +673,7 @@ def test_an_idle_worker_is_woken_by_a_request(
 def test_an_idle_worker_finds_the_jobs_of_other_processes(
     alice: Person, hire: Callable[..., Worker]
 ) -> None:
-    with started(hire(engines.get("mock"), job_poll_ms=50)):
+    with started(hire(engines.make("mock", "mock"), job_poll_ms=50)):
         job_id = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed")
 
@@ -519,7 +684,7 @@ def test_a_worker_goes_on_after_a_failure_of_its_own(
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     with database.transaction() as tx:
         tx.execute("UPDATE generation_jobs SET parameters = '{}' WHERE id = ?", (job_id,))
-    with started(hire(engines.get("mock"), job_poll_ms=50, job_max_attempts=1)):
+    with started(hire(engines.make("mock", "mock"), job_poll_ms=50, job_max_attempts=1)):
         good = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{good}").get_json()["status"] == "completed")
     assert alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "failed"
@@ -789,7 +954,7 @@ def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
             process.send_signal(signal.SIGTERM)
         assert [process.wait(30) for process in both] == [0, 0]
     rows = database.connection.execute(
-        "SELECT attempts, started_at, claim, revision FROM generation_jobs"
+        "SELECT attempts, started_at, claim, version FROM generation_jobs"
     ).fetchall()
     assert [(found["attempts"], found["claim"]) for found in rows] == [(1, None)] * 100
     assert all(found["started_at"] for found in rows)

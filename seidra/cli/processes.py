@@ -47,7 +47,7 @@ def worker(grace: float) -> None:
 
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
-        running = make_worker(settings, service.database, engines.get(settings.engine), wake)
+        running = make_worker(settings, service.database, engines.make_selected(settings), wake)
         running.start()
         stop.wait()
         running.stop(grace)
@@ -55,7 +55,7 @@ def worker(grace: float) -> None:
 
 def _prepare_worker(settings: Settings) -> None:
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
-    engines.get(settings.engine)
+    engines.make_selected(settings)
     init_database(settings)
     Storage(settings).check()
 

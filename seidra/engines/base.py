@@ -13,7 +13,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 
 class EngineError(Exception):
@@ -26,8 +26,13 @@ class EngineError(Exception):
 
 
 class RenderCancelled(Exception):
-    """The caller no longer wants the result: raised by `RenderContext.report` to leave a render
-    early."""
+    """Nobody wants the result any more: raised by the context to leave a render early. What runs
+    elsewhere for it is to be stopped."""
+
+
+class RenderDetached(Exception):
+    """The caller leaves a render that is still wanted, likewise raised by the context: what runs
+    elsewhere for it is left alone, and another attempt goes on with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,65 +82,88 @@ class RenderContext:
     ) -> None:
         self._on_progress = on_progress
         self._on_remember = on_remember
-        self._cancelled = threading.Event()
         self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._reason: type[Exception] = RenderCancelled
         self._hooks: list[Callable[[], None]] = []
         self.state: dict[str, Any] = dict(state or {})
         """What an earlier attempt at this job remembered; empty at the first."""
 
     def report(self, fraction: float) -> None:
-        """Tell how far the render is, 0 to 1. Raises RenderCancelled once the render is
-        cancelled."""
-        self.raise_if_cancelled()
+        """Tell how far the render is, 0 to 1. Raises what `raise_if_over` does."""
+        self.raise_if_over()
         self._on_progress(min(max(fraction, 0.0), 1.0))
 
     def remember(self, **state: Any) -> None:
         """Save JSON values (an outside server's job id, say) that the next attempt finds in
-        `state`."""
+        `state`. Raises when the job is not this attempt's any more: what comes next must not be
+        begun."""
         self.state.update(state)
         self._on_remember(dict(self.state))
 
     def wait(self, seconds: float) -> None:
-        """Sleep between two polls of an outside server. Raises RenderCancelled as soon as the
-        render is cancelled."""
-        self._cancelled.wait(seconds)
-        self.raise_if_cancelled()
+        """Sleep between two polls of an outside server. Raises what `raise_if_over` does, as soon
+        as it would."""
+        self._over.wait(seconds)
+        self.raise_if_over()
 
     def on_cancel(self, hook: Callable[[], None]) -> None:
         """Run `hook` once when the render is cancelled (at once if it already is): close a socket,
-        tell a server."""
+        tell a server. It does not run for a render that is only left."""
         with self._lock:
-            if not self._cancelled.is_set():
+            if not self._over.is_set():
                 self._hooks.append(hook)
                 return
-        hook()
-
-    def cancel(self) -> None:
-        """Ask the render to stop; the caller's side. Later calls do nothing."""
-        with self._lock:
-            if self._cancelled.is_set():
-                return
-            self._cancelled.set()
-            hooks = list(self._hooks)
-        for hook in hooks:
+            cancelled = self._reason is RenderCancelled
+        if cancelled:
             hook()
 
+    def cancel(self) -> None:
+        """Ask the render to stop, as nobody wants it; the caller's side. Later calls do nothing."""
+        if self._end(RenderCancelled):
+            for hook in self._hooks:
+                hook()
+
+    def detach(self) -> None:
+        """Ask the render to stop, as its caller leaves and another goes on; the caller's side.
+        Later calls do nothing."""
+        self._end(RenderDetached)
+
+    def _end(self, reason: type[Exception]) -> bool:
+        """Whether this is what ends the render."""
+        with self._lock:
+            if self._over.is_set():
+                return False
+            self._reason = reason
+            self._over.set()
+            return True
+
     @property
-    def cancelled(self) -> bool:
-        return self._cancelled.is_set()
+    def over(self) -> bool:
+        """Whether the render is cancelled or left."""
+        return self._over.is_set()
 
-    def raise_if_cancelled(self) -> None:
-        if self._cancelled.is_set():
-            raise RenderCancelled
+    def raise_if_over(self) -> None:
+        """Raise RenderCancelled or RenderDetached once the render is cancelled or left."""
+        if self._over.is_set():
+            raise self._reason
 
 
+@dataclass(kw_only=True, eq=False)
 class Engine(ABC):
-    """Renders requests. One instance serves one worker thread; `name` is what SEIDRA_ENGINE
-    selects."""
+    """Renders requests. One instance serves one worker thread.
+
+    A kind is a subclass; what it needs to know, it declares as fields made by `config.setting`,
+    each with its parser and its sentence, and is a dataclass then. Field `x_y` of the kind `mock`
+    is the variable `SEIDRA_MOCK_X_Y`.
+    """
+
+    kind: ClassVar[str]
+    """What SEIDRA_ENGINE selects."""
 
     name: str
+    """What jobs and people call this one."""
 
     @abstractmethod
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
-        """Render at least one picture. Raises EngineError, or RenderCancelled after
-        `context.cancel()`."""
+        """Render at least one picture. Raises EngineError, or what the context raises."""

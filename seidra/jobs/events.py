@@ -76,7 +76,7 @@ _log = logging.getLogger(__name__)
 @blp.doc(**_LISTENER)
 def follow_all(query: dict[str, Any]) -> Response:
     """All my jobs as they change, from now or from an event on."""
-    return _follow(_feed(nsfw=query["include_nsfw"]), query)
+    return _follow_feed(_make_feed(nsfw=query["include_nsfw"]), query)
 
 
 @blp.route("/<uuid:job_id>/events", methods=["GET"])
@@ -90,7 +90,7 @@ def follow_all(query: dict[str, Any]) -> Response:
 @blp.doc(**_LISTENER)
 def follow(query: dict[str, Any], job_id: UUID) -> Response:
     """One job: its present state, then each change until it is final."""
-    return _follow(_feed(job_id=str(job_id)), query)
+    return _follow_feed(_make_feed(job_id=str(job_id)), query)
 
 
 @blp.route("/events/ticket", methods=["POST"])
@@ -107,12 +107,12 @@ def ticket() -> Response:
     return reply({"ticket": made, "expires_in": tickets.SECONDS}, headers=SECRET)
 
 
-def _feed(**of: Any) -> Feed:
+def _make_feed(**of: Any) -> Feed:
     return Feed(services().database, services().links, g.user, **of)
 
 
-def _follow(feed: Feed, query: dict[str, Any]) -> Response:
-    first = feed.begin(request.headers.get("Last-Event-ID", query.get("last_event_id")))
+def _follow_feed(feed: Feed, query: dict[str, Any]) -> Response:
+    first = feed.first_messages(request.headers.get("Last-Event-ID", query.get("last_event_id")))
     if feed.over and not first:
         # What tells an EventSource not to come back.
         return Response(status=204, headers={"Cache-Control": "no-store"})
@@ -121,29 +121,29 @@ def _follow(feed: Feed, query: dict[str, Any]) -> Response:
         return Response(status=200, headers=_HEADERS)
     client = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
     slot = services().streams.open(g.user["id"], client)
-    response = Response(_stream(feed, slot, first), headers=_HEADERS)
+    response = Response(_stream_bytes(feed, slot, first), headers=_HEADERS)
     # Also for a stream that is closed before its first byte, whose generator never runs.
     response.call_on_close(slot.release)
     return response
 
 
-def _stream(feed: Feed, slot: Slot, first: list[bytes]) -> Iterator[bytes]:
+def _stream_bytes(feed: Feed, slot: Slot, first: list[bytes]) -> Iterator[bytes]:
     """The bytes of a stream: what is told first, what changes, heartbeats between, and at its end
     when to come back."""
     try:
-        yield _RETRY + b"\n" + b"".join(first) + feed.place()
+        yield _RETRY + b"\n" + b"".join(first) + feed.place_bytes()
         last = time.monotonic()
         while not feed.over:
-            told = feed.poll()
+            told = feed.next_messages()
             if told:
                 yield b"".join(told)
                 last = time.monotonic()
             elif time.monotonic() - last >= _HEARTBEAT_SECONDS:
-                yield b":\n" + feed.place()
+                yield b":\n" + feed.place_bytes()
                 last = time.monotonic()
             if not slot.wait():
                 break
-        yield _RETRY + feed.place()
+        yield _RETRY + feed.place_bytes()
     except Exception:
         # Caught here: the server would log the request with its query, and the ticket stands there.
         _log.exception("stream failed")

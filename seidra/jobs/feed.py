@@ -8,6 +8,7 @@ too much, it is told to read anew.
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import Any
 
 import orjson
@@ -15,9 +16,10 @@ import orjson
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.errors import NotFound
-from seidra.jobs.schemas import FINAL, shown
+from seidra.jobs.schemas import FINAL
+from seidra.jobs.view import job_json
 from seidra.media.links import Links
-from seidra.values import timestamp
+from seidra.values import timestamp, to_json
 
 MOST = 100
 """How many jobs one look tells about; with more changed ones the client is told to read the list
@@ -48,40 +50,40 @@ class Feed:
         self._asked = nsfw or job_id is not None
         self._nsfw = False
 
-    def begin(self, last: str | None) -> list[bytes]:
+    def first_messages(self, last: str | None) -> list[bytes]:
         """What is told first, to a client that got the event `last`: a job's present state unless
         it has it already, of all jobs nothing, or `reset` when it may have missed something. Raises
         NotFound for a job that is not there.
         """
         with self._database.snapshot() as connection:
-            pulse = self._pulse(connection)
+            pulse = self._read_pulse(connection)
             if pulse is None:
                 self.over = True
                 return []
             self._nsfw = self._asked and bool(pulse["nsfw"])
             horizon: int = pulse["horizon"]
-            known = _position(last, queries.events.oldest(connection), horizon)
+            known = _kept_position(last, queries.events.oldest(connection), horizon)
             self.position = horizon
             if self._job_id is not None:
                 return self._begin_job(connection, self._job_id, known)
         if known is not None:
             self.position = known
-        return [_message("reset", {}, horizon)] if known is None and last is not None else []
+        return [_event_bytes("reset", {}, horizon)] if known is None and last is not None else []
 
     def _begin_job(self, connection: Connection, job_id: str, known: int | None) -> list[bytes]:
-        rows = self._rows(connection, job_id)
-        if not rows:
+        rows = self._read_jobs(connection, [job_id]).get(job_id)
+        if rows is None:
             raise NotFound("job")
         self.over = rows[0]["status"] in FINAL
-        if known is not None and not self._changes(connection, known, self.position):
+        if known is not None and not self._read_changes(connection, known, self.position):
             return []
-        return [_message("job", shown(rows, self._links, self._user_id), self.position)]
+        return [self._job_message(rows, self.position)]
 
-    def poll(self) -> list[bytes]:
+    def next_messages(self) -> list[bytes]:
         """What has changed since the last look. Session, user and NSFW settings are asked each
         time."""
         connection = self._database.connection
-        pulse = self._pulse(connection)
+        pulse = self._read_pulse(connection)
         if pulse is None:
             self.over = True
             return []
@@ -92,17 +94,20 @@ class Feed:
         if horizon == self.position:
             return []
         # What is read from here on is as new as the horizon, or newer and then told once more.
-        changes = self._changes(connection, self.position, horizon)
+        changes = self._read_changes(connection, self.position, horizon)
         self.position = horizon
         if len(changes) > MOST:
-            return [_message("reset", {}, horizon)]
+            return [_event_bytes("reset", {}, horizon)]
+        jobs = self._read_jobs(connection, [change["job_id"] for change in changes])
         told = (
-            self._tell(connection, change["job_id"], change["id"], change["seen"])
+            self._change_message(
+                change["job_id"], jobs.get(change["job_id"]), change["id"], change["seen"]
+            )
             for change in changes
         )
         return [message for message in told if message]
 
-    def place(self) -> bytes:
+    def place_bytes(self) -> bytes:
         """The position, so that a client keeps up even while nothing of its own happens."""
         return b"id: %d\n\n" % self.position
 
@@ -110,33 +115,36 @@ class Feed:
         """Other jobs are to be seen from now on."""
         self.position = horizon
         if self._job_id is None:
-            return [_message("reset", {}, horizon)]
-        return [self._tell(connection, self._job_id, horizon, seen=1)]
+            return [_event_bytes("reset", {}, horizon)]
+        rows = self._read_jobs(connection, [self._job_id]).get(self._job_id)
+        return [self._change_message(self._job_id, rows, horizon, seen=1)]
 
-    def _tell(self, connection: Connection, job_id: str, id: int, seen: int) -> bytes:
+    def _change_message(self, job_id: str, rows: list[Row] | None, id: int, seen: int) -> bytes:
         """A changed job: as it is now, or gone (deleted or hidden), or nothing where it was never
         to be seen."""
-        rows = self._rows(connection, job_id)
-        if rows:
+        if rows is not None:
             self.over = self._job_id is not None and rows[0]["status"] in FINAL
-            return _message("job", shown(rows, self._links, self._user_id), id)
+            return self._job_message(rows, id)
         self.over = self._job_id is not None
-        return _message("gone", {"job_id": job_id}, id) if seen or self._nsfw else b""
+        return _event_bytes("gone", {"job_id": job_id}, id) if seen or self._nsfw else b""
 
-    def _rows(self, connection: Connection, job_id: str) -> list[Row]:
-        """A job's rows if this client may see it now."""
-        if self._job_id is not None:
-            return queries.jobs.get(connection, id=job_id, user_id=self._user_id)
-        rows: list[Row] = queries.jobs.cards(connection, id=job_id, nsfw=self._nsfw)
-        return rows if rows and (self._nsfw or not rows[0]["is_nsfw"]) else []
+    def _job_message(self, rows: list[Row], id: int) -> bytes:
+        return _event_bytes("job", job_json(rows, self._links, self._user_id), id)
 
-    def _pulse(self, connection: Connection) -> Row | None:
+    def _read_jobs(self, connection: Connection, ids: list[str]) -> dict[str, list[Row]]:
+        """The rows of those of these jobs that this client may see now, by job."""
+        rows = queries.search.job_page(
+            connection, ids=to_json(ids), user_id=self._user_id, nsfw=self._nsfw
+        )
+        return {job_id: list(mine) for job_id, mine in groupby(rows, lambda row: row["id"])}
+
+    def _read_pulse(self, connection: Connection) -> Row | None:
         pulse: Row | None = queries.events.pulse(
             connection, session_id=self._session_id, user_id=self._user_id, now=timestamp()
         )
         return pulse
 
-    def _changes(self, connection: Connection, position: int, horizon: int) -> list[Row]:
+    def _read_changes(self, connection: Connection, position: int, horizon: int) -> list[Row]:
         return queries.events.changes(
             connection,
             user_id=self._user_id,
@@ -147,7 +155,7 @@ class Feed:
         )
 
 
-def _position(last: str | None, oldest: int | None, horizon: int) -> int | None:
+def _kept_position(last: str | None, oldest: int | None, horizon: int) -> int | None:
     """The position that a client names, if everything after it is kept; else None."""
     if last is None or not (last.isascii() and last.isdigit() and len(last) <= 19):
         return None
@@ -156,6 +164,6 @@ def _position(last: str | None, oldest: int | None, horizon: int) -> int | None:
     return position if kept or position == horizon else None
 
 
-def _message(event: str, data: Any, id: int) -> bytes:
+def _event_bytes(event: str, data: Any, id: int) -> bytes:
     """One server-sent event."""
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (id, event.encode(), orjson.dumps(data))

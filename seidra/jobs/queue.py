@@ -1,4 +1,8 @@
-"""Queueing jobs: a persona's preview, and another try of a job that ended without a result."""
+"""The rules of the queue: what comes into it, what its owner may do with a job there, and how a
+worker takes one out and gives it back.
+
+All take a connection inside a transaction, the owner's where there is one.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,14 @@ from seidra import folding
 from seidra.config import Settings
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
-from seidra.errors import Problem
-from seidra.values import from_json, timestamp, to_json
+from seidra.errors import Conflict, NotFound, Problem
+from seidra.jobs import chores
+from seidra.jobs.results import queue_cleanup
+from seidra.values import from_json, timestamp, timestamp_in, to_json
 
-JOB_TYPE = "persona_preview"
+PREVIEW = "persona_preview"
+"""The type of a preview's job."""
+
 DEFAULTS: dict[str, Any] = {
     "width": 768,
     "height": 768,
@@ -26,8 +34,24 @@ DEFAULTS: dict[str, Any] = {
 _FIRST_ESTIMATE = 0.3
 """Seconds that a preview is said to take before the first one has been measured."""
 
+_RETRIED = (
+    "persona_id",
+    "job_type",
+    "prompt",
+    "negative_prompt",
+    "model_name",
+    "lora_models",
+    "parameters",
+    "is_nsfw",
+    "search_text",
+)
+"""What a job that is tried again has in common with the first."""
 
-def enqueue(
+
+# ---------------------------------------------------------------------------------------- the owner
+
+
+def add_preview(
     tx: Connection, user_id: int, persona: dict[str, Any], seed: int | None, settings: Settings
 ) -> dict[str, Any]:
     """Queue a preview of a persona; returns the contract's answer. Raises a 429 Problem at the
@@ -36,13 +60,13 @@ def enqueue(
     if seed is not None:
         parameters["seed"] = seed
     parameters.setdefault("seed", persona_seed(persona["id"]))
-    job_id = _create(
+    job_id = _add_job(
         tx,
+        user_id,
         settings,
         {
-            "user_id": user_id,
             "persona_id": persona["id"],
-            "job_type": JOB_TYPE,
+            "job_type": PREVIEW,
             "prompt": persona["style_prompt"],
             "negative_prompt": persona["negative_prompt"],
             "model_name": parameters["model_name"],
@@ -58,29 +82,8 @@ def enqueue(
         "status": "queued",
         "message": "The preview is queued.",
         "persona_id": persona["id"],
-        "estimated_time": _estimate(tx, user_id),
+        "estimated_time": estimate_seconds(tx, user_id),
     }
-
-
-def retry(tx: Connection, user_id: int, job: Row, settings: Settings) -> str:
-    """Queue a new job like one that failed or was cancelled; returns its id."""
-    kept = (
-        "persona_id",
-        "job_type",
-        "prompt",
-        "negative_prompt",
-        "model_name",
-        "lora_models",
-        "parameters",
-        "is_nsfw",
-        "search_text",
-    )
-    metadata = from_json(job["metadata"]) | {"retry_of": job["id"]}
-    return _create(
-        tx,
-        settings,
-        {name: job[name] for name in kept} | {"user_id": user_id, "metadata": to_json(metadata)},
-    )
 
 
 def persona_seed(persona_id: int) -> int:
@@ -89,23 +92,104 @@ def persona_seed(persona_id: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 11
 
 
-def _create(tx: Connection, settings: Settings, columns: dict[str, Any]) -> str:
-    if queries.jobs.queued(tx, user_id=columns["user_id"]) >= settings.max_queued_jobs:
+def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
+    """Queue a new job like one that failed or was cancelled; returns its id. Raises NotFound (also
+    for NSFW ones while that is not in force), Conflict for another status, and a 429 Problem at the
+    user's limit."""
+    job = _stored_job(tx, user_id, job_id)
+    if job["status"] not in ("failed", "cancelled"):
+        raise Conflict(
+            f"The job is {job['status']}; only failed and cancelled ones can be tried again."
+        )
+    metadata = from_json(job["metadata"]) | {"retry_of": job["id"]}
+    kept = {name: job[name] for name in _RETRIED}
+    return _add_job(tx, user_id, settings, kept | {"metadata": to_json(metadata)})
+
+
+def cancel_job(tx: Connection, user_id: int, job_id: str) -> None:
+    """Cancel a job at once: its worker learns of it by the fence. Raises NotFound, and Conflict for
+    a final one."""
+    job = _stored_job(tx, user_id, job_id)
+    if not queries.jobs.cancel(tx, id=job_id, user_id=user_id, now=timestamp()):
+        raise Conflict(f"The job is {job['status']} already.")
+    if job["status"] == "processing":
+        queue_cleanup(tx, job_id)
+
+
+def job_state(tx: Connection, user_id: int, job_id: str) -> Row:
+    """Status and version of a job, whatever the NSFW settings: its owner may always delete it.
+    Raises NotFound."""
+    state = queries.jobs.state(tx, id=job_id, user_id=user_id)
+    if state is None:
+        raise NotFound("job")
+    return state
+
+
+def delete_job(tx: Connection, user_id: int, job_id: str) -> None:
+    """Delete a final job; its media stay. Raises NotFound, and Conflict for one that is not
+    final."""
+    status = job_state(tx, user_id, job_id)["status"]
+    if not queries.jobs.delete(tx, id=job_id, user_id=user_id):
+        raise Conflict(f"The job is {status}; cancel it first.")
+
+
+def estimate_seconds(tx: Connection, user_id: int) -> float:
+    """Seconds until a preview queued now is done: what the user's completed ones took, for each job
+    that waits."""
+    counts = queries.jobs.counts(tx, user_id=user_id, nsfw=True, status=None, job_type=PREVIEW)
+    done = next((row for row in counts if row["status"] == "completed" and row["n"]), None)
+    each = float(done["seconds"] / done["n"]) if done else _FIRST_ESTIMATE
+    waiting: int = queries.jobs.queued(tx, user_id=user_id)
+    return round(each * max(waiting, 1), 2)
+
+
+def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:
+    """Queue a job for the engine that is selected now; returns its id."""
+    if queries.jobs.queued(tx, user_id=user_id) >= settings.max_queued_jobs:
         raise Problem(
             f"You have {settings.max_queued_jobs} jobs waiting already; let some of them finish.",
             status=429,
             headers={"Retry-After": "5"},
         )
     job_id = str(uuid.uuid4())
-    queries.jobs.create(tx, id=job_id, now=timestamp(), **columns)
+    queries.jobs.create(
+        tx, id=job_id, user_id=user_id, engine=settings.engine, now=timestamp(), **columns
+    )
     return job_id
 
 
-def _estimate(tx: Connection, user_id: int) -> float:
-    """Seconds until a job queued now is done: what the user's completed ones took, for each that
-    waits."""
-    counts = queries.jobs.counts(tx, user_id=user_id, nsfw=True, status=None, job_type=JOB_TYPE)
-    done = next((row for row in counts if row["status"] == "completed" and row["n"]), None)
-    each = float(done["seconds"] / done["n"]) if done else _FIRST_ESTIMATE
-    waiting: int = queries.jobs.queued(tx, user_id=user_id)
-    return round(each * max(waiting, 1), 2)
+def _stored_job(tx: Connection, user_id: int, job_id: str) -> Row:
+    job = queries.jobs.get_for_update(tx, id=job_id, user_id=user_id)
+    if job is None:
+        raise NotFound("job")
+    return job
+
+
+# --------------------------------------------------------------------------------------- the worker
+
+
+def claim_job(tx: Connection, engine: str, claim: str, settings: Settings) -> Row | None:
+    """Take the job of an engine that waits longest under a lease, stamped `claim`; None when none
+    is due. Those that workers were lost with too often end first."""
+    chores.fail_exhausted(tx, engine, settings.job_max_attempts)
+    return queries.jobs.claim(
+        tx,
+        engine=engine,
+        now=timestamp(),
+        claim=claim,
+        leased_until=timestamp_in(settings.job_lease_seconds),
+    )
+
+
+def give_back_job(tx: Connection, job_id: str, claim: str) -> None:
+    """Let another attempt take a job at once; this one does not count. Nothing happens where it is
+    not this claim's any more."""
+    queries.jobs.give_back(
+        tx,
+        id=job_id,
+        claim=claim,
+        run_after=timestamp(),
+        uncounted=1,
+        error_message=None,
+        now=timestamp(),
+    )

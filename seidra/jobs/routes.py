@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +11,8 @@ from seidra import folding
 from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
-from seidra.errors import Conflict, NotFound
+from seidra.errors import NotFound
 from seidra.jobs import queue
-from seidra.jobs.results import queue_cleanup
 from seidra.jobs.schemas import (
     FINAL,
     JOB_EXAMPLE,
@@ -23,10 +20,10 @@ from seidra.jobs.schemas import (
     JobsQuery,
     JobsSchema,
     JobStatsSchema,
-    shown,
 )
+from seidra.jobs.view import job_json, job_rows, jobs_json
 from seidra.nsfw import policy
-from seidra.values import timestamp
+from seidra.values import to_json
 from seidra.web import rates
 from seidra.web.answers import (
     check_if_match,
@@ -45,10 +42,6 @@ blp = Blueprint(
 )
 
 
-def _shown(rows: Sequence[Row]) -> dict[str, Any]:
-    return shown(rows, services().links, g.user["id"])
-
-
 @blp.route("", methods=["GET"])
 @login_required
 @blp.arguments(JobsQuery, location="query")
@@ -63,27 +56,28 @@ def list_jobs(query: dict[str, Any]) -> Response:
             "status": query.get("status"),
             "job_type": query.get("job_type"),
         }
-        find = _matching_page if "search" in query or "persona_id" in query else _page
+        find = _matching_page if "search" in query or "persona_id" in query else _counted_page
         rows, total = find(connection, filters, query)
-    jobs = [_shown(list(group)) for _, group in groupby(rows, key=lambda row: row["id"])]
+    jobs = jobs_json(rows, services().links, g.user["id"])
     return reply(
         {"total": total, "jobs": jobs}, headers=page_headers(total, query["limit"], query["offset"])
     )
 
 
-def _page(
+def _counted_page(
     connection: Connection, filters: dict[str, Any], query: dict[str, Any]
 ) -> tuple[list[Row], int]:
     """A page read along an index, and the total from the counters."""
     total = sum(row["n"] for row in queries.jobs.counts(connection, **filters))
-    page = (
-        queries.jobs.page_status
-        if filters["status"]
-        else queries.jobs.page
-        if filters["nsfw"]
-        else queries.jobs.page_safe
+    rows = queries.jobs.page(
+        connection,
+        which="status" if filters["status"] else "all" if filters["nsfw"] else "safe",
+        **filters,
+        id=None,
+        limit=query["limit"],
+        offset=query["offset"],
     )
-    return page(connection, **filters, limit=query["limit"], offset=query["offset"]), total
+    return rows, total
 
 
 def _matching_page(
@@ -95,17 +89,19 @@ def _matching_page(
     persona_id = query.get("persona_id")
 
     def matching(word: str) -> list[Row]:
-        if persona_id is None:
-            return queries.jobs.matching(connection, **filters, pattern=folding.like(word))
-        return queries.jobs.matching_persona(
-            connection, **filters, persona_id=persona_id, pattern=folding.like(word)
+        return queries.jobs.matching(
+            connection,
+            of="user" if persona_id is None else "persona",
+            **filters,
+            persona_id=persona_id,
+            pattern=folding.like(word),
         )
 
     ids = folding.matching_all(words, matching)
-    page = ids[query["offset"] : query["offset"] + query["limit"]]
-    rows = [
-        row for id in page for row in queries.jobs.cards(connection, id=id, nsfw=filters["nsfw"])
-    ]
+    page = to_json(ids[query["offset"] : query["offset"] + query["limit"]])
+    rows = queries.search.job_page(
+        connection, ids=page, user_id=filters["user_id"], nsfw=filters["nsfw"]
+    )
     return rows, len(ids)
 
 
@@ -151,14 +147,15 @@ def stats(query: dict[str, Any]) -> Response:
 @blp.alt_response(304, description="Not modified")
 def read(job_id: UUID) -> Response:
     """One job."""
-    return _answer(services().database.connection, str(job_id))
+    return _job_reply(services().database.connection, str(job_id))
 
 
-def _answer(connection: Connection, job_id: str, status: int = 200, **headers: str) -> Response:
-    rows = queries.jobs.get(connection, id=job_id, user_id=g.user["id"])
+def _job_reply(connection: Connection, job_id: str, status: int = 200, **headers: str) -> Response:
+    rows = job_rows(connection, g.user["id"], job_id)
     if not rows:
         raise NotFound("job")
-    return reply_versioned(_shown(rows), rows[0]["revision"], status, **headers)
+    job = job_json(rows, services().links, g.user["id"])
+    return reply_versioned(job, rows[0]["version"], status, **headers)
 
 
 @blp.route("/<uuid:job_id>/cancel", methods=["POST"])
@@ -169,12 +166,8 @@ def cancel(job_id: UUID) -> Response:
     """Cancel a job at once; whatever its worker still makes is thrown away. 409 when it is
     final."""
     with services().database.transaction(g.user["id"]) as tx:
-        job = _stored(tx, job_id)
-        if not queries.jobs.cancel(tx, id=job["id"], user_id=g.user["id"], now=timestamp()):
-            raise Conflict(f"The job is {job['status']} already.")
-        if job["status"] == "processing":
-            queue_cleanup(tx, job["id"])
-        return _answer(tx, job["id"])
+        queue.cancel_job(tx, g.user["id"], str(job_id))
+        return _job_reply(tx, str(job_id))
 
 
 @blp.route("/<uuid:job_id>/retry", methods=["POST"])
@@ -186,14 +179,8 @@ def retry(job_id: UUID) -> Response:
     """Queue a new job like one that failed or was cancelled."""
     rates.count("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"]) as tx:
-        job = _stored(tx, job_id)
-        if job["status"] not in ("failed", "cancelled"):
-            raise Conflict(
-                f"The job is {job['status']}; only failed and cancelled ones can be tried again."
-            )
-        policy.check_may_make(tx, g.user["id"], bool(job["is_nsfw"]))
-        new_id = queue.retry(tx, g.user["id"], job, services().settings)
-        answer = _answer(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
+        new_id = queue.retry_job(tx, g.user["id"], str(job_id), services().settings)
+        answer = _job_reply(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
     services().wake.set()
     return answer
 
@@ -206,17 +193,6 @@ def retry(job_id: UUID) -> Response:
 def delete(job_id: UUID) -> Response:
     """Delete a final job; its media stay."""
     with services().database.transaction(g.user["id"]) as tx:
-        job = queries.jobs.state(tx, id=str(job_id), user_id=g.user["id"])
-        if job is None:
-            raise NotFound("job")
-        check_if_match(job["revision"])
-        if not queries.jobs.delete(tx, id=str(job_id), user_id=g.user["id"]):
-            raise Conflict(f"The job is {job['status']}; cancel it first.")
+        check_if_match(queue.job_state(tx, g.user["id"], str(job_id))["version"])
+        queue.delete_job(tx, g.user["id"], str(job_id))
     return no_content()
-
-
-def _stored(tx: Connection, job_id: UUID) -> Row:
-    job: Row | None = queries.jobs.get_for_update(tx, id=str(job_id), user_id=g.user["id"])
-    if job is None:
-        raise NotFound("job")
-    return job

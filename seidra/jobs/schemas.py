@@ -2,14 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 from marshmallow import Schema, fields
 
-from seidra.database.base import Row
-from seidra.media.links import Links
-from seidra.values import json_fragment
 from seidra.web.fields import MAX_INTEGER, PageQuery, Query, QueryFlag, QueryWhole, Text, one_of
 
 STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
@@ -40,35 +34,6 @@ class JobSchema(Schema):
     updated_at = fields.DateTime()
     started_at = fields.DateTime(allow_none=True)
     completed_at = fields.DateTime(allow_none=True)
-
-
-def shown(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
-    """A job as the API shows it to its owner, from its rows: one for each of its pictures, or one
-    without."""
-    row = rows[0]
-    return {
-        "job_id": row["id"],
-        "status": row["status"],
-        "progress": row["progress"],
-        "job_type": row["job_type"],
-        "persona_id": row["persona_id"],
-        "prompt": row["prompt"],
-        "negative_prompt": row["negative_prompt"],
-        "model_name": row["model_name"],
-        "lora_models": json_fragment(row["lora_models"]),
-        "parameters": json_fragment(row["parameters"]),
-        "result_images": [
-            links.make(r["media_id"], "content", user_id) for r in rows if r["media_id"]
-        ],
-        "metadata": json_fragment(row["metadata"]),
-        "is_nsfw": bool(row["is_nsfw"]),
-        "error_message": row["error_message"],
-        "attempts": row["attempts"],
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
-        "started_at": row["started_at"],
-        "completed_at": row["completed_at"],
-    }
 
 
 class JobsSchema(Schema):

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from seidra.config import Settings
@@ -23,10 +23,12 @@ from seidra.engines.base import (
     EngineError,
     RenderCancelled,
     RenderContext,
+    RenderDetached,
     RenderedImage,
     RenderRequest,
 )
 from seidra.folding import document
+from seidra.jobs import queue
 from seidra.jobs.presence import Presence
 from seidra.jobs.results import MAX_IMAGES, media_id, queue_cleanup
 from seidra.media.storage import Storage
@@ -55,30 +57,30 @@ class _Lost(Exception):
 
 
 class Worker:
-    """One thread that works off jobs until it is stopped; between them it calls `keep_house` and
-    says whether it idles."""
+    """One thread that works off the jobs of its engines (by name) until it is stopped; between them
+    it calls `keep_house` and says whether it idles."""
 
     def __init__(
         self,
         settings: Settings,
         database: Database,
         storage: Storage,
-        engine: Engine,
+        engines: Mapping[str, Engine],
         wake: threading.Event,
         keep_house: Callable[[bool], None],
     ) -> None:
         self.name = f"{os.uname().nodename[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._database = database
         self._settings = settings
-        self._engine = engine
+        self._engines = engines
         self._storage = storage
         self._keep_house = keep_house
-        self._presence = Presence(database, self.name, engine.name)
+        self._presence = Presence(database, self.name, ", ".join(engines))
         self._wake = wake
         self._stopping = threading.Event()
         self._current: tuple[str, str, RenderContext] | None = None
         self._claims = 0
-        self._thread = threading.Thread(target=self._run, name="seidra-worker", daemon=True)
+        self._thread = threading.Thread(target=self._work_on, name="seidra-worker", daemon=True)
 
     def start(self) -> None:
         """Begin to work."""
@@ -96,17 +98,17 @@ class Worker:
         self._thread.join(grace)
         if current := self._current:
             job_id, claim, context = current
-            context.cancel()
+            # What an outside server renders for it goes on: the next attempt takes it over.
+            context.detach()
             self._thread.join(1.0)
             if self._thread.is_alive():
                 # The engine does not listen. The fence throws away what it may still bring.
                 self._give_back(job_id, claim)
         _log.info("worker stopped", extra={"fields": {"worker": self.name}})
 
-    def _run(self) -> None:
-        _log.info(
-            "worker started", extra={"fields": {"worker": self.name, "engine": self._engine.name}}
-        )
+    def _work_on(self) -> None:
+        fields = {"worker": self.name, "engine": ", ".join(self._engines)}
+        _log.info("worker started", extra={"fields": fields})
         try:
             while not self._stopping.is_set():
                 # Cleared before looking: what is queued from here on sets it again.
@@ -126,44 +128,40 @@ class Worker:
             self._database.leave()
 
     def work_one(self) -> bool:
-        """Claim and work off one job. Returns whether there was one."""
-        now = timestamp()
-        if queries.jobs.due(self._database.connection, now=now) is None:
+        """Claim and work off one job of each engine. Returns whether there was one."""
+        # All are asked, or those behind one that always has work would never have their turn.
+        worked = [self._work_one_for(name) for name in self._engines]
+        return any(worked)
+
+    def _work_one_for(self, engine: str) -> bool:
+        if self._stopping.is_set():
+            return False
+        due = queries.jobs.due(self._database.connection, engine=engine, now=timestamp())
+        if due is None:
             return False
         self._claims += 1
         claim = f"{self.name}-{self._claims}"
         with self._database.transaction() as tx:
-            self._fail_exhausted(tx)
-            job = queries.jobs.claim(tx, now=timestamp(), claim=claim, leased_until=self._lease())
-        if job is None:
-            return True
-        self._attempt(job, claim)
+            job = queue.claim_job(tx, engine, claim, self._settings)
+        if job is not None:
+            self._try_job(job, claim)
         return True
-
-    def _fail_exhausted(self, tx: Connection) -> None:
-        attempts = self._settings.job_max_attempts
-        message = f"The worker was lost {attempts} times while it made this; the job is given up."
-        for row in queries.jobs.fail_exhausted(
-            tx, now=timestamp(), max_attempts=attempts, error_message=message
-        ):
-            _log.error("job failed: its workers were lost", extra={"fields": {"job": row["id"]}})
-            queue_cleanup(tx, row["id"])
 
     # -------------------------------------------------------------------------------------- one job
 
-    def _attempt(self, job: Row, claim: str) -> None:
-        context = self._context(job, claim)
+    def _try_job(self, job: Row, claim: str) -> None:
+        context = self._make_context(job, claim)
         self._current = (job["id"], claim, context)
         done = threading.Event()
         heart = threading.Thread(
-            target=self._beat, args=(job["id"], claim, context, done), daemon=True
+            target=self._keep_lease, args=(job["id"], claim, context, done), daemon=True
         )
         heart.start()
         began = time.monotonic()
         try:
-            images = self._engine.render(self._request(job), context)
+            images = self._engines[job["engine"]].render(self._make_request(job), context)
             self._finish(job, claim, images, time.monotonic() - began)
-        except (_Lost, RenderCancelled):
+        except (_Lost, RenderCancelled, RenderDetached):
             if self._stopping.is_set():
                 self._give_back(job["id"], claim)
             _log.info("job left", extra={"fields": {"job": job["id"]}})
@@ -178,7 +176,7 @@ class Worker:
             self._current = None
             self._storage.discard_temporary(claim)
 
-    def _context(self, job: Row, claim: str) -> RenderContext:
+    def _make_context(self, job: Row, claim: str) -> RenderContext:
         last = time.monotonic()
 
         def on_progress(fraction: float) -> None:
@@ -192,19 +190,37 @@ class Worker:
                     id=job["id"],
                     claim=claim,
                     progress=fraction,
-                    leased_until=self._lease(),
+                    leased_until=self._lease_end(),
                     now=timestamp(),
                 )
-            if not kept:
-                raise _Lost
+            check_fence(kept)
 
         def on_remember(state: dict[str, Any]) -> None:
             with self._database.transaction() as tx:
-                queries.jobs.remember(tx, id=job["id"], claim=claim, engine_state=to_json(state))
+                kept = queries.jobs.remember(
+                    tx, id=job["id"], claim=claim, engine_state=to_json(state)
+                )
+            check_fence(kept)
 
-        return RenderContext(on_progress, on_remember, from_json(job["engine_state"]))
+        def check_fence(kept: int) -> None:
+            if not kept:
+                self._end_lost(job["id"], context)
+                raise _Lost
 
-    def _beat(self, job_id: str, claim: str, context: RenderContext, done: threading.Event) -> None:
+        context = RenderContext(on_progress, on_remember, from_json(job["engine_state"]))
+        return context
+
+    def _end_lost(self, job_id: str, context: RenderContext) -> None:
+        """End a render whose job is not this claim's any more. What an outside server makes of it
+        is stopped only where no other attempt goes on with it."""
+        if queries.jobs.wanted(self._database.connection, id=job_id) is None:
+            context.cancel()
+        else:
+            context.detach()
+
+    def _keep_lease(
+        self, job_id: str, claim: str, context: RenderContext, done: threading.Event
+    ) -> None:
         """Renew the lease while the engine is silent; learn that the job was cancelled or taken
         over."""
         try:
@@ -213,17 +229,17 @@ class Worker:
                 try:
                     with self._database.transaction(shared=True) as tx:
                         kept = queries.jobs.heartbeat(
-                            tx, id=job_id, claim=claim, leased_until=self._lease()
+                            tx, id=job_id, claim=claim, leased_until=self._lease_end()
                         )
                     if not kept:
-                        context.cancel()
+                        self._end_lost(job_id, context)
                         return
                 except Exception:
                     _log.exception("heartbeat failed; it goes on")
         finally:
             self._database.leave()
 
-    def _request(self, job: Row) -> RenderRequest:
+    def _make_request(self, job: Row) -> RenderRequest:
         parameters, metadata = from_json(job["parameters"]), from_json(job["metadata"])
         return RenderRequest(
             prompt=job["prompt"],
@@ -256,7 +272,7 @@ class Worker:
             )
         for position, image in enumerate(images):
             self._storage.put_temporary(claim, position, image.data)
-        metadata = from_json(job["metadata"]) | {"engine": self._engine.name}
+        metadata = from_json(job["metadata"]) | {"engine": job["engine"]}
         with self._database.transaction() as tx:
             now = timestamp()
             owner = queries.jobs.finish(
@@ -291,7 +307,7 @@ class Worker:
             "negative_prompt": job["negative_prompt"],
             "seed": parameters["seed"],
             "parameters": parameters,
-            "engine": self._engine.name,
+            "engine": job["engine"],
             "details": dict(image.metadata),
         }
         queries.media.create(
@@ -337,15 +353,7 @@ class Worker:
 
     def _give_back(self, job_id: str, claim: str) -> None:
         with self._database.transaction() as tx:
-            queries.jobs.give_back(
-                tx,
-                id=job_id,
-                claim=claim,
-                run_after=timestamp(),
-                uncounted=1,
-                error_message=None,
-                now=timestamp(),
-            )
+            queue.give_back_job(tx, job_id, claim)
 
-    def _lease(self) -> str:
+    def _lease_end(self) -> str:
         return timestamp_in(self._settings.job_lease_seconds)

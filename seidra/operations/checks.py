@@ -97,7 +97,7 @@ def _sqlite(product: str) -> Check:
 
 def _settings(settings: Settings) -> Check:
     try:
-        engines.get(settings.engine)
+        engines.make_selected(settings)
     except StartError as error:
         return Check("settings", FAIL, error.message, "Correct SEIDRA_ENGINE.")
     if settings.public_url and settings.registration == "open":

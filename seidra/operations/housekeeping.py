@@ -7,9 +7,10 @@ import time
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.queries import queries
+from seidra.jobs import chores
 from seidra.jobs.results import live_claims, queue_cleanup
 from seidra.media.storage import Storage
-from seidra.values import timestamp, timestamp_in
+from seidra.values import timestamp
 
 _BATCH = 500
 """Rows that one transaction of a purge deletes: about 40 ms with indexes and cascades."""
@@ -47,8 +48,9 @@ class Housekeeper:
             self._swept = True
         self._delete_files()
         self._purge_account()
-        self._prune_jobs()
-        self._redate_jobs()
+        if self._keep_jobs_days:
+            chores.prune_jobs(self._database, self._keep_jobs_days)
+        chores.redate_jobs(self._database, self._lease_seconds)
         if now - self._last_sessions > _SESSION_SECONDS:
             self._last_sessions = now
             with self._database.transaction() as tx:
@@ -56,19 +58,7 @@ class Housekeeper:
             self._prune_temporary()
         if now - self._last_events > _EVENT_SECONDS:
             self._last_events = now
-            self._prune_events()
-
-    def _prune_events(self) -> None:
-        """Drop the changes of jobs that are older than a client may come back for."""
-        deleted = _BATCH
-        while deleted == _BATCH:
-            with self._database.transaction() as tx:
-                deleted = queries.events.prune(
-                    tx,
-                    before=timestamp_in(-self._event_seconds),
-                    beyond=timestamp_in(60),
-                    limit=_BATCH,
-                )
+            chores.prune_events(self._database, self._event_seconds)
 
     def _delete_files(self) -> None:
         """Unlink the files of deleted items; the queue's row goes after them: a crash repeats, and
@@ -80,26 +70,6 @@ class Housekeeper:
                 if queries.media.exists(tx, id=media_id) is None:
                     self._storage.delete(media_id)
                 queries.media.deletion_done(tx, media_id=media_id)
-
-    def _prune_jobs(self) -> None:
-        """Delete one batch of the jobs that ended too long ago; their media stay."""
-        if not self._keep_jobs_days:
-            return
-        before = timestamp_in(-86_400.0 * self._keep_jobs_days)
-        if queries.jobs.prunable(self._database.connection, before=before) is not None:
-            with self._database.transaction() as tx:
-                queries.jobs.prune(tx, before=before, limit=_BATCH)
-
-    def _redate_jobs(self) -> None:
-        """Bring back the jobs that were written while the clock was ahead, or they would wait until
-        it gets there."""
-        # No lease and no pause between attempts is longer; a live worker's heartbeat puts a wrong
-        # guess right.
-        horizon = timestamp_in(2 * max(self._lease_seconds, 60))
-        if queries.jobs.misdated(self._database.connection, horizon=horizon) is not None:
-            with self._database.transaction() as tx:
-                leased_until = timestamp_in(self._lease_seconds)
-                queries.jobs.redate(tx, horizon=horizon, now=timestamp(), leased_until=leased_until)
 
     def _prune_temporary(self) -> None:
         for path in self._storage.temporary(

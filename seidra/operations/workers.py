@@ -23,7 +23,7 @@ def make_worker(
     """A worker that also keeps house; it is not started."""
     storage = Storage(settings)
     keeper = Housekeeper(database, storage, settings)
-    return Worker(settings, database, storage, engine, wake, keeper.run)
+    return Worker(settings, database, storage, {engine.name: engine}, wake, keeper.run)
 
 
 def start_worker(app: Flask) -> Worker | None:
@@ -31,7 +31,7 @@ def start_worker(app: Flask) -> Worker | None:
     services = services_of(app)
     if not services.settings.embedded_worker:
         return None
-    engine = engines.get(services.settings.engine)
+    engine = engines.make_selected(services.settings)
     worker = make_worker(services.settings, services.database, engine, services.wake)
     worker.start()
     return worker

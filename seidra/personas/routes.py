@@ -167,7 +167,7 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     with services().database.transaction(g.user["id"], shared=True) as tx:
         row = write.read_persona(tx, g.user["id"], persona_id)
         persona = {**write.stored_values(row), "id": persona_id}
-        answer = queue.enqueue(tx, g.user["id"], persona, body.get("seed"), services().settings)
+        answer = queue.add_preview(tx, g.user["id"], persona, body.get("seed"), services().settings)
     services().wake.set()
     return reply(
         answer, 202, {**PRIVATE, "Location": f"{public_url()}/api/jobs/{answer['job_id']}"}

@@ -51,7 +51,7 @@ class MockEngine(Engine):
     """Draws a picture of the request's size from its words and seed; the same request always gives
     the same bytes."""
 
-    name = "mock"
+    kind = "mock"
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
         """Render one RGB PNG. Raises EngineError for a side outside 64-2048 pixels."""
