@@ -637,8 +637,9 @@ def test_behind_a_proxy_the_answer_names_the_file_and_still_checks_each_use(
                 b"",
                 "0",
             )
-            named = f"/{folder}/{item['id'][:2]}/{item['id']}.{suffix}"
-            assert answer.headers["X-Accel-Redirect"] == f"/protected{named}"
+            named = answer.headers["X-Accel-Redirect"].removeprefix("/protected")
+            assert named.startswith(f"/{folder}/{item['id'][:2]}/{item['id']}.")
+            assert named.endswith(f".{suffix}")
             assert (settings.data_dir / named[1:]).is_file()
             assert "X-Sendfile" not in answer.headers
             assert answer.mimetype == mime_type

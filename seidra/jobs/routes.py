@@ -15,7 +15,6 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.errors import Conflict, NotFound
 from seidra.jobs import queue
-from seidra.jobs.results import queue_cleanup
 from seidra.jobs.schemas import (
     FINAL,
     JOB_EXAMPLE,
@@ -172,8 +171,6 @@ def cancel(job_id: UUID) -> Response:
         job = _stored(tx, job_id)
         if not queries.jobs.cancel(tx, id=job["id"], user_id=g.user["id"], now=timestamp()):
             raise Conflict(f"The job is {job['status']} already.")
-        if job["status"] == "processing":
-            queue_cleanup(tx, job["id"])
         return _answer(tx, job["id"])
 
 
