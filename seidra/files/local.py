@@ -122,14 +122,20 @@ class LocalFiles:
             if self._key(path) is None:
                 yield path
 
-    def rename(self, key: str, name: str) -> None:
-        """Call a file `name`, another key; what is not there, or is called so already, is no error.
-        For a way back alone: a file that is served never changes its key."""
-        path = self.path(name)
+    def add_name(self, key: str, other: str) -> None:
+        """Store a file under another key too; what is not there is no error. For a way back alone:
+        the file of a key never changes otherwise."""
+        source, path = self.path(key), self.path(other)
+        if not source.exists():
+            return
         self._make(path.parent)
-        with contextlib.suppress(FileNotFoundError):
-            os.replace(self.path(key), path)
-            sync_folder(path.parent)
+        path.unlink(missing_ok=True)
+        try:
+            os.link(source, path)
+        except OSError:
+            # Not every file system has second names.
+            self.put(other, source.read_bytes(), "")
+        sync_folder(path.parent)
 
     def temporary(self, older_than: float) -> list[Path]:
         """What lies among the temporary files and is older than that many seconds: of processes

@@ -33,13 +33,7 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
 
 def give_plain_names(database: Database, files: LocalFiles) -> None:
     """Call every file as 0.1 does, by its item alone, and delete those that are to go. The server
-    must be stopped. Safe to repeat: a crash leaves some files with each kind of name."""
-    with database.transaction() as tx:
-        # All of them: nobody puts a file any more.
-        moment = timestamp_in(0)
-        queries.media.announcements_condemn(tx, now=moment, horizon=moment)
-    while delete_files(database, files):
-        pass
+    must be stopped. Safe to repeat: at each moment every row's file is there under its key."""
     after = ""
     while batch := queries.operations.media_after(database.connection, after=after, limit=_BATCH):
         after = batch[-1]["id"]
@@ -47,6 +41,13 @@ def give_plain_names(database: Database, files: LocalFiles) -> None:
         for row in keyed:
             names = with_derived(plain_key(row["id"], row["mime_type"]))
             for key, name in zip(with_derived(row["file_key"]), names, strict=True):
-                files.rename(key, name)
+                files.add_name(key, name)
         with database.transaction() as tx:
             queries.operations.media_unname(tx, [{"id": row["id"]} for row in keyed])
+            queries.media.condemn(tx, [{"key": row["file_key"]} for row in keyed])
+    with database.transaction() as tx:
+        # Also the files of announcements: nobody puts one any more.
+        moment = timestamp_in(0)
+        queries.media.announcements_condemn(tx, now=moment, horizon=moment)
+    while delete_files(database, files):
+        pass
