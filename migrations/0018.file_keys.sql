@@ -16,14 +16,13 @@ CREATE INDEX file_deletions_due ON file_deletions (due_at);
 
 -- What type the file of a deleted item had was not kept.
 INSERT INTO file_deletions (key)
-SELECT SUBSTR(d.media_id, 1, 2) || '/' || d.media_id || e.ending
-FROM file_deletions_by_id AS d
-CROSS JOIN (
-    SELECT '.png' AS ending
-    UNION ALL SELECT '.jpg' AS ending
-    UNION ALL SELECT '.webp' AS ending
-    UNION ALL SELECT '.mp4' AS ending
-) AS e;
+SELECT SUBSTR(media_id, 1, 2) || '/' || media_id || '.png' FROM file_deletions_by_id
+UNION ALL
+SELECT SUBSTR(media_id, 1, 2) || '/' || media_id || '.jpg' FROM file_deletions_by_id
+UNION ALL
+SELECT SUBSTR(media_id, 1, 2) || '/' || media_id || '.webp' FROM file_deletions_by_id
+UNION ALL
+SELECT SUBSTR(media_id, 1, 2) || '/' || media_id || '.mp4' FROM file_deletions_by_id;
 
 DROP TABLE file_deletions_by_id;
 

@@ -3,6 +3,6 @@
 SELECT
     m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
     m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
-FROM json_each(:ids) AS page
+FROM JSON_EACH(:ids) AS page
 INNER JOIN media_items AS m ON m.id = page.value
 ORDER BY page.key;
