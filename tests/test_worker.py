@@ -354,13 +354,15 @@ def test_a_crash_between_files_and_rows_leaves_nothing_in_the_end(
     assert alice.client.get(item["url"], buffered=True).data == shown
 
 
-def test_who_stored_too_late_names_no_file_that_is_gone(
+@pytest.mark.parametrize("gone", [True, False])
+def test_who_stored_too_late_names_no_file_that_goes(
     alice: Person,
     hire: Callable[..., Worker],
     keeper: Housekeeper,
     database: SqliteDatabase,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
+    gone: bool,
 ) -> None:
     """Its announcements have run out, though the job is still its own; the next attempt is in
     time."""
@@ -371,8 +373,15 @@ def test_who_stored_too_late_names_no_file_that_is_gone(
         store(*arguments)
         if late:
             announcements_run_out(database)
-            keeper.run(idle=True)
-            assert files(settings) == []
+            # Else somebody is just about to delete them.
+            with monkeypatch.context() as patched:
+                if not gone:
+                    patched.setattr(LocalFiles, "delete", refuse)
+                keeper.run(idle=True)
+            assert (files(settings) == []) is gone
+
+    def refuse(*arguments: Any) -> None:
+        raise OSError(errno.EROFS, "x")
 
     monkeypatch.setattr(results, "store_pictures", stores)
     worker = hire(Doing(lambda context: [picture()]))

@@ -10,13 +10,13 @@ from uuid import UUID
 
 from flask import Response, current_app, g, send_file
 
-from seidra import folding
 from seidra.auth.tokens import bearer_token, login_required, user_of
-from seidra.database.base import Connection, Row, existing
+from seidra.database.base import Row, existing
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, NotFound, Unavailable
 from seidra.files.keys import EXTENSIONS
 from seidra.media.keys import row_key
+from seidra.media.pages import media_page
 from seidra.media.schemas import (
     MEDIA_EXAMPLE,
     FavoriteSchema,
@@ -33,7 +33,6 @@ from seidra.media.thumbnails import thumbnail_key
 from seidra.media.view import media_json
 from seidra.media.write import change_item, deletable_version, delete_item, visible_item
 from seidra.nsfw import policy
-from seidra.values import to_json
 from seidra.web.answers import check_if_match, no_content, page_headers, reply, reply_versioned
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import StatsQuery
@@ -51,57 +50,12 @@ blp = Blueprint("media", __name__, url_prefix="/api/media", description="What wa
 @blp.response(200, MediaPageSchema, example={"total": 1, "items": [MEDIA_EXAMPLE]})
 def list_media(query: dict[str, Any]) -> Response:
     """My media, newest first."""
-    filtered = "search" in query or query["tag"] or query["persona_id"] is not None
     with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        find = (
-            _matching_page
-            if filtered or query["date_from"] or query["date_to"] != "~"
-            else _indexed_page
-        )
-        rows, total = find(connection, nsfw, query)
+        rows, total = media_page(connection, g.user["id"], nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     items = [media_json(row, services().links, g.user["id"]) for row in rows]
     return reply({"total": total, "items": items}, headers=headers)
-
-
-def _indexed_page(
-    connection: Connection, nsfw: bool, query: dict[str, Any]
-) -> tuple[list[Row], int]:
-    """A page read along an index, and the total from the counters."""
-    favorites = query["favorites_only"]
-    counts = existing(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
-    rows = queries.media.page(
-        connection,
-        which="favorites" if favorites else "all" if nsfw else "safe",
-        user_id=g.user["id"],
-        nsfw=nsfw,
-        limit=query["limit"],
-        offset=query["offset"],
-    )
-    return rows, counts["favorites" if favorites else "total"]
-
-
-def _matching_page(
-    connection: Connection, nsfw: bool, query: dict[str, Any]
-) -> tuple[list[Row], int]:
-    """A page of what filters match: all matching ids once, for page and total both."""
-    words = folding.words(query.get("search", "")) or [""]
-    tags = sorted({folding.fold(tag) for tag in query["tag"]})
-    filters = {
-        name: query[name] for name in ("date_from", "date_to", "favorites_only", "persona_id")
-    }
-    filters |= {"user_id": g.user["id"], "nsfw": nsfw}
-    filters |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
-    by_persona = (
-        queries.media.matching if query["persona_id"] is None else queries.media.matching_persona
-    )
-    statement = queries.media.matching_tagged if tags else by_persona
-    ids = folding.matching_all(
-        words, lambda word: statement(connection, **filters, pattern=folding.like(word))
-    )
-    page = ids[query["offset"] : query["offset"] + query["limit"]]
-    return queries.search.media_page(connection, ids=to_json(page)), len(ids)
 
 
 @blp.route("/stats", methods=["GET"])
@@ -205,7 +159,7 @@ def delete(media_id: UUID) -> Response:
 # -------------------------------------------------------------------------------------------- files
 
 
-def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
+def _linked_file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
     """A file, for a signed link or a Bearer token; row, owner and NSFW settings are checked at each
     use."""
     links = services().links
@@ -225,19 +179,19 @@ def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
     row = queries.media.linked(services().database.connection, id=str(media_id), user_id=user_id)
     if row is None:
         raise NotFound("media item")
-    return _send(row, variant, max_age)
+    return _file_answer(row, variant, max_age)
 
 
-def _send(row: Row, variant: str, max_age: int) -> Response:
-    mime_type = THUMBNAIL_TYPE if variant == "thumbnail" else row["mime_type"]
+def _file_answer(row: Row, variant: str, max_age: int) -> Response:
+    """The bytes of an item's file, or none, and word to the proxy which ones it is to send."""
+    files, key, mime_type = services().files, row_key(row), row["mime_type"]
     try:
-        key = row_key(row)
         if variant == "thumbnail":
-            key = thumbnail_key(services().files, key)
-        link = services().files.link(key, max_age)
+            key, mime_type = thumbnail_key(files, key), THUMBNAIL_TYPE
+        link = files.link(key, max_age)
         # The bytes under an id never change: the id is the ETag.
         response = send_file(
-            services().files.plain_path(key),
+            files.plain_path(key),
             mime_type,
             etag=f"{row['id']}-{variant}",
             conditional=link is None,
@@ -276,7 +230,7 @@ def _send(row: Row, variant: str, max_age: int) -> Response:
 @blp.doc(security=[{}, {"access": []}])
 def content(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, in the page; ranges and ETag work."""
-    return _file(media_id, "content", link)
+    return _linked_file(media_id, "content", link)
 
 
 @blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
@@ -291,7 +245,7 @@ def content(link: dict[str, Any], media_id: UUID) -> Response:
 @blp.doc(security=[{}, {"access": []}])
 def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
     """The thumbnail; one that is gone is made again."""
-    return _file(media_id, "thumbnail", link)
+    return _linked_file(media_id, "thumbnail", link)
 
 
 @blp.route("/<uuid:media_id>/download", methods=["GET"])
@@ -303,4 +257,4 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 @blp.doc(security=[{}, {"access": []}])
 def download(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, as a file to keep."""
-    return _file(media_id, "download", link)
+    return _linked_file(media_id, "download", link)
