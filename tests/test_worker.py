@@ -354,6 +354,67 @@ def test_a_crash_between_files_and_rows_leaves_nothing_in_the_end(
     assert alice.client.get(item["url"], buffered=True).data == shown
 
 
+def test_a_crash_at_any_step_leaves_nothing_in_the_end(
+    alice: Person,
+    hire: Callable[..., Worker],
+    keeper: Housekeeper,
+    database: SqliteDatabase,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three pictures are on their way when the worker dies; the attempt that follows makes one."""
+
+    class Killed(BaseException):
+        pass
+
+    left = 0
+
+    def mortal(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def step(*arguments: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Killed
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, step)
+
+    for module, name in (
+        (os, "fsync"),
+        (os, "replace"),
+        (results, "store_pictures"),
+        (results, "add_pictures"),
+    ):
+        mortal(module, name)
+    persona, died = alice.persona(), 0
+    first = hire(Doing(lambda context: [picture("red"), picture("green"), picture("blue")]))
+    second = hire(Doing(lambda context: [picture("teal")]))
+    while True:
+        job_id = alice.preview(persona["id"])
+        left = died + 1
+        try:
+            first.work_one()
+        except Killed:
+            died += 1
+        else:
+            break
+        left = 0
+        due_again(database, job_id)
+        second.work_one()
+        assert row(database, job_id)["status"] == "completed"
+        announcements_run_out(database)
+        keeper.run(idle=True)
+        assert len(files(settings)) == 2 * died, f"killed at step {died}"
+        assert queued_deletions(database) == []
+    assert died == 20
+    left = 0
+    assert {alice.client.get(item["url"], buffered=True).status_code for item in items(alice)} == {
+        200
+    }
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_who_stored_too_late_names_no_file_that_goes(
     alice: Person,
