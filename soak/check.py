@@ -48,18 +48,28 @@ def _tags(database: SqliteDatabase) -> Iterator[str]:
 
 
 def wait_until_idle(database: SqliteDatabase, seconds: float) -> None:
-    """Wait until no job and no file deletion is due any more. Raises TimeoutError."""
+    """Wait until no job and no file deletion is due any more. Raises TimeoutError.
+
+    Files of attempts that were killed go when their announcements run out; `run_out` lets them.
+    """
     deadline = time.monotonic() + seconds
     waiting = "SELECT COUNT(*) FROM generation_jobs WHERE completed_at IS NULL"
     while (
         left := rows(database, waiting)[0][0]
-        + rows(database, "SELECT COUNT(*) FROM file_deletions")[0][0]
+        + rows(database, "SELECT COUNT(*) FROM file_deletions WHERE due_at IS NULL")[0][0]
     ) > 0:
         if time.monotonic() > deadline:
             raise TimeoutError(
                 f"{left} jobs and file deletions are still not done after {seconds:.0f} s"
             )
         time.sleep(0.05)
+
+
+def run_out(database: SqliteDatabase) -> None:
+    """Let it be an hour later for the files that were announced and that no row came to name. No
+    job may be at work."""
+    with database.transaction() as tx:
+        tx.execute("UPDATE file_deletions SET due_at = NULL")
 
 
 def at_rest(

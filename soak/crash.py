@@ -86,6 +86,8 @@ class Crash:
         """Wait until every job has ended, then compare everything with everything."""
         try:
             check.wait_until_idle(self.database, 120)
+            check.run_out(self.database)
+            check.wait_until_idle(self.database, 60)
         except TimeoutError as error:
             self.breaches.append(str(error))
         deleted = set().union(*(client.deleted for client in self.clients))

@@ -194,11 +194,6 @@ LIMIT 1;
 UPDATE generation_jobs SET run_after = CASE WHEN claim IS NULL THEN :now ELSE :leased_until END
 WHERE status IN ('queued', 'processing') AND run_after > :horizon;
 
--- name: live_claims
--- The claims that are held: what a start-up sweep leaves alone.
-SELECT claim FROM generation_jobs
-WHERE status IN ('queued', 'processing') AND claim IS NOT NULL;
-
 -- name: purge_batch!
 -- Delete some jobs of a deleted account.
 DELETE FROM generation_jobs WHERE id IN (SELECT id FROM generation_jobs WHERE user_id = :user_id LIMIT :limit);

@@ -1,12 +1,12 @@
 -- name: create!
--- Insert a picture that a job made.
+-- Insert a picture that a job made, and name its file.
 INSERT INTO media_items (
-    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, metadata,
+    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, metadata,
     is_nsfw, search_text, created_at, updated_at
 )
 VALUES (
-    :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :metadata,
-    :is_nsfw, :search_text, :now, :now
+    :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :file_key,
+    :metadata, :is_nsfw, :search_text, :now, :now
 );
 
 -- name: get^
@@ -18,28 +18,23 @@ FROM media_items AS m
 WHERE m.id = :id AND m.user_id = :user_id
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
 
--- name: card^
--- One media item that a list has found.
-SELECT
-    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
-    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
-FROM media_items AS m
-WHERE m.id = :id;
-
 -- name: linked^
 -- What a signed link shows: the item and its owner are live and the NSFW settings in force let it be seen.
-SELECT m.id, m.mime_type, m.file_type, m.created_at
+SELECT m.id, m.mime_type, m.file_key
 FROM media_items AS m
 INNER JOIN users AS u ON u.id = m.user_id
 WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
 
--- name: update!
+-- name: update^
 -- Write what a user may change of a media item.
 UPDATE media_items
 SET tags = :tags, is_favorite = :is_favorite, is_nsfw = :is_nsfw, search_text = :search_text,
     version = version + 1, updated_at = :now
-WHERE id = :id AND user_id = :user_id;
+WHERE id = :id AND user_id = :user_id
+RETURNING
+    id, job_id, persona_id, file_type, mime_type, width, height, file_size, metadata, tags,
+    is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at;
 
 -- name: version$
 -- The version of an item whatever the NSFW settings: its owner may always delete it.
@@ -80,41 +75,16 @@ FROM media_counts
 WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: page
--- Newest first, NSFW included.
-SELECT
-    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
-    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
-FROM (
-    SELECT id FROM media_items
-    WHERE user_id = :user_id
-    ORDER BY created_at DESC, id DESC
-    LIMIT :limit OFFSET :offset
-) AS page
-INNER JOIN media_items AS m ON m.id = page.id
-ORDER BY m.created_at DESC, m.id DESC;
-
--- name: page_safe
--- Newest first, without NSFW.
+-- A page of a user's media, newest first.
+-- family: which safe: AND is_nsfw = FALSE
+-- family: which all:
+-- family: which favorites: AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
 SELECT
     m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
     m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM (
     SELECT id FROM media_items
     WHERE user_id = :user_id AND is_nsfw = FALSE
-    ORDER BY created_at DESC, id DESC
-    LIMIT :limit OFFSET :offset
-) AS page
-INNER JOIN media_items AS m ON m.id = page.id
-ORDER BY m.created_at DESC, m.id DESC;
-
--- name: page_favorites
--- The favourites, newest first.
-SELECT
-    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
-    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
-FROM (
-    SELECT id FROM media_items
-    WHERE user_id = :user_id AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -163,17 +133,43 @@ ORDER BY m.created_at DESC, m.id DESC;
 -- Whether an item is there, whoever owns it.
 SELECT 1 FROM media_items WHERE id = :id;
 
+-- name: key_named$
+-- Whether a row names the file of a key, which holds the id of the only row that may; every sweep asks this.
+SELECT 1
+FROM media_items AS m
+WHERE m.id = SUBSTR(CAST(:key AS TEXT), 4, 36)
+    AND COALESCE(m.file_key, SUBSTR(m.id, 1, 2) || '/' || m.id || CASE m.mime_type
+        WHEN 'image/png' THEN '.png' WHEN 'image/jpeg' THEN '.jpg' WHEN 'image/webp' THEN '.webp' ELSE '.mp4'
+    END) = :key;
+
+-- name: announce*!
+-- Say that a file is about to be put: if no row names its key by then, it is to go.
+INSERT INTO file_deletions (key, due_at) VALUES (:key, :due_at);
+
+-- name: announcement_take!
+-- Take an announcement away in the transaction that names its key; none is left where it has run out.
+DELETE FROM file_deletions WHERE key = :key AND due_at IS NOT NULL;
+
+-- name: condemn*!
+-- Let a file go at once, announced or not.
+INSERT INTO file_deletions (key, due_at) VALUES (:key, NULL)
+ON CONFLICT (key) DO UPDATE SET due_at = NULL;
+
+-- name: announcements_overdue$
+-- Whether an announcement has run out, or was made by a clock that was ahead; asked without the write lock.
+SELECT 1 FROM file_deletions WHERE due_at <= :now OR due_at > :horizon LIMIT 1;
+
+-- name: announcements_condemn!
+-- Condemn the files of such announcements: from here on no row can come to name their keys.
+UPDATE file_deletions SET due_at = NULL WHERE due_at <= :now OR due_at > :horizon;
+
 -- name: deletions
--- Items whose files are to go.
-SELECT media_id FROM file_deletions LIMIT :limit;
+-- Some of the files that are to go.
+SELECT key FROM file_deletions WHERE due_at IS NULL LIMIT :limit;
 
--- name: deletion_add!
--- Queue files that a job which did not complete may have left.
-INSERT INTO file_deletions (media_id) VALUES (:media_id) ON CONFLICT (media_id) DO NOTHING;
-
--- name: deletion_done!
--- The files of an item are gone.
-DELETE FROM file_deletions WHERE media_id = :media_id;
+-- name: deletions_done*!
+-- A file is gone.
+DELETE FROM file_deletions WHERE key = :key AND due_at IS NULL;
 
 -- name: purge_batch!
 -- Delete some media of a deleted account.

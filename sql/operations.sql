@@ -8,7 +8,8 @@ SELECT COUNT(*) AS n, COALESCE(SUM(file_size), 0) AS bytes FROM media_items;
 
 -- name: media_after
 -- Some media items after an id: a walk over all of them.
-SELECT id, mime_type, width, height, file_size FROM media_items WHERE id > :after ORDER BY id LIMIT :limit;
+SELECT id, mime_type, width, height, file_size, file_key FROM media_items
+WHERE id > :after ORDER BY id LIMIT :limit;
 
 -- name: media_drop!
 -- Delete an item whose picture is lost, whoever owns it.
@@ -26,13 +27,13 @@ SELECT integrity_check AS message FROM pragma_integrity_check LIMIT 5;
 -- How many rows refer to something that does not exist.
 SELECT COUNT(*) FROM pragma_foreign_key_check;
 
--- name: media_kind$
--- What kind of file an item has, whoever owns it.
-SELECT mime_type FROM media_items WHERE id = :id;
-
 -- name: media_deletion_queued$
--- Whether the files of an item are about to go anyway.
-SELECT 1 FROM file_deletions WHERE media_id = :media_id;
+-- Whether a file is about to go anyway, or is about to be named by a row.
+SELECT 1 FROM file_deletions WHERE key = :key;
+
+-- name: media_unname*!
+-- Forget the key of an item whose file has the name of 0.1 again.
+UPDATE media_items SET file_key = NULL WHERE id = :id;
 
 -- name: quick_integrity
 -- The same without comparing indexes with their tables: a tenth of the time.

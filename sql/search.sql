@@ -84,6 +84,7 @@ WHERE NOT EXISTS (
     SELECT 1 FROM personas AS p
     WHERE p.id = (persona_texts.doc_id & 4294967295) AND p.user_id = (persona_texts.doc_id >> 32)
 );
+
 -- name: job_page
 -- Jobs that were found, by ids in a JSON array and in its order: a row for each picture that may be shown, or one
 -- without.
@@ -96,3 +97,12 @@ CROSS JOIN generation_jobs AS j
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 WHERE j.id = found.value AND j.user_id = :user_id AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY found.key, m.position;
+
+-- name: media_page
+-- The media items that a search has found, whose ids are a JSON list: one page, in the order of the list.
+SELECT
+    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
+    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+FROM JSON_EACH(:ids) AS page
+INNER JOIN media_items AS m ON m.id = page.value
+ORDER BY page.key;

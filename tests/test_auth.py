@@ -465,7 +465,7 @@ def test_deletion_disables_at_once_and_frees_the_names(
 def keep_house(app: Flask) -> None:
     """What the worker does when it has no job."""
     parts = services_of(app)
-    keeper = Housekeeper(parts.database, parts.storage, parts.settings)
+    keeper = Housekeeper(parts.database, parts.files, parts.settings)
     # The account's rows go in the first round, and their files in the next.
     for _ in range(2):
         keeper.run(idle=True)

@@ -29,13 +29,15 @@ from seidra.config import Settings
 from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.errors import StartError
+from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
-from seidra.media.storage import Storage
+from seidra.media.keys import row_key
 from seidra.operations import archive, backup, restore
 from seidra.operations.workers import make_worker
 from seidra.start.search_texts import check_texts
 from seidra.web.services import services_of
 
+STRAY = "abababab-abab-abab-abab-abababababab"
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 
 
@@ -84,11 +86,8 @@ def check_whole(settings: Settings) -> dict[str, int]:
                 connection.execute(f"SELECT COALESCE(SUM(n), 0) FROM {counters}").fetchone()[0]
                 == counted[table]
             )
-        for row in connection.execute("SELECT id, mime_type, file_size FROM media_items"):
-            assert (
-                Storage(settings).path(row["id"], row["mime_type"]).stat().st_size
-                == row["file_size"]
-            )
+        for row in connection.execute("SELECT id, mime_type, file_key, file_size FROM media_items"):
+            assert LocalFiles(settings).path(row_key(row)).stat().st_size == row["file_size"]
     return counted
 
 
@@ -124,7 +123,7 @@ def test_the_archive_is_private_and_says_what_it_holds(saved: Path, filled: Sett
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     assert [path.name for path in saved.parent.iterdir() if "backup" in path.name] == ["backup.tar"]
     about, *members, end = manifest(saved)
-    assert (about["format"], about["members"], about["media"], about["unreadable"]) == (1, 4, 3, 0)
+    assert (about["format"], about["members"], about["media"], about["unreadable"]) == (2, 4, 3, 0)
     assert about["migrations"] == [step.id for step in migrate.status(filled)]
     assert re.fullmatch(r"\d+\.\d+\.\d+", about["seidra"])
     assert re.fullmatch(r"20\d\d-.*Z", about["created_at"])
@@ -159,8 +158,8 @@ def test_pictures_that_are_gone(
     filled: Settings, database: SqliteDatabase, tmp_path: Path, place: Settings
 ) -> None:
     """One whose item is deleted while the backup runs is left out; one that is lost is named."""
-    ids = sorted(path.stem for path in filled.media_dir.rglob("*.png"))
-    paths = {path.stem: path for path in filled.media_dir.rglob("*.png")}
+    paths = {path.name[:36]: path for path in filled.media_dir.rglob("*.png")}
+    ids = sorted(paths)
     paths[ids[2]].unlink()
     deleted = False
 
@@ -408,7 +407,7 @@ def an_empty_file(path: Path, found: Parts) -> None:
 
 
 def a_newer_format(path: Path, found: Parts) -> None:
-    write(path, listing(found, lambda about: about.update(format=2)))
+    write(path, listing(found, lambda about: about.update(format=3)))
 
 
 def a_newer_schema(path: Path, found: Parts) -> None:
@@ -446,7 +445,7 @@ REFUSED: list[tuple[Callable[[Path, Parts], None], str]] = [
     (behind_its_end, "does not end where it should"),
     (a_text_file, "is no archive"),
     (an_empty_file, "is no archive"),
-    (a_newer_format, "has the format 2"),
+    (a_newer_format, "has the format 3"),
     (a_newer_schema, "from a newer version of SEIDRA: it has the migration 9999.future"),
     (a_database_bomb, "its database has not the bytes"),
     (larger_than_the_disk, "bytes free"),
@@ -454,6 +453,7 @@ REFUSED: list[tuple[Callable[[Path, Parts], None], str]] = [
     (odd("/tmp/escaped"), "it holds '/tmp/escaped'"),
     (odd("media/../../escaped.png"), "it holds"),
     (odd("jwt.secret"), "it holds 'jwt.secret'"),
+    (odd(f"media/ab/{STRAY}.0123456789abcdef.png.320.webp"), "it holds 'media/ab"),
     (odd("media/ab", tarfile.SYMTYPE, "/etc"), "is no plain file"),
     (odd("media/ab", tarfile.LNKTYPE, "../seidra.db"), "is no plain file"),
     (odd("media/ab", tarfile.CHRTYPE), "is no plain file"),

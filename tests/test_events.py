@@ -184,7 +184,7 @@ def test_a_deleted_account_takes_its_events_along(
     kept = bob.preview(bob.persona()["id"])
     alice.preview(alice.persona()["id"])
     assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
-    Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)
+    Housekeeper(database, services_of(app).files, services_of(app).settings).run(idle=True)
     assert stored(database) == [(kept, 1, 0)]
     assert database.connection.execute("PRAGMA foreign_key_check").fetchall() == []
 
@@ -644,7 +644,7 @@ def test_old_events_are_dropped_and_the_newest_stays(
                 tx.execute(
                     "UPDATE job_events SET created_at = ? WHERE id = ?", (moment, int(id[1:]))
                 )
-        Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)
+        Housekeeper(database, services_of(app).files, services_of(app).settings).run(idle=True)
         return [
             row[0] for row in database.connection.execute("SELECT id FROM job_events ORDER BY id")
         ]
@@ -673,7 +673,7 @@ def test_pruning_goes_on_until_it_is_done(
             " VALUES (?, 'x', 1, 0, '2026')",
             [(alice.id,)] * 1300,
         )
-    Housekeeper(database, services_of(app).storage, services_of(app).settings).run(idle=True)
+    Housekeeper(database, services_of(app).files, services_of(app).settings).run(idle=True)
     assert database.connection.execute("SELECT COUNT(*), MAX(id) FROM job_events").fetchone()[
         :
     ] == (1, 1301)

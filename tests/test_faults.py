@@ -24,8 +24,8 @@ from seidra.config import Settings
 from seidra.database.sqlite import writer
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
+from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
-from seidra.media.storage import Storage
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import LOST, UNREADABLE, MediaCheck
 from seidra.operations.workers import make_worker
@@ -168,9 +168,6 @@ def test_a_preview_waits_until_the_picture_can_be_stored(
     wait_for(lambda: job(first)["status"] == "completed")
     [item] = alice.get("/api/media").get_json()["items"]
     next((disk.folder / "thumbnail").rglob("*.webp")).unlink()
-    # Read-only only works while nobody writes there; the worker deletes its temporary folder right
-    # after a job.
-    wait_for(lambda: not list((disk.folder / "tmp").iterdir()))
     disk.remount("ro") if "Read-only" in fault else disk.fill()
     second = alice.preview(persona["id"])
     reason = wait_for(lambda: job(second)["error_message"])
@@ -297,7 +294,7 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
         )
     worker = make_worker(settings, database, engines.make("mock", "mock"), services_of(app).wake)
     assert not worker.work_one()
-    Housekeeper(database, Storage(settings), settings).run(idle=True)
+    Housekeeper(database, LocalFiles(settings), settings).run(idle=True)
     assert worker.work_one()
     assert alice.get(f"/api/jobs/{queued}").get_json()["status"] == "completed"
     # The other may still be held: its worker, were it alive, has a lease's time to say so.
@@ -321,7 +318,7 @@ def test_a_job_in_hand_outlives_a_jump_of_the_clock(
             return engines.make("mock", "mock").render(request, context)
 
     assert make_worker(settings, database, Jumping(name="mock"), threading.Event()).work_one()
-    Housekeeper(database, Storage(settings), settings).run(idle=True)
+    Housekeeper(database, LocalFiles(settings), settings).run(idle=True)
     check_whole(settings)
     [job] = alice.get("/api/jobs").get_json()["jobs"]
     assert (job["status"], len(job["result_images"])) == ("completed", 1)
@@ -343,20 +340,3 @@ def test_tokens_made_while_the_clock_was_a_little_ahead_are_good(app: Flask, ali
     problem(client.get("/api/auth/me", headers=dated(access, -901)), 401)
     problem(client.post("/api/auth/refresh", headers=dated(refresh, -40 * 86_400)), 401)
     assert alice.get("/api/auth/me").status_code == 200
-
-
-# ------------------------------------------------------------------------------------------- starts
-
-
-def test_the_sweep_of_a_start_spares_a_claim_that_is_made_meanwhile(settings: Settings) -> None:
-    """Kills found it: claims were read before folders, and a job begun between the two lost its
-    files."""
-    storage = Storage(settings)
-    (settings.tmp_dir / "dead").mkdir()
-
-    def live_claims() -> list[str]:
-        (settings.tmp_dir / "begun-just-now").mkdir()
-        return []
-
-    assert storage.sweep_temporary(live_claims) == ["dead"]
-    assert [path.name for path in settings.tmp_dir.iterdir()] == ["begun-just-now"]

@@ -17,10 +17,11 @@ from test_start import run, variables
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
-from seidra.jobs.results import media_id
+from seidra.files.keys import derived_key, original_key
+from seidra.files.local import LocalFiles
+from seidra.jobs import chores, results
 from seidra.jobs.worker import Worker
-from seidra.media.storage import Storage
-from seidra.operations import housekeeping
+from seidra.media.thumbnails import thumbnail_key
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import Finding, MediaCheck
 from seidra.operations.workers import make_worker
@@ -40,6 +41,15 @@ def found(
 
 def pictures(settings: Settings) -> list[Path]:
     return sorted(settings.media_dir.rglob("*.png"))
+
+
+def id_of(path: Path) -> str:
+    """The id of the item that a file belongs to."""
+    return path.name[:36]
+
+
+def key_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
 def put(path: Path, data: bytes = b"x") -> Path:
@@ -73,11 +83,20 @@ def test_what_it_finds(filled: Settings, database: SqliteDatabase) -> None:
     short.write_bytes(b"x")
     broken.write_bytes(data[:60] + bytes(len(data) - 60))
     stray = put(filled.media_dir / "ab" / f"{STRAY}.png")
-    # A thumbnail of nothing, a picture of another type than its item's, files that SEIDRA never
-    # makes.
+    # Thumbnails of nothing, pictures of another type and another attempt than their item's, files
+    # that SEIDRA never makes.
     thumbnail = put(filled.thumbnail_dir / "ab" / f"{STRAY}.webp")
+    derived = put(filled.thumbnail_dir / "ab" / f"{STRAY}.0123456789abcdef.png.320.webp")
     twin = put(broken.with_suffix(".jpg"))
-    strangers = [put(filled.media_dir / "notes.txt"), put(filled.media_dir / "cd" / f"{STRAY}.png")]
+    other = put(broken.with_name(f"{id_of(broken)}.0123456789abcdef.png"))
+    plain = put(broken.with_name(f"{id_of(broken)}.png"))
+    strangers = [
+        put(filled.media_dir / "notes.txt"),
+        put(filled.media_dir / "cd" / f"{STRAY}.png"),
+        put(filled.media_dir / "ab" / f"{STRAY}.png.320.webp"),
+        put(filled.thumbnail_dir / "ab" / f"{STRAY}.png.320.webp"),
+        put(filled.thumbnail_dir / "ab" / f"{STRAY}.0123456789abcdef.png.640.webp"),
+    ]
     leftover = aged(put(filled.tmp_dir / "thumbnail-1-2"), 25)
     put(filled.tmp_dir / "thumbnail-3-4")
     expected = [
@@ -85,7 +104,10 @@ def test_what_it_finds(filled: Settings, database: SqliteDatabase) -> None:
         ("lost", lost),
         ("orphan", stray),
         ("orphan", thumbnail),
+        ("orphan", derived),
         ("orphan", twin),
+        ("orphan", other),
+        ("orphan", plain),
         ("size", short),
         *(("stranger", path) for path in strangers),
     ]
@@ -98,7 +120,7 @@ def test_a_picture_of_another_size_is_unreadable_as_its_item(
 ) -> None:
     one = pictures(filled)[0]
     with database.transaction() as tx:
-        tx.execute("UPDATE media_items SET width = 65 WHERE id = ?", (one.stem,))
+        tx.execute("UPDATE media_items SET width = 65 WHERE id = ?", (id_of(one),))
     assert found(filled, database) == []
     [finding] = MediaCheck(filled, database).find(deep=True)
     assert finding.sentence == f"{one} is 64x64; its item says 65x64."
@@ -123,17 +145,17 @@ def test_repair_deletes_what_has_lost_its_other_half(
     assert found(filled, database) == [("size", short), ("stranger", stranger)]
     items = alice.get("/api/media").get_json()
     assert items["total"] == 2
-    assert lost.stem not in {item["id"] for item in items["items"]}
+    assert id_of(lost) not in {item["id"] for item in items["items"]}
     assert not folder.exists()
     # The lost picture's thumbnail goes with the item.
-    Housekeeper(database, Storage(filled), filled).run(idle=True)
-    assert not (filled.thumbnail_dir / lost.stem[:2] / f"{lost.stem}.webp").exists()
+    Housekeeper(database, LocalFiles(filled), filled).run(idle=True)
+    assert len(list(filled.thumbnail_dir.rglob("*.webp"))) == 2
 
 
 def test_files_that_are_about_to_go_anyway_are_no_finding(
     filled: Settings, database: SqliteDatabase, alice: Person
 ) -> None:
-    alice.delete(f"/api/media/{pictures(filled)[0].stem}")
+    alice.delete(f"/api/media/{id_of(pictures(filled)[0])}")
     assert len(pictures(filled)) == 3
     assert found(filled, database) == []
 
@@ -143,14 +165,14 @@ def test_a_suspicion_that_has_become_wrong_mends_nothing(
 ) -> None:
     check = MediaCheck(filled, database)
     one = pictures(filled)[0]
-    assert not check.repair(Finding("orphan", one, "", one.stem))
-    assert not check.repair(Finding("lost", one, "", one.stem))
+    assert not check.repair(Finding("orphan", one, "", key_of(one), id_of(one)))
+    assert not check.repair(Finding("lost", one, "", key_of(one), id_of(one)))
     assert one.exists()
     assert found(filled, database) == []
 
 
 class Pair(Engine):
-    """Two pictures, so that there is a moment between the renames and the commit."""
+    """Two pictures, so that there is a moment between files and rows."""
 
     name = "mock"
 
@@ -164,23 +186,22 @@ class Pair(Engine):
 def test_a_file_whose_row_is_about_to_commit_is_left_alone(
     filled: Settings, database: SqliteDatabase, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker stops between its renames and its commit, while the check sees the files without
+    """The worker stops between its files and their rows, while the check sees files without
     rows."""
-    renamed, go_on = threading.Event(), threading.Event()
+    stored, go_on = threading.Event(), threading.Event()
     worker = make_worker(
         filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event()
     )
-    real = worker._add_media
+    real = results.store_pictures
 
     def halting(*arguments: Any) -> None:
-        renamed.set()
-        # Well within the five seconds that the check waits for the write lock.
-        go_on.wait(1)
         real(*arguments)
+        stored.set()
+        assert go_on.wait(30)
 
-    monkeypatch.setattr(worker, "_add_media", halting)
+    monkeypatch.setattr(results, "store_pictures", halting)
     job_id = alice.preview(alice.persona(**SMALL)["id"])
-    results: list[Any] = []
+    repaired: list[Any] = []
 
     def work() -> None:
         with closing(database):
@@ -190,17 +211,19 @@ def test_a_file_whose_row_is_about_to_commit_is_left_alone(
         with closing(database):
             check = MediaCheck(filled, database)
             for finding in check.find():
-                results.append(check.repair(finding))
+                repaired.append(check.repair(finding))
 
     working = threading.Thread(target=work)
     working.start()
-    assert renamed.wait(30)
-    assert (filled.media_dir / media_id(job_id, 0)[:2] / f"{media_id(job_id, 0)}.png").exists()
+    assert stored.wait(30)
+    first = results.media_id(job_id, 0)
+    assert list((filled.media_dir / first[:2]).glob(f"{first}.*.png"))
     looking = threading.Thread(target=look)
     looking.start()
-    working.join(30)
     looking.join(30)
-    assert results == []
+    go_on.set()
+    working.join(30)
+    assert repaired == []
     assert len(pictures(filled)) == 5
     assert found(filled, database) == []
 
@@ -230,21 +253,24 @@ def _done(alice: Person, job_id: str) -> bool:
 # ------------------------------------------------------------------------------------- housekeeping
 
 
-def test_what_a_crashed_attempt_left_beyond_the_result_goes(
+def test_files_of_an_attempt_that_crashed_are_no_finding_and_go(
     filled: Settings, database: SqliteDatabase, alice: Person, worker: Worker
 ) -> None:
+    """It had stored more pictures than the attempt that follows."""
     job_id = alice.preview(alice.persona(**SMALL)["id"])
-    storage = Storage(filled)
-    storage.put_temporary("dead-1", 3, pictures(filled)[0].read_bytes())
-    storage.promote("dead-1", 3, media_id(job_id, 3), "image/png")
-    storage.discard_temporary("dead-1")
+    files, data = LocalFiles(filled), pictures(filled)[0].read_bytes()
+    made = [RenderedImage(data, "image/png", 64, 64)] * 3
+    results.store_pictures(database, files, results.prepare_pictures(job_id, "dead-1", made))
     with database.transaction() as tx:
         tx.execute(
             "UPDATE generation_jobs SET attempts = 1, status = 'processing' WHERE id = ?", (job_id,)
         )
     worker.work_one()
-    assert len(pictures(filled)) == 5
-    Housekeeper(database, storage, filled).run(idle=True)
+    assert len(pictures(filled)) == 7
+    assert found(filled, database) == []
+    with database.transaction() as tx:
+        tx.execute("UPDATE file_deletions SET due_at = ?", (timestamp_in(-1),))
+    Housekeeper(database, files, filled).run(idle=True)
     assert len(pictures(filled)) == 4
     assert found(filled, database) == []
 
@@ -252,24 +278,24 @@ def test_what_a_crashed_attempt_left_beyond_the_result_goes(
 def test_a_thumbnail_made_while_its_item_is_deleted_does_not_stay(
     filled: Settings, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    storage, id = Storage(filled), pictures(filled)[0].stem
-    (filled.thumbnail_dir / id[:2] / f"{id}.webp").unlink()
+    files, key = LocalFiles(filled), key_of(pictures(filled)[0])
+    files.delete([derived_key(key, 320)])
     real = os.replace
 
     def deleted_first(source: Any, target: Any) -> None:
-        storage.delete(id)
+        files.delete([key, derived_key(key, 320)])
         real(source, target)
 
     monkeypatch.setattr(os, "replace", deleted_first)
-    storage.thumbnail_path(id, "image/png")
-    assert not (filled.thumbnail_dir / id[:2] / f"{id}.webp").exists()
+    thumbnail_key(files, key)
+    assert not any(original_key(found) == key for found in files.keys())  # noqa: SIM118
     assert list(filled.tmp_dir.iterdir()) == []
 
 
 def test_old_jobs_go_in_batches_and_their_media_stay(
     filled: Settings, database: SqliteDatabase, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "_BATCH", 2)
+    monkeypatch.setattr(chores, "_BATCH", 2)
     waiting = alice.preview(alice.persona(**SMALL)["id"])
     jobs = [
         job["job_id"]
@@ -289,7 +315,7 @@ def test_old_jobs_go_in_batches_and_their_media_stay(
 
     def left(days: int) -> int:
         settings = dataclasses.replace(filled, keep_jobs_days=days)
-        Housekeeper(database, Storage(settings), settings).run(idle=True)
+        Housekeeper(database, LocalFiles(settings), settings).run(idle=True)
         return int(alice.get("/api/jobs").get_json()["total"])
 
     assert [left(0), left(11)] == [4, 4]
@@ -300,28 +326,17 @@ def test_old_jobs_go_in_batches_and_their_media_stay(
     assert {item["job_id"] for item in media["items"]} == {None}
 
 
-def test_old_temporary_files_go(filled: Settings, database: SqliteDatabase, alice: Person) -> None:
-    job_id = alice.preview(alice.persona(**SMALL)["id"])
-    keeper = Housekeeper(database, Storage(filled), filled)
-    # Its first round sweeps what a crash left; later ones drop what is old.
-    keeper.run(idle=True)
-    keeper._last_sessions = float("-inf")
-    with database.transaction() as tx:
-        tx.execute(
-            "UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?",
-            (job_id,),
-        )
-    for name in ("live-1", "dead-1", "young-1"):
+def test_old_temporary_files_go(filled: Settings, database: SqliteDatabase) -> None:
+    for name in ("host-7-ab12cd34-1", "host-7-ab12cd34-2"):
+        # As an attempt of 0.1 left them.
         put(filled.tmp_dir / name / "0.media")
-    aged(put(filled.tmp_dir / "thumbnail-1-2"), 25)
-    put(filled.tmp_dir / "thumbnail-3-4")
-    for name in ("live-1", "dead-1"):
-        aged(filled.tmp_dir / name, 25)
-    keeper.run(idle=True)
+    aged(put(filled.tmp_dir / "put-1-2"), 25)
+    put(filled.tmp_dir / "put-3-4")
+    aged(filled.tmp_dir / "host-7-ab12cd34-1", 25)
+    Housekeeper(database, LocalFiles(filled), filled).run(idle=True)
     assert sorted(path.name for path in filled.tmp_dir.iterdir()) == [
-        "live-1",
-        "thumbnail-3-4",
-        "young-1",
+        "host-7-ab12cd34-2",
+        "put-3-4",
     ]
 
 
@@ -342,7 +357,7 @@ def test_the_command(filled: Settings, tmp_path: Path) -> None:
     orphans = [put(filled.media_dir / "ab" / f"{STRAY[:-2]}{n}.png") for n in range(10, 20)]
     code, said, sentence = check()
     assert code == 1
-    assert said.splitlines()[0] == f"lost        Item {lost.stem} has no file {lost}."
+    assert said.splitlines()[0] == f"lost        Item {id_of(lost)} has no file {lost}."
     assert said.splitlines()[-1] == "Checked 3 items and 15 files, 1 lost, 10 orphan, 1 size."
     assert (
         sentence

@@ -153,6 +153,5 @@ def test_the_counters_folder_outlives_the_sweep_of_temporary_files(
 ) -> None:
     folder = settings.tmp_dir / "metrics"
     folder.mkdir()
-    (settings.tmp_dir / "claim-of-nobody").mkdir()
-    assert services_of(app).storage.sweep_temporary(list) == ["claim-of-nobody"]
-    assert folder.is_dir()
+    (settings.tmp_dir / "of-nobody").mkdir()
+    assert services_of(app).files.temporary(older_than=-1) == [settings.tmp_dir / "of-nobody"]

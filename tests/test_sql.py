@@ -34,6 +34,9 @@ TEXTS: dict[str, str] = {
 }
 """The text of every statement, and of each variant of a family: `personas.page[name,all]`."""
 
+OWN = ("search.", "operations.")
+"""The files that are each engine's own."""
+
 PYTHON = sorted(Path(seidra.__file__).parent.rglob("*.py"))
 
 
@@ -157,6 +160,7 @@ ROWID = "USING INTEGER PRIMARY KEY (rowid=?)"
 JOB = "INDEX sqlite_autoindex_generation_jobs_1 (id=?)"
 PICTURES = "INDEX media_job (job_id=?)"
 MEDIA = "INDEX sqlite_autoindex_media_items_1 (id=?)"
+QUEUED = "file_deletions USING PRIMARY KEY (key=?)"
 VIEWER = "INDEX nsfw_settings_user (user_id=?)"
 SEARCHED = ":M1><"
 """The full-text index: matched, in a range of rowids."""
@@ -184,7 +188,6 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.heartbeat": (JOB,),
     "jobs.last_completed": ("INDEX jobs_completed (user_id=?)",),
     "jobs.leave_persona": ("INDEX jobs_persona (persona_id=?)",),
-    "jobs.live_claims": ("generation_jobs USING INDEX jobs_queue",),
     "jobs.mark_nsfw": ("INDEX jobs_persona (persona_id=?)",),
     "jobs.matching[user]": ("INDEX jobs_created (user_id=?)",),
     "jobs.matching[persona]": ("INDEX jobs_persona (persona_id=?)",),
@@ -204,15 +207,19 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.results_changed": (JOB, MEDIA),
     "jobs.state": (JOB,),
     "jobs.wanted": (JOB,),
-    "media.card": (MEDIA,),
+    "media.announce": NOTHING,
+    "media.announcement_take": (QUEUED,),
+    "media.announcements_condemn": ("INDEX file_deletions_due (due_at<?)",),
+    "media.announcements_overdue": ("INDEX file_deletions_due (due_at<?)",),
+    "media.condemn": NOTHING,
     "media.counts": ("media_counts USING PRIMARY KEY (user_id=?)",),
     "media.create": NOTHING,
     "media.delete": (MEDIA,),
-    "media.deletion_add": NOTHING,
-    "media.deletion_done": ("file_deletions USING PRIMARY KEY (media_id=?)",),
-    "media.deletions": ("SCAN file_deletions",),
+    "media.deletions": ("INDEX file_deletions_due (due_at=?)",),
+    "media.deletions_done": (QUEUED,),
     "media.exists": (MEDIA,),
     "media.get": (MEDIA, VIEWER),
+    "media.key_named": (MEDIA,),
     "media.leave_persona": ("INDEX media_persona (persona_id=?)",),
     "media.linked": (MEDIA, VIEWER, ROWID),
     "media.mark_nsfw": ("INDEX media_persona (persona_id=?)",),
@@ -221,9 +228,9 @@ PLANS: dict[str, tuple[str, ...]] = {
         "INDEX media_persona (persona_id=? AND created_at>? AND created_at<?)",
     ),
     "media.matching_tagged": ("media_tags USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
-    "media.page": ("INDEX media_created (user_id=?)", MEDIA),
-    "media.page_favorites": ("INDEX media_favorite (user_id=?)", MEDIA),
-    "media.page_safe": ("INDEX media_created_safe (user_id=? AND is_nsfw=?)", MEDIA),
+    "media.page[all]": ("INDEX media_created (user_id=?)", MEDIA),
+    "media.page[favorites]": ("INDEX media_favorite (user_id=?)", MEDIA),
+    "media.page[safe]": ("INDEX media_created_safe (user_id=? AND is_nsfw=?)", MEDIA),
     "media.purge_batch": (MEDIA, "(user_id=?)"),
     "media.tags_add": NOTHING,
     "media.tags_clear": ("INDEX media_tags_media (media_id=?)",),
@@ -238,10 +245,10 @@ PLANS: dict[str, tuple[str, ...]] = {
     "operations.dangling": NOTHING,
     "operations.integrity": NOTHING,
     "operations.media_after": ("INDEX sqlite_autoindex_media_items_1 (id>?)",),
-    "operations.media_deletion_queued": ("file_deletions USING PRIMARY KEY (media_id=?)",),
+    "operations.media_deletion_queued": (QUEUED,),
     "operations.media_drop": (MEDIA,),
-    "operations.media_kind": (MEDIA,),
     "operations.media_total": ("SCAN media_items",),
+    "operations.media_unname": (MEDIA,),
     "operations.overdue_jobs": ("INDEX jobs_queue",),
     "operations.quick_integrity": NOTHING,
     "operations.sessions_end": NOTHING,
@@ -276,6 +283,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "search.sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "search.strays": ("SCAN x", ROWID),
     "search.job_page": ("found VIRTUAL TABLE", JOB, PICTURES),
+    "search.media_page": (MEDIA,),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
     "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),
     "users.create": NOTHING,
@@ -325,7 +333,6 @@ for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name
 
 WHOLE = {
     "events.prune",
-    "media.deletions",
     "operations.media_total",
     "operations.sessions_end",
     "operations.wrong_counts",

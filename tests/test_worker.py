@@ -7,6 +7,7 @@ import dataclasses
 import errno
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,9 +26,10 @@ from seidra import engines
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, EngineError, RenderContext, RenderedImage, RenderRequest
+from seidra.files.local import LocalFiles
+from seidra.jobs import results
 from seidra.jobs.results import media_id
 from seidra.jobs.worker import Worker
-from seidra.media.storage import Storage
 from seidra.operations import housekeeping
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.workers import make_worker
@@ -133,6 +135,25 @@ def files(settings: Settings) -> list[Path]:
     return sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
 
 
+def crashed(
+    database: SqliteDatabase,
+    settings: Settings,
+    job_id: str,
+    pictures: list[RenderedImage],
+    claim: str = "dead-1",
+) -> list[results.Picture]:
+    """What an attempt leaves that crashed between its files and its rows."""
+    prepared = results.prepare_pictures(job_id, claim, pictures)
+    results.store_pictures(database, LocalFiles(settings), prepared)
+    return prepared
+
+
+def announcements_run_out(database: SqliteDatabase) -> None:
+    """Let it be an hour later for the files that were announced and not named."""
+    with database.transaction() as tx:
+        tx.execute("UPDATE file_deletions SET due_at = ? WHERE due_at IS NOT NULL", (PAST,))
+
+
 def items(person: Person) -> list[dict[str, Any]]:
     return person.get("/api/media?limit=200").get_json()["items"]
 
@@ -173,7 +194,9 @@ def test_a_job_becomes_one_picture_with_a_thumbnail(
     ]
     assert (item["metadata"]["prompt"], item["metadata"]["seed"]) == ("moonlit ocean", 5)
     large, small = files(settings)
-    assert (large.name, small.name) == (f"{item['id']}.png", f"{item['id']}.webp")
+    assert re.fullmatch(rf"{item['id']}\.[0-9a-f]{{16}}\.png", large.name)
+    assert small.name == f"{large.name}.320.webp"
+    assert (large.parent.name, small.parent.name) == (item["id"][:2],) * 2
     assert large.stat().st_size == item["file_size"]
     with Image.open(large) as image, Image.open(small) as thumbnail:
         image.load()
@@ -182,6 +205,7 @@ def test_a_job_becomes_one_picture_with_a_thumbnail(
         assert (thumbnail.format, thumbnail.size) == ("WEBP", (320, 240))
     assert not list(settings.tmp_dir.iterdir())
     assert row(database, job_id)["claim"] is None
+    assert queued_deletions(database) == []
 
 
 def test_jobs_are_taken_in_the_order_in_which_they_wait(
@@ -268,7 +292,7 @@ def test_a_deleted_accounts_late_result_is_thrown_away(
     with background(database, hire(engine).work_one):
         assert engine.entered.wait(30)
         assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
-        Housekeeper(database, Storage(settings), settings).run(idle=True)
+        Housekeeper(database, LocalFiles(settings), settings).run(idle=True)
         engine.released.set()
     assert files(settings) == []
     assert database.connection.execute("SELECT COUNT(*) FROM media_items").fetchone()[0] == 0
@@ -311,17 +335,188 @@ def test_who_lost_the_lease_cannot_bring_a_result(
     assert len(files(settings)) == 2
 
 
-def test_a_crash_between_files_and_rows_leaves_what_the_next_attempt_overwrites(
-    alice: Person, worker: Worker, settings: Settings
+def test_a_crash_between_files_and_rows_leaves_nothing_in_the_end(
+    alice: Person, worker: Worker, keeper: Housekeeper, database: SqliteDatabase, settings: Settings
 ) -> None:
     job_id = alice.preview(alice.persona(**SMALL)["id"])
-    storage = Storage(settings)
-    storage.put_temporary("dead-1", 0, picture("red").data)
-    storage.promote("dead-1", 0, media_id(job_id, 0), "image/png")
+    # More pictures than the attempt that follows.
+    crashed(database, settings, job_id, [picture("red"), picture("green"), picture("blue")])
     worker.work_one()
     [item] = items(alice)
-    assert alice.client.get(item["url"], buffered=True).data != picture("red").data
+    shown = alice.client.get(item["url"], buffered=True).data
+    assert shown != picture("red").data
+    keeper.run(idle=True)
+    assert len(files(settings)) == 8
+    announcements_run_out(database)
+    keeper.run(idle=True)
     assert len(files(settings)) == 2
+    assert queued_deletions(database) == []
+    assert alice.client.get(item["url"], buffered=True).data == shown
+
+
+def test_a_crash_at_any_step_leaves_nothing_in_the_end(
+    alice: Person,
+    hire: Callable[..., Worker],
+    keeper: Housekeeper,
+    database: SqliteDatabase,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Three pictures are on their way when the worker dies; the attempt that follows makes one."""
+
+    class Killed(BaseException):
+        pass
+
+    left = 0
+
+    def mortal(module: Any, name: str) -> None:
+        real = getattr(module, name)
+
+        def step(*arguments: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise Killed
+            return real(*arguments)
+
+        monkeypatch.setattr(module, name, step)
+
+    for module, name in (
+        (os, "fsync"),
+        (os, "replace"),
+        (results, "store_pictures"),
+        (results, "add_pictures"),
+    ):
+        mortal(module, name)
+    persona, died = alice.persona(), 0
+    first = hire(Doing(lambda context: [picture("red"), picture("green"), picture("blue")]))
+    second = hire(Doing(lambda context: [picture("teal")]))
+    while True:
+        job_id = alice.preview(persona["id"])
+        left = died + 1
+        try:
+            first.work_one()
+        except Killed:
+            died += 1
+        else:
+            break
+        left = 0
+        due_again(database, job_id)
+        second.work_one()
+        assert row(database, job_id)["status"] == "completed"
+        announcements_run_out(database)
+        keeper.run(idle=True)
+        assert len(files(settings)) == 2 * died, f"killed at step {died}"
+        assert queued_deletions(database) == []
+    assert died == 20
+    left = 0
+    assert {alice.client.get(item["url"], buffered=True).status_code for item in items(alice)} == {
+        200
+    }
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_who_stored_too_late_names_no_file_that_goes(
+    alice: Person,
+    hire: Callable[..., Worker],
+    keeper: Housekeeper,
+    database: SqliteDatabase,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    gone: bool,
+) -> None:
+    """Its announcements have run out, though the job is still its own; the next attempt is in
+    time."""
+    job_id = alice.preview(alice.persona()["id"])
+    store, late = results.store_pictures, True
+
+    def stores(*arguments: Any) -> None:
+        store(*arguments)
+        if late:
+            announcements_run_out(database)
+            # Else somebody is just about to delete them.
+            with monkeypatch.context() as patched:
+                if not gone:
+                    patched.setattr(LocalFiles, "delete", refuse)
+                keeper.run(idle=True)
+            assert (files(settings) == []) is gone
+
+    def refuse(*arguments: Any) -> None:
+        raise OSError(errno.EROFS, "x")
+
+    monkeypatch.setattr(results, "store_pictures", stores)
+    worker = hire(Doing(lambda context: [picture()]))
+    worker.work_one()
+    assert row(database, job_id)["error_message"] == "Storing the picture took too long."
+    keeper.run(idle=True)
+    assert files(settings) == queued_deletions(database) == items(alice) == []
+    late = False
+    due_again(database, job_id)
+    worker.work_one()
+    [item] = items(alice)
+    assert alice.client.get(item["url"], buffered=True).data == picture().data
+
+
+def test_a_file_that_comes_after_its_announcement_ran_out_is_taken_away(
+    alice: Person,
+    hire: Callable[..., Worker],
+    keeper: Housekeeper,
+    database: SqliteDatabase,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    alice.preview(alice.persona()["id"])
+    put = LocalFiles.put
+
+    def puts_late(*arguments: Any) -> None:
+        announcements_run_out(database)
+        keeper.run(idle=True)
+        put(*arguments)
+
+    monkeypatch.setattr(LocalFiles, "put", puts_late)
+    hire(Doing(lambda context: [picture()])).work_one()
+    assert files(settings) == queued_deletions(database) == items(alice) == []
+
+
+def test_announcements_of_a_clock_that_was_ahead_run_out_too(
+    alice: Person, keeper: Housekeeper, database: SqliteDatabase, settings: Settings
+) -> None:
+    crashed(database, settings, alice.preview(alice.persona()["id"]), [picture()])
+    with database.transaction() as tx:
+        tx.execute("UPDATE file_deletions SET due_at = ?", (timestamp_in(86_400),))
+    keeper.run(idle=True)
+    assert files(settings) == []
+
+
+def test_a_late_attempt_neither_overwrites_nor_deletes_the_picture_of_another(
+    alice: Person, worker: Worker, keeper: Housekeeper, database: SqliteDatabase, settings: Settings
+) -> None:
+    job_id = alice.preview(alice.persona(**SMALL)["id"])
+    worker.work_one()
+    [item] = items(alice)
+    shown = alice.client.get(item["url"], buffered=True).data
+    late = crashed(database, settings, job_id, [picture("red")])
+    assert alice.client.get(item["url"], buffered=True).data == shown
+    results.abandon_pictures(database, LocalFiles(settings), late)
+    keeper.run(idle=True)
+    assert alice.client.get(item["url"], buffered=True).data == shown
+    assert len(files(settings)) == 2
+
+
+def test_giving_up_spares_what_was_named_after_all(
+    alice: Person, worker: Worker, database: SqliteDatabase, settings: Settings
+) -> None:
+    """A commit may have worked although the worker was told otherwise."""
+    job_id = alice.preview(alice.persona(**SMALL)["id"])
+    worker.work_one()
+    [item] = items(alice)
+    [key] = database.connection.execute("SELECT file_key FROM media_items").fetchone()
+    [made] = results.prepare_pictures(job_id, "any", [picture()])
+    made = dataclasses.replace(made, key=key)
+    results.abandon_pictures(database, LocalFiles(settings), [made])
+    assert alice.client.get(item["url"], buffered=True).status_code == 200
+    assert len(files(settings)) == 2
+    assert queued_deletions(database) == []
 
 
 # ----------------------------------------------------------------------------------------- failures
@@ -664,8 +859,7 @@ def test_an_idle_worker_is_woken_by_a_request(
                 lambda id=job_id: alice.get(f"/api/jobs/{id}").get_json()["status"] == "completed"
             )
         item = items(alice)[0]
-        path = services_of(app).storage.path(item["id"], "image/png")
-        assert path.exists()
+        [path] = services_of(app).settings.media_dir.rglob(f"{item['id']}.*.png")
         alice.delete(f"/api/media/{item['id']}")
         wait_for(lambda: not path.exists())
 
@@ -744,13 +938,11 @@ def test_stopping_in_the_middle_gives_the_job_back_uncounted(
 
 @pytest.fixture
 def keeper(database: SqliteDatabase, settings: Settings) -> Housekeeper:
-    return Housekeeper(database, Storage(settings), settings)
+    return Housekeeper(database, LocalFiles(settings), settings)
 
 
 def queued_deletions(database: SqliteDatabase) -> list[str]:
-    return [
-        found[0] for found in database.connection.execute("SELECT media_id FROM file_deletions")
-    ]
+    return [found[0] for found in database.connection.execute("SELECT key FROM file_deletions")]
 
 
 def test_the_files_of_deleted_media_go(
@@ -762,9 +954,9 @@ def test_the_files_of_deleted_media_go(
         worker.work_one()
     gone, kept = items(alice)
     alice.delete(f"/api/media/{gone['id']}")
-    assert queued_deletions(database) == [gone["id"]]
+    assert [key[3:39] for key in queued_deletions(database)] == [gone["id"]]
     keeper.run(idle=True)
-    assert {path.stem for path in files(settings)} == {kept["id"]}
+    assert {path.name[:36] for path in files(settings)} == {kept["id"]}
     assert queued_deletions(database) == []
     keeper.run(idle=True)
     assert len(files(settings)) == 2
@@ -790,8 +982,9 @@ def test_a_queued_deletion_spares_an_item_that_is_there(
     worker.work_one()
     [item] = items(alice)
     with database.transaction() as tx:
-        tx.execute("INSERT INTO file_deletions (media_id) VALUES (?)", (item["id"],))
+        tx.execute("INSERT INTO file_deletions (key) SELECT file_key FROM media_items")
     keeper.run(idle=True)
+    assert alice.client.get(item["url"], buffered=True).status_code == 200
     assert len(files(settings)) == 2
     assert queued_deletions(database) == []
 
@@ -805,9 +998,8 @@ def test_what_a_crashed_attempt_left_goes_when_its_job_ends_without_a_result(
     settings: Settings,
     end: str,
 ) -> None:
-    storage, job_id = Storage(settings), alice.preview(alice.persona()["id"])
-    storage.put_temporary("dead-1", 0, picture().data)
-    storage.promote("dead-1", 0, media_id(job_id, 0), "image/png")
+    job_id = alice.preview(alice.persona()["id"])
+    crashed(database, settings, job_id, [picture()])
     with database.transaction() as tx:
         tx.execute(
             "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = ?, run_after = ? WHERE id = ?",
@@ -819,23 +1011,37 @@ def test_what_a_crashed_attempt_left_goes_when_its_job_ends_without_a_result(
         hire(failing(EngineError("No.", permanent=True))).work_one()
     assert row(database, job_id)["status"] == ("cancelled" if end == "cancelled" else "failed")
     assert len(files(settings)) == 2
+    announcements_run_out(database)
     keeper.run(idle=True)
     assert files(settings) == []
 
 
-def test_a_start_sweeps_the_temporary_files_of_the_dead_alone(
-    alice: Person, database: SqliteDatabase, settings: Settings
+def test_a_disk_that_refuses_to_delete_stops_no_other_chore(
+    alice: Person,
+    worker: Worker,
+    keeper: Housekeeper,
+    database: SqliteDatabase,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    storage, job_id = Storage(settings), alice.preview(alice.persona()["id"])
-    with database.transaction() as tx:
-        tx.execute(
-            "UPDATE generation_jobs SET status = 'processing', claim = 'live-1' WHERE id = ?",
-            (job_id,),
-        )
-    for claim in ("live-1", "dead-1"):
-        storage.put_temporary(claim, 0, picture().data)
-    Housekeeper(database, storage, settings).run(idle=True)
-    assert [folder.name for folder in settings.tmp_dir.iterdir()] == ["live-1"]
+    alice.preview(alice.persona(**SMALL)["id"])
+    worker.work_one()
+    alice.delete(f"/api/media/{items(alice)[0]['id']}")
+    assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
+
+    def refuse(*arguments: Any) -> None:
+        raise OSError(errno.EROFS, "x")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalFiles, "delete", refuse)
+        keeper.run(idle=True)
+    assert (
+        database.connection.execute("SELECT id FROM users WHERE id = ?", (alice.id,)).fetchone()
+        is None
+    )
+    assert len(files(settings)) == 2
+    keeper.run(idle=True)
+    assert files(settings) == queued_deletions(database) == []
 
 
 def test_a_deleted_account_is_purged_in_batches(
@@ -887,7 +1093,7 @@ def test_a_deleted_account_is_purged_in_batches(
         is None
     )
     [kept] = items(bob)
-    assert {path.stem for path in files(settings)} == {kept["id"]}
+    assert {path.name[:36] for path in files(settings)} == {kept["id"]}
 
 
 # ---------------------------------------------------------------------------------------- processes

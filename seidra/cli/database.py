@@ -14,6 +14,7 @@ from seidra.database import (
 )
 from seidra.database.sqlite import migrate
 from seidra.errors import StartError
+from seidra.operations import rollback as rollbacks
 
 
 @click.command(cls=CheckedCommand)
@@ -48,8 +49,7 @@ def roll_back_schema(count: int, everything: bool) -> None:
     settings = get_settings()
     if not settings.database_path.exists():
         raise StartError(f"There is no database {settings.database_path}.")
-    with migrate.start_lock(settings):
-        undone = migrate.rollback(settings, None if everything else count)
+    undone = rollbacks.rollback(settings, None if everything else count)
     for id in undone:
         click.echo(f"rolled back {id}")
     if not undone:

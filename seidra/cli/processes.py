@@ -22,7 +22,7 @@ from seidra import engines
 from seidra.cli.groups import CheckedCommand
 from seidra.config import Settings, get_settings
 from seidra.database import DatabaseService, init_database
-from seidra.media.storage import Storage
+from seidra.files.local import LocalFiles
 from seidra.operations.workers import make_worker, start_worker
 from seidra.platform import metrics
 from seidra.web import logs
@@ -57,7 +57,7 @@ def _prepare_worker(settings: Settings) -> None:
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
     engines.make_selected(settings)
     init_database(settings)
-    Storage(settings).check()
+    LocalFiles(settings).check()
 
 
 @click.command("run", cls=CheckedCommand, params=run_command.params, help=run_command.help)

@@ -7,7 +7,6 @@ import logging
 
 from seidra.database.base import Connection, Database
 from seidra.database.queries import queries
-from seidra.jobs.results import queue_cleanup
 from seidra.values import timestamp, timestamp_in
 
 _BATCH = 500
@@ -25,7 +24,6 @@ def fail_exhausted(tx: Connection, engine: str, max_attempts: int) -> None:
         tx, engine=engine, now=timestamp(), max_attempts=max_attempts, error_message=message
     ):
         _log.error("job failed: its workers were lost", extra={"fields": {"job": row["id"]}})
-        queue_cleanup(tx, row["id"])
 
 
 def prune_jobs(database: Database, keep_days: int) -> None:

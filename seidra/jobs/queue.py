@@ -16,7 +16,6 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.errors import Conflict, NotFound, Problem
 from seidra.jobs import chores
-from seidra.jobs.results import queue_cleanup
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
 PREVIEW = "persona_preview"
@@ -112,8 +111,6 @@ def cancel_job(tx: Connection, user_id: int, job_id: str) -> None:
     job = _stored_job(tx, user_id, job_id)
     if not queries.jobs.cancel(tx, id=job_id, user_id=user_id, now=timestamp()):
         raise Conflict(f"The job is {job['status']} already.")
-    if job["status"] == "processing":
-        queue_cleanup(tx, job_id)
 
 
 def job_state(tx: Connection, user_id: int, job_id: str) -> Row:

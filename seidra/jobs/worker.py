@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from seidra.config import Settings
-from seidra.database.base import Connection, Database, Row
+from seidra.database.base import Database, Row
 from seidra.database.queries import queries
 from seidra.engines.base import (
     Engine,
@@ -27,11 +27,9 @@ from seidra.engines.base import (
     RenderedImage,
     RenderRequest,
 )
-from seidra.folding import document
-from seidra.jobs import queue
+from seidra.files.base import Files
+from seidra.jobs import queue, results
 from seidra.jobs.presence import Presence
-from seidra.jobs.results import MAX_IMAGES, media_id, queue_cleanup
-from seidra.media.storage import Storage
 from seidra.media.thumbnails import TooLarge
 from seidra.nsfw import policy
 from seidra.values import from_json, timestamp, timestamp_in, to_json
@@ -46,6 +44,8 @@ def _reason(error: Exception) -> str:
     """What a job's owner is told of a failure that is no EngineError."""
     if isinstance(error, TooLarge):
         return "The engine made a picture that is too large to be opened."
+    if isinstance(error, results.AnnouncementGone):
+        return "Storing the picture took too long."
     # The disk's errors have a number; those of Pillow and of HTTP clients are OSErrors without one.
     if isinstance(error, OSError) and error.errno:
         return f"The picture could not be stored: {os.strerror(error.errno)}."
@@ -64,7 +64,7 @@ class Worker:
         self,
         settings: Settings,
         database: Database,
-        storage: Storage,
+        files: Files,
         engines: Mapping[str, Engine],
         wake: threading.Event,
         keep_house: Callable[[bool], None],
@@ -73,7 +73,7 @@ class Worker:
         self._database = database
         self._settings = settings
         self._engines = engines
-        self._storage = storage
+        self._files = files
         self._keep_house = keep_house
         self._presence = Presence(database, self.name, ", ".join(engines))
         self._wake = wake
@@ -174,7 +174,6 @@ class Worker:
             done.set()
             heart.join()
             self._current = None
-            self._storage.discard_temporary(claim)
 
     def _make_context(self, job: Row, claim: str) -> RenderContext:
         last = time.monotonic()
@@ -263,81 +262,52 @@ class Worker:
     # -------------------------------------------------------------------------------------- its end
 
     def _finish(self, job: Row, claim: str, images: list[RenderedImage], seconds: float) -> None:
-        """Files first, under temporary names; then, in one transaction, the fence, the renames and
-        the rows."""
-        if not 1 <= len(images) <= MAX_IMAGES:
+        """Files first; then, in one transaction, the fence and the rows that name them."""
+        if not 1 <= len(images) <= results.MAX_IMAGES:
             raise EngineError(
-                f"The engine made {len(images)} pictures; it may make 1 to {MAX_IMAGES}.",
+                f"The engine made {len(images)} pictures; it may make 1 to {results.MAX_IMAGES}.",
                 permanent=True,
             )
-        for position, image in enumerate(images):
-            self._storage.put_temporary(claim, position, image.data)
+        pictures = results.prepare_pictures(job["id"], claim, images)
         metadata = from_json(job["metadata"]) | {"engine": job["engine"]}
-        with self._database.transaction() as tx:
-            now = timestamp()
-            owner = queries.jobs.finish(
-                tx, id=job["id"], claim=claim, seconds=seconds, metadata=to_json(metadata), now=now
-            )
-            if owner is None:
-                raise _Lost
-            for position, image in enumerate(images):
-                item = media_id(job["id"], position)
-                self._storage.promote(claim, position, item, image.mime_type)
-                self._add_media(tx, job, owner, item, position, image, now)
-            if job["attempts"] > 1:
-                # A crashed attempt may have left more pictures than this one made.
-                queue_cleanup(tx, job["id"], first=len(images))
+        try:
+            results.store_pictures(self._database, self._files, pictures)
+            with self._database.transaction() as tx:
+                owner = queries.jobs.finish(
+                    tx,
+                    id=job["id"],
+                    claim=claim,
+                    seconds=seconds,
+                    metadata=to_json(metadata),
+                    now=timestamp(),
+                )
+                if owner is None:
+                    raise _Lost
+                results.add_pictures(tx, job, owner, pictures, job["engine"])
+        except Exception:
+            self._abandon(pictures)
+            raise
         _log.info(
             "job completed", extra={"fields": {"job": job["id"], "seconds": round(seconds, 3)}}
         )
 
-    def _add_media(
-        self,
-        tx: Connection,
-        job: Row,
-        owner: Row,
-        item: str,
-        position: int,
-        image: RenderedImage,
-        now: str,
-    ) -> None:
-        parameters = from_json(job["parameters"])
-        metadata = {
-            "prompt": job["prompt"],
-            "negative_prompt": job["negative_prompt"],
-            "seed": parameters["seed"],
-            "parameters": parameters,
-            "engine": job["engine"],
-            "details": dict(image.metadata),
-        }
-        queries.media.create(
-            tx,
-            id=item,
-            user_id=owner["user_id"],
-            job_id=job["id"],
-            position=position,
-            persona_id=owner["persona_id"],
-            file_type=image.mime_type.partition("/")[0],
-            mime_type=image.mime_type,
-            width=image.width,
-            height=image.height,
-            file_size=len(image.data),
-            metadata=to_json(metadata),
-            is_nsfw=owner["is_nsfw"],
-            search_text=document([job["prompt"]]),
-            now=now,
-        )
+    def _abandon(self, pictures: list[results.Picture]) -> None:
+        try:
+            results.abandon_pictures(self._database, self._files, pictures)
+        except Exception:
+            # Why the pictures are given up says more. Their announcements run out by themselves.
+            _log.warning("pictures of a lost attempt stay for a while", exc_info=True)
 
     def _fail(self, job: Row, claim: str, message: str, *, permanent: bool = False) -> None:
         """End the job as failed, or let it be tried again a little later while it has attempts
         left."""
         final = permanent or job["attempts"] >= self._settings.job_max_attempts
         with self._database.transaction() as tx:
-            if final and queries.jobs.fail(
-                tx, id=job["id"], claim=claim, error_message=message, now=timestamp()
-            ):
-                queue_cleanup(tx, job["id"])
-            elif not final:
+            if final:
+                queries.jobs.fail(
+                    tx, id=job["id"], claim=claim, error_message=message, now=timestamp()
+                )
+            else:
                 pause = min(2.0 ** job["attempts"], 60.0)
                 queries.jobs.give_back(
                     tx,

@@ -34,7 +34,8 @@ class Links:
         """A link that is valid for one to two windows from now."""
         expires = (int(time.time()) // self._window + 2) * self._window
         signature = self._sign(media_id, variant, user_id, expires)
-        return f"{self._base}/api/media/{media_id}/{variant}?user={user_id}&expires={expires}&signature={signature}"
+        path = f"{self._base}/api/media/{media_id}/{variant}"
+        return f"{path}?user={user_id}&expires={expires}&signature={signature}"
 
     def check(
         self, media_id: str, variant: str, user: str, expires: str, signature: str

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import errno
 import time
-from functools import partial
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from flask import Response, current_app, g, send_file
 
-from seidra import folding
 from seidra.auth.tokens import bearer_token, login_required, user_of
-from seidra.database.base import Connection, Row, existing
+from seidra.database.base import Row, existing
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, NotFound, Unavailable
+from seidra.files.keys import EXTENSIONS
+from seidra.media.keys import row_key
+from seidra.media.pages import media_page
 from seidra.media.schemas import (
     MEDIA_EXAMPLE,
     FavoriteSchema,
@@ -26,41 +28,17 @@ from seidra.media.schemas import (
     MediaStatsSchema,
     TagsSchema,
 )
-from seidra.media.storage import Storage
 from seidra.media.thumbnails import MIME_TYPE as THUMBNAIL_TYPE
+from seidra.media.thumbnails import thumbnail_key
+from seidra.media.view import media_json
+from seidra.media.write import change_item, deletable_version, delete_item, visible_item
 from seidra.nsfw import policy
-from seidra.values import from_json, json_fragment, timestamp, to_json
 from seidra.web.answers import check_if_match, no_content, page_headers, reply, reply_versioned
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import StatsQuery
 from seidra.web.services import services
 
 blp = Blueprint("media", __name__, url_prefix="/api/media", description="What was generated")
-
-
-def _shown(row: Row) -> dict[str, Any]:
-    """A media row as the API shows it."""
-    link = partial(services().links.make, row["id"], user_id=g.user["id"])
-    return {
-        "id": row["id"],
-        "job_id": row["job_id"],
-        "persona_id": row["persona_id"],
-        "url": link("content"),
-        "thumbnail_url": link("thumbnail"),
-        "download_url": link("download"),
-        "file_type": row["file_type"],
-        "mime_type": row["mime_type"],
-        "width": row["width"],
-        "height": row["height"],
-        "file_size": row["file_size"],
-        "metadata": json_fragment(row["metadata"]),
-        "tags": json_fragment(row["tags"]),
-        "is_favorite": bool(row["is_favorite"]),
-        "is_nsfw": bool(row["is_nsfw"]),
-        "nsfw_tags": json_fragment(row["nsfw_tags"]),
-        "created_at": row["created_at"],
-        "updated_at": row["updated_at"],
-    }
 
 
 # ------------------------------------------------------------------------------------------ reading
@@ -72,53 +50,12 @@ def _shown(row: Row) -> dict[str, Any]:
 @blp.response(200, MediaPageSchema, example={"total": 1, "items": [MEDIA_EXAMPLE]})
 def list_media(query: dict[str, Any]) -> Response:
     """My media, newest first."""
-    filtered = "search" in query or query["tag"] or query["persona_id"] is not None
     with services().database.snapshot() as connection:
         nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        find = (
-            _matching_page if filtered or query["date_from"] or query["date_to"] != "~" else _page
-        )
-        rows, total = find(connection, nsfw, query)
+        rows, total = media_page(connection, g.user["id"], nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
-    return reply({"total": total, "items": [_shown(row) for row in rows]}, headers=headers)
-
-
-def _page(connection: Connection, nsfw: bool, query: dict[str, Any]) -> tuple[list[Row], int]:
-    """A page read along an index, and the total from the counters."""
-    counts = existing(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
-    page = (
-        queries.media.page_favorites
-        if query["favorites_only"]
-        else queries.media.page
-        if nsfw
-        else queries.media.page_safe
-    )
-    rows = page(
-        connection, user_id=g.user["id"], nsfw=nsfw, limit=query["limit"], offset=query["offset"]
-    )
-    return rows, counts["favorites" if query["favorites_only"] else "total"]
-
-
-def _matching_page(
-    connection: Connection, nsfw: bool, query: dict[str, Any]
-) -> tuple[list[Row], int]:
-    """A page of what filters match: all matching ids once, for page and total both."""
-    words = folding.words(query.get("search", "")) or [""]
-    tags = sorted({folding.fold(tag) for tag in query["tag"]})
-    filters = {
-        name: query[name] for name in ("date_from", "date_to", "favorites_only", "persona_id")
-    }
-    filters |= {"user_id": g.user["id"], "nsfw": nsfw}
-    filters |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
-    by_persona = (
-        queries.media.matching if query["persona_id"] is None else queries.media.matching_persona
-    )
-    statement = queries.media.matching_tagged if tags else by_persona
-    ids = folding.matching_all(
-        words, lambda word: statement(connection, **filters, pattern=folding.like(word))
-    )
-    page = ids[query["offset"] : query["offset"] + query["limit"]]
-    return [existing(queries.media.card(connection, id=id)) for id in page], len(ids)
+    items = [media_json(row, services().links, g.user["id"]) for row in rows]
+    return reply({"total": total, "items": items}, headers=headers)
 
 
 @blp.route("/stats", methods=["GET"])
@@ -157,18 +94,11 @@ def stats(query: dict[str, Any]) -> Response:
 @blp.alt_response(304, description="Not modified")
 def read(media_id: UUID) -> Response:
     """One media item."""
-    return _answer(_stored(services().database.connection, media_id))
+    return _answer(visible_item(services().database.connection, g.user["id"], str(media_id)))
 
 
 def _answer(row: Row) -> Response:
-    return reply_versioned(_shown(row), row["version"])
-
-
-def _stored(connection: Connection, media_id: UUID | str) -> Row:
-    row: Row | None = queries.media.get(connection, id=str(media_id), user_id=g.user["id"])
-    if row is None:
-        raise NotFound("media item")
-    return row
+    return reply_versioned(media_json(row, services().links, g.user["id"]), row["version"])
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -205,35 +135,12 @@ def put_tags(body: dict[str, Any], media_id: UUID) -> Response:
     return _change(media_id, lambda row: body)
 
 
-def _change(media_id: UUID, change_of: Any) -> Response:
+def _change(media_id: UUID, change_of: Callable[[Row], dict[str, Any]]) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
-        row = _stored(tx, media_id)
+        row = visible_item(tx, g.user["id"], str(media_id))
         check_if_match(row["version"])
-        values = {
-            "tags": from_json(row["tags"]),
-            "is_favorite": row["is_favorite"],
-            "is_nsfw": row["is_nsfw"],
-        }
-        values |= change_of(row)
-        if values["is_nsfw"] and not row["is_nsfw"]:
-            policy.check_may_make(tx, g.user["id"], True)
-        prompt = from_json(row["metadata"]).get("prompt", "")
-        queries.media.update(
-            tx,
-            id=row["id"],
-            user_id=g.user["id"],
-            tags=to_json(values["tags"]),
-            is_favorite=values["is_favorite"],
-            is_nsfw=values["is_nsfw"],
-            search_text=folding.document([prompt, *values["tags"]]),
-            now=timestamp(),
-        )
-        queries.media.tags_clear(tx, media_id=row["id"])
-        keys = sorted({folding.fold(tag) for tag in values["tags"]})
-        queries.media.tags_add(
-            tx, [{"user_id": g.user["id"], "tag_key": key, "media_id": row["id"]} for key in keys]
-        )
-        return _answer(_stored(tx, row["id"]))
+        row = change_item(tx, g.user["id"], row, change_of(row))
+    return _answer(row)
 
 
 @blp.route("/<uuid:media_id>", methods=["DELETE"])
@@ -243,12 +150,8 @@ def _change(media_id: UUID, change_of: Any) -> Response:
 def delete(media_id: UUID) -> Response:
     """Delete a media item; its files go right after."""
     with services().database.transaction(g.user["id"]) as tx:
-        version = queries.media.version(tx, id=str(media_id), user_id=g.user["id"])
-        if version is None:
-            raise NotFound("media item")
-        check_if_match(version)
-        queries.jobs.results_changed(tx, media_id=str(media_id), now=timestamp())
-        queries.media.delete(tx, id=str(media_id), user_id=g.user["id"])
+        check_if_match(deletable_version(tx, g.user["id"], str(media_id)))
+        delete_item(tx, g.user["id"], str(media_id))
     services().wake.set()
     return no_content()
 
@@ -256,10 +159,10 @@ def delete(media_id: UUID) -> Response:
 # -------------------------------------------------------------------------------------------- files
 
 
-def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
+def _linked_file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
     """A file, for a signed link or a Bearer token; row, owner and NSFW settings are checked at each
     use."""
-    links, storage = services().links, services().storage
+    links = services().links
     max_age = 0
     if link["signature"] is None:
         g.user = user_of(bearer_token())
@@ -276,24 +179,25 @@ def _file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
     row = queries.media.linked(services().database.connection, id=str(media_id), user_id=user_id)
     if row is None:
         raise NotFound("media item")
-    return _send(storage, row, variant, max_age)
+    return _file_answer(row, variant, max_age)
 
 
-def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
-    mime_type = THUMBNAIL_TYPE if variant == "thumbnail" else row["mime_type"]
-    proxy = services().settings.x_accel_redirect
+def _file_answer(row: Row, variant: str, max_age: int) -> Response:
+    """The bytes of an item's file, or none, and word to the proxy which ones it is to send."""
+    files, key, mime_type = services().files, row_key(row), row["mime_type"]
     try:
-        locate = storage.thumbnail_path if variant == "thumbnail" else storage.picture_path
-        path = locate(row["id"], row["mime_type"])
+        if variant == "thumbnail":
+            key, mime_type = thumbnail_key(files, key), THUMBNAIL_TYPE
+        link = files.link(key, max_age)
         # The bytes under an id never change: the id is the ETag.
         response = send_file(
-            path,
+            files.plain_path(key),
             mime_type,
             etag=f"{row['id']}-{variant}",
-            conditional=proxy is None,
+            conditional=link is None,
             max_age=max_age,
             as_attachment=variant == "download",
-            download_name=f"seidra-{row['id']}{path.suffix}",
+            download_name=f"seidra-{row['id']}{EXTENSIONS[mime_type]}",
         )
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
@@ -304,11 +208,11 @@ def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
             ) from None
         current_app.logger.exception("file of media item %s is missing or damaged", row["id"])
         raise NotFound("file; it is missing from the server's disk") from None
-    if proxy is not None:
+    if link is not None:
         # The proxy sends the bytes; ranges and conditions are its own to judge, by its own ETag.
         response.close()
         response.set_data(b"")
-        response.headers["X-Accel-Redirect"] = proxy + storage.location(path)
+        response.headers["X-Accel-Redirect"] = link
     response.headers["Cache-Control"] = (
         f"private, max-age={max_age}" if max_age else "private, no-cache"
     )
@@ -326,7 +230,7 @@ def _send(storage: Storage, row: Row, variant: str, max_age: int) -> Response:
 @blp.doc(security=[{}, {"access": []}])
 def content(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, in the page; ranges and ETag work."""
-    return _file(media_id, "content", link)
+    return _linked_file(media_id, "content", link)
 
 
 @blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
@@ -341,7 +245,7 @@ def content(link: dict[str, Any], media_id: UUID) -> Response:
 @blp.doc(security=[{}, {"access": []}])
 def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
     """The thumbnail; one that is gone is made again."""
-    return _file(media_id, "thumbnail", link)
+    return _linked_file(media_id, "thumbnail", link)
 
 
 @blp.route("/<uuid:media_id>/download", methods=["GET"])
@@ -353,4 +257,4 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 @blp.doc(security=[{}, {"access": []}])
 def download(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, as a file to keep."""
-    return _file(media_id, "download", link)
+    return _linked_file(media_id, "download", link)

@@ -128,13 +128,16 @@ class LinkQuery(Query):
     signature = fields.String(load_default=None)
 
 
+_EXAMPLE_LINK = (
+    "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/{}?user=2&expires=1769990400&signature=…"
+)
 MEDIA_EXAMPLE = {
     "id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10",
     "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
     "persona_id": 1,
-    "url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…",
-    "thumbnail_url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/thumbnail?user=2&expires=1769990400&signature=…",
-    "download_url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/download?user=2&expires=1769990400&signature=…",
+    "url": _EXAMPLE_LINK.format("content"),
+    "thumbnail_url": _EXAMPLE_LINK.format("thumbnail"),
+    "download_url": _EXAMPLE_LINK.format("download"),
     "file_type": "image",
     "mime_type": "image/png",
     "width": 768,

@@ -1,4 +1,4 @@
-"""Thumbnails: WebP, 320 pixels on the longer side."""
+"""Thumbnails: WebP, 320 pixels on the longer side; one that is gone is made again."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import io
 
 from PIL import Image
 
+from seidra.files.base import Files
+from seidra.files.keys import SIZES, derived_key
+
 MAX_PIXELS = 50_000_000
 """The largest picture that is decoded, about 200 MB of memory; a small file can claim to be far
 larger."""
 
-SIZE = 320
+SIZE = SIZES[0]
 MIME_TYPE = "image/webp"
 
 
@@ -28,6 +31,23 @@ def thumbnail(data: bytes) -> bytes:
     except (ValueError, SyntaxError) as error:
         # How Pillow puts some kinds of damage, such as a text that decompresses to far too much.
         raise OSError(f"The picture cannot be read: {error}") from None
+
+
+def thumbnail_key(files: Files, key: str) -> str:
+    """The key of a picture's thumbnail, which is made if it is gone. Raises OSError when it cannot
+    be made, or the picture is gone too."""
+    small = derived_key(key, SIZE)
+    try:
+        files.open(small).close()
+    except FileNotFoundError:
+        with files.open(key) as picture:
+            files.put(small, thumbnail(picture.read()), MIME_TYPE)
+        try:
+            files.open(key).close()
+        except FileNotFoundError:
+            # Deleted meanwhile, the picture first: nobody else would delete this any more.
+            files.delete([small])
+    return small
 
 
 def _thumbnail(data: bytes) -> bytes:

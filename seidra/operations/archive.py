@@ -1,9 +1,13 @@
 """The archive of a backup: a plain tar of regular files, with a manifest of the others as the last
 one.
 
-    media/ab/<id>.png    the pictures, as they are: compressed already seidra.db.gz         the
-    database manifest.jsonl       a line about the whole, a line for each file above in the same
-    order, and the lines' checksum
+    media/<key>       the pictures, as they are: compressed already
+    seidra.db.gz      the database
+    manifest.jsonl    a line about the whole, a line for each file above in the same order, and the
+                      lines' checksum
+
+Format 1, of SEIDRA 0.1, has only keys of the form `ab/<id>.png`. What is derived of the pictures is
+left out, for it can be made again.
 
 Any tar reads it. Here only what is written here is read: one header at a time, no links, no
 extensions, names of two shapes. So nothing in an archive chooses where a file goes, and memory does
@@ -13,7 +17,6 @@ not grow with it. A truncated archive has no manifest.
 from __future__ import annotations
 
 import hashlib
-import re
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,18 +24,14 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from seidra.errors import StartError
-from seidra.media.storage import EXTENSIONS
+from seidra.files.keys import is_picture_key
 from seidra.values import from_json, to_json
 
-FORMAT = 1
-DATABASE, MANIFEST = "seidra.db.gz", "manifest.jsonl"
+FORMAT, READABLE = 2, (1, 2)
+DATABASE, MANIFEST, MEDIA = "seidra.db.gz", "manifest.jsonl", "media/"
 CHUNK = 1 << 20
 _BLOCK = 512
 _LONGEST_LINE = 1 << 20
-_ENDINGS = "|".join(re.escape(extension) for extension in EXTENSIONS.values())
-_PICTURE = re.compile(
-    rf"media/([0-9a-f]{{2}})/\1[0-9a-f]{{6}}-(?:[0-9a-f]{{4}}-){{3}}[0-9a-f]{{12}}(?:{_ENDINGS})"
-)
 
 Progress = Callable[[int], object]
 
@@ -61,8 +60,8 @@ class Writer:
         self.count = self.bytes = 0
 
     def add(self, name: str, source: BinaryIO, size: int) -> None:
-        """Add `size` bytes of `source`. Raises ReadFailed, and leaves no trace of it, when they
-        cannot be read."""
+        """Add the first `size` bytes of `source`. Raises ReadFailed, and leaves no trace of it,
+        when they cannot be read."""
         start = self._file.tell()
         try:
             checksum = self._write(name, source, size, self._progress)
@@ -99,6 +98,7 @@ class Writer:
 
     def _write(self, name: str, source: BinaryIO, size: int, progress: Progress) -> str:
         digest, left = hashlib.sha256(), size
+        source.seek(0)
         self._file.write(_header(name, size))
         while left:
             try:
@@ -150,7 +150,7 @@ class Reader:
                 raise Damaged(
                     f"The archive is damaged: {member.name!r} is not as its manifest says."
                 )
-            if member.name != DATABASE and not _PICTURE.fullmatch(member.name):
+            if member.name != DATABASE and not _is_picture(member.name):
                 raise Damaged(f"The archive is no backup of SEIDRA: it holds {member.name!r}.")
             yield member, str(line.get("sha256"))
         if next(listed, None) is not None:
@@ -188,9 +188,10 @@ class Reader:
     def _read_about(self) -> dict[str, Any]:
         self._lines.seek(self._manifest.offset)
         about = _parse(self._lines.readline(_LONGEST_LINE))
-        if about.get("format") != FORMAT:
+        if about.get("format") not in READABLE:
             raise Damaged(
-                f"The archive has the format {about.get('format')!r}; this version of SEIDRA reads {FORMAT}."
+                f"The archive has the format {about.get('format')!r}; this version of SEIDRA reads"
+                f" {' and '.join(map(str, READABLE))}."
             )
         database = about.get("database")
         if not (
@@ -218,6 +219,10 @@ class Reader:
                     )
                 return
             yield found
+
+
+def _is_picture(name: str) -> bool:
+    return name.startswith(MEDIA) and is_picture_key(name.removeprefix(MEDIA))
 
 
 def _parse(line: bytes) -> dict[str, Any]:

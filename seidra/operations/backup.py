@@ -23,8 +23,10 @@ from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import connect
 from seidra.errors import StartError
-from seidra.media.storage import Storage, private, sync_folder
-from seidra.operations.archive import CHUNK, DATABASE, Progress, ReadFailed, Writer
+from seidra.files.base import Files
+from seidra.files.local import LocalFiles, private, sync_folder
+from seidra.media.keys import row_key
+from seidra.operations.archive import CHUNK, DATABASE, MEDIA, Progress, ReadFailed, Writer
 from seidra.values import timestamp
 
 _BATCH = 500
@@ -85,9 +87,7 @@ def _fill(
     settings: Settings, database: Database, copy: Path, writer: Writer, progress: Progress
 ) -> Report:
     with closing(connect(copy)) as rows:
-        report = _add_media(
-            Storage(settings), settings.media_dir, database.connection, rows, writer
-        )
+        report = _add_media(LocalFiles(settings), database.connection, rows, writer)
     packed = copy.with_suffix(".gz")
     size, checksum = _pack(copy, packed, progress)
     with open(packed, "rb") as source:
@@ -105,17 +105,14 @@ def _fill(
     return report
 
 
-def _add_media(
-    storage: Storage, base: Path, live: Connection, rows: Connection, writer: Writer
-) -> Report:
+def _add_media(files: Files, live: Connection, rows: Connection, writer: Writer) -> Report:
     """Add the pictures that the copy names. `rows` is the copy, `live` the database as it is
     now."""
     report, after = Report(), ""
     while batch := queries.operations.media_after(rows, after=after, limit=_BATCH):
         after = batch[-1]["id"]
         for row in batch:
-            path = storage.path(row["id"], row["mime_type"])
-            if _add(path, f"media/{path.relative_to(base).as_posix()}", writer):
+            if _add_picture(files, row_key(row), writer):
                 report.media += 1
             elif queries.media.exists(live, id=row["id"]) is None:
                 # Deleted meanwhile: the row goes before its file does.
@@ -125,15 +122,15 @@ def _add_media(
     return report
 
 
-def _add(path: Path, name: str, writer: Writer) -> bool:
-    """Add a file; returns whether it could be read."""
+def _add_picture(files: Files, key: str, writer: Writer) -> bool:
+    """Add a picture; returns whether it could be read."""
     try:
-        source = open(path, "rb")  # noqa: SIM115 (only what fails here is the file's fault)
+        source = files.open(key)
     except OSError:
         return False
     with source:
         try:
-            writer.add(name, source, os.fstat(source.fileno()).st_size)
+            writer.add(MEDIA + key, source, source.seek(0, os.SEEK_END))
         except ReadFailed:
             return False
     return True

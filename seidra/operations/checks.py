@@ -18,7 +18,7 @@ from seidra.database.base import Database, existing
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
-from seidra.media.storage import Storage
+from seidra.files.local import LocalFiles
 from seidra.operations.media import MediaCheck
 from seidra.platform.readiness import schema_problem, unwritable
 from seidra.start import search_texts
@@ -153,7 +153,7 @@ def _folders(settings: Settings) -> Check:
             "Run `flask init`, or give it to the account that the server runs as.",
         )
     try:
-        Storage(settings).check()
+        LocalFiles(settings).check()
     except StartError as error:
         return Check("folders", FAIL, error.message, "Move SEIDRA_TMP_DIR.")
     return Check("folders", OK, f"{len(set(settings.folders()))} folders can be written.")

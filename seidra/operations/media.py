@@ -1,9 +1,9 @@
 """`flask media check`: whether files and rows of the media agree, and mending it while the server
 runs.
 
-A finishing job renames its files and inserts their rows in one transaction, and a deleted row's
-file goes in another. So whoever holds the write lock sees files and rows agree, and each suspicion
-is confirmed, or mended, under it.
+A file is announced in the database before it is put, and a row that names it takes the announcement
+away in one transaction; a deleted row leaves its key there, until its file is gone. So in one state
+of the database every file is named or listed there, and each suspicion is confirmed in one.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from pathlib import Path
 from PIL import Image
 
 from seidra.config import Settings
-from seidra.database.base import Connection, Database, Row
+from seidra.database.base import Database, Row
 from seidra.database.queries import queries
-from seidra.jobs.results import live_claims
-from seidra.media.storage import Storage
+from seidra.files.keys import original_key
+from seidra.files.local import LocalFiles
+from seidra.media.keys import is_named, row_key
 
 LOST, ORPHAN, LEFTOVER = "lost", "orphan", "leftover"
 SIZE, UNREADABLE, STRANGER = "size", "unreadable", "stranger"
@@ -29,12 +30,13 @@ _BATCH = 500
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong, and a sentence about it. Of an orphan or a lost item, `media_id` is
-    its id."""
+    """One thing that is wrong, and a sentence about it. Of an orphan or a lost item, `key` is the
+    file's and `media_id` the item's."""
 
     kind: str
     path: Path
     sentence: str
+    key: str = ""
     media_id: str = ""
 
 
@@ -43,7 +45,7 @@ class MediaCheck:
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
-        self._storage = Storage(settings)
+        self._files = LocalFiles(settings)
         self._keep_seconds = settings.keep_temporary_hours * 3600.0
         self.items = self.files = 0
 
@@ -51,23 +53,22 @@ class MediaCheck:
         """Everything that is wrong; `deep` also decodes every picture."""
         yield from self._check_rows(deep)
         yield from self._check_files()
-        for path in self._storage.temporary(live_claims(self._database), self._keep_seconds):
+        for path in self._files.temporary(self._keep_seconds):
             yield Finding(LEFTOVER, path, f"{path} is a temporary file that nobody works on.")
 
     def repair(self, finding: Finding) -> bool:
         """Delete what has lost its other half, if that is still so; returns whether it did."""
         if finding.kind == LEFTOVER:
-            self._storage.discard(finding.path)
-            return True
-        with self._database.transaction() as tx:
-            if finding.kind == LOST and self._is_lost(tx, finding.media_id, finding.path):
+            self._files.discard(finding.path)
+        elif finding.kind == LOST and self._is_lost(finding.key):
+            with self._database.transaction() as tx:
                 # A trigger queues what else there may be of its files, such as the thumbnail.
                 queries.operations.media_drop(tx, id=finding.media_id)
-                return True
-            if finding.kind == ORPHAN and self._is_orphan(tx, finding.media_id, finding.path):
-                finding.path.unlink(missing_ok=True)
-                return True
-        return False
+        elif finding.kind == ORPHAN and self._is_orphan(finding.key):
+            self._files.delete([finding.key])
+        else:
+            return False
+        return True
 
     def _check_rows(self, deep: bool) -> Iterator[Finding]:
         after = ""
@@ -81,45 +82,44 @@ class MediaCheck:
                     yield finding
 
     def _check_row(self, row: Row, deep: bool) -> Finding | None:
-        id, path = row["id"], self._storage.path(row["id"], row["mime_type"])
+        id, key = row["id"], row_key(row)
+        path = self._files.path(key)
         try:
             size = path.stat().st_size
         except FileNotFoundError:
-            with self._database.transaction() as tx:
-                lost = self._is_lost(tx, id, path)
-            return Finding(LOST, path, f"Item {id} has no file {path}.", id) if lost else None
+            if not self._is_lost(key):
+                return None
+            return Finding(LOST, path, f"Item {id} has no file {path}.", key, id)
         except OSError as error:
-            return Finding(UNREADABLE, path, f"{path} cannot be read: {error.strerror}.", id)
+            return Finding(UNREADABLE, path, f"{path} cannot be read: {error.strerror}.", key, id)
         if size != row["file_size"]:
-            return Finding(
-                SIZE, path, f"{path} has {size} bytes; item {id} says {row['file_size']}.", id
-            )
+            sentence = f"{path} has {size} bytes; item {id} says {row['file_size']}."
+            return Finding(SIZE, path, sentence, key, id)
         if deep and row["mime_type"].startswith("image/") and (reason := _unreadable(path, row)):
-            return Finding(UNREADABLE, path, f"{path} {reason}.", id)
+            return Finding(UNREADABLE, path, f"{path} {reason}.", key, id)
         return None
 
     def _check_files(self) -> Iterator[Finding]:
-        for path, id in self._storage.stored():
+        for path in self._files.strangers():
             self.files += 1
-            if id is None:
-                yield Finding(STRANGER, path, f"{path} is no file of SEIDRA's.")
-            elif not self._storage.belongs(
-                path, id, queries.operations.media_kind(self._database.connection, id=id)
-            ):
-                with self._database.transaction() as tx:
-                    orphan = self._is_orphan(tx, id, path)
-                    due = queries.operations.media_deletion_queued(tx, media_id=id)
-                # What is queued for deletion goes by itself.
-                if orphan and due is None:
-                    yield Finding(ORPHAN, path, f"{path} belongs to no item.", id)
+            yield Finding(STRANGER, path, f"{path} is no file of SEIDRA's.")
+        for key in self._files.keys():  # noqa: SIM118 (no dict)
+            self.files += 1
+            if not is_named(self._database.connection, key) and self._is_orphan(key):
+                path = self._files.path(key)
+                yield Finding(ORPHAN, path, f"{path} belongs to no item.", key)
 
-    def _is_lost(self, tx: Connection, media_id: str, path: Path) -> bool:
-        return queries.media.exists(tx, id=media_id) is not None and not path.exists()
+    def _is_lost(self, key: str) -> bool:
+        # In this order: a row goes before its file does.
+        return not self._files.path(key).exists() and is_named(self._database.connection, key)
 
-    def _is_orphan(self, tx: Connection, media_id: str, path: Path) -> bool:
-        return path.exists() and not self._storage.belongs(
-            path, media_id, queries.operations.media_kind(tx, id=media_id)
-        )
+    def _is_orphan(self, key: str) -> bool:
+        with self._database.snapshot() as rows:
+            queued = queries.operations.media_deletion_queued(rows, key=original_key(key))
+            if queued is not None or is_named(rows, key):
+                return False
+        # In this order: what is queued for deletion stays queued until its file is gone.
+        return self._files.path(key).exists()
 
 
 def _unreadable(path: Path, row: Row) -> str:

@@ -24,7 +24,8 @@ from seidra.database import open_database
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
-from seidra.media.storage import Storage, private, sync_folder
+from seidra.files.local import LocalFiles, private, sync_folder
+from seidra.media.keys import row_key
 from seidra.operations.archive import CHUNK, DATABASE, Damaged, Progress, Reader
 from seidra.operations.checks import free_bytes
 from seidra.start import search_texts
@@ -100,11 +101,11 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
         # Again: a server may have started in between. From here on, one that starts waits.
         check_place(settings)
         ensure_runtime_directories(settings)
-        Storage(settings).check()
+        LocalFiles(settings).check()
         staged = settings.database_path.with_name(f".{settings.database_path.name}.restored")
         folder = Path(tempfile.mkdtemp(prefix="restore-", dir=settings.tmp_dir))
         try:
-            media = _unpack(reader, folder, staged, Storage(settings), progress)
+            media = _unpack(reader, folder, staged, LocalFiles(settings), progress)
             applied = len(_prepare_database(settings.at(staged)))
             lost = _lost(settings.at(staged), folder / "media")
             _put_in_place(settings, folder / "media", staged)
@@ -124,7 +125,7 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
 
 
 def _unpack(
-    reader: Reader, folder: Path, staged: Path, storage: Storage, progress: Progress
+    reader: Reader, folder: Path, staged: Path, files: LocalFiles, progress: Progress
 ) -> int:
     """Unpack the pictures under `folder` and the database to `staged`; returns how many
     pictures."""
@@ -136,11 +137,11 @@ def _unpack(
         path = folder / member.name
         if not path.parent.exists():
             path.parent.mkdir(mode=0o700)
-            storage.grant(path.parent)
+            files.grant(path.parent)
         with open(path, "xb", opener=private) as file:
             reader.read(member, checksum, file.write, progress)
         if member.name != DATABASE:
-            storage.grant(path)
+            files.grant(path)
             count += 1
     _unpack_database(folder / DATABASE, staged, reader.about["database"])
     return count
@@ -195,10 +196,7 @@ def _lost(settings: Settings, media: Path) -> int:
             database.connection, after=after, limit=_BATCH
         ):
             after = batch[-1]["id"]
-            paths = [Storage(settings).path(row["id"], row["mime_type"]) for row in batch]
-            lost += sum(
-                not (media / path.relative_to(settings.media_dir)).exists() for path in paths
-            )
+            lost += sum(not (media / row_key(row)).exists() for row in batch)
     return lost
 
 

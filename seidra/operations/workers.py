@@ -11,8 +11,8 @@ from seidra import engines
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.engines.base import Engine
+from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
-from seidra.media.storage import Storage
 from seidra.operations.housekeeping import Housekeeper
 from seidra.web.services import services_of
 
@@ -21,9 +21,9 @@ def make_worker(
     settings: Settings, database: Database, engine: Engine, wake: threading.Event
 ) -> Worker:
     """A worker that also keeps house; it is not started."""
-    storage = Storage(settings)
-    keeper = Housekeeper(database, storage, settings)
-    return Worker(settings, database, storage, {engine.name: engine}, wake, keeper.run)
+    files = LocalFiles(settings)
+    keeper = Housekeeper(database, files, settings)
+    return Worker(settings, database, files, {engine.name: engine}, wake, keeper.run)
 
 
 def start_worker(app: Flask) -> Worker | None:

@@ -22,8 +22,8 @@ from seidra.config import Settings, ensure_directory
 from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.errors import Unauthorized
+from seidra.files.local import METRICS
 from seidra.jobs.schemas import STATUSES
-from seidra.media.storage import METRICS
 from seidra.values import moment, timestamp
 from seidra.web.services import services_of
 

@@ -8,9 +8,9 @@ from seidra.auth.tickets import Tickets
 from seidra.auth.tokens import Verifier
 from seidra.config import Settings
 from seidra.database import open_database
+from seidra.files.local import LocalFiles
 from seidra.jobs.streams import Streams
 from seidra.media.links import Links
-from seidra.media.storage import Storage
 from seidra.web.rates import Rates
 from seidra.web.services import Services
 
@@ -18,12 +18,12 @@ from seidra.web.services import Services
 def make_services(settings: Settings) -> Services:
     """The parts of an app with these settings. Raises StartError for folders that cannot be
     used."""
-    storage = Storage(settings)
-    storage.check()
+    files = LocalFiles(settings)
+    files.check()
     return Services(
         settings=settings,
         database=open_database(settings),
-        storage=storage,
+        files=files,
         links=Links(settings),
         tickets=Tickets(settings),
         verifier=Verifier(),

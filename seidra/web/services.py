@@ -10,6 +10,7 @@ from flask import Flask, current_app
 
 from seidra.config import Settings
 from seidra.database.base import Database
+from seidra.files.local import LocalFiles
 
 if TYPE_CHECKING:
     # For their names as types alone: what a feature makes of a secret or a setting, the app only
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from seidra.auth.tokens import Verifier
     from seidra.jobs.streams import Streams
     from seidra.media.links import Links
-    from seidra.media.storage import Storage
     from seidra.web.rates import Rates
 
 _KEY = "seidra"
@@ -30,7 +30,7 @@ class Services:
 
     settings: Settings
     database: Database
-    storage: Storage
+    files: LocalFiles
     links: Links
     tickets: Tickets
     verifier: Verifier

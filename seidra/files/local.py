@@ -1,0 +1,211 @@
+"""Files in folders of this computer: pictures in one, what is derived of them in another.
+
+A file gets its name only by a rename of a complete, synced one. Nothing else in SEIDRA writes into
+these folders, but for a restore, which makes them.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import errno
+import os
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from seidra.config import Settings
+from seidra.errors import StartError
+from seidra.files.keys import EXTENSIONS, derived_key, match_key
+
+METRICS = "metrics"
+"""The folder among the temporary files that is none: where server processes count for /metrics."""
+
+_THUMBNAIL = 320
+"""The size of the thumbnails of 0.1, whose names do not say it."""
+
+
+class LocalFiles:
+    """The media, thumbnail and temporary folders of one instance."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._media = settings.media_dir
+        self._thumbnails = settings.thumbnail_dir
+        self._tmp = settings.tmp_dir
+        self._proxy = settings.x_accel_redirect
+
+    def check(self) -> None:
+        """Raise StartError unless a temporary file can be renamed into the media and thumbnail
+        folders."""
+        for name, folder in (
+            ("SEIDRA_MEDIA_DIR", self._media),
+            ("SEIDRA_THUMBNAIL_DIR", self._thumbnails),
+        ):
+            if folder.stat().st_dev != self._tmp.stat().st_dev:
+                raise StartError(
+                    f"SEIDRA_TMP_DIR must be on the same file system as {name} ({folder})."
+                )
+            self._make(folder)
+
+    # ------------------------------------------------------------------------- what any store does
+
+    def put(self, key: str, data: bytes, mime_type: str) -> None:
+        """Store a file: whole and on the disk when this returns, or not at all. Raises OSError."""
+        path = self.path(key)
+        self._make(path.parent)
+        _refuse_links(path)
+        part = self._tmp / f"put-{os.getpid()}-{os.urandom(6).hex()}"
+        try:
+            with builtins.open(part, "xb", opener=private) as file:
+                self.grant(part)
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            # Of all things on a full disk.
+            with contextlib.suppress(OSError):
+                part.unlink()
+            raise
+        sync_folder(path.parent)
+
+    def open(self, key: str) -> BinaryIO:
+        """A file, for reading. Raises OSError; FileNotFoundError where there is none."""
+        return builtins.open(self.plain_path(key), "rb")
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete files, in this order; what is not there is no error. Raises OSError.
+
+        What lies behind a folder that is a symbolic link is not ours, and stays.
+        """
+        for path in map(self.path, keys):
+            if not path.parent.is_symlink():
+                path.unlink(missing_ok=True)
+
+    def keys(self) -> Iterator[str]:
+        """The key of every file that is there."""
+        for path in self._walk():
+            if (key := self._key(path)) is not None:
+                yield key
+
+    def link(self, key: str, seconds: int) -> str | None:
+        """The internal location by which the proxy of SEIDRA_X_ACCEL_REDIRECT finds the file, such
+        as `/protected/media/6f/6f1c....png`; None without such a proxy."""
+        if self._proxy is None:
+            return None
+        base, path = self._base(key), self.path(key)
+        name = "media" if base == self._media else "thumbnails"
+        return f"{self._proxy}/{name}/{path.relative_to(base)}"
+
+    # ----------------------------------------------------------------------------- what folders do
+
+    def path(self, key: str) -> Path:
+        """Where a file is, whether or not it is there. Raises ValueError for no key."""
+        match = match_key(key)
+        if match["derived"] and not match["attempt"]:
+            # Thumbnails of 0.1 are named after the media id alone.
+            return self._thumbnails / match["shard"] / f"{match['id']}.webp"
+        return self._base(key) / key
+
+    def plain_path(self, key: str) -> Path:
+        """Where a file is, for reading. Raises OSError where a symbolic link was put in its
+        place."""
+        path = self.path(key)
+        _refuse_links(path)
+        return path
+
+    def strangers(self) -> Iterator[Path]:
+        """Every file in these folders that is not called as we call files."""
+        for path in self._walk():
+            if self._key(path) is None:
+                yield path
+
+    def add_name(self, key: str, other: str) -> None:
+        """Store a file under another key too; what is not there is no error. For a way back alone:
+        the file of a key never changes otherwise."""
+        source, path = self.path(key), self.path(other)
+        if not source.exists():
+            return
+        self._make(path.parent)
+        path.unlink(missing_ok=True)
+        try:
+            os.link(source, path)
+        except OSError:
+            # Not every file system has second names.
+            self.put(other, source.read_bytes(), "")
+        sync_folder(path.parent)
+
+    def temporary(self, older_than: float) -> list[Path]:
+        """What lies among the temporary files and is older than that many seconds: of processes
+        that ended in the middle."""
+        now, found = time.time(), []
+        for path in self._tmp.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if path.name != METRICS and now - path.stat().st_mtime > older_than:
+                    found.append(path)
+        return found
+
+    def discard(self, path: Path) -> None:
+        """Drop something temporary, a folder or a file."""
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def grant(self, path: Path) -> None:
+        """Let the proxy that sends the files read a new one, where there is such a proxy."""
+        if self._proxy is not None:
+            path.chmod(0o750 if path.is_dir() else 0o640)
+
+    def _base(self, key: str) -> Path:
+        return self._thumbnails if match_key(key)["derived"] else self._media
+
+    def _walk(self) -> Iterator[Path]:
+        for base in (self._media, self._thumbnails):
+            for folder, _, names in os.walk(base):
+                for name in names:
+                    yield Path(folder, name)
+
+    def _key(self, path: Path) -> str | None:
+        """The key of a file in one of the folders; None for a stranger."""
+        derived = path.is_relative_to(self._thumbnails)
+        key = path.relative_to(self._thumbnails if derived else self._media).as_posix()
+        if derived and key.count(".") == 1:
+            key = derived_key(self._plain_original(key), _THUMBNAIL)
+        with contextlib.suppress(ValueError):
+            return key if self.path(key) == path else None
+        return None
+
+    def _plain_original(self, thumbnail: str) -> str:
+        """The picture that a thumbnail of 0.1 is of; its name does not say the picture's type."""
+        stem = thumbnail.removesuffix(".webp")
+        found = (f"{stem}{ending}" for ending in EXTENSIONS.values())
+        return next((key for key in found if (self._media / key).exists()), f"{stem}.png")
+
+    def _make(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # By chmod, for the umask would take the group's right away.
+        if self._proxy is not None and folder.stat().st_mode & 0o050 != 0o050:
+            self.grant(folder)
+
+
+def private(path: str, flags: int) -> int:
+    """An opener for files that their owner alone may read."""
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the renames into a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _refuse_links(path: Path) -> None:
+    """Raise OSError where a path or its folder is a symbolic link: that could lead to any file."""
+    if path.is_symlink() or path.parent.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))

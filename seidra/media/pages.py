@@ -1,0 +1,61 @@
+"""Pages of a user's media, and how many there are in all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seidra import folding
+from seidra.database.base import Connection, Row, existing
+from seidra.database.queries import queries
+from seidra.values import to_json
+
+
+def media_page(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> tuple[list[Row], int]:
+    """The rows that a query (as MediaQuery loads it) asks for, newest first, and how many match
+    it."""
+    filtered = "search" in query or query["tag"] or query["persona_id"] is not None
+    if filtered or query["date_from"] or query["date_to"] != "~":
+        return _matching_page(connection, user_id, nsfw, query)
+    return _indexed_page(connection, user_id, nsfw, query)
+
+
+def _indexed_page(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> tuple[list[Row], int]:
+    """A page read along an index, and the total from the counters."""
+    favorites = query["favorites_only"]
+    counts = existing(queries.media.counts(connection, user_id=user_id, nsfw=nsfw))
+    rows = queries.media.page(
+        connection,
+        which="favorites" if favorites else "all" if nsfw else "safe",
+        user_id=user_id,
+        nsfw=nsfw,
+        limit=query["limit"],
+        offset=query["offset"],
+    )
+    return rows, counts["favorites" if favorites else "total"]
+
+
+def _matching_page(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> tuple[list[Row], int]:
+    """A page of what filters match: all matching ids once, for page and total both."""
+    words = folding.words(query.get("search", "")) or [""]
+    tags = sorted({folding.fold(tag) for tag in query["tag"]})
+    filters = {
+        name: query[name] for name in ("date_from", "date_to", "favorites_only", "persona_id")
+    }
+    filters |= {"user_id": user_id, "nsfw": nsfw}
+    filters |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
+    by_persona = (
+        queries.media.matching if query["persona_id"] is None else queries.media.matching_persona
+    )
+    statement = queries.media.matching_tagged if tags else by_persona
+    ids = folding.matching_all(
+        words, lambda word: statement(connection, **filters, pattern=folding.like(word))
+    )
+    page = ids[query["offset"] : query["offset"] + query["limit"]]
+    return queries.search.media_page(connection, ids=to_json(page)), len(ids)

@@ -1,0 +1,36 @@
+"""How a media row looks to its owner."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from seidra.database.base import Row
+from seidra.media.links import Links
+from seidra.values import json_fragment
+
+
+def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
+    """A media row as the API shows it to the user who owns it, with links that are valid for a
+    while."""
+    link = partial(links.make, row["id"], user_id=user_id)
+    return {
+        "id": row["id"],
+        "job_id": row["job_id"],
+        "persona_id": row["persona_id"],
+        "url": link("content"),
+        "thumbnail_url": link("thumbnail"),
+        "download_url": link("download"),
+        "file_type": row["file_type"],
+        "mime_type": row["mime_type"],
+        "width": row["width"],
+        "height": row["height"],
+        "file_size": row["file_size"],
+        "metadata": json_fragment(row["metadata"]),
+        "tags": json_fragment(row["tags"]),
+        "is_favorite": bool(row["is_favorite"]),
+        "is_nsfw": bool(row["is_nsfw"]),
+        "nsfw_tags": json_fragment(row["nsfw_tags"]),
+        "created_at": row["created_at"],
+        "updated_at": row["updated_at"],
+    }

@@ -1,0 +1,63 @@
+"""The rules by which a user's media change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from seidra import folding
+from seidra.database.base import Connection, Row, existing
+from seidra.database.queries import queries
+from seidra.errors import NotFound
+from seidra.nsfw import policy
+from seidra.values import from_json, timestamp, to_json
+
+
+def visible_item(connection: Connection, user_id: int, media_id: str) -> Row:
+    """An item that its owner may see. Raises NotFound."""
+    row = queries.media.get(connection, id=media_id, user_id=user_id)
+    if row is None:
+        raise NotFound("media item")
+    return row
+
+
+def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) -> Row:
+    """Write a change of `tags`, `is_favorite` and `is_nsfw` over an item's row of the same
+    transaction; returns the new row. Raises Forbidden for what the NSFW settings do not allow."""
+    values = {
+        "tags": from_json(row["tags"]),
+        "is_favorite": row["is_favorite"],
+        "is_nsfw": row["is_nsfw"],
+    } | change
+    if values["is_nsfw"] and not row["is_nsfw"]:
+        policy.check_may_make(tx, user_id, True)
+    prompt = from_json(row["metadata"]).get("prompt", "")
+    changed = queries.media.update(
+        tx,
+        id=row["id"],
+        user_id=user_id,
+        tags=to_json(values["tags"]),
+        is_favorite=values["is_favorite"],
+        is_nsfw=values["is_nsfw"],
+        search_text=folding.document([prompt, *values["tags"]]),
+        now=timestamp(),
+    )
+    queries.media.tags_clear(tx, media_id=row["id"])
+    keys = sorted({folding.fold(tag) for tag in values["tags"]})
+    queries.media.tags_add(
+        tx, [{"user_id": user_id, "tag_key": key, "media_id": row["id"]} for key in keys]
+    )
+    return existing(changed)
+
+
+def deletable_version(tx: Connection, user_id: int, media_id: str) -> int:
+    """The version of an item that its owner may delete, seen or not. Raises NotFound."""
+    version: int | None = queries.media.version(tx, id=media_id, user_id=user_id)
+    if version is None:
+        raise NotFound("media item")
+    return version
+
+
+def delete_item(tx: Connection, user_id: int, media_id: str) -> None:
+    """Delete an item; a trigger queues its files, and its job shows one picture less."""
+    queries.jobs.results_changed(tx, media_id=media_id, now=timestamp())
+    queries.media.delete(tx, id=media_id, user_id=user_id)

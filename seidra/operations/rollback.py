@@ -1,0 +1,53 @@
+"""`flask db rollback`: what the SQL of a migration cannot undo is undone before it."""
+
+from __future__ import annotations
+
+from seidra.config import Settings
+from seidra.database import open_database
+from seidra.database.base import Database
+from seidra.database.queries import queries
+from seidra.database.sqlite import migrate
+from seidra.files.keys import plain_key, with_derived
+from seidra.files.local import LocalFiles
+from seidra.media.chores import delete_files
+from seidra.values import timestamp_in
+
+_FILE_KEYS = "0018."
+"""The migration that gave files their keys; its SQL cannot rename them."""
+
+_BATCH = 200
+
+
+def rollback(settings: Settings, count: int | None = 1) -> list[str]:
+    """Undo the last `count` migrations (None: all), with their data; returns their ids."""
+    with migrate.start_lock(settings):
+        applied = [step.id for step in migrate.status(settings) if step.applied]
+        if any(id.startswith(_FILE_KEYS) for id in applied[::-1][:count]):
+            database = open_database(settings)
+            try:
+                give_plain_names(database, LocalFiles(settings))
+            finally:
+                database.close()
+        return migrate.rollback(settings, count)
+
+
+def give_plain_names(database: Database, files: LocalFiles) -> None:
+    """Call every file as 0.1 does, by its item alone, and delete those that are to go. The server
+    must be stopped. Safe to repeat: at each moment every row's file is there under its key."""
+    after = ""
+    while batch := queries.operations.media_after(database.connection, after=after, limit=_BATCH):
+        after = batch[-1]["id"]
+        keyed = [row for row in batch if row["file_key"] is not None]
+        for row in keyed:
+            names = with_derived(plain_key(row["id"], row["mime_type"]))
+            for key, name in zip(with_derived(row["file_key"]), names, strict=True):
+                files.add_name(key, name)
+        with database.transaction() as tx:
+            queries.operations.media_unname(tx, [{"id": row["id"]} for row in keyed])
+            queries.media.condemn(tx, [{"key": row["file_key"]} for row in keyed])
+    with database.transaction() as tx:
+        # Also the files of announcements: nobody puts one any more.
+        moment = timestamp_in(0)
+        queries.media.announcements_condemn(tx, now=moment, horizon=moment)
+    while delete_files(database, files):
+        pass
