@@ -266,7 +266,7 @@ class Settings:
         Raises StartError, with the variable's name, for a value that breaks its rule.
         """
         if environ is None:
-            environ = _read_dotenv() | dict(os.environ)
+            environ = _dotenv() | dict(os.environ)
         fields = {cls.variable(field.name): field for field in dataclasses.fields(cls)}
         _warn_misspelt(environ, list(fields))
         values: dict[str, Any] = {}
@@ -302,7 +302,7 @@ class Settings:
         ]
 
 
-def _read_dotenv() -> dict[str, str]:
+def _dotenv() -> dict[str, str]:
     try:
         return {k: v for k, v in dotenv_values(".env").items() if v is not None}
     except (OSError, UnicodeDecodeError) as error:
