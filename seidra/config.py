@@ -307,7 +307,7 @@ class Settings:
         Raises StartError, with the variable's name, for a value that breaks its rule.
         """
         if environ is None:
-            environ = _read_dotenv() | dict(os.environ)
+            environ = _dotenv() | dict(os.environ)
         selected = environ.get(cls.variable("engine"), "").strip() or cls.engine
         own = {
             name: text for name, text in environ.items() if name.startswith(engine_prefix(selected))
@@ -339,7 +339,7 @@ class Settings:
         ]
 
 
-def _read_dotenv() -> dict[str, str]:
+def _dotenv() -> dict[str, str]:
     try:
         return {k: v for k, v in dotenv_values(".env").items() if v is not None}
     except (OSError, UnicodeDecodeError) as error:
