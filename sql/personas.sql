@@ -10,11 +10,9 @@ VALUES (
 )
 RETURNING id;
 
--- What is read of a persona stands in `get` and `page`, and in `persona_page` of search.sql; tests/test_sql.py holds
--- them together. `shown_media_id` is the avatar's media item as long as it is there and may be shown.
-
 -- name: get^
--- One persona of a user, when the NSFW settings in force let it be seen, with its avatar when that may be too.
+-- One persona of a user, when the NSFW settings in force let it be seen. `shown_media_id` is its avatar while that is
+-- there and may be seen too. `page`, and `persona_page` of search.sql, read the same columns.
 SELECT
     p.id, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params,
     p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.version, p.created_at, p.updated_at,

@@ -11,7 +11,9 @@ from conftest import Person
 from werkzeug.test import TestResponse
 
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.errors import Conflict, NotFound
 from seidra.jobs.worker import Worker
+from seidra.personas import write
 from seidra.web.services import services_of
 
 LOOK = {"name": "Luna", "style_prompt": "moonlit ocean"}
@@ -572,6 +574,16 @@ def test_all_tags_must_match_without_case_and_accents(
         assert answer.headers["X-Total-Count"] == str(len(found))
 
 
+def test_tags_and_favorites_filter_together(alice: Person) -> None:
+    alice.persona(name="a", tags=["sea"], is_favorite=True)
+    alice.persona(name="b", tags=["sea"])
+    alice.persona(name="c", is_favorite=True)
+    for favorite, found in (("true", ["a"]), ("false", ["b"])):
+        answer = alice.get(f"/api/personas?tag=sea&is_favorite={favorite}")
+        assert [p["name"] for p in answer.get_json()] == found
+        assert answer.headers["X-Total-Count"] == "1"
+
+
 def test_tags_follow_a_change_and_go_with_the_persona(
     alice: Person, database: SqliteDatabase
 ) -> None:
@@ -683,3 +695,55 @@ def test_somebody_elses_persona_does_not_exist(alice: Person, bob: Person) -> No
         assert answer.status_code == 404, (method, more)
     assert alice.get("/api/personas").headers["X-Total-Count"] == "0"
     assert bob.get(path).headers["ETag"] == '"1"'
+
+
+# ---------------------------------------------------------------------------------------- the rules
+
+
+def test_the_rules_need_no_request(alice: Person, database: SqliteDatabase) -> None:
+    """As a command or an import calls them: with a transaction and a user's id."""
+    versions: list[int] = []
+    body = {"name": "Luna", "style_prompt": "moonlit", "tags": ["sea"]}
+    with database.transaction(alice.id) as tx:
+        id = write.create_persona(tx, alice.id, write.prepare_persona(body))["id"]
+        write.change_persona(tx, alice.id, id, {"name": "Nova"}, versions.append)
+        copy = write.duplicate_persona(tx, alice.id, id, None)
+        write.delete_persona(tx, alice.id, id, versions.append)
+    assert versions == [1, 2]
+    (persona,) = alice.get("/api/personas?search=nova&tag=sea").get_json()
+    assert (persona["id"], persona["name"]) == (copy["id"], "Nova (copy)")
+
+
+def test_a_rule_that_is_refused_by_the_version_writes_nothing(
+    alice: Person, database: SqliteDatabase
+) -> None:
+    made = alice.persona()
+
+    def refuse(version: int) -> None:
+        raise Conflict("It is not that version.")
+
+    for rule in (
+        lambda tx: write.change_persona(tx, alice.id, made["id"], {"name": "Nova"}, refuse),
+        lambda tx: write.set_avatar(tx, alice.id, made["id"], "none", refuse),
+        lambda tx: write.delete_persona(tx, alice.id, made["id"], refuse),
+    ):
+        with pytest.raises(Conflict), database.transaction(alice.id) as tx:
+            rule(tx)
+    assert alice.get(f"/api/personas/{made['id']}").get_json() == made
+
+
+def test_nobody_writes_what_is_another_users(
+    alice: Person, bob: Person, database: SqliteDatabase
+) -> None:
+    made = alice.persona()
+    versions: list[int] = []
+    for rule in (
+        lambda tx: write.change_persona(tx, bob.id, made["id"], {"name": "x"}, versions.append),
+        lambda tx: write.set_avatar(tx, bob.id, made["id"], "none", versions.append),
+        lambda tx: write.duplicate_persona(tx, bob.id, made["id"], "x"),
+        lambda tx: write.delete_persona(tx, bob.id, made["id"], versions.append),
+    ):
+        with pytest.raises(NotFound), database.transaction(bob.id) as tx:
+            rule(tx)
+    assert versions == []
+    assert alice.get(f"/api/personas/{made['id']}").get_json() == made
