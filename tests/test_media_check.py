@@ -17,10 +17,10 @@ from test_start import run, variables
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
+from seidra.jobs import chores
 from seidra.jobs.results import media_id
 from seidra.jobs.worker import Worker
 from seidra.media.storage import Storage
-from seidra.operations import housekeeping
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import Finding, MediaCheck
 from seidra.operations.workers import make_worker
@@ -269,7 +269,7 @@ def test_a_thumbnail_made_while_its_item_is_deleted_does_not_stay(
 def test_old_jobs_go_in_batches_and_their_media_stay(
     filled: Settings, database: SqliteDatabase, alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(housekeeping, "_BATCH", 2)
+    monkeypatch.setattr(chores, "_BATCH", 2)
     waiting = alice.preview(alice.persona(**SMALL)["id"])
     jobs = [
         job["job_id"]
