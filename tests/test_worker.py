@@ -822,7 +822,7 @@ def test_a_worker_of_two_engines_lets_none_wait_for_the_other(
     waiting = queued_for(alice, database, "red", "red", "blue")
     both = {name: Named(name) for name in ("red", "blue")}
     worker = Worker(
-        settings, database, Storage(settings), both, threading.Event(), lambda idle: None
+        settings, database, LocalFiles(settings), both, threading.Event(), lambda idle: None
     )
     assert worker.work_one() is True
     assert [row(database, id)["status"] for id in waiting] == ["completed", "queued", "completed"]
@@ -838,7 +838,7 @@ def test_a_worker_that_is_told_to_stop_takes_no_job_of_its_other_engine(
     waiting = queued_for(alice, database, "red", "blue")
     both = {"red": Doing(render), "blue": Named("blue")}
     worker = Worker(
-        settings, database, Storage(settings), both, threading.Event(), lambda idle: None
+        settings, database, LocalFiles(settings), both, threading.Event(), lambda idle: None
     )
     assert worker.work_one() is True
     assert [row(database, id)["status"] for id in waiting] == ["completed", "queued"]

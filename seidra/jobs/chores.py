@@ -27,7 +27,10 @@ def fail_exhausted(tx: Connection, engine: str, max_attempts: int) -> None:
 
 
 def prune_jobs(database: Database, keep_days: int) -> None:
-    """Delete one batch of the jobs that ended more than so many days ago; their media stay."""
+    """Delete one batch of the jobs that ended more than so many days ago; their media stay. 0 keeps
+    all."""
+    if not keep_days:
+        return
     before = timestamp_in(-_DAY * keep_days)
     if queries.jobs.prunable(database.connection, before=before) is not None:
         with database.transaction() as tx:
