@@ -1,7 +1,8 @@
 # Each target sets up .venv by itself; nothing but Python 3.11+, git and make is needed.
 PYTHON ?= python3
 BIN := .venv/bin
-STAMP := .venv/.installed
+SERVE_STAMP := .venv/.installed
+STAMP := .venv/.installed-dev
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
@@ -10,14 +11,20 @@ BENCH_STAMP := .venv/.installed-bench
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
 
-$(STAMP): setup.cfg pyproject.toml
+$(SERVE_STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SEIDRA needs Python 3.11 or newer.")'
-	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@echo "Setting up .venv with what serving needs (half a minute, once)."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
-serve: $(STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1:8000)
+$(STAMP): $(SERVE_STAMP)
+	@echo "Adding the tools of development to .venv (a minute, once)."
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1:8000)
 	@$(BIN)/gunicorn
 
 test: $(STAMP) ## run the tests, in parallel

@@ -64,7 +64,7 @@ def on_starting(arbiter: Any) -> None:
     """One socket for each server process, owned by the master: a reload resets no connection."""
     server.open_sockets(arbiter)
     # No other server counts there now.
-    metrics.clear(settings)
+    metrics.clear_counts(settings)
 
 
 def nworkers_changed(arbiter: Any, new: int, old: int | None) -> None:

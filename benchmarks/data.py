@@ -25,7 +25,7 @@ from benchmarks import texts
 from seidra import folding
 from seidra.config import Settings
 from seidra.database import init_database
-from seidra.database.sqlite.connect import connect
+from seidra.database.sqlite.connect import open_connection
 from seidra.jobs.results import media_id
 from seidra.values import timestamp, to_json
 
@@ -91,7 +91,7 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
     settings = Settings.load(environment(sizes))
     init_database(settings)
     began = time.monotonic()
-    connection = connect(settings.database_path)
+    connection = open_connection(settings.database_path)
     # Nothing of it needs to outlive a crash before the stamp is written.
     for pragma in (
         "journal_mode = OFF",
@@ -138,7 +138,7 @@ def _fingerprint(sizes: Sizes) -> str:
 def _tidy(sizes: Sizes) -> None:
     """Remove what earlier runs wrote, as time would have done it."""
     settings = Settings.load(environment(sizes))
-    connection = connect(settings.database_path)
+    connection = open_connection(settings.database_path)
     connection.execute("BEGIN")
     for table in ("media_items", "generation_jobs", "personas"):
         connection.execute(f"DELETE FROM {table} WHERE user_id = ?", (WRITER,))

@@ -13,7 +13,7 @@ import orjson
 from benchmarks import servers, texts
 from benchmarks.data import WRITER, Sizes, environment
 from seidra.config import Settings
-from seidra.database.sqlite.connect import connect
+from seidra.database.sqlite.connect import open_connection
 
 _PREVIEWS = 12
 _JOBS = 200
@@ -28,7 +28,7 @@ def preview_ms(sizes: Sizes, token: str) -> list[float]:
     process that works.
     """
     taken = []
-    database = connect(Settings.load(environment(sizes)).database_path)
+    database = open_connection(Settings.load(environment(sizes)).database_path)
     with servers.seidra(sizes, web_workers="1", embedded_worker="true") as server:
         persona = _make_persona(server, token, {})
         for seed in range(_PREVIEWS + 2):
@@ -56,7 +56,7 @@ def claims_double(sizes: Sizes, token: str) -> int:
         persona = _make_persona(server, token, small)
         for _ in range(_JOBS):
             server.post(f"/api/personas/{persona}/preview", token, b"{}", 202)
-    database = connect(Settings.load(environment(sizes)).database_path)
+    database = open_connection(Settings.load(environment(sizes)).database_path)
     with servers.seidra(sizes, embedded_worker="true"):
         _wait(database, "persona_id = ?", persona, _JOBS)
     twice = database.execute(

@@ -56,5 +56,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)
     openapi.complete_document(app, api)
-    metrics.register(app, settings)
+    metrics.serve_metrics(app, settings)
     return app

@@ -321,13 +321,13 @@ class Settings:
         """The SQLite file, absolute."""
         return _database_path(self.database_url)
 
-    def at(self, path: Path) -> Settings:
+    def with_database(self, path: Path) -> Settings:
         """These settings with another SQLite file, absolute."""
         return dataclasses.replace(
             self, database_url=f"{parsers.SQLITE}/{quote(str(path).lstrip('/'))}"
         )
 
-    def folders(self) -> list[Path]:
+    def runtime_folders(self) -> list[Path]:
         """The runtime folders that `ensure_runtime_directories` makes."""
         return [
             self.data_dir,
@@ -383,7 +383,7 @@ def _warn_misspelt(environ: Mapping[str, str], prefix: str, known: list[str]) ->
 def ensure_runtime_directories(settings: Settings | None = None) -> None:
     """Make the runtime folders, private to their owner. Raises StartError naming the folder that
     cannot be."""
-    for folder in (settings or get_settings()).folders():
+    for folder in (settings or get_settings()).runtime_folders():
         ensure_directory(folder)
 
 

@@ -20,7 +20,7 @@ def timestamp_in(seconds: float) -> str:
     return timestamp(datetime.now(UTC) + timedelta(seconds=seconds))
 
 
-def moment(text: str) -> datetime:
+def parse_timestamp(text: str) -> datetime:
     """The aware datetime of a timestamp."""
     return datetime.fromisoformat(text)
 

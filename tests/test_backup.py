@@ -124,7 +124,7 @@ def test_the_archive_is_private_and_says_what_it_holds(saved: Path, filled: Sett
     assert [path.name for path in saved.parent.iterdir() if "backup" in path.name] == ["backup.tar"]
     about, *members, end = manifest(saved)
     assert (about["format"], about["members"], about["media"], about["unreadable"]) == (2, 4, 3, 0)
-    assert about["migrations"] == [step.id for step in migrate.status(filled)]
+    assert about["migrations"] == [step.id for step in migrate.list_migrations(filled)]
     assert re.fullmatch(r"\d+\.\d+\.\d+", about["seidra"])
     assert re.fullmatch(r"20\d\d-.*Z", about["created_at"])
     assert about["bytes"] == sum(member["size"] for member in members)
@@ -270,8 +270,8 @@ def test_a_proxy_may_read_the_pictures_that_come_back(sound: Path, place: Settin
 def test_an_older_backup_is_migrated(
     saved: Path, filled: Settings, place: Settings, tmp_path: Path
 ) -> None:
-    last = migrate.status(filled)[-1].id
-    migrate.rollback(filled, 1)
+    last = migrate.list_migrations(filled)[-1].id
+    migrate.undo_migrations(filled, 1)
     older, copy = tmp_path / "older.tar", tmp_path / "older.db"
     with closing(sqlite3.connect(filled.database_path)) as connection:
         connection.execute("VACUUM INTO ?", (str(copy),))

@@ -21,7 +21,7 @@ from seidra.cli.database import db
 from seidra.cli.users import users
 from seidra.config import Settings, get_settings, packaged_dir
 from seidra.database import init_database
-from seidra.database.sqlite.connect import connect
+from seidra.database.sqlite.connect import open_connection
 from seidra.web.services import services_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,7 +80,7 @@ def refused(result: Result) -> str:
 
 
 def rows(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
-    with closing(connect(settings.database_path)) as connection:
+    with closing(open_connection(settings.database_path)) as connection:
         return [tuple(row) for row in connection.execute(statement)]
 
 
@@ -431,7 +431,7 @@ def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings)
     alice = Person(app, "alice")
     alice.persona(name="Élodie")
     assert said(flask("search", "check")) == "The search index agrees with its table.\n"
-    with closing(connect(ready.database_path)) as connection:
+    with closing(open_connection(ready.database_path)) as connection:
         connection.execute(
             "INSERT INTO persona_search (persona_search, rowid, marked_text)"
             " SELECT 'delete', doc_id, marked_text FROM persona_search_texts"

@@ -486,7 +486,7 @@ def test_odd_characters_in_the_path_work_end_to_end(
 def test_runtime_folders_are_private(tmp_path: Path) -> None:
     settings = Settings.load(environment(tmp_path / "instance"))
     init_database(settings)
-    for folder in settings.folders():
+    for folder in settings.runtime_folders():
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700, folder
     assert stat.S_IMODE(settings.database_path.stat().st_mode) == 0o600
 

@@ -15,7 +15,7 @@ from flask.signals import got_request_exception, request_finished
 from marshmallow import fields
 
 from seidra.database.queries import queries
-from seidra.database.sqlite.connect import SqliteDatabase, connect
+from seidra.database.sqlite.connect import SqliteDatabase, open_connection
 from seidra.errors import NotFound
 from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint
@@ -295,7 +295,7 @@ def test_no_request_leaves_a_transaction_open_behind_it(
     client = app.test_client()
     assert client.post("/new/thing").status_code == 404
     assert not database.connection.in_transaction
-    other = connect(database.path)
+    other = open_connection(database.path)
     other.execute("UPDATE users SET username = 'renamed'")
     other.close()
     assert queries.users.list_all(database.connection)[0]["username"] == "renamed"

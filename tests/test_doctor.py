@@ -107,7 +107,7 @@ def no_proxy(settings: Settings) -> Settings:
 
 
 def older_schema(settings: Settings) -> Settings:
-    migrate.rollback(settings, 1)
+    migrate.undo_migrations(settings, 1)
     return settings
 
 

@@ -106,18 +106,7 @@ def test_each_module_knows_only_what_lies_below_it(module: str) -> None:
     assert parts_imported(module) <= MAY_IMPORT[part_of(module)]
 
 
-@pytest.mark.parametrize(
-    "module",
-    [
-        pytest.param(
-            module,
-            marks=pytest.mark.xfail(
-                module == "seidra.personas.search", reason="being moved", strict=False
-            ),
-        )
-        for module in MODULES
-    ],
-)
+@pytest.mark.parametrize("module", MODULES)
 def test_the_driver_stands_in_the_database_alone(module: str) -> None:
     if part_of(module) != "database":
         assert not within(IMPORTS[module], "sqlite3", "psycopg", "aiosql", "yoyo")

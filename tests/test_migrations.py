@@ -17,7 +17,7 @@ from conftest import environment
 from seidra.config import Settings, packaged_dir
 from seidra.database import init_database
 from seidra.database.sqlite import migrate
-from seidra.database.sqlite.connect import connect
+from seidra.database.sqlite.connect import open_connection
 from seidra.database.sqlite.writer import Connection
 from seidra.errors import StartError
 
@@ -114,7 +114,7 @@ CONVERTED = {"file_deletions"}
 @pytest.fixture
 def connection(settings: Settings) -> Iterator[Connection]:
     """A fresh, seeded database."""
-    with closing(connect(settings.database_path)) as connection:
+    with closing(open_connection(settings.database_path)) as connection:
         yield connection
 
 
@@ -144,13 +144,15 @@ def test_the_rows_of_these_tests_reach_every_table(filled: Connection) -> None:
 
 def test_status_before_between_and_after(tmp_path: Path) -> None:
     settings = Settings.load(environment(tmp_path))
-    assert migrate.status(settings) == [migrate.Status(id, False) for id in STEPS]
+    assert migrate.list_migrations(settings) == [migrate.Status(id, False) for id in STEPS]
     assert list(tmp_path.iterdir()) == []
     assert init_database(settings) == STEPS
-    assert migrate.status(settings) == [migrate.Status(id, True) for id in STEPS]
+    assert migrate.list_migrations(settings) == [migrate.Status(id, True) for id in STEPS]
     with migrate.start_lock(settings):
-        assert migrate.rollback(settings, 2) == STEPS[:-3:-1]
-    assert migrate.status(settings) == [migrate.Status(id, id in STEPS[:-2]) for id in STEPS]
+        assert migrate.undo_migrations(settings, 2) == STEPS[:-3:-1]
+    assert migrate.list_migrations(settings) == [
+        migrate.Status(id, id in STEPS[:-2]) for id in STEPS
+    ]
     assert init_database(settings) == STEPS[-2:]
     assert init_database(settings) == []
 
@@ -158,11 +160,11 @@ def test_status_before_between_and_after(tmp_path: Path) -> None:
 def test_all_steps_down_and_up_again_with_rows(settings: Settings, filled: Connection) -> None:
     before = dump(filled)
     with migrate.start_lock(settings):
-        assert migrate.rollback(settings, None) == STEPS[::-1]
+        assert migrate.undo_migrations(settings, None) == STEPS[::-1]
         assert tables(filled) == set()
         assert [row for row in dump(filled) if row[1] != "sqlite_sequence"] == []
-        assert migrate.rollback(settings, None) == []
-        assert migrate.upgrade(settings) == STEPS
+        assert migrate.undo_migrations(settings, None) == []
+        assert migrate.apply_migrations(settings) == STEPS
     assert dump(filled) == before
     for table in ROWS:
         insert(filled, table)
@@ -174,12 +176,12 @@ def test_each_depth_down_and_up_again_with_rows(
 ) -> None:
     before, rows = dump(filled), content(filled)
     with migrate.start_lock(settings):
-        assert migrate.rollback(settings, depth) == STEPS[::-1][:depth]
+        assert migrate.undo_migrations(settings, depth) == STEPS[::-1][:depth]
         for table in CONVERTED & tables(filled):
             filled.execute(f"DELETE FROM {table}")
         kept = content(filled)
         columns = {table: columns_of(filled, table) for table in kept}
-        assert migrate.upgrade(settings) == STEPS[len(STEPS) - depth :]
+        assert migrate.apply_migrations(settings) == STEPS[len(STEPS) - depth :]
     assert dump(filled) == before
     after = content(filled)
     assert set(after) == set(rows)
@@ -229,7 +231,7 @@ def test_the_way_back_to_cards_keeps_what_ids_have_reached(
     filled.execute("DELETE FROM personas WHERE id > 12")
     depth = len(STEPS) - STEPS.index("0016.plain_personas")
     with migrate.start_lock(settings):
-        migrate.rollback(settings, depth)
+        migrate.undo_migrations(settings, depth)
     cards = filled.execute("SELECT card FROM persona_cards ORDER BY id").fetchall()
     assert [json.loads(row[0])["name"] for row in cards] == ["Luna", "Luna"]
     assert counted(filled, "persona_spans") == [(NOW[:9], 0, 2)]
@@ -243,7 +245,7 @@ def test_the_way_back_to_cards_keeps_what_ids_have_reached(
     insert(filled, "persona_texts", doc_id=(7 << 32) | 12, search_text="starry")
     assert found(filled, "sta") == []
     with migrate.start_lock(settings):
-        migrate.upgrade(settings)
+        migrate.apply_migrations(settings)
     assert (found(filled, "moo"), found(filled, "sta")) == ([(7 << 32) | 11], [(7 << 32) | 12])
     filled.execute(
         "INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1)"
@@ -262,8 +264,8 @@ def test_the_way_back_to_cards_refuses_what_refers_to_no_persona(
     filled.execute("DELETE FROM personas")
     depth = len(STEPS) - STEPS.index("0016.plain_personas")
     with pytest.raises(StartError, match="personas_none_dangling"), migrate.start_lock(settings):
-        migrate.rollback(settings, depth)
-    assert migrate.Status("0016.plain_personas", True) in migrate.status(settings)
+        migrate.undo_migrations(settings, depth)
+    assert migrate.Status("0016.plain_personas", True) in migrate.list_migrations(settings)
     assert "card" not in columns_of(filled, "personas")
 
 
@@ -276,11 +278,11 @@ def test_the_keys_of_files_that_go_become_ids_and_the_other_way_round(
         insert(filled, "file_deletions", key=key)
     depth = len(STEPS) - next(n for n, id in enumerate(STEPS) if id.startswith("0018."))
     with migrate.start_lock(settings):
-        migrate.rollback(settings, depth)
+        migrate.undo_migrations(settings, depth)
         assert content(filled)["file_deletions"] == [(ids[0],), (ids[1],)]
         filled.execute("DELETE FROM media_items")
         assert content(filled)["file_deletions"] == [(ids[0],), (ids[1],), ("m1",)]
-        migrate.upgrade(settings)
+        migrate.apply_migrations(settings)
     keys = [f"{id[:2]}/{id}.{end}" for id in (*ids, "m1") for end in ("jpg", "mp4", "png", "webp")]
     assert content(filled)["file_deletions"] == [(key, None) for key in keys]
 

@@ -24,7 +24,7 @@ from flask.testing import FlaskClient
 from seidra import create_app, engines
 from seidra.config import Settings
 from seidra.database.sqlite import migrate
-from seidra.database.sqlite.connect import SqliteDatabase, connect
+from seidra.database.sqlite.connect import SqliteDatabase, open_connection
 from seidra.engines.base import RenderedImage
 from seidra.files.local import LocalFiles
 from seidra.jobs import results
@@ -181,7 +181,9 @@ def test_its_backup_is_restored_and_backed_up_again(
 
 def depth() -> int:
     """How many migrations 0.1 does not have."""
-    steps = [step.id for step in migrate.status(Settings.load(environment(Path("/nowhere"))))]
+    steps = [
+        step.id for step in migrate.list_migrations(Settings.load(environment(Path("/nowhere"))))
+    ]
     return len(steps) - next(n for n, id in enumerate(steps) if id.startswith("0016.") or n == 15)
 
 
@@ -216,7 +218,7 @@ def check_is_of_01(settings: Settings, loaded: dict[str, list[bytes]]) -> None:
     for id, (picture, thumbnail, _) in loaded.items():
         paths = plain(settings, (id[:2], id))
         assert [path.read_bytes() for path in paths] == [picture, thumbnail]
-    with closing(connect(settings.database_path)) as rows:
+    with closing(open_connection(settings.database_path)) as rows:
         columns = [row["name"] for row in rows.execute("PRAGMA table_info(media_items)")]
         assert "file_key" not in columns
         assert {row[0] for row in rows.execute("SELECT id FROM media_items")} == set(loaded)
@@ -281,7 +283,7 @@ def test_a_way_back_without_second_names_copies(
 def test_a_way_back_that_stays_above_leaves_the_files_alone(
     old: Settings, grown: dict[str, list[bytes]]
 ) -> None:
-    steps = [step.id for step in migrate.status(old)]
+    steps = [step.id for step in migrate.list_migrations(old)]
     above = len(steps) - 1 - next(n for n, id in enumerate(steps) if id.startswith("0018."))
     before = stored(old)
     assert rollback(old, above) == steps[::-1][:above]
@@ -290,7 +292,7 @@ def test_a_way_back_that_stays_above_leaves_the_files_alone(
 
 def test_the_old_instance_is_one(old: Settings) -> None:
     """Its schema is that of 0.1: later migrations are still to come."""
-    applied = [step.id for step in migrate.status(old) if step.applied]
+    applied = [step.id for step in migrate.list_migrations(old) if step.applied]
     assert applied[-1] == "0015.persona_search_versions"
     packed = gzip.decompress((OLD / "instance-0.1.tar.gz").read_bytes())
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:

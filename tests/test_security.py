@@ -248,7 +248,7 @@ def test_a_login_takes_one_hash_whoever_is_asked_for(
     app: Flask, alice: Person, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[str] = []
-    real = passwords.verify
+    real = passwords.verify_password
     monkeypatch.setattr(
         passwords, "verify", lambda encoded, given: calls.append(encoded) or real(encoded, given)
     )

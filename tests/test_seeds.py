@@ -18,7 +18,7 @@ from flask import Flask
 from seidra import create_app
 from seidra.config import Settings
 from seidra.database import init_database, seed_default_nsfw_settings, seed_default_user
-from seidra.database.sqlite.connect import connect
+from seidra.database.sqlite.connect import open_connection
 from seidra.errors import StartError
 from seidra.web.services import services_of
 
@@ -31,7 +31,7 @@ Start = Callable[..., Flask]
 
 def rows(settings: Settings, statement: str) -> list[dict[str, Any]]:
     """What a statement finds."""
-    with closing(connect(settings.database_path)) as connection:
+    with closing(open_connection(settings.database_path)) as connection:
         return [dict(row) for row in connection.execute(statement)]
 
 
@@ -133,7 +133,7 @@ def test_seeding_again_changes_nothing(settings: Settings) -> None:
 
 
 def test_what_is_missing_is_seeded_again(settings: Settings) -> None:
-    with closing(connect(settings.database_path)) as connection:
+    with closing(open_connection(settings.database_path)) as connection:
         connection.execute("DELETE FROM nsfw_settings")
         connection.execute("DELETE FROM users")
     seed_default_user(settings)
@@ -170,7 +170,7 @@ def test_a_persons_changes_outlive_a_start(start: Start) -> None:
 
 def test_the_system_accounts_settings_outlive_a_start(start: Start) -> None:
     settings = settings_of(start())
-    with closing(connect(settings.database_path)) as connection:
+    with closing(open_connection(settings.database_path)) as connection:
         connection.execute(
             "UPDATE users SET settings = ?, email = 'me@example.com' WHERE id = 1",
             ('{"theme": "dark"}',),
@@ -245,7 +245,7 @@ def test_another_cost_does_not_hash_an_unchanged_password_again(start: Start) ->
 
 def test_a_disabled_system_account_stays_disabled(start: Start) -> None:
     settings = settings_of(start(**{VARIABLE: FIRST}))
-    with closing(connect(settings.database_path)) as connection:
+    with closing(open_connection(settings.database_path)) as connection:
         connection.execute("UPDATE users SET is_active = 0 WHERE id = 1")
     app = start(**{VARIABLE: FIRST})
     assert login(app, "system", FIRST) == 401

@@ -18,7 +18,7 @@ from benchmarks.weigh import numbered
 from seidra.config import Settings
 from seidra.database import stub
 from seidra.database.queries import Statement, parameters_of, queries
-from seidra.database.sqlite.connect import connect
+from seidra.database.sqlite.connect import open_connection
 
 STATEMENTS: dict[str, Statement] = {
     statement.name: statement
@@ -47,7 +47,7 @@ def nothing(sql: str) -> dict[str, None]:
 
 @pytest.fixture(scope="module")
 def migrated(template: Path) -> Iterator[sqlite3.Connection]:
-    connection = connect(Settings.load(environment(template)).database_path)
+    connection = open_connection(Settings.load(environment(template)).database_path)
     yield connection
     connection.close()
 
@@ -74,14 +74,7 @@ def test_every_statement_says_its_purpose_and_names_its_columns(name: str) -> No
 OWN = {"search", "operations"}
 """The files that are each engine's own; what else is in sql/ both engines run."""
 
-_REWRITTEN = pytest.mark.xfail(reason="being rewritten", strict=False)
-
-
-_PORTABLE = [
-    pytest.param(name, marks=[_REWRITTEN] if name.startswith("personas.") else [])
-    for name in TEXTS
-    if name.partition(".")[0] not in OWN
-]
+_PORTABLE = [name for name in TEXTS if name.partition(".")[0] not in OWN]
 
 
 @pytest.mark.parametrize("name", _PORTABLE)

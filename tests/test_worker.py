@@ -33,7 +33,7 @@ from seidra.jobs.worker import Worker
 from seidra.operations import housekeeping
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.workers import make_worker
-from seidra.values import moment, timestamp_in
+from seidra.values import parse_timestamp, timestamp_in
 from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
@@ -628,8 +628,12 @@ def test_the_heartbeat_renews_the_lease_of_a_silent_engine(
     job_id = alice.preview(alice.persona()["id"])
     with background(database, hire(engine, job_lease_seconds=1).work_one):
         assert engine.entered.wait(30)
-        first = moment(row(database, job_id)["run_after"])
-        wait_for(lambda: (moment(row(database, job_id)["run_after"]) - first).total_seconds() > 1.2)
+        first = parse_timestamp(row(database, job_id)["run_after"])
+        wait_for(
+            lambda: (
+                (parse_timestamp(row(database, job_id)["run_after"]) - first).total_seconds() > 1.2
+            )
+        )
         engine.released.set()
     job = alice.get(f"/api/jobs/{job_id}").get_json()
     assert (job["status"], job["attempts"]) == ("completed", 1)

@@ -15,7 +15,7 @@ from conftest import wait_for
 
 from seidra.database.queries import queries
 from seidra.database.sqlite import writer
-from seidra.database.sqlite.connect import SqliteDatabase, connect
+from seidra.database.sqlite.connect import SqliteDatabase, open_connection
 from seidra.database.sqlite.writer import Connection
 from seidra.errors import Conflict, NotFound, Unavailable
 from seidra.values import from_json, timestamp
@@ -47,7 +47,7 @@ def remember(name: str) -> Block:
 
 def remembered(database: SqliteDatabase) -> set[str]:
     """What a connection that has just been opened sees."""
-    connection = connect(database.path)
+    connection = open_connection(database.path)
     try:
         rows = connection.execute(
             "SELECT name FROM platform_state WHERE name LIKE 'block %'"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seidra.database.base import Connection, Row, existing
+from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Conflict, Forbidden
 from seidra.values import from_json, timestamp, to_json
@@ -59,7 +59,7 @@ def create_account(
         settings=to_json(DEFAULT_USER_SETTINGS),
         now=now,
     )
-    return existing(row)
+    return required_row(row)
 
 
 def find_account(connection: Connection, name: str) -> Row | None:

@@ -23,7 +23,7 @@ def hash_password(password: str, settings: Settings) -> str:
     return _password_hasher(settings.argon2_memory_kib, settings.argon2_time_cost).hash(password)
 
 
-def verify(encoded: str, password: str) -> bool:
+def verify_password(encoded: str, password: str) -> bool:
     """Whether the password is the one hashed. One Argon2 computation at the hash's own cost."""
     try:
         return _password_hasher(8, 1).verify(encoded, password)

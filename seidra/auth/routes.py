@@ -23,7 +23,7 @@ from seidra.auth.schemas import (
     merge_settings,
 )
 from seidra.auth.tokens import login_required
-from seidra.database.base import INSTANCE, Connection, Row, existing
+from seidra.database.base import INSTANCE, Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, Invalid, Unauthorized
 from seidra.values import from_json, timestamp, to_json
@@ -88,7 +88,9 @@ def login(body: dict[str, Any]) -> Response:
     found = accounts.find_account(services().database.connection, body["username"])
     encoded = found["password_hash"] if found else None
     # One Argon2 computation whoever is asked for: time must not tell which names exist.
-    right = passwords.verify(encoded or passwords.decoy_hash(services().settings), body["password"])
+    right = passwords.verify_password(
+        encoded or passwords.decoy_hash(services().settings), body["password"]
+    )
     if found is None or not right or encoded is None or not found["is_active"]:
         raise Unauthorized("The username or the password is wrong.", error=None)
     with services().database.transaction(found["id"]) as tx:
@@ -98,7 +100,7 @@ def login(body: dict[str, Any]) -> Response:
         if now is None or not now["is_active"] or now["password_hash"] != encoded:
             raise Unauthorized("The username or the password is wrong.", error=None)
         token = tokens.begin_session(
-            tx, existing(queries.users.get(tx, id=found["id"])), services().settings
+            tx, required_row(queries.users.get(tx, id=found["id"])), services().settings
         )
     return reply(token, 200, SECRET)
 
@@ -164,7 +166,7 @@ def change_me(body: dict[str, Any]) -> Response:
             accounts.set_email(tx, stored["id"], body["email"])
         if digest is not None:
             accounts.set_password(tx, stored["id"], digest, keep_session=g.user["session_id"])
-        user = existing(queries.users.get(tx, id=stored["id"]))
+        user = required_row(queries.users.get(tx, id=stored["id"]))
     return reply(accounts.public_user(user))
 
 
@@ -201,8 +203,10 @@ def delete_me_by_post(body: dict[str, Any]) -> Response:
 
 def _confirmed_account(password: str, field: str) -> Row:
     """My stored account, when the password is mine. Raises Forbidden, naming the field."""
-    stored = existing(queries.users.get_for_update(services().database.connection, id=g.user["id"]))
-    if not passwords.verify(
+    stored = required_row(
+        queries.users.get_for_update(services().database.connection, id=g.user["id"])
+    )
+    if not passwords.verify_password(
         stored["password_hash"] or passwords.decoy_hash(services().settings), password
     ):
         error = Forbidden("The password is wrong.")

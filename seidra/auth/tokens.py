@@ -21,10 +21,10 @@ from jwt.exceptions import PyJWTError
 
 from seidra.auth.accounts import public_user
 from seidra.config import Settings, jwt_secret
-from seidra.database.base import Connection, Row, existing
+from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, Unauthorized
-from seidra.values import moment, timestamp, timestamp_in
+from seidra.values import parse_timestamp, timestamp, timestamp_in
 from seidra.web import rates
 from seidra.web.services import services
 
@@ -121,14 +121,14 @@ def refresh_session(
         return None
     queries.users.refresh_use(tx, digest=stored["digest"], now=now)
     queries.users.refresh_prune(tx, session_id=stored["session_id"], used_before=grace_began)
-    user = existing(queries.users.get(tx, id=stored["user_id"]))
+    user = required_row(queries.users.get(tx, id=stored["user_id"]))
     return _token_pair(tx, user, stored["session_id"], stored["expires_at"], settings)
 
 
 def _token_pair(
     tx: Connection, user: Row, session_id: str, session_end: str, settings: Settings
 ) -> dict[str, Any]:
-    left = (moment(session_end) - moment(timestamp())).total_seconds()
+    left = (parse_timestamp(session_end) - parse_timestamp(timestamp())).total_seconds()
     lifetime = int(min(settings.access_token_seconds, left))
     names: dict[str, Any] = {"identity": str(user["id"]), "additional_claims": {"sid": session_id}}
     refresh_token = create_refresh_token(
@@ -185,9 +185,9 @@ def live_user(claimed_session: Callable[[], tuple[int, str]]) -> Row:
         if user is None:
             raise Unauthorized(_REFUSED)
     except Unauthorized:
-        rates.count("general", rates.client_address())
+        rates.count_request("general", rates.client_address())
         raise
-    rates.count("general", "user", str(user_id))
+    rates.count_request("general", "user", str(user_id))
     return user
 
 

@@ -59,7 +59,7 @@ def roll_back_schema(count: int, everything: bool) -> None:
 @db.command("status")
 def list_migrations() -> None:
     """List the migrations and whether they are applied; unknown ones are from a newer version."""
-    for step in migrate.status(get_settings()):
+    for step in migrate.list_migrations(get_settings()):
         state = "unknown" if not step.known else "applied" if step.applied else "pending"
         click.echo(f"{state}  {step.id}")
 

@@ -70,7 +70,7 @@ def run(ctx: click.Context, /, **options: Any) -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(0))
     if not reload or is_running_from_reloader():
         # With the reloader, the parent process only watches files.
-        metrics.clear(get_settings())
+        metrics.clear_counts(get_settings())
         embedded = start_worker(ctx.ensure_object(ScriptInfo).load_app())
     try:
         ctx.invoke(run_command, **options)

@@ -42,7 +42,7 @@ class Connection(Protocol):
     def executemany(self, sql: str, parameters: Any, /) -> Any: ...
 
 
-def existing(row: Row | None) -> Row:
+def required_row(row: Row | None) -> Row:
     """A row that is there whatever happens, such as that of an aggregate. Raises LookupError for
     none."""
     if row is None:

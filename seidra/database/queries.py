@@ -200,12 +200,14 @@ def _text_of(path: Path, datum: QueryDatum) -> _Text:
     for names in itertools.product(*pieces.values()):
         sql = datum.sql
         for (word, texts), name in zip(pieces.items(), names, strict=True):
-            standing = next(iter(texts.values()))
-            if not standing or standing not in sql:
+            first = next(iter(texts.values()))
+            # A whole piece: `is_nsfw` is not the end of `m.is_nsfw`.
+            standing = re.compile(rf"(?<![\w.]){re.escape(first)}(?!\w)")
+            if not first or not standing.search(sql):
                 raise StartError(
                     f"{path.name}: the first text of {word} does not stand in {datum.query_name}."
                 )
-            sql = sql.replace(standing, texts[name])
+            sql = standing.sub(texts[name].replace("\\", r"\\"), sql)
         variants[names] = sql
     choices = {word: tuple(texts) for word, texts in pieces.items()}
     return _Text(datum.operation_type, " ".join(purpose), choices, variants)

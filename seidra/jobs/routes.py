@@ -49,7 +49,7 @@ blp = Blueprint(
 def list_jobs(query: dict[str, Any]) -> Response:
     """My jobs, newest first."""
     with services().database.snapshot() as connection:
-        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
+        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         filters = {
             "user_id": g.user["id"],
             "nsfw": nsfw,
@@ -121,7 +121,7 @@ def _matching_page(
 def stats(query: dict[str, Any]) -> Response:
     """My jobs in figures."""
     with services().database.snapshot() as connection:
-        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
+        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         rows = queries.jobs.counts(
             connection, user_id=g.user["id"], nsfw=nsfw, status=None, job_type=None
         )
@@ -177,7 +177,7 @@ def cancel(job_id: UUID) -> Response:
 @blp.alt_response(429, "PROBLEM")
 def retry(job_id: UUID) -> Response:
     """Queue a new job like one that failed or was cancelled."""
-    rates.count("preview", str(g.user["id"]))
+    rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"]) as tx:
         new_id = queue.retry_job(tx, g.user["id"], str(job_id), services().settings)
         answer = _job_reply(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")

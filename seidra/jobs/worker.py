@@ -255,7 +255,7 @@ class Worker:
             model_name=job["model_name"],
             lora_models=from_json(job["lora_models"]),
             is_nsfw=bool(job["is_nsfw"]),
-            content_policy=policy.hints(self._database.connection, job["user_id"]),
+            content_policy=policy.engine_hints(self._database.connection, job["user_id"]),
             parameters=parameters,
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from seidra import folding
-from seidra.database.base import Connection, Row, existing
+from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.values import to_json
 
@@ -27,7 +27,7 @@ def _indexed_page(
 ) -> tuple[list[Row], int]:
     """A page read along an index, and the total from the counters."""
     favorites = query["favorites_only"]
-    counts = existing(queries.media.counts(connection, user_id=user_id, nsfw=nsfw))
+    counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=nsfw))
     rows = queries.media.page(
         connection,
         which="favorites" if favorites else "all" if nsfw else "safe",

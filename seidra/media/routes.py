@@ -11,7 +11,7 @@ from uuid import UUID
 from flask import Response, current_app, g, send_file
 
 from seidra.auth.tokens import bearer_token, login_required, user_of
-from seidra.database.base import Row, existing
+from seidra.database.base import Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, NotFound, Unavailable
 from seidra.files.keys import EXTENSIONS
@@ -51,7 +51,7 @@ blp = Blueprint("media", __name__, url_prefix="/api/media", description="What wa
 def list_media(query: dict[str, Any]) -> Response:
     """My media, newest first."""
     with services().database.snapshot() as connection:
-        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
+        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         rows, total = media_page(connection, g.user["id"], nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     items = [media_json(row, services().links, g.user["id"]) for row in rows]
@@ -75,8 +75,8 @@ def list_media(query: dict[str, Any]) -> Response:
 def stats(query: dict[str, Any]) -> Response:
     """My media in figures."""
     with services().database.snapshot() as connection:
-        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
-        row = existing(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
+        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
+        row = required_row(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
     return reply(
         {
             "total": row["total"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from seidra import folding
-from seidra.database.base import Connection, Row, existing
+from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.nsfw import policy
@@ -46,7 +46,7 @@ def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) 
     queries.media.tags_add(
         tx, [{"user_id": user_id, "tag_key": key, "media_id": row["id"]} for key in keys]
     )
-    return existing(changed)
+    return required_row(changed)
 
 
 def deletable_version(tx: Connection, user_id: int, media_id: str) -> int:

@@ -1,7 +1,7 @@
 """What NSFW settings mean: a user's own word AND the instance's default.
 
 Whether a user may see and make NSFW things is one SQL predicate, the view `nsfw_viewers`; the
-statements that read by id use it themselves, and lists ask `shown` first. What is in force beyond
+statements that read by id use it themselves, and lists ask `may_list_nsfw` first. What is in force beyond
 that goes to engines as hints.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from seidra.database.base import Connection, Row, existing
+from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Forbidden
 from seidra.nsfw.schemas import INTENSITIES
@@ -21,7 +21,7 @@ def in_force(connection: Connection, user_id: int) -> bool:
     return queries.nsfw.in_force(connection, user_id=user_id) is not None
 
 
-def shown(connection: Connection, user_id: int, asked: bool) -> bool:
+def may_list_nsfw(connection: Connection, user_id: int, asked: bool) -> bool:
     """Whether a list may show NSFW things: asked for AND in force."""
     return asked and in_force(connection, user_id)
 
@@ -36,22 +36,22 @@ def check_may_make(connection: Connection, user_id: int, is_nsfw: bool) -> None:
         raise error
 
 
-def default(connection: Connection) -> dict[str, Any]:
+def instance_settings(connection: Connection) -> dict[str, Any]:
     """The instance's settings."""
-    return _settings_of(existing(queries.nsfw.get_default(connection)))
+    return _settings_of(required_row(queries.nsfw.get_default(connection)))
 
 
-def own(connection: Connection, user_id: int) -> dict[str, Any]:
+def user_settings(connection: Connection, user_id: int) -> dict[str, Any]:
     """A user's settings. Before they say anything: the default, but without its age word, which is
     the operator's."""
     row = queries.nsfw.get(connection, user_id=user_id)
-    return _settings_of(row) if row else default(connection) | {"age_verified": False}
+    return _settings_of(row) if row else instance_settings(connection) | {"age_verified": False}
 
 
-def hints(connection: Connection, user_id: int) -> dict[str, Any]:
+def engine_hints(connection: Connection, user_id: int) -> dict[str, Any]:
     """What is in force, as engines get it: {enabled, intensity, categories}, the stricter of user
     and default."""
-    mine, instance = own(connection, user_id), default(connection)
+    mine, instance = user_settings(connection, user_id), instance_settings(connection)
     return {
         "enabled": in_force(connection, user_id),
         "intensity": min(mine["intensity"], instance["intensity"], key=INTENSITIES.index),
@@ -62,7 +62,7 @@ def hints(connection: Connection, user_id: int) -> dict[str, Any]:
     }
 
 
-def beyond(wanted: dict[str, Any], instance: dict[str, Any]) -> dict[str, list[str]]:
+def wishes_beyond(wanted: dict[str, Any], instance: dict[str, Any]) -> dict[str, list[str]]:
     """The fields, with messages, in which a user's wish goes beyond the instance's settings."""
     errors = {
         name: ["Is more than the default of this instance allows."]

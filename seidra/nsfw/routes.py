@@ -46,7 +46,7 @@ def _merged_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def read() -> Response:
     """My NSFW settings; before I said anything the instance's, without its age word."""
-    return reply(policy.own(services().database.connection, g.user["id"]))
+    return reply(policy.user_settings(services().database.connection, g.user["id"]))
 
 
 @blp.route("", methods=["PUT"])
@@ -56,7 +56,7 @@ def read() -> Response:
 def replace(body: dict[str, Any]) -> Response:
     """Replace my NSFW settings; nothing may go beyond the instance's default."""
     with services().database.transaction(g.user["id"]) as tx:
-        if errors := policy.beyond(body, policy.default(tx)):
+        if errors := policy.wishes_beyond(body, policy.instance_settings(tx)):
             raise Invalid(errors)
         return _write_settings(
             tx, g.user["id"], _merged_settings({"categories": _CATEGORIES}, body)
@@ -70,10 +70,10 @@ def replace(body: dict[str, Any]) -> Response:
 def merge(body: dict[str, Any]) -> Response:
     """Change some of my NSFW settings."""
     with services().database.transaction(g.user["id"]) as tx:
-        if errors := policy.beyond(body, policy.default(tx)):
+        if errors := policy.wishes_beyond(body, policy.instance_settings(tx)):
             raise Invalid(errors)
         return _write_settings(
-            tx, g.user["id"], _merged_settings(policy.own(tx, g.user["id"]), body)
+            tx, g.user["id"], _merged_settings(policy.user_settings(tx, g.user["id"]), body)
         )
 
 
@@ -82,7 +82,7 @@ def merge(body: dict[str, Any]) -> Response:
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def read_default() -> Response:
     """The instance's NSFW settings."""
-    return reply(policy.default(services().database.connection))
+    return reply(policy.instance_settings(services().database.connection))
 
 
 @blp.route("/default", methods=["PUT"])
@@ -102,4 +102,4 @@ def replace_default(body: dict[str, Any]) -> Response:
 def merge_default(body: dict[str, Any]) -> Response:
     """Change some of the instance's NSFW settings."""
     with services().database.transaction(INSTANCE) as tx:
-        return _write_settings(tx, None, _merged_settings(policy.default(tx), body))
+        return _write_settings(tx, None, _merged_settings(policy.instance_settings(tx), body))

@@ -18,10 +18,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from seidra.config import Settings
-from seidra.database.base import Connection, Database, existing
+from seidra.database.base import Connection, Database, required_row
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
-from seidra.database.sqlite.connect import connect
+from seidra.database.sqlite.connect import open_connection
 from seidra.errors import StartError
 from seidra.files.base import Files
 from seidra.files.local import LocalFiles, private, sync_folder
@@ -43,7 +43,7 @@ class Report:
 
 def expected_bytes(settings: Settings, database: Database) -> int:
     """About how many bytes `backup` will report as progress."""
-    media = existing(queries.operations.media_total(database.connection))
+    media = required_row(queries.operations.media_total(database.connection))
     return int(media["bytes"]) + settings.database_path.stat().st_size
 
 
@@ -86,7 +86,7 @@ def backup(settings: Settings, database: Database, target: Path, progress: Progr
 def _fill(
     settings: Settings, database: Database, copy: Path, writer: Writer, progress: Progress
 ) -> Report:
-    with closing(connect(copy)) as rows:
+    with closing(open_connection(copy)) as rows:
         report = _add_media(LocalFiles(settings), database.connection, rows, writer)
     packed = copy.with_suffix(".gz")
     size, checksum = _pack(copy, packed, progress)
@@ -98,7 +98,11 @@ def _fill(
             "created_at": timestamp(),
             "media": report.media,
             "unreadable": len(report.unreadable),
-            "migrations": [step.id for step in migrate.status(settings.at(copy)) if step.applied],
+            "migrations": [
+                step.id
+                for step in migrate.list_migrations(settings.with_database(copy))
+                if step.applied
+            ],
             "database": {"size": size, "sha256": checksum},
         }
     )

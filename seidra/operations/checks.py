@@ -14,13 +14,13 @@ from pathlib import Path
 from seidra import engines
 from seidra.config import Settings
 from seidra.database import open_database
-from seidra.database.base import Database, existing
+from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles
 from seidra.operations.media import MediaCheck
-from seidra.platform.readiness import schema_problem, unwritable
+from seidra.platform.readiness import schema_problem, unwritable_folders
 from seidra.start import search_texts
 from seidra.values import timestamp, timestamp_in
 
@@ -145,7 +145,7 @@ def _secrets(settings: Settings) -> Check:
 
 
 def _folders(settings: Settings) -> Check:
-    if closed := unwritable(settings.folders()):
+    if closed := unwritable_folders(settings.runtime_folders()):
         return Check(
             "folders",
             FAIL,
@@ -156,11 +156,11 @@ def _folders(settings: Settings) -> Check:
         LocalFiles(settings).check()
     except StartError as error:
         return Check("folders", FAIL, error.message, "Move SEIDRA_TMP_DIR.")
-    return Check("folders", OK, f"{len(set(settings.folders()))} folders can be written.")
+    return Check("folders", OK, f"{len(set(settings.runtime_folders()))} folders can be written.")
 
 
 def _disk(settings: Settings) -> Check:
-    free, folder = min((free_bytes(folder), str(folder)) for folder in settings.folders())
+    free, folder = min((free_bytes(folder), str(folder)) for folder in settings.runtime_folders())
     seen = f"{free / 1e9:.1f} GB are free for {folder}."
     if free < _LITTLE:
         return Check(
@@ -197,7 +197,7 @@ def _counters(settings: Settings, database: Database) -> Check:
     wrong = [
         f"{count} of {name}"
         for name, count in dict(
-            existing(queries.operations.wrong_counts(database.connection))
+            required_row(queries.operations.wrong_counts(database.connection))
         ).items()
         if count
     ]
@@ -230,7 +230,7 @@ def _media(settings: Settings, database: Database) -> Check:
 
 def _jobs(settings: Settings, database: Database) -> Check:
     now, before = timestamp(), timestamp_in(-_PATIENCE)
-    row = existing(queries.operations.overdue_jobs(database.connection, now=now, before=before))
+    row = required_row(queries.operations.overdue_jobs(database.connection, now=now, before=before))
     if row["waiting"]:
         return Check(
             "jobs",

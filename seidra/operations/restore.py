@@ -74,7 +74,7 @@ def check_place(settings: Settings) -> None:
 def check_archive(settings: Settings, reader: Reader, progress: Progress) -> None:
     """Verify everything and write nothing. Raises StartError for what is damaged, newer, or too
     large for the disk."""
-    known = {step.id for step in migrate.status(settings)}
+    known = {step.id for step in migrate.list_migrations(settings)}
     newer = [id for id in reader.about["migrations"] if id not in known]
     if newer:
         raise StartError(
@@ -106,8 +106,8 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
         folder = Path(tempfile.mkdtemp(prefix="restore-", dir=settings.tmp_dir))
         try:
             media = _unpack(reader, folder, staged, LocalFiles(settings), progress)
-            applied = len(_prepare_database(settings.at(staged)))
-            lost = _lost(settings.at(staged), folder / "media")
+            applied = len(_prepare_database(settings.with_database(staged)))
+            lost = _lost(settings.with_database(staged), folder / "media")
             _put_in_place(settings, folder / "media", staged)
         except open_database(settings).errors as error:
             raise Damaged(f"The database in the archive is damaged: {error}.") from None
@@ -178,7 +178,7 @@ def _prepare_database(settings: Settings) -> list[str]:
     if wrong or dangling:
         reason = wrong[0] if wrong else f"{dangling} rows refer to what does not exist"
         raise Damaged(f"The database in the archive is damaged: {reason}.")
-    applied = migrate.upgrade(settings)
+    applied = migrate.apply_migrations(settings)
     with closing(database):
         differs = search_texts.check_texts(database)
         with database.transaction() as tx:

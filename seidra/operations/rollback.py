@@ -21,14 +21,14 @@ _BATCH = 200
 def rollback(settings: Settings, count: int | None = 1) -> list[str]:
     """Undo the last `count` migrations (None: all), with their data; returns their ids."""
     with migrate.start_lock(settings):
-        applied = [step.id for step in migrate.status(settings) if step.applied]
+        applied = [step.id for step in migrate.list_migrations(settings) if step.applied]
         if any(id.startswith(_FILE_KEYS) for id in applied[::-1][:count]):
             database = open_database(settings)
             try:
                 give_plain_names(database, LocalFiles(settings))
             finally:
                 database.close()
-        return migrate.rollback(settings, count)
+        return migrate.undo_migrations(settings, count)
 
 
 def give_plain_names(database: Database, files: LocalFiles) -> None:

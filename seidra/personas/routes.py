@@ -62,7 +62,7 @@ def list_personas(query: dict[str, Any]) -> Response:
     """My personas: a page of them, the total in X-Total-Count."""
     links = services().links
     with services().database.snapshot() as connection:
-        nsfw = policy.shown(connection, g.user["id"], query["include_nsfw"])
+        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         rows, total = pages.read_page(connection, g.user["id"], nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     return reply([persona_json(row, links) for row in rows], headers=headers)
@@ -163,7 +163,7 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
 @blp.alt_response(429, "PROBLEM")
 def preview(body: dict[str, Any], persona_id: int) -> Response:
     """Queue a preview of the persona's style; follow the job at Location."""
-    rates.count("preview", str(g.user["id"]))
+    rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         row = write.read_persona(tx, g.user["id"], persona_id)
         persona = {**write.stored_values(row), "id": persona_id}

@@ -24,7 +24,7 @@ from seidra.database.queries import queries
 from seidra.errors import Unauthorized
 from seidra.files.local import METRICS
 from seidra.jobs.schemas import STATUSES
-from seidra.values import moment, timestamp
+from seidra.values import parse_timestamp, timestamp
 from seidra.web.services import services_of
 
 if TYPE_CHECKING:
@@ -35,30 +35,30 @@ _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 """Seconds; a list of 20 takes well under one of the first."""
 
 
-def folder(settings: Settings) -> Path:
+def counts_folder(settings: Settings) -> Path:
     """Where the processes count."""
     return settings.tmp_dir / METRICS
 
 
-def clear(settings: Settings) -> None:
+def clear_counts(settings: Settings) -> None:
     """Begin at nothing: for the start of a server, before its processes count."""
-    shutil.rmtree(folder(settings), ignore_errors=True)
+    shutil.rmtree(counts_folder(settings), ignore_errors=True)
 
 
-def register(app: Flask, settings: Settings) -> None:
+def serve_metrics(app: Flask, settings: Settings) -> None:
     """Count the requests of `app` and give it the route, unless SEIDRA_METRICS is off."""
     if settings.metrics == "off":
         return
-    ensure_directory(folder(settings))
+    ensure_directory(counts_folder(settings))
     # Read when prometheus_client is first imported, which is why that happens below and nowhere
     # else.
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder(settings))
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(counts_folder(settings))
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
     from prometheus_client.multiprocess import MultiProcessCollector
 
     _count_requests(app)
     collected = CollectorRegistry()
-    MultiProcessCollector(collected, path=str(folder(settings)))  # type: ignore[no-untyped-call]
+    MultiProcessCollector(collected, path=str(counts_folder(settings)))  # type: ignore[no-untyped-call]
     collected.register(_State(services_of(app).database, settings))
 
     @app.get("/metrics")
@@ -161,4 +161,4 @@ class _State:
 
 
 def _seconds_since(then: str) -> float:
-    return max((moment(timestamp()) - moment(then)).total_seconds(), 0.0)
+    return max((parse_timestamp(timestamp()) - parse_timestamp(then)).total_seconds(), 0.0)

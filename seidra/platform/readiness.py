@@ -21,7 +21,9 @@ def readiness_checks(settings: Settings, database: Database) -> dict[str, bool]:
     return {
         "database": _database_answers(database),
         "schema": schema_problem(settings) is None,
-        "storage": not unwritable([settings.media_dir, settings.thumbnail_dir, settings.tmp_dir]),
+        "storage": not unwritable_folders(
+            [settings.media_dir, settings.thumbnail_dir, settings.tmp_dir]
+        ),
     }
 
 
@@ -42,6 +44,6 @@ def schema_problem(settings: Settings) -> str | None:
     return None
 
 
-def unwritable(folders: list[Path]) -> list[Path]:
+def unwritable_folders(folders: list[Path]) -> list[Path]:
     """Those of the folders that are missing or closed to this process, on a read-only disk too."""
     return [folder for folder in folders if not os.access(folder, os.R_OK | os.W_OK | os.X_OK)]

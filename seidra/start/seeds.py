@@ -35,7 +35,9 @@ def seed_system_user(database: Database, settings: Settings) -> None:
         stored = queries.users.password_hash(tx, id=SYSTEM_USER_ID)
     if password is None and stored is not None:
         digest = None
-    elif password is not None and (stored is None or not passwords.verify(stored, password)):
+    elif password is not None and (
+        stored is None or not passwords.verify_password(stored, password)
+    ):
         digest = passwords.hash_password(password, settings)
     else:
         return

@@ -8,7 +8,7 @@ from typing import Self
 
 from seidra.config import Settings, get_settings
 from seidra.database import open_database
-from seidra.database.base import Database, existing
+from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
@@ -43,7 +43,7 @@ class DatabaseService:
 
 def platform_summary(database: Database) -> dict[str, int]:
     """{"users", "personas", "jobs", "media"}: counts over the whole instance."""
-    return dict(existing(queries.platform.summary(database.connection)))
+    return dict(required_row(queries.platform.summary(database.connection)))
 
 
 def init_database(settings: Settings | None = None, *, seed: bool = True) -> list[str]:
@@ -55,7 +55,7 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
     """
     settings = settings or get_settings()
     with migrate.start_lock(settings):
-        applied = migrate.upgrade(settings)
+        applied = migrate.apply_migrations(settings)
         database = open_database(settings)
         try:
             fold_anew(database)

@@ -154,7 +154,7 @@ def _customer_network(peer: str) -> str:
     return str(ipaddress.ip_network((parsed, 64), strict=False))
 
 
-def count(name: str, *who: str) -> None:
+def count_request(name: str, *who: str) -> None:
     """Count for the running app, unless its limits are switched off. Raises a 429 Problem."""
     rates = services().rates
     if rates is not None:
@@ -164,7 +164,7 @@ def count(name: str, *who: str) -> None:
 def count_name(name: str, kind: str) -> None:
     """Count a try of `kind` with an account's name, whether or not there is such an account."""
     # Hashed: as long as it may be, it takes little room, and no name stands in Redis.
-    count("account", kind, hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32])
+    count_request("account", kind, hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32])
 
 
 def limited(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
@@ -173,7 +173,7 @@ def limited(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     def decorator(view: Callable[P, R]) -> Callable[P, R]:
         @wraps(view)
         def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-            count(name, client_address())
+            count_request(name, client_address())
             return view(*args, **kwargs)
 
         return guarded
@@ -185,7 +185,7 @@ def _count_anonymous() -> None:
     """Count a request without a token for its address; those with one are counted in
     `seidra.auth.tokens`."""
     if "HTTP_AUTHORIZATION" not in request.environ and request.endpoint not in _UNCOUNTED:
-        count("general", client_address())
+        count_request("general", client_address())
 
 
 def count_requests(app: Flask, settings: Settings) -> None:

@@ -22,7 +22,7 @@ _UNIQUE = {"users.username_key": "users_username_taken", "users.email_key": "use
 _log = logging.getLogger(__name__)
 
 
-def connect(path: Path, synchronous: str = "normal", *, writer: bool = False) -> Connection:
+def open_connection(path: Path, synchronous: str = "normal", *, writer: bool = False) -> Connection:
     """Open `path` as every part of SEIDRA uses it: autocommit, rows by name, WAL, foreign keys
     enforced.
 
@@ -69,14 +69,14 @@ class SqliteDatabase(Database):
         self._synchronous = settings.sqlite_synchronous
         self._local = threading.local()
         self._writer = Writer(
-            lambda: connect(self.path, self._synchronous, writer=True), self.translate
+            lambda: open_connection(self.path, self._synchronous, writer=True), self.translate
         )
 
     @property
     def connection(self) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = connect(self.path, self._synchronous)
+            connection = self._local.connection = open_connection(self.path, self._synchronous)
         return connection
 
     def transaction(self, owner: int | None = None, *, shared: bool = False) -> Transaction:

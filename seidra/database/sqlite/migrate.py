@@ -73,7 +73,7 @@ def start_lock(settings: Settings) -> Iterator[None]:
         os.close(handle)
 
 
-def upgrade(settings: Settings) -> list[str]:
+def apply_migrations(settings: Settings) -> list[str]:
     """Apply what is missing; returns the ids applied. The caller holds `start_lock`."""
     with _open_backend(settings) as (backend, migrations):
         pending = backend.to_apply(migrations)
@@ -81,7 +81,7 @@ def upgrade(settings: Settings) -> list[str]:
         return [migration.id for migration in pending]
 
 
-def rollback(settings: Settings, count: int | None = 1) -> list[str]:
+def undo_migrations(settings: Settings, count: int | None = 1) -> list[str]:
     """Undo the last `count` migrations (None: all), with their data; returns their ids. Needs
     `start_lock`."""
     with _open_backend(settings) as (backend, migrations):
@@ -90,7 +90,7 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
         return [migration.id for migration in applied]
 
 
-def status(settings: Settings) -> list[Status]:
+def list_migrations(settings: Settings) -> list[Status]:
     """Every migration in order. A database that does not exist yet has none applied (and is not
     made)."""
     known, applied = _known_ids(), _applied_ids(settings)
@@ -99,7 +99,7 @@ def status(settings: Settings) -> list[Status]:
 
 def check_current(settings: Settings) -> None:
     """Raise StartError unless the database has just this version's migrations."""
-    steps = status(settings)
+    steps = list_migrations(settings)
     _check_known(settings, steps)
     if not all(step.applied for step in steps):
         raise StartError(
@@ -162,7 +162,7 @@ def _open_backend(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
     """yoyo on a database that is fit for it: a real one, and not from a newer version."""
     check_version()
     path = settings.database_path
-    _check_known(settings, status(settings))
+    _check_known(settings, list_migrations(settings))
     # Only now: beside a database that cannot be used nothing is made.
     ensure_runtime_directories(settings)
     uri = DatabaseURI("sqlite", None, None, None, None, str(path), {})
