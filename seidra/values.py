@@ -35,6 +35,5 @@ def from_json(text: str) -> Any:
     return orjson.loads(text)
 
 
-def json_fragment(json: str | bytes) -> orjson.Fragment:
-    """JSON of the database passed into an answer as it is, without parsing and writing it again."""
-    return orjson.Fragment(json)
+json_fragment = orjson.Fragment
+"""JSON of the database passed into an answer as it is, without parsing and writing it again."""

@@ -43,13 +43,14 @@ SELECT
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS shown_media_id
-FROM personas AS p
-WHERE p.id IN (
-    SELECT id FROM personas
+FROM (
+    SELECT id AS page_id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
-)
+) AS page
+CROSS JOIN personas AS p
+WHERE p.id = page.page_id
 ORDER BY created_at DESC, id DESC;
 
 -- name: count$
