@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -212,13 +213,31 @@ def chosen(rows: list[tuple[Any, ...]], columns: list[str], names: list[str]) ->
     return sorted(([row[columns.index(name)] for name in names] for row in rows), key=repr)
 
 
+def test_a_migration_prints_nothing(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not even one for whose CHECK SQLite looks through the rows: a command says what it did."""
+    folder = tmp_path / "more"
+    shutil.copytree(packaged_dir("migrations"), folder)
+    (folder / "9999.checked.sql").write_text(
+        "ALTER TABLE users ADD COLUMN added TEXT NOT NULL DEFAULT '' CHECK (LENGTH(added) < 9);"
+    )
+    monkeypatch.setattr(migrate, "packaged_dir", lambda name: folder)
+    with migrate.start_lock(settings):
+        assert migrate.apply_migrations(settings) == ["9999.checked"]
+    assert capsys.readouterr().out == ""
+
+
 def test_a_column_added_at_the_end_stands_in_nobodys_way(filled: Connection) -> None:
     """What a migration for a new field of a persona does, and its way back."""
     before = dump(filled)
-    filled.execute("ALTER TABLE personas ADD COLUMN voice TEXT NOT NULL DEFAULT ''")
-    insert(filled, "personas", id=12, voice="low")
-    assert filled.execute("SELECT voice FROM personas ORDER BY id").fetchall()[1][0] == "low"
-    filled.execute("ALTER TABLE personas DROP COLUMN voice")
+    filled.execute("ALTER TABLE personas ADD COLUMN added TEXT NOT NULL DEFAULT ''")
+    insert(filled, "personas", id=12, added="low")
+    assert filled.execute("SELECT added FROM personas ORDER BY id").fetchall()[1][0] == "low"
+    filled.execute("ALTER TABLE personas DROP COLUMN added")
     assert dump(filled) == before
 
 

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import yoyo
 from yoyo.backends.core.sqlite3 import SQLiteBackend
@@ -23,6 +23,13 @@ OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables, RETURNING and the trigram tokenizer need 3.37; 3.38 has JSON built in."""
 
 
+class _QuietCursor(sqlite3.Cursor):
+    """A cursor that shows no columns: yoyo prints what has some, and SQLite runs a query of its own
+    when a column with a CHECK is added."""
+
+    description = None
+
+
 class _Backend(SQLiteBackend):  # type: ignore[misc]
     """yoyo's backend, with a migration and its mark in one transaction.
 
@@ -33,6 +40,9 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
 
     def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
         return sqlite3.connect(dburi.database, timeout=30, isolation_level=None)
+
+    def cursor(self) -> sqlite3.Cursor:
+        return cast(sqlite3.Cursor, self.connection.cursor(_QuietCursor))
 
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
         self.ensure_internal_schema_updated()
