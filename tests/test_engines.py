@@ -44,7 +44,7 @@ def selected(**variables: str) -> Any:
     return engines.make_selected(Settings.load({"SEIDRA_ENGINE": "easel", **variables}))
 
 
-# ------------------------------------------------------------------------------------- how it is made
+# ----------------------------------------------------------------------------------- how it is made
 
 
 @pytest.mark.parametrize("kind", engines.KINDS)
@@ -102,7 +102,7 @@ def test_an_unknown_kind_names_those_that_there_are() -> None:
         engines.make("abacus", "abacus")
 
 
-# ------------------------------------------------------------------------------------- how it is ended
+# ---------------------------------------------------------------------------------- how it is ended
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import yoyo
 from yoyo.backends.core.sqlite3 import SQLiteBackend
@@ -41,9 +41,6 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
     def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
         return sqlite3.connect(dburi.database, timeout=30, isolation_level=None)
 
-    def cursor(self) -> sqlite3.Cursor:
-        return cast(sqlite3.Cursor, self.connection.cursor(_QuietCursor))
-
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
         self.ensure_internal_schema_updated()
         with self.transaction():
@@ -55,6 +52,10 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
         with self.transaction():
             migration.process_steps(self, "rollback", force=force)
             self.unmark_one(migration)
+
+    def cursor(self) -> sqlite3.Cursor:
+        cursor: sqlite3.Cursor = self.connection.cursor(_QuietCursor)
+        return cursor
 
 
 @dataclass(frozen=True)
