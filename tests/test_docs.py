@@ -170,6 +170,15 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_are_there(page: Path) -> None:
+    """Also those that are named as from within seidra/; NNNN and <...> stand for names to come."""
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:\w+/)+[\w.]+\.(?:py|pyi|sql|conf|md|service))`", text)
+    for name in named:
+        assert "NNNN" in name or (ROOT / name).exists() or (ROOT / "seidra" / name).exists(), name
+
+
 # ---------------------------------------------------------------------------------------- the guide
 
 
