@@ -53,7 +53,9 @@ class Bench:
     def in_process(self) -> None:
         """The steps of a list, and searches, without HTTP."""
         if "steps" in self.groups:
-            self.figures["steps_us"] = inprocess.steps(self.app, self.small, self.sizes.deep_offset)
+            steps = inprocess.steps(self.app, self.small, self.sizes.deep_offset)
+            self.figures["steps_us"] = steps
+            self.figures["deep_offset_ms"] = round(steps["wsgi_offset"] / 1000, 2)
         if "search" in self.groups:
             self.figures |= inprocess.searches(self.app, self.large, self.small)
 

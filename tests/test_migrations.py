@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -37,29 +38,36 @@ ROWS: dict[str, dict[str, Any]] = {
     "sessions": {"id": "s1", "user_id": 7, "created_at": NOW, "expires_at": NOW},
     "refresh_tokens": {"digest": "d1", "session_id": "s1"},
     "nsfw_settings": {
-        "user_id": 7, "enabled": 1, "age_verified": 1, "intensity": "low", "categories": "{}", "overrides": "{}",
-        "updated_at": NOW,
+        "user_id": 7, "enabled": 1, "age_verified": 1, "intensity": "low", "categories": "{}",
+        "overrides": "{}", "updated_at": NOW,
     },
     "personas": {
         "id": 11, "user_id": 7, "name": "Luna", "style_prompt": "moon", "name_key": "luna",
         "created_at": NOW, "updated_at": NOW,
     },
     "persona_tags": {"user_id": 7, "tag_key": "sea", "persona_id": 11},
-    "persona_texts": {"doc_id": (7 << 32) | 11, "safety": "sfw", "favor": "oth", "search_text": "luna moon"},
-    "generation_jobs": {
-        "id": "j1", "user_id": 7, "persona_id": 11, "job_type": "persona_preview", "status": "completed",
-        "prompt": "moon", "model_name": "sdxl-base", "run_after": NOW, "search_text": "moon", "seconds": 1.5,
-        "created_at": NOW, "updated_at": NOW, "completed_at": NOW,
+    "persona_texts": {
+        "doc_id": (7 << 32) | 11, "safety": "sfw", "favor": "oth", "search_text": "luna moon",
     },
-    "job_events": {"id": 5, "user_id": 7, "job_id": "j1", "version": 1, "was_nsfw": 0, "created_at": NOW},
+    "generation_jobs": {
+        "id": "j1", "user_id": 7, "persona_id": 11, "job_type": "persona_preview",
+        "status": "completed", "prompt": "moon", "model_name": "sdxl-base", "run_after": NOW,
+        "search_text": "moon", "seconds": 1.5, "created_at": NOW, "updated_at": NOW,
+        "completed_at": NOW,
+    },
+    "job_events": {
+        "id": 5, "user_id": 7, "job_id": "j1", "version": 1, "was_nsfw": 0, "created_at": NOW,
+    },
     "media_items": {
-        "id": "m1", "user_id": 7, "job_id": "j1", "persona_id": 11, "file_type": "image", "mime_type": "image/png",
-        "width": 768, "height": 768, "file_size": 1000, "metadata": "{}", "search_text": "moon", "created_at": NOW,
-        "updated_at": NOW,
+        "id": "m1", "user_id": 7, "job_id": "j1", "persona_id": 11, "file_type": "image",
+        "mime_type": "image/png", "width": 768, "height": 768, "file_size": 1000, "metadata": "{}",
+        "search_text": "moon", "created_at": NOW, "updated_at": NOW,
     },
     "media_tags": {"user_id": 7, "tag_key": "sea", "media_id": "m1"},
     "file_deletions": {"key": f"go/{GONE}.png", "due_at": NOW},
-    "workers": {"id": "w1", "host": "h", "pid": 3, "engine": "mock", "started_at": NOW, "seen_at": NOW},
+    "workers": {
+        "id": "w1", "host": "h", "pid": 3, "engine": "mock", "started_at": NOW, "seen_at": NOW,
+    },
 }  # fmt: skip
 
 COUNTERS = {"persona_counts", "job_counts", "media_counts"}
@@ -212,13 +220,31 @@ def chosen(rows: list[tuple[Any, ...]], columns: list[str], names: list[str]) ->
     return sorted(([row[columns.index(name)] for name in names] for row in rows), key=repr)
 
 
+def test_a_migration_prints_nothing(
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Not even one for whose CHECK SQLite looks through the rows: a command says what it did."""
+    folder = tmp_path / "more"
+    shutil.copytree(packaged_dir("migrations"), folder)
+    (folder / "9999.checked.sql").write_text(
+        "ALTER TABLE users ADD COLUMN added TEXT NOT NULL DEFAULT '' CHECK (LENGTH(added) < 9);"
+    )
+    monkeypatch.setattr(migrate, "packaged_dir", lambda name: folder)
+    with migrate.start_lock(settings):
+        assert migrate.apply_migrations(settings) == ["9999.checked"]
+    assert capsys.readouterr().out == ""
+
+
 def test_a_column_added_at_the_end_stands_in_nobodys_way(filled: Connection) -> None:
     """What a migration for a new field of a persona does, and its way back."""
     before = dump(filled)
-    filled.execute("ALTER TABLE personas ADD COLUMN voice TEXT NOT NULL DEFAULT ''")
-    insert(filled, "personas", id=12, voice="low")
-    assert filled.execute("SELECT voice FROM personas ORDER BY id").fetchall()[1][0] == "low"
-    filled.execute("ALTER TABLE personas DROP COLUMN voice")
+    filled.execute("ALTER TABLE personas ADD COLUMN added TEXT NOT NULL DEFAULT ''")
+    insert(filled, "personas", id=12, added="low")
+    assert filled.execute("SELECT added FROM personas ORDER BY id").fetchall()[1][0] == "low"
+    filled.execute("ALTER TABLE personas DROP COLUMN added")
     assert dump(filled) == before
 
 
@@ -335,19 +361,21 @@ LONG = "x" * 1001
 NOT_NULL = [
     (table, column)
     for table, columns in {
-        "users": "username username_key email email_key settings created_at updated_at is_active is_admin",
+        "users": "username username_key email email_key settings created_at updated_at is_active"
+        " is_admin",
         "platform_state": "name value created_at",
         "sessions": "id user_id created_at expires_at",
         "refresh_tokens": "digest session_id",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
-        "personas": "user_id name description style_prompt negative_prompt lora_models generation_params tags"
-        " is_favorite is_nsfw name_key version created_at updated_at",
+        "personas": "user_id name description style_prompt negative_prompt lora_models"
+        " generation_params tags is_favorite is_nsfw name_key version created_at updated_at",
         "persona_tags": "user_id tag_key persona_id",
         "persona_texts": "safety favor search_text",
-        "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name lora_models"
-        " parameters metadata is_nsfw attempts version run_after engine engine_state search_text created_at updated_at",
-        "media_items": "id user_id position file_type mime_type width height file_size metadata tags is_favorite"
-        " is_nsfw nsfw_tags search_text version created_at updated_at",
+        "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name"
+        " lora_models parameters metadata is_nsfw attempts version run_after engine engine_state"
+        " search_text created_at updated_at",
+        "media_items": "id user_id position file_type mime_type width height file_size metadata"
+        " tags is_favorite is_nsfw nsfw_tags search_text version created_at updated_at",
         "job_events": "user_id job_id version was_nsfw created_at",
         "media_tags": "user_id tag_key media_id",
         "file_deletions": "key",
@@ -628,7 +656,8 @@ def test_jobs_are_counted_with_their_seconds(filled: Connection) -> None:
         (0, "queued", kind, 2, 0.0),
     ]
     filled.execute(
-        "UPDATE generation_jobs SET status = 'completed', completed_at = ?, seconds = 2 WHERE id = 'j2'",
+        "UPDATE generation_jobs SET status = 'completed', completed_at = ?, seconds = 2"
+        " WHERE id = 'j2'",
         [NOW],
     )
     filled.execute("UPDATE generation_jobs SET status = 'processing', claim = 'w' WHERE id = 'j3'")

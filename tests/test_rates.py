@@ -54,7 +54,7 @@ def register(client: FlaskClient, name: str, address: str = "192.0.2.1") -> Test
     return client.post("/api/auth/register", json=body, environ_base={"REMOTE_ADDR": address})
 
 
-# --------------------------------------------------------------------------------- counted in memory
+# -------------------------------------------------------------------------------- counted in memory
 
 
 def test_those_who_came_once_are_forgotten_and_nobody_else(limited: Make) -> None:

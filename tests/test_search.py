@@ -20,6 +20,7 @@ from seidra import create_app, folding
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.personas import search as persona_search
+from seidra.personas.schemas import PersonaQuery
 from seidra.start.search_texts import check_texts, rebuild_texts
 from seidra.web.services import services_of
 
@@ -474,13 +475,7 @@ def test_two_sentinels_end_each_owners_range(app: Flask, database: SqliteDatabas
 def pages_read(database: SqliteDatabase, user_id: int, query: dict[str, Any]) -> int:
     """How many pages of the index a search that finds nothing needs: those without which it
     fails."""
-    query = {
-        "tag": [],
-        "is_favorite": None,
-        "sort": "-created_at",
-        "limit": 20,
-        "offset": 0,
-    } | query
+    query = PersonaQuery().load({}) | query
     needed = 0
     with database.transaction() as tx:
         for page in [

@@ -608,7 +608,8 @@ def test_a_job_whose_workers_were_lost_too_often_fails(
     job_id, after = (alice.preview(alice.persona(**SMALL)["id"]) for _ in range(2))
     with database.transaction() as tx:
         tx.execute(
-            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = 3, run_after = ? WHERE id = ?",
+            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = 3,"
+            " run_after = ? WHERE id = ?",
             (PAST, job_id),
         )
     worker.work_one()
@@ -797,8 +798,8 @@ def test_a_worker_takes_only_the_jobs_of_its_engine(
     # Neither fails what the other one's workers lost, nor takes it.
     with database.transaction() as tx:
         tx.execute(
-            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = 3, run_after = ?"
-            " WHERE id = ?",
+            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = 3,"
+            " run_after = ? WHERE id = ?",
             (PAST, third),
         )
     queued_for(alice, database, "mock")
@@ -1006,7 +1007,8 @@ def test_what_a_crashed_attempt_left_goes_when_its_job_ends_without_a_result(
     crashed(database, settings, job_id, [picture()])
     with database.transaction() as tx:
         tx.execute(
-            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = ?, run_after = ? WHERE id = ?",
+            "UPDATE generation_jobs SET status = 'processing', claim = 'x', attempts = ?,"
+            " run_after = ? WHERE id = ?",
             (3 if end == "lost" else 1, PAST, job_id),
         )
     if end == "cancelled":

@@ -50,8 +50,9 @@ _STREAM: dict[str, Any] = {
         },
     },
     "content_type": "text/event-stream",
-    "description": "Events `job` (a job as reading it answers), `gone` ({job_id}) and `reset` (read anew), each with"
-    " an id; comments between them. It ends after a minute: open it again with the last id.",
+    "description": "Events `job` (a job as reading it answers), `gone` ({job_id}) and `reset`"
+    " (read anew), each with an id; comments between them. It ends after a minute: open it again"
+    " with the last id.",
 }
 _LISTENER: dict[str, Any] = {
     "security": [{"access": []}, {"ticket": []}],

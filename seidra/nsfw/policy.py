@@ -1,8 +1,8 @@
 """What NSFW settings mean: a user's own word AND the instance's default.
 
 Whether a user may see and make NSFW things is one SQL predicate, the view `nsfw_viewers`; the
-statements that read by id use it themselves, and lists ask `may_list_nsfw` first. What is in force beyond
-that goes to engines as hints.
+statements that read by id use it themselves, and lists ask `may_list_nsfw` first. What is in force
+beyond that goes to engines as hints.
 """
 
 from __future__ import annotations

@@ -66,8 +66,6 @@ def page_ids(
     words = folding.words(query.get("search", ""))
     indexed = [word for word in words if len(word) >= folding.TRIGRAM]
     scanned = [word for word in words if len(word) < folding.TRIGRAM]
-    if not words and not query["tag"]:
-        scanned = [""]  # The query folds to nothing, which everything contains.
     filters = {"user_id": user_id, "nsfw": nsfw, "favorite": query["is_favorite"]}
     found = []
     if indexed:
@@ -77,6 +75,8 @@ def page_ids(
     if query["tag"]:
         rows = queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))
         found.append([row["id"] for row in rows])
+    if not found and not scanned:
+        scanned = [""]  # Nothing else narrows it down, and everything contains nothing.
     found += [
         from_json(queries.search.scanned(connection, **filters, word=word)) for word in scanned
     ]

@@ -23,6 +23,13 @@ OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables, RETURNING and the trigram tokenizer need 3.37; 3.38 has JSON built in."""
 
 
+class _QuietCursor(sqlite3.Cursor):
+    """A cursor that shows no columns: yoyo prints what has some, and SQLite runs a query of its own
+    when a column with a CHECK is added."""
+
+    description = None
+
+
 class _Backend(SQLiteBackend):  # type: ignore[misc]
     """yoyo's backend, with a migration and its mark in one transaction.
 
@@ -45,6 +52,10 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
         with self.transaction():
             migration.process_steps(self, "rollback", force=force)
             self.unmark_one(migration)
+
+    def cursor(self) -> sqlite3.Cursor:
+        cursor: sqlite3.Cursor = self.connection.cursor(_QuietCursor)
+        return cursor
 
 
 @dataclass(frozen=True)
