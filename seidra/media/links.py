@@ -60,7 +60,10 @@ class Links:
 
 def is_media_link(url: str) -> bool:
     """Whether this is a link of ours: relative, or absolute with a signature."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     if not _PATH.fullmatch(parts.path):
         return False
     return not parts.netloc or "signature" in parse_qs(parts.query)
@@ -68,5 +71,5 @@ def is_media_link(url: str) -> bool:
 
 def media_id_of(url: str) -> str | None:
     """The media id that a link of ours names, or None for any other URL."""
-    match = _PATH.fullmatch(urlsplit(url).path)
-    return match[1] if match and is_media_link(url) else None
+    match = _PATH.fullmatch(urlsplit(url).path) if is_media_link(url) else None
+    return match[1] if match else None

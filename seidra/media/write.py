@@ -22,12 +22,16 @@ def visible_item(connection: Connection, user_id: int, media_id: str) -> Row:
 
 def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) -> Row:
     """Write a change of `tags`, `is_favorite` and `is_nsfw` over an item's row of the same
-    transaction; returns the new row. Raises Forbidden for what the NSFW settings do not allow."""
-    values = {
+    transaction; returns the new row, or the same where nothing changes. Raises Forbidden for what
+    the NSFW settings do not allow."""
+    stored = {
         "tags": from_json(row["tags"]),
-        "is_favorite": row["is_favorite"],
-        "is_nsfw": row["is_nsfw"],
-    } | change
+        "is_favorite": bool(row["is_favorite"]),
+        "is_nsfw": bool(row["is_nsfw"]),
+    }
+    values = stored | change
+    if values == stored:
+        return row
     if values["is_nsfw"] and not row["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
     prompt = from_json(row["metadata"]).get("prompt", "")
