@@ -71,6 +71,8 @@ def choice(*names: str) -> Callable[[str], str]:
 
 
 _ORIGIN = re.compile(r"([a-z][a-z0-9+.\-]*)://([a-z0-9.\-_]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+_NO_ORIGINS = {"file", "ftp", "data", "blob", "about", "javascript", "ws", "wss"}
+"""Schemes whose documents have no origin of their own, or that are none of documents."""
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -85,7 +87,7 @@ def _browser_origin(given: str) -> str:
     """An origin in the one form that browsers send: lower case, no default port, IPv6 shortened."""
     rule = f"must list origins such as https://studio.example, not {given!r}"
     match = _ORIGIN.fullmatch(given.lower())
-    if not match or match[1] == "file":
+    if not match or match[1] in _NO_ORIGINS:
         raise ValueError(rule)
     scheme, host, port = match[1], match[2], match[3]
     if host.startswith("["):

@@ -10,6 +10,10 @@ from seidra.database.queries import queries
 from seidra.errors import Conflict, Forbidden
 from seidra.values import from_json, timestamp, to_json
 
+NAME_KEYS = "2"
+"""The version of `name_key`. Raise it with any change to what it makes of a name: the next start
+makes all keys anew."""
+
 SYSTEM_USER_ID = 1
 SYSTEM_USERNAME = "system"
 DEFAULT_USER_SETTINGS = {
