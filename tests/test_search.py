@@ -244,7 +244,6 @@ def test_wildcards_quotes_and_operators_are_plain_characters(alice: Person) -> N
         ("漢字の", ["Tim"]),
         ("字漢", []),
         ("🌊", ["Ümit"]),
-        ("\u200b", ["Mara", "Tim", "Ümit"]),
     ],
 )
 def test_words_of_any_length_must_all_match_anywhere(
@@ -377,7 +376,7 @@ def test_search_finds_what_a_plain_filter_finds(
     try:
         for _ in range(4):
             query = cut(data, made)
-            if not query.strip():
+            if folding.is_blank(query):
                 continue
             sort = data.draw(st.sampled_from([*KEYS, *(f"-{key}" for key in KEYS)]))
             nsfw, favorite = (
