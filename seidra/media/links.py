@@ -14,6 +14,8 @@ import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
+from marshmallow import ValidationError
+
 from seidra.config import Settings, jwt_secret
 
 VARIANTS = ("content", "thumbnail", "download")
@@ -59,11 +61,12 @@ class Links:
 
 
 def is_media_link(url: str) -> bool:
-    """Whether this is a link of ours: relative, or absolute with a signature."""
+    """Whether this is a link of ours: relative, or absolute with a signature. Raises
+    ValidationError for what is no URL at all, such as one whose host has an open bracket."""
     try:
         parts = urlsplit(url)
     except ValueError:
-        return False
+        raise ValidationError("Must be an http or https URL.") from None
     if not _PATH.fullmatch(parts.path):
         return False
     return not parts.netloc or "signature" in parse_qs(parts.query)
@@ -71,5 +74,5 @@ def is_media_link(url: str) -> bool:
 
 def media_id_of(url: str) -> str | None:
     """The media id that a link of ours names, or None for any other URL."""
-    match = _PATH.fullmatch(urlsplit(url).path) if is_media_link(url) else None
-    return match[1] if match else None
+    match = _PATH.fullmatch(urlsplit(url).path)
+    return match[1] if match and is_media_link(url) else None
