@@ -37,6 +37,15 @@ def check_may_make(connection: Connection, user_id: int, is_nsfw: bool) -> None:
         )
 
 
+def stored_settings(connection: Connection, user_id: int | None) -> dict[str, Any] | None:
+    """What a user has said, or the instance's settings (None); None where a user has said
+    nothing."""
+    if user_id is None:
+        return instance_settings(connection)
+    row = queries.nsfw.get(connection, user_id=user_id)
+    return _settings_of(row) if row else None
+
+
 def instance_settings(connection: Connection) -> dict[str, Any]:
     """The instance's settings."""
     return _settings_of(required_row(queries.nsfw.get_default(connection)))
@@ -45,8 +54,8 @@ def instance_settings(connection: Connection) -> dict[str, Any]:
 def user_settings(connection: Connection, user_id: int) -> dict[str, Any]:
     """A user's settings. Before they say anything: the default, but without its age word, which is
     the operator's."""
-    row = queries.nsfw.get(connection, user_id=user_id)
-    return _settings_of(row) if row else instance_settings(connection) | {"age_verified": False}
+    said = stored_settings(connection, user_id)
+    return instance_settings(connection) | {"age_verified": False} if said is None else said
 
 
 def engine_hints(connection: Connection, user_id: int) -> dict[str, Any]:
