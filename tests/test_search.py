@@ -325,7 +325,7 @@ def some_text(low: int, high: int) -> st.SearchStrategy[str]:
     return (
         st.text(no_control, min_size=low, max_size=high)
         .map(str.strip)
-        .filter(lambda text: len(text) >= low)
+        .filter(lambda text: len(text) >= low and not (low and folding.is_blank(text)))
     )
 
 
