@@ -7,7 +7,7 @@ import logging.config
 from flask import Flask
 
 from seidra import engines
-from seidra.auth import passwords, tokens
+from seidra.auth import tokens
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
@@ -50,8 +50,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = make_app(make_services(settings))
     rates.count_requests(app, settings)
     tokens.set_up_signing(app, settings)
-    # Made now, so that the first login of an unknown name takes no longer than any other.
-    passwords.decoy_hash(settings)
     api = openapi.make_api(app)
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)

@@ -8,6 +8,20 @@ from collections.abc import Mapping
 Errors = Mapping[str, list[str]]
 
 
+class Mistake(str):
+    """A sentence about a field's value that also carries a stable `code`, and the `bounds` that
+    were missed: what a program needs to say it in another language."""
+
+    code: str
+    bounds: Mapping[str, int | float]
+
+    def __new__(cls, sentence: str, code: str, **bounds: int | float) -> Mistake:
+        """The sentence with its code."""
+        made = super().__new__(cls, sentence)
+        made.code, made.bounds = code, bounds
+        return made
+
+
 class StartError(Exception):
     """SEIDRA cannot start: `message` is one sentence that names the setting, file or folder."""
 
@@ -17,7 +31,8 @@ class StartError(Exception):
 
 
 class Problem(Exception):
-    """An answer that is a failure. `errors` maps a field's dotted name to its messages."""
+    """An answer that is a failure. `errors` maps a field's dotted name to its messages; `code` is a
+    stable word for programs, by default the status's own."""
 
     status = 500
 
@@ -25,12 +40,14 @@ class Problem(Exception):
         self,
         detail: str,
         *,
+        code: str | None = None,
         errors: Errors | None = None,
         headers: Mapping[str, str] | None = None,
         status: int | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.code = code
         self.errors = errors
         self.headers = dict(headers or {})
         self.status = status or self.status
@@ -50,9 +67,11 @@ class Unauthorized(Problem):
 
     status = 401
 
-    def __init__(self, detail: str, error: str | None = "invalid_token") -> None:
+    def __init__(
+        self, detail: str, error: str | None = "invalid_token", *, code: str | None = None
+    ) -> None:
         challenge = f'Bearer error="{error}"' if error else "Bearer"
-        super().__init__(detail, headers={"WWW-Authenticate": challenge})
+        super().__init__(detail, code=code, headers={"WWW-Authenticate": challenge})
 
 
 class Forbidden(Problem):
@@ -67,8 +86,9 @@ class Conflict(Problem):
 
     status = 409
 
-    def __init__(self, detail: str, field: str | None = None) -> None:
-        super().__init__(detail, errors={field: [detail]} if field else None)
+    def __init__(self, detail: str, field: str | None = None, *, code: str | None = None) -> None:
+        mistake = Mistake(detail, code) if code else detail
+        super().__init__(detail, code=code, errors={field: [mistake]} if field else None)
 
 
 class Invalid(Problem):
@@ -86,5 +106,5 @@ class Unavailable(Problem):
 
     status = 503
 
-    def __init__(self, detail: str) -> None:
-        super().__init__(detail, headers={"Retry-After": "1"})
+    def __init__(self, detail: str, *, code: str | None = None) -> None:
+        super().__init__(detail, code=code, headers={"Retry-After": "1"})

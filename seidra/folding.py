@@ -7,6 +7,7 @@ and operators are plain.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -26,7 +27,24 @@ _PLAIN = str.maketrans(
         "þ": "th",
     }
 )
-FOLDING = "1"
+_QUOTES = dict.fromkeys("‘’‚‛‹›ʹʻʼˈ՚׳′´ꞌ", "'") | dict.fromkeys("“”„‟«»ʺ״″〝〞〟❝❞", '"')
+_DASHES = dict.fromkeys("‐‑‒–—―−⁃﹘﹣－⸺⸻֊᠆", "-")
+_MARKS = str.maketrans(_QUOTES | _DASHES)
+"""The forms of one mark, of which a keyboard has the plain one."""
+
+IGNORABLE = (
+    r"\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+)
+"""What Unicode (Default_Ignorable_Code_Point) has nothing shown for, within the basic plane:
+joiners, directions, variation selectors, fillers. As a regular expression's set, for the OpenAPI
+document too."""
+
+_IGNORED = re.compile(
+    f"[{IGNORABLE}\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+)
+_UNSEEN = re.compile(rf"(?:[\s\x00-\x1f\x7f-\x9f\u2800]|{_IGNORED.pattern})*")
+FOLDING = "2"
 """The version of `fold`. Raise it with any change to what text folds to: the next start folds
 everything anew."""
 
@@ -39,16 +57,26 @@ def fold(text: str) -> str:
 
     Accents are the combining marks that sit on letters of alphabets (Latin, Greek, Cyrillic, Hebrew
     points, Arabic harakat). Marks that make another letter stay: kana voicing, nukta, virama, vowel
-    signs, Thai and Lao tones. Invisible format characters go. Folding a folded text changes
-    nothing.
+    signs, Thai and Lao tones. Invisible characters go, with variation selectors, and the forms of
+    a quotation mark or a dash become the plain one. Folding a folded text changes nothing.
     """
     if text.isascii():
         return " ".join(text.lower().split())
-    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
+    # Before the compatibility form, which makes a prime or an acute accent of its own something
+    # else, and behind it, which makes some of them.
+    plain = _IGNORED.sub("", text.translate(_MARKS))
+    decomposed = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
+    decomposed = _IGNORED.sub("", decomposed.translate(_MARKS))
     kept = "".join(
         c for c in decomposed if not _is_accent(c) and unicodedata.category(c) != "Cf"
     ).casefold()
     return " ".join(unicodedata.normalize("NFC", kept.translate(_PLAIN)).split())
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text has nothing to see: blanks, controls, invisible characters, an empty braille
+    cell."""
+    return _UNSEEN.fullmatch(text) is not None
 
 
 def _is_accent(character: str) -> bool:

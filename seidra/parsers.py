@@ -6,6 +6,7 @@ broken.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable
@@ -13,6 +14,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import limits
+
+from seidra.common_passwords import is_common
 
 SQLITE = "sqlite:///"
 """How the URL of an SQLite database begins."""
@@ -67,15 +70,36 @@ def choice(*names: str) -> Callable[[str], str]:
     return parse
 
 
+_ORIGIN = re.compile(r"([a-z][a-z0-9+.\-]*)://([a-z0-9.\-_]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?")
+_NO_ORIGINS = {"file", "ftp", "data", "blob", "about", "javascript", "ws", "wss"}
+"""Schemes whose documents have no origin of their own, or that are none of documents."""
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
 def origins(value: str) -> tuple[str, ...]:
-    """A comma list of web origins, without `*` and `null`."""
-    origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip())
-    for origin in origins:
-        if not re.fullmatch(
-            r"https?://[A-Za-z0-9.\-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?", origin
-        ):
-            raise ValueError(f"must list origins such as https://studio.example, not {origin!r}")
-    return origins
+    """A comma list of origins as browsers send them, without `*` and `null`: of web pages, and of
+    apps such as tauri://localhost."""
+    given = (part.strip().rstrip("/") for part in value.split(",") if part.strip())
+    return tuple(dict.fromkeys(map(_browser_origin, given)))
+
+
+def _browser_origin(given: str) -> str:
+    """An origin in the one form that browsers send: lower case, no default port, IPv6 shortened."""
+    rule = f"must list origins such as https://studio.example, not {given!r}"
+    match = _ORIGIN.fullmatch(given.lower())
+    if not match or match[1] in _NO_ORIGINS:
+        raise ValueError(rule)
+    scheme, host, port = match[1], match[2], match[3]
+    if host.startswith("["):
+        try:
+            host = f"[{ipaddress.IPv6Address(host[1:-1])}]"
+        except ValueError:
+            raise ValueError(rule) from None
+    if port is None or int(port) == _DEFAULT_PORTS.get(scheme):
+        return f"{scheme}://{host}"
+    if not 0 < int(port) < 65_536:
+        raise ValueError(rule)
+    return f"{scheme}://{host}:{int(port)}"
 
 
 def public_url(value: str) -> str:
@@ -121,23 +145,9 @@ def seed_password(value: str) -> str:
     """A password of 12 to 128 characters that is not a common one."""
     if not 12 <= len(value) <= 128:
         raise ValueError("must have 12 to 128 characters")
-    squeezed = re.sub(r"[^a-z]", "", value.lower())
-    if len(set(value)) < 5 or squeezed in _COMMON or value.lower() in _COMMON:
+    if is_common(value):
         raise ValueError("is too common a password; choose one that nobody would guess")
     return value
-
-
-_COMMON = {
-    "password", "passwordpassword", "passwort", "motdepasse", "changeme", "changemechangeme",
-    "changeit", "seidra", "seidraseidra", "seidraultimate", "seidrapassword", "admin", "adminadmin",
-    "administrator", "adminpassword", "letmein", "letmeinletmein", "welcome", "welcomewelcome",
-    "qwerty", "qwertyuiop", "qwertyuiopas", "qwertyqwerty", "azertyuiop", "azertyuiopqs",
-    "iloveyou", "iloveyouiloveyou", "secret", "secretsecret", "default", "defaultpassword",
-    "password1234", "123456789012", "1234567890123", "12345678901234", "administrator1",
-    "1q2w3e4r5t6y", "qwerty123456", "abcdefghijkl", "abcd1234abcd", "correcthorsebatterystaple",
-    "systemsystem", "supersecret", "supersecretpassword", "mypassword", "testtest", "testpassword",
-    "rootroot", "trustno", "monkey",
-}  # fmt: skip
 
 
 def rate(value: str) -> str:

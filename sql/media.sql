@@ -52,6 +52,14 @@ DELETE FROM media_tags WHERE media_id = :media_id;
 -- Remember what an item is filtered by.
 INSERT INTO media_tags (user_id, tag_key, media_id) VALUES (:user_id, :tag_key, :media_id);
 
+-- name: sources
+-- What the search texts of some items are made of, after an id.
+SELECT id, user_id, metadata, tags, search_text FROM media_items WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: update_search_text!
+-- Write what an item is found by, which no answer shows.
+UPDATE media_items SET search_text = :search_text WHERE id = :id;
+
 -- name: mark_nsfw!
 -- Make all media of a persona NSFW.
 UPDATE media_items SET is_nsfw = TRUE, version = version + 1, updated_at = :now

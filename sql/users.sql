@@ -54,6 +54,28 @@ FROM users WHERE email_key = :key AND deleted_at IS NULL;
 SELECT id, username, email, is_active, is_admin, created_at
 FROM users WHERE deleted_at IS NULL ORDER BY id;
 
+-- name: names
+-- The names of accounts after an id, and the keys that they were given.
+SELECT id, username, username_key, email, email_key
+FROM users WHERE id > :after AND deleted_at IS NULL ORDER BY id LIMIT :limit;
+
+-- name: update_keys!
+-- Write the forms in which an account's names are compared.
+UPDATE users SET username_key = :username_key, email_key = :email_key WHERE id = :id;
+
+-- name: password_costs
+-- What the password hashes of the instance cost: all that stands before a hash's salt.
+SELECT DISTINCT SUBSTR(password_hash, 1, LENGTH(password_hash) - 66) AS cost
+FROM users WHERE password_hash IS NOT NULL;
+
+-- name: rehash_password!
+-- Write the same password's hash at today's cost.
+UPDATE users SET password_hash = :password_hash WHERE id = :id;
+
+-- name: update_username!
+-- Write the username of an account.
+UPDATE users SET username = :username, username_key = :username_key, updated_at = :now WHERE id = :id;
+
 -- name: update_email!
 -- Write the email of an account.
 UPDATE users SET email = :email, email_key = :email_key, updated_at = :now WHERE id = :id;

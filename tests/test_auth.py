@@ -134,7 +134,7 @@ def test_taken_names_are_a_conflict(
         ("username", "ab"),
         ("username", "a" * 51),
         ("username", "a b c"),
-        ("username", "carol\n"),
+        ("username", "car\nol"),
         ("username", "çarol"),
         ("username", 12345),
         ("username", None),
@@ -164,7 +164,7 @@ def test_every_field_is_needed(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("username", ["abc", "a" * 50, "A.b_c-9"])
-@pytest.mark.parametrize("password", ["eight888", "x" * 128])
+@pytest.mark.parametrize("password", ["eight888", ("a-long-phrase." * 10)[:128]])
 def test_the_limits_themselves_are_allowed(
     client: FlaskClient, username: str, password: str
 ) -> None:
@@ -220,7 +220,7 @@ def test_login_takes_the_email_under_its_own_name(alice: Person, client: FlaskCl
     ("name", "password"),
     [
         ("alice", "wrong phrase"),
-        ("alice", PASSWORD + " "),
+        ("alice", PASSWORD + "."),
         ("alice", PASSWORD.upper()),
         ("alice", "x" * 1000),
         ("nobody", PASSWORD),
@@ -253,6 +253,7 @@ def test_every_failed_login_looks_and_costs_the_same(
         "type": "about:blank",
         "title": "Unauthorized",
         "status": 401,
+        "code": "wrong_credentials",
         "detail": "The username or the password is wrong.",
     }
     assert len(verifications) == 1

@@ -264,7 +264,15 @@ def test_a_page_is_read_whole_however_many_jobs_it_has(
 
 @pytest.mark.parametrize(
     "query",
-    ["status=done", "limit=0", "limit=101", "offset=-1", "persona_id=x", "job_type=", "search="],
+    [
+        "status=done",
+        "limit=0",
+        "limit=101",
+        "offset=-1",
+        "persona_id=x",
+        "job_type=%20",
+        "search=%20",
+    ],
 )
 def test_a_bad_query_is_422(alice: Person, query: str) -> None:
     answer = alice.get(f"/api/jobs?{query}")

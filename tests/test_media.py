@@ -192,12 +192,11 @@ def test_a_time_range_and_a_bare_date(alice: Person, make: Make, database: Sqlit
         ("offset=-1", "offset"),
         ("date_from=soon", "date_from"),
         ("date_to=2026-13-01", "date_to"),
-        ("date_to=", "date_to"),
-        ("search=", "search"),
         ("favorites_only=x", "favorites_only"),
         ("tags=1,2,3,4,5,6,7,8,9", "tags"),
         ("tags=1,2,3,4,5,6,7,8&tag=9", "tags"),
-        ("tag=", "tag"),
+        ("search=%20", "search"),
+        ("tag=%20", "tag"),
     ],
 )
 def test_a_bad_query_is_422(alice: Person, query: str, field: str) -> None:
@@ -301,7 +300,7 @@ def test_a_patch_changes_what_it_names(alice: Person, make: Make) -> None:
         item |= change | {"updated_at": changed["updated_at"]}
         item["tags"] = ["Sea", "été"] if item["tags"] else []
         assert changed == item == alice.get(path).get_json()
-    assert answer.headers["ETag"] == '"5"'
+    assert answer.headers["ETag"].startswith('"5-')
     edited = alice.patch(path, json=item | {"tags": ["new"]})
     assert (edited.status_code, edited.get_json()["tags"]) == (200, ["new"])
 
@@ -359,16 +358,17 @@ def test_tags_are_replaced_and_searched(
 
 
 @pytest.mark.parametrize(
-    ("expected", "fresh"), [('"2"', True), ('W/"2"', True), ("*", True), ('"1"', False)]
+    ("expected", "fresh"),
+    [('"2"', True), ('W/"2"', True), ('"2-0"', True), ("*", True), ('"1"', False), ('"22"', False)],
 )
 def test_versions_of_an_item(alice: Person, make: Make, expected: str, fresh: bool) -> None:
     path = f"/api/media/{make(alice, {'tags': ['t']})['id']}"
-    assert alice.get(path).headers["ETag"] == '"2"'
-    assert alice.get(path, headers={"If-None-Match": expected}).status_code == (
-        304 if fresh else 200
-    )
+    tag = alice.get(path).headers["ETag"]
+    assert re.fullmatch('"2-[0-9a-f]{16}"', tag)
+    for known, status in ((tag, 304), (f"W/{tag}", 304), ("*", 304), ('"2"', 200), ('"2-0"', 200)):
+        assert alice.get(path, headers={"If-None-Match": known}).status_code == status, known
     for method, more, body in (
-        ("PATCH", "", {"tags": ["t"]}),
+        ("PATCH", "", {"tags": ["u"]}),
         ("PUT", "/favorite", {}),
         ("PUT", "/tags", {"tags": []}),
         ("DELETE", "", None),
@@ -445,7 +445,6 @@ def test_links_load_without_a_header(alice: Person, client: FlaskClient, make: M
         (r"expires=\d+", "expires=99999999999999"),
         (r"expires=", "expires=+"),
         (r"signature=..", "signature=AA"),
-        (r"signature=.+", "signature="),
         (r"signature=.+", "signature=é"),
         (r"(signature=.+).$", r"\1"),
         (r"media/[0-9a-f-]+", f"media/{UNKNOWN}"),
@@ -597,7 +596,8 @@ def test_a_token_works_without_a_signature(alice: Person, client: FlaskClient, m
         refused = load(client, path)
         assert refused.status_code == 401
         assert refused.headers["WWW-Authenticate"].startswith("Bearer")
-        assert load(client, f"{path}?signature=").status_code == 403
+        assert load(client, f"{path}?signature=").status_code == 401
+        assert load(client, f"{path}?signature=x").status_code == 403
 
 
 def test_a_thumbnail_that_is_gone_is_made_again(

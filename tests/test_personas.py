@@ -33,6 +33,13 @@ SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
 
 
+def version_of(answer: TestResponse) -> int:
+    """The version of the row that an answer shows, by its ETag."""
+    match = re.fullmatch(r'"(\d+)-[0-9a-f]{16}"', answer.headers["ETag"])
+    assert match
+    return int(match[1])
+
+
 def wrong_fields(answer: TestResponse) -> set[str]:
     """The fields that a 422 names."""
     assert answer.status_code == 422, answer.text
@@ -54,7 +61,7 @@ def made_media(person: Person, worker: Worker, **fields: Any) -> dict[str, Any]:
 def test_created_with_location_etag_and_defaults(alice: Person) -> None:
     answer = alice.post("/api/personas", json=LOOK)
     made = answer.get_json()
-    assert (answer.status_code, answer.headers["ETag"]) == (201, '"1"')
+    assert (answer.status_code, version_of(answer)) == (201, 1)
     assert answer.headers["Location"] == f"/api/personas/{made['id']}"
     assert made.pop("created_at") == made.pop("updated_at")
     assert made == LOOK | {
@@ -283,7 +290,7 @@ def test_a_copy_is_named_as_asked(alice: Person, query: str, body: Any, name: st
         f"/api/personas/{made['id']}/duplicate{query}", **({} if body is None else {"json": body})
     )
     copy = answer.get_json()
-    assert (answer.status_code, answer.headers["ETag"]) == (201, '"1"')
+    assert (answer.status_code, version_of(answer)) == (201, 1)
     assert answer.headers["Location"] == f"/api/personas/{copy['id']}"
     assert copy["id"] != made["id"]
     own = ("id", "name", "created_at", "updated_at")
@@ -303,7 +310,7 @@ def test_the_copy_of_a_long_name_still_fits(alice: Person) -> None:
 @pytest.mark.parametrize(
     ("query", "body"),
     [
-        ("?new_name=", None),
+        ("?new_name=%20", None),
         ("?new_name=" + "x" * 101, None),
         ("", {"name": " "}),
         ("", {"new_name": "x"}),
@@ -427,7 +434,7 @@ def test_links_of_a_page_keep_the_query(alice: Person) -> None:
         ("sort=id", "sort"),
         ("is_favorite=maybe", "is_favorite"),
         ("include_nsfw=2", "include_nsfw"),
-        ("search=", "search"),
+        ("search=%20", "search"),
         ("search=" + "x" * 101, "search"),
         ("search=%00", "search"),
         ("&".join(f"tag={n}" for n in range(9)), "tag"),
@@ -505,22 +512,30 @@ def test_counters_agree_with_the_table_after_any_operations(
 
 def test_the_etag_changes_with_each_write_alone(alice: Person) -> None:
     path = f"/api/personas/{alice.persona()['id']}"
-    assert [alice.get(path).headers["ETag"] for _ in range(2)] == ['"1"', '"1"']
-    assert alice.patch(path, json={"name": "x"}).headers["ETag"] == '"2"'
+    assert len({alice.get(path).headers["ETag"] for _ in range(2)}) == 1
+    assert version_of(alice.patch(path, json={"name": "x"})) == 2
     answer = alice.get(path)
-    assert answer.headers["ETag"] == '"2"'
+    assert version_of(answer) == 2
     assert answer.headers["Cache-Control"] == "private, no-cache"
     assert answer.headers["Vary"] == "Authorization, Origin"
 
 
 @pytest.mark.parametrize(
     ("known", "status"),
-    [('"1"', 304), ('W/"1"', 304), ("*", 304), ('"7", "1"', 304), ('"2"', 200), ('"11"', 200)],
+    [
+        ("{tag}", 304),
+        ("W/{tag}", 304),
+        ("*", 304),
+        ('"7", {tag}', 304),
+        ('"1"', 200),
+        ('"1-0123456789abcdef"', 200),
+    ],
 )
 def test_if_none_match(alice: Person, known: str, status: int) -> None:
     path = f"/api/personas/{alice.persona()['id']}"
-    answer = alice.get(path, headers={"If-None-Match": known})
-    assert (answer.status_code, answer.headers["ETag"]) == (status, '"1"')
+    tag = alice.get(path).headers["ETag"]
+    answer = alice.get(path, headers={"If-None-Match": known.format(tag=tag)})
+    assert (answer.status_code, version_of(answer)) == (status, 1)
     assert bool(answer.data) is (status == 200)
 
 
@@ -543,7 +558,7 @@ def test_if_match(alice: Person, method: str, expected: str, fresh: bool) -> Non
 
 def test_tags_are_trimmed_and_unique_without_case(alice: Person) -> None:
     made = alice.persona(tags=[" Sea ", "sea", "SEA", "Straße", "STRASSE", "café", "cafe"])
-    assert made["tags"] == ["Sea", "Straße", "café", "cafe"]
+    assert made["tags"] == ["Sea", "Straße", "café"]
 
 
 @pytest.mark.parametrize(
@@ -605,7 +620,7 @@ def test_an_avatar_is_a_fresh_link_that_loads(alice: Person, worker: Worker) -> 
     item = made_media(alice, worker)
     path = f"/api/personas/{alice.persona(avatar_url='https://example.com/a.png')['id']}"
     answer = alice.put(f"{path}/avatar", json={"media_id": item["id"]})
-    assert (answer.status_code, answer.headers["ETag"]) == (200, '"2"')
+    assert (answer.status_code, version_of(answer)) == (200, 2)
     for avatar in (
         answer.get_json()["avatar_url"],
         alice.get(path).get_json()["avatar_url"],
@@ -694,7 +709,7 @@ def test_somebody_elses_persona_does_not_exist(alice: Person, bob: Person) -> No
         answer = alice.open(method, path + more, **({} if body is None else {"json": body}))
         assert answer.status_code == 404, (method, more)
     assert alice.get("/api/personas").headers["X-Total-Count"] == "0"
-    assert bob.get(path).headers["ETag"] == '"1"'
+    assert version_of(bob.get(path)) == 1
 
 
 # ---------------------------------------------------------------------------------------- the rules

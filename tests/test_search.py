@@ -245,7 +245,6 @@ def test_wildcards_quotes_and_operators_are_plain_characters(alice: Person) -> N
         ("漢字の", ["Tim"]),
         ("字漢", []),
         ("🌊", ["Ümit"]),
-        ("\u200b", ["Mara", "Tim", "Ümit"]),
     ],
 )
 def test_words_of_any_length_must_all_match_anywhere(
@@ -327,7 +326,7 @@ def some_text(low: int, high: int) -> st.SearchStrategy[str]:
     return (
         st.text(no_control, min_size=low, max_size=high)
         .map(str.strip)
-        .filter(lambda text: len(text) >= low)
+        .filter(lambda text: len(text) >= low and not (low and folding.is_blank(text)))
     )
 
 
@@ -378,7 +377,7 @@ def test_search_finds_what_a_plain_filter_finds(
     try:
         for _ in range(4):
             query = cut(data, made)
-            if not query.strip():
+            if folding.is_blank(query):
                 continue
             sort = data.draw(st.sampled_from([*KEYS, *(f"-{key}" for key in KEYS)]))
             nsfw, favorite = (

@@ -168,10 +168,12 @@ def problem(answer: TestResponse, status: int, *fields: str) -> None:
     assert answer.status_code == status, answer.text
     assert answer.content_type == "application/problem+json"
     body = answer.get_json()
-    assert {"type", "title", "status", "detail", "request_id"} <= body.keys()
-    assert body.keys() - {"type", "title", "status", "detail", "request_id"} == (
-        {"errors"} if fields else set()
-    )
+    common = {"type", "title", "status", "code", "detail", "request_id"}
+    assert body.keys() == common | ({"errors", "codes"} if fields else set())
+    assert re.fullmatch(r"[a-z_]+", body["code"])
+    assert {f: len(c) for f, c in body.get("codes", {}).items()} == {
+        f: len(texts) for f, texts in body.get("errors", {}).items()
+    }
     assert (body["type"], body["status"]) == ("about:blank", status)
     assert body["title"]
     assert re.fullmatch(r"[A-Z0-9].*\.", body["detail"]), body["detail"]
@@ -309,7 +311,7 @@ def test_bodies_that_are_no_json_object(admin: Person) -> None:
 
 
 def test_deep_nesting_is_malformed(admin: Person) -> None:
-    depth = 100_000
+    depth = 10_000
     for route in WITH_BODY:
         problem(send(admin, route, "[" * depth + "]" * depth), 400)
         problem(send(admin, route, '{"a":' * depth + "1" + "}" * depth), 400)
@@ -445,7 +447,7 @@ def test_offsets_beyond_the_end_give_an_empty_page(
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=-1", "limit=1.5", "limit=", "limit=١", "limit=1_0"]
+    "query", ["limit=0", "limit=201", "limit=-1", "limit=1.5", "limit=%20", "limit=١", "limit=1_0"]
 )
 def test_limits_have_limits(admin: Person, query: str) -> None:
     for path in ("/api/personas", "/api/jobs", "/api/media"):
@@ -492,7 +494,7 @@ def test_every_failure_has_one_shape(make_app: Callable[..., Flask]) -> None:
         ("PATCH", f"/api/personas/{persona}", {"json": {}}, 422, ("body",)),
         ("DELETE", f"/api/jobs/{job}", {}, 409, ()),
         ("POST", f"/api/personas/{persona}/preview", {}, 429, ()),
-        ("GET", "/api/personas?search=%00&tag=", {}, 422, ("search", "tag.0")),
+        ("GET", "/api/personas?search=%00&tag=%20", {}, 422, ("search", "tag.0")),
         ("GET", f"/api/media/{ANY_ID}/content?user=1&expires=9&signature=x", {}, 403, ()),
     ):
         problem(admin.open(method, path, **more), status, *fields)
@@ -544,7 +546,7 @@ def test_cors_for_an_allowed_origin(alice: Person) -> None:
         answer = alice.get(path, headers={"Origin": ALLOWED})
         assert answer.headers["Access-Control-Allow-Origin"] == ALLOWED
         assert set(answer.headers["Access-Control-Expose-Headers"].split(", ")) == exposed
-        assert "Access-Control-Allow-Credentials" not in answer.headers
+        assert answer.headers["Access-Control-Allow-Credentials"] == "true"
         assert "Origin" in answer.headers["Vary"]
     asked = {
         "Origin": ALLOWED,
@@ -557,7 +559,7 @@ def test_cors_for_an_allowed_origin(alice: Person) -> None:
     assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
     allowed = preflight.headers["Access-Control-Allow-Headers"].lower().split(", ")
     assert {"authorization", "content-type", "if-match"} <= set(allowed)
-    assert "Access-Control-Allow-Credentials" not in preflight.headers
+    assert preflight.headers["Access-Control-Allow-Credentials"] == "true"
 
 
 @pytest.mark.parametrize(

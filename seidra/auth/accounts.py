@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Any
 
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Conflict, Forbidden
 from seidra.values import from_json, timestamp, to_json
+
+NAME_KEYS = "2"
+"""The version of `name_key`. Raise it with any change to what it makes of a name: the next start
+makes all keys anew."""
 
 SYSTEM_USER_ID = 1
 SYSTEM_USERNAME = "system"
@@ -33,9 +38,15 @@ def public_user(row: Row) -> dict[str, Any]:
     }
 
 
+def plain_name(name: str) -> str:
+    """A username or email as it is kept: composed, and without blanks around it."""
+    return unicodedata.normalize("NFC", name.strip())
+
+
 def name_key(name: str) -> str:
-    """The form in which usernames and emails are compared: without case."""
-    return name.casefold()
+    """The form in which usernames and emails are compared: without case. Not casefolded: that would
+    make one address of two, straße@ and strasse@."""
+    return unicodedata.normalize("NFC", plain_name(name).lower())
 
 
 def create_account(
@@ -71,10 +82,11 @@ def find_account(connection: Connection, name: str) -> Row | None:
 def set_rights(tx: Connection, row: Row, *, active: bool, admin: bool) -> None:
     """Write an account's rights. Raises Conflict where that leaves no active administrator."""
     if row["id"] == SYSTEM_USER_ID and admin:
-        raise Conflict("The system account cannot be an administrator.")
+        raise Conflict("The system account cannot be an administrator.", code="system_account")
     if active and not row["is_active"] and row["password_hash"] is None:
         raise Conflict(
-            "This account has no password: set SEIDRA_DEFAULT_USER_PASSWORD and start again."
+            "This account has no password: set SEIDRA_DEFAULT_USER_PASSWORD and start again.",
+            code="no_password",
         )
     if row["is_active"] and row["is_admin"] and not (active and admin):
         check_not_last_admin(tx, row["id"])
@@ -90,6 +102,13 @@ def set_email(tx: Connection, user_id: int, email: str) -> None:
     )
 
 
+def rename_account(tx: Connection, user_id: int, username: str) -> None:
+    """Write a new username. A taken one becomes a Conflict when the transaction ends."""
+    queries.users.update_username(
+        tx, id=user_id, username=username, username_key=name_key(username), now=timestamp()
+    )
+
+
 def set_password(tx: Connection, user_id: int, digest: str, keep_session: str = "") -> None:
     """Write a new password hash; all sessions of the account but one end."""
     queries.users.update_password(tx, id=user_id, password_hash=digest, now=timestamp())
@@ -99,13 +118,17 @@ def set_password(tx: Connection, user_id: int, digest: str, keep_session: str = 
 def check_not_last_admin(tx: Connection, user_id: int) -> None:
     """Raise Conflict when no other active administrator is left."""
     if not queries.users.other_active_admins(tx, id=user_id):
-        raise Conflict("This is the last active administrator; make another one first.")
+        raise Conflict(
+            "This is the last active administrator; make another one first.", code="last_admin"
+        )
 
 
 def check_not_system(user_id: int) -> None:
     """Raise Forbidden for the system account, which only the operator's settings change."""
     if user_id == SYSTEM_USER_ID:
-        raise Forbidden("The system account is changed by the operator's settings alone.")
+        raise Forbidden(
+            "The system account is changed by the operator's settings alone.", code="system_account"
+        )
 
 
 def delete_account(tx: Connection, row: Row) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import Response, g
+from flask import Response, g, request
 from marshmallow import ValidationError
 
 from seidra.auth import accounts, passwords, tokens
@@ -25,7 +25,7 @@ from seidra.auth.schemas import (
 from seidra.auth.tokens import login_required
 from seidra.database.base import INSTANCE, Connection, Row, required_row
 from seidra.database.queries import queries
-from seidra.errors import Forbidden, Invalid, Unauthorized
+from seidra.errors import Forbidden, Invalid, Mistake, Unauthorized
 from seidra.values import from_json, timestamp, to_json
 from seidra.web import rates
 from seidra.web.answers import SECRET, no_content, reply
@@ -39,6 +39,16 @@ R = TypeVar("R")
 blp = Blueprint(
     "auth", __name__, url_prefix="/api/auth", description="Accounts, sessions and tokens"
 )
+MAX_BODY = 65_536
+"""The largest body below /api/auth, in bytes: settings of 16 KB, however they are escaped, fit."""
+
+
+@blp.before_request  # type: ignore[untyped-decorator]
+def bound_body() -> None:
+    """Names and passwords are small, and most of this is asked without an account."""
+    request.max_content_length = min(MAX_BODY, services().settings.max_body)
+
+
 settings_blp = Blueprint(
     "settings", __name__, url_prefix="/api/settings", description="What a user prefers"
 )
@@ -50,7 +60,10 @@ def registration_open(view: Callable[P, R]) -> Callable[P, R]:
     @wraps(view)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if services().settings.registration != "open":
-            raise Forbidden("Registration is closed here; ask the operator for an account.")
+            raise Forbidden(
+                "Registration is closed here; ask the operator for an account.",
+                code="registration_closed",
+            )
         return view(*args, **kwargs)
 
     return checked
@@ -84,25 +97,46 @@ def register(body: dict[str, Any]) -> Response:
 def login(body: dict[str, Any]) -> Response:
     """Log in by username or email. Wrong, unknown and disabled look the same and take the same
     time."""
-    rates.count_name(accounts.name_key(body["username"]), "login")
+    settings = services().settings
     found = accounts.find_account(services().database.connection, body["username"])
+    _count_password_try(body["username"], found["id"] if found else None)
     encoded = found["password_hash"] if found else None
-    # One Argon2 computation whoever is asked for: time must not tell which names exist.
-    right = passwords.verify_password(
-        encoded or passwords.decoy_hash(services().settings), body["password"]
-    )
+    right = services().check_login(encoded, body["password"])
     if found is None or not right or encoded is None or not found["is_active"]:
-        raise Unauthorized("The username or the password is wrong.", error=None)
+        raise _wrong_login()
+    # Whoever logs in brings what a hash at today's cost is made of.
+    anew = (
+        passwords.hash_password(body["password"], settings)
+        if passwords.is_below_cost(encoded, settings)
+        else None
+    )
     with services().database.transaction(found["id"]) as tx:
         # Read again inside: the account may have been disabled, or its password changed, since it
-        # was checked.
+        # was checked; or another login has just made its hash anew.
         now = queries.users.get_for_update(tx, id=found["id"])
-        if now is None or not now["is_active"] or now["password_hash"] != encoded:
-            raise Unauthorized("The username or the password is wrong.", error=None)
+        if now is None or not now["is_active"]:
+            raise _wrong_login()
+        if now["password_hash"] != encoded:
+            if not passwords.is_right_password(now["password_hash"] or "", body["password"]):
+                raise _wrong_login()
+        elif anew is not None:
+            queries.users.rehash_password(tx, id=found["id"], password_hash=anew)
         token = tokens.begin_session(
-            tx, required_row(queries.users.get(tx, id=found["id"])), services().settings
+            tx, required_row(queries.users.get(tx, id=found["id"])), settings
         )
     return reply(token, 200, SECRET)
+
+
+def _wrong_login() -> Unauthorized:
+    return Unauthorized(
+        "The username or the password is wrong.", error=None, code="wrong_credentials"
+    )
+
+
+def _count_password_try(name: str, user_id: int | None) -> None:
+    """Count a password that is tried: for its account, whichever of its names was given, or for a
+    name that nobody has."""
+    rates.count_name(accounts.name_key(name) if user_id is None else f"id:{user_id}", "login")
 
 
 @blp.route("/refresh", methods=["POST"])
@@ -119,7 +153,8 @@ def refresh() -> Response:
         token = tokens.refresh_session(tx, presented, claims.session_id, services().settings)
     if token is None:
         raise Unauthorized(
-            "The refresh token was used before or its session is over; log in again."
+            "The refresh token was used before or its session is over; log in again.",
+            code="session_ended",
         )
     return reply(token, 200, SECRET)
 
@@ -151,7 +186,7 @@ def me() -> Response:
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(409, "PROBLEM")
 def change_me(body: dict[str, Any]) -> Response:
-    """Change email or password, with the present password; a new password ends all other
+    """Change username, email or password, with the present password; a new password ends all other
     sessions."""
     accounts.check_not_system(g.user["id"])
     stored = _confirmed_account(body["current_password"], "current_password")
@@ -162,7 +197,9 @@ def change_me(body: dict[str, Any]) -> Response:
     )
     with services().database.transaction(g.user["id"]) as tx:
         _unchanged_account(tx, stored)
-        if "email" in body:
+        if body.get("username", stored["username"]) != stored["username"]:
+            accounts.rename_account(tx, stored["id"], body["username"])
+        if body.get("email", stored["email"]) != stored["email"]:
             accounts.set_email(tx, stored["id"], body["email"])
         if digest is not None:
             accounts.set_password(tx, stored["id"], digest, keep_session=g.user["session_id"])
@@ -202,24 +239,33 @@ def delete_me_by_post(body: dict[str, Any]) -> Response:
 
 
 def _confirmed_account(password: str, field: str) -> Row:
-    """My stored account, when the password is mine. Raises Forbidden, naming the field."""
-    stored = required_row(
-        queries.users.get_for_update(services().database.connection, id=g.user["id"])
+    """My stored account, when the password is mine. Raises Forbidden, naming the field. Counted as
+    a login tried: who holds a token must not guess here what they may not guess there."""
+    _count_password_try(g.user["username"], g.user["id"])
+    stored: Row | None = queries.users.get_for_update(
+        services().database.connection, id=g.user["id"]
     )
-    if not passwords.verify_password(
-        stored["password_hash"] or passwords.decoy_hash(services().settings), password
-    ):
-        error = Forbidden("The password is wrong.")
-        error.errors = {field: ["Is not the present password."]}
-        raise error
+    if stored is None:
+        raise _account_gone()
+    if not passwords.is_right_password(stored["password_hash"] or "", password):
+        raise Forbidden(
+            "The password is wrong.",
+            code="wrong_password",
+            errors={field: [Mistake("Is not the present password.", "wrong_password")]},
+        )
     return stored
+
+
+def _account_gone() -> Unauthorized:
+    """For an account that was deleted between the guard and what it asked for."""
+    return Unauthorized("The account is gone.", code="session_ended")
 
 
 def _unchanged_account(tx: Connection, stored: Row) -> Row:
     """My account inside the transaction, when nothing changed since the password was checked."""
     row: Row | None = queries.users.get_for_update(tx, id=stored["id"])
     if row is None or row["password_hash"] != stored["password_hash"]:
-        raise Unauthorized("The account has changed meanwhile; log in again.")
+        raise Unauthorized("The account has changed meanwhile; log in again.", code="session_ended")
     return row
 
 
@@ -238,14 +284,16 @@ def _merge_settings(change: dict[str, Any]) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
         stored = queries.users.get_for_update(tx, id=g.user["id"])
         if stored is None:
-            raise Unauthorized("The account is gone.")
+            raise _account_gone()
+        known = from_json(stored["settings"])
         try:
-            merged = merge_settings(from_json(stored["settings"]), change)
+            merged = merge_settings(known, change)
         except ValidationError as error:
             raise Invalid(flatten_messages(error.messages)) from None
-        queries.users.update_settings(
-            tx, id=g.user["id"], settings=to_json(merged), now=timestamp()
-        )
+        if merged != known:
+            queries.users.update_settings(
+                tx, id=g.user["id"], settings=to_json(merged), now=timestamp()
+            )
     return reply(merged)
 
 

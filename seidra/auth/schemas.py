@@ -6,9 +6,26 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
 
-from seidra.web.fields import Body, Flag, FreeObject, Text, check_json, check_size
+from seidra.auth.accounts import plain_name
+from seidra.auth.passwords import normal_password
+from seidra.common_passwords import is_common
+from seidra.errors import Mistake
+from seidra.web.fields import Body, Flag, FreeObject, Text, check_count, check_json, check_size
 
 SETTINGS_BYTES = 16_384
+MAX_GIVEN_PASSWORD = 1024
+"""The longest password that is looked at, in characters."""
+
+_USERNAME = r"[A-Za-z0-9._\-]{3,50}"
+
+
+class _Username(Text):
+    def __init__(self, **kwargs: Any) -> None:
+        rule = validate.Regexp(
+            rf"{_USERNAME}\Z", error="Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."
+        )
+        documented = {"minLength": 3, "maxLength": 50, "pattern": f"^{_USERNAME}$"}
+        super().__init__(line=True, validate=rule, metadata=documented, **kwargs)
 
 
 class _Email(Text):
@@ -16,17 +33,41 @@ class _Email(Text):
         rule = validate.Email(error="Must be an email address.")
         super().__init__(3, 254, line=True, validate=rule, metadata={"format": "email"}, **kwargs)
 
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        return plain_name(super()._deserialize(value, attr, data, **kwargs))
+
+
+class _NewPassword(Text):
+    """A password to be: its normal form counts, and common ones are refused."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(8, 128, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if isinstance(value, str) and len(value) <= MAX_GIVEN_PASSWORD:
+            value = normal_password(value)
+        password = super()._deserialize(value, attr, data, **kwargs)
+        if is_common(password):
+            raise ValidationError(
+                Mistake(
+                    "Is too common a password; choose one that nobody would guess.",
+                    "common_password",
+                )
+            )
+        return password
+
 
 class Notifications(fields.Dict):
     """{name: true or false}, at most 50."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(
-            keys=Text(1, 50, line=True),
-            values=Flag(),
-            validate=validate.Length(max=50, error="Must have at most 50 names."),
-            **kwargs,
+            keys=Text(1, 50, line=True), values=Flag(), metadata={"maxProperties": 50}, **kwargs
         )
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        check_count(value, 50, "names")
+        return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
 
 
 class SettingsSchema(Body):
@@ -66,21 +107,16 @@ class TokenSchema(Schema):
 class RegisterSchema(Body):
     """A new account."""
 
-    username = fields.String(
-        required=True,
-        validate=validate.Regexp(
-            r"[A-Za-z0-9._\-]{3,50}\Z", error="Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."
-        ),
-    )
+    username = _Username(required=True)
     email = _Email(required=True)
-    password = Text(8, 128, required=True)
+    password = _NewPassword(required=True)
 
 
 class LoginSchema(Body):
     """A login: `username` takes a username or an email; `email` is another name for it."""
 
     username = Text(1, 254, required=True)
-    password = Text(1, 1024, required=True)
+    password = Text(1, MAX_GIVEN_PASSWORD, required=True)
 
     @pre_load
     def _email_is_a_name(self, data: Any, **kwargs: Any) -> Any:
@@ -90,25 +126,26 @@ class LoginSchema(Body):
 
 
 class AccountSchema(Body):
-    """Changes to one's account: a new email or password, with the present password."""
+    """Changes to one's account: a new username, email or password, with the present password."""
 
     READ_ONLY = frozenset(UserSchema._declared_fields)
-    ONE_OF = ("email", "password")
+    ONE_OF = ("username", "email", "password")
 
+    username = _Username()
     email = _Email()
-    password = Text(8, 128)
-    current_password = Text(1, 1024, required=True)
+    password = _NewPassword()
+    current_password = Text(1, MAX_GIVEN_PASSWORD, required=True)
 
     @validates_schema
     def _check_something_changes(self, data: Any, **kwargs: Any) -> None:
-        if "email" not in data and "password" not in data:
-            raise ValidationError("Must have an email or a password to change.")
+        if data.keys().isdisjoint(self.ONE_OF):
+            raise ValidationError("Must have a username, an email or a password to change.")
 
 
 class PasswordSchema(Body):
     """The present password, to confirm."""
 
-    password = Text(1, 1024, required=True)
+    password = Text(1, MAX_GIVEN_PASSWORD, required=True)
 
 
 def merge_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from typing import ParamSpec, TypeVar
 from flask import g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from seidra.auth.tokens import bearer_token, live_user, user_of
+from seidra.auth.tokens import live_user, request_user
 from seidra.config import Settings, jwt_secret
 from seidra.errors import Unauthorized
+from seidra.web import rates
 from seidra.web.services import services
 
 P = ParamSpec("P")
@@ -48,7 +49,9 @@ class Tickets:
         try:
             user_id, session_id = self._signer.loads(ticket, max_age=SECONDS)
         except (BadData, ValueError):
-            raise Unauthorized("The ticket is invalid or expired; ask for another one.") from None
+            raise Unauthorized(
+                "The ticket is invalid or expired; ask for another one.", code="ticket_invalid"
+            ) from None
         return int(user_id), str(session_id)
 
 
@@ -60,9 +63,9 @@ def listener_required(view: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         ticket = request.args.get("ticket")
         if ticket is None or "Authorization" in request.headers:
-            g.user = user_of(bearer_token())
+            g.user = request_user()
         else:
             g.user = live_user(partial(services().tickets.check, ticket))
         return view(*args, **kwargs)
 
-    return guarded
+    return rates.counts_itself(guarded)

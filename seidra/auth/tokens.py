@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 from flask import Flask, g, request
 from flask_jwt_extended import JWTManager, create_access_token, create_refresh_token, decode_token
 from flask_jwt_extended.exceptions import JWTExtendedException
-from jwt.exceptions import PyJWTError
+from jwt.exceptions import ExpiredSignatureError, PyJWTError
 
 from seidra.auth.accounts import public_user
 from seidra.config import Settings, jwt_secret
@@ -34,7 +34,31 @@ R = TypeVar("R")
 _CLOCK_STEP_SECONDS = 300
 """How far the clock may step back without refusing the tokens made before."""
 
-_REFUSED = "The token is missing, invalid, expired or revoked; log in again."
+
+def _token_missing() -> Unauthorized:
+    return Unauthorized(
+        "A token is missing: send Authorization: Bearer <access token>.",
+        error=None,
+        code="token_missing",
+    )
+
+
+def _token_invalid() -> Unauthorized:
+    return Unauthorized("The token is not one that is good here; log in.", code="token_invalid")
+
+
+def _token_expired(kind: str) -> Unauthorized:
+    if kind == "refresh":
+        return Unauthorized("The refresh token has expired; log in again.", code="token_expired")
+    return Unauthorized(
+        "The access token has expired: exchange the refresh token for a fresh pair by"
+        " POST /api/auth/refresh.",
+        code="token_expired",
+    )
+
+
+def _session_ended() -> Unauthorized:
+    return Unauthorized("The session is over; log in again.", code="session_ended")
 
 
 class Claims(NamedTuple):
@@ -50,7 +74,7 @@ class Verifier:
     """Verifies tokens, and remembers the last few thousand that verified.
 
     Checking a signature again costs ~90 us and cannot come out differently; what can change is
-    asked each time: expiry here, session and user by the query in `user_of`. So the memo never
+    asked each time: expiry here, session and user by the query in `live_user`. So the memo never
     outlives a revocation.
     """
 
@@ -62,21 +86,27 @@ class Verifier:
     def __call__(self, token: str, kind: str) -> Claims:
         claims = self._memo.get(token)
         if claims is None:
-            claims = _decode_token(token)
+            claims = _decode_token(token, kind)
             if len(self._memo) >= self.SIZE:
                 self._memo.clear()
             self._memo[token] = claims
-        if claims.kind != kind or claims.expires <= time.time():
-            raise Unauthorized(_REFUSED)
+        if claims.kind != kind:
+            raise Unauthorized(
+                f"This is a token of another kind; send the {kind} token.", code="token_invalid"
+            )
+        if claims.expires <= time.time():
+            raise _token_expired(kind)
         return claims
 
 
-def _decode_token(token: str) -> Claims:
+def _decode_token(token: str, kind: str) -> Claims:
     try:
         claims = decode_token(token)
         return Claims(int(claims["sub"]), str(claims["sid"]), claims["type"], float(claims["exp"]))
+    except ExpiredSignatureError:
+        raise _token_expired(kind) from None
     except (PyJWTError, JWTExtendedException, ValueError, KeyError, TypeError):
-        raise Unauthorized(_REFUSED) from None
+        raise _token_invalid() from None
 
 
 def set_up_signing(app: Flask, settings: Settings) -> None:
@@ -156,26 +186,26 @@ def bearer_token() -> str:
     given: str = request.environ.get("HTTP_AUTHORIZATION", "")
     scheme, _, token = given.partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthorized(_REFUSED, error=None)
+        raise _token_missing()
     return token.strip()
 
 
-def user_of(token: str) -> Row:
-    """The user of a live access token, whose request is counted. Raises Unauthorized for any
-    other."""
+def request_user() -> Row:
+    """The user of the request's live access token; the request is counted, for its address where
+    nobody is believed. Raises Unauthorized for any other token, or none."""
 
     def claimed_session() -> tuple[int, str]:
-        claims = services().verifier(token, "access")
+        claims = services().verifier(bearer_token(), "access")
         return claims.user_id, claims.session_id
 
     return live_user(claimed_session)
 
 
 def live_user(claimed_session: Callable[[], tuple[int, str]]) -> Row:
-    """The user of the live session, (user id, session id), that `named` answers; their request is
-    counted.
+    """The user of the live session, (user id, session id), that `claimed_session` answers; the
+    request is counted, for its address where nobody is believed.
 
-    Raises Unauthorized when it is not live, as `named` does when it believes nobody.
+    Raises Unauthorized when it is not live, as `claimed_session` does when it believes nobody.
     """
     try:
         user_id, session_id = claimed_session()
@@ -183,7 +213,7 @@ def live_user(claimed_session: Callable[[], tuple[int, str]]) -> Row:
             services().database.connection, session_id=session_id, user_id=user_id, now=timestamp()
         )
         if user is None:
-            raise Unauthorized(_REFUSED)
+            raise _session_ended()
     except Unauthorized:
         rates.count_request("general", rates.client_address())
         raise
@@ -196,11 +226,11 @@ def login_required(view: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        g.user = user_of(bearer_token())
+        g.user = request_user()
         return view(*args, **kwargs)
 
     guarded.login_required = True  # type: ignore[attr-defined]
-    return guarded
+    return rates.counts_itself(guarded)
 
 
 def admin_required(view: Callable[P, R]) -> Callable[P, R]:
@@ -209,7 +239,7 @@ def admin_required(view: Callable[P, R]) -> Callable[P, R]:
     @wraps(view)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
         if not g.user["is_admin"]:
-            raise Forbidden("This is for administrators.")
+            raise Forbidden("This is for administrators.", code="admin_required")
         return view(*args, **kwargs)
 
     checked.admin_required = True  # type: ignore[attr-defined]

@@ -106,11 +106,11 @@ class Database(ABC):
 
 
 _TAKEN = {
-    "users_username_taken": ("username", "This username is taken."),
-    "users_email_taken": ("email", "This email is taken."),
+    "users_username_taken": ("username", "This username is taken.", "name_taken"),
+    "users_email_taken": ("email", "This email is taken.", "email_taken"),
 }
-"""What a broken unique constraint means to people, by its name in migrations/: the field, and a
-sentence."""
+"""What a broken unique constraint means to people, by its name in migrations/: the field, a
+sentence, and its code."""
 
 
 def conflict_of(constraint: str) -> Conflict | None:
@@ -118,8 +118,8 @@ def conflict_of(constraint: str) -> Conflict | None:
     should break."""
     if constraint not in _TAKEN:
         return None
-    field, sentence = _TAKEN[constraint]
-    return Conflict(sentence, field)
+    field, sentence, code = _TAKEN[constraint]
+    return Conflict(sentence, field, code=code)
 
 
 def dangling_conflict() -> Problem:

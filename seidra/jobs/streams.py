@@ -88,7 +88,8 @@ class Streams:
                 raise _full(
                     f"You have {self._per_user} streams open here already; close one of them.", mine
                 )
-            if len(self._open) >= self._limit:
+            # The last place is for those who have none: one account must not shut out the others.
+            if len(self._open) >= (self._limit - 1 if mine and self._limit > 1 else self._limit):
                 raise _full(
                     "This server has no room for another stream right now; ask by request instead.",
                     self._open,

@@ -14,6 +14,8 @@ import re
 import time
 from urllib.parse import parse_qs, urlsplit
 
+from marshmallow import ValidationError
+
 from seidra.config import Settings, jwt_secret
 
 VARIANTS = ("content", "thumbnail", "download")
@@ -59,8 +61,12 @@ class Links:
 
 
 def is_media_link(url: str) -> bool:
-    """Whether this is a link of ours: relative, or absolute with a signature."""
-    parts = urlsplit(url)
+    """Whether this is a link of ours: relative, or absolute with a signature. Raises
+    ValidationError for what is no URL at all, such as one whose host has an open bracket."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ValidationError("Must be an http or https URL.") from None
     if not _PATH.fullmatch(parts.path):
         return False
     return not parts.netloc or "signature" in parse_qs(parts.query)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from flask import Response, current_app, g, send_file
 
-from seidra.auth.tokens import bearer_token, login_required, user_of
+from seidra.auth.tokens import login_required, request_user
 from seidra.database.base import Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, NotFound, Unavailable
@@ -33,6 +33,7 @@ from seidra.media.thumbnails import thumbnail_key
 from seidra.media.view import media_json
 from seidra.media.write import change_item, deletable_version, delete_item, visible_item
 from seidra.nsfw import policy
+from seidra.web import rates
 from seidra.web.answers import check_if_match, no_content, page_headers, reply, reply_versioned
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import StatsQuery
@@ -165,15 +166,17 @@ def _linked_file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response
     links = services().links
     max_age = 0
     if link["signature"] is None:
-        g.user = user_of(bearer_token())
+        g.user = request_user()
         user_id = g.user["id"]
     else:
+        rates.count_request("general", rates.client_address())
         user_id = links.check(
             str(media_id), variant, link["user"], link["expires"], link["signature"]
         )
         if user_id is None:
             raise Forbidden(
-                "This link is not valid, or not any more; read the item again for a fresh one."
+                "This link is not valid, or not any more; read the item again for a fresh one.",
+                code="link_invalid",
             )
         max_age = max(int(link["expires"]) - int(time.time()), 0)
     row = queries.media.linked(services().database.connection, id=str(media_id), user_id=user_id)
@@ -222,6 +225,7 @@ def _file_answer(row: Row, variant: str, max_age: int) -> Response:
 
 
 @blp.route("/<uuid:media_id>/content", methods=["GET"])
+@rates.counts_itself
 @blp.arguments(LinkQuery, location="query")
 @blp.response(
     200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture"
@@ -234,6 +238,7 @@ def content(link: dict[str, Any], media_id: UUID) -> Response:
 
 
 @blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
+@rates.counts_itself
 @blp.arguments(LinkQuery, location="query")
 @blp.response(
     200,
@@ -249,6 +254,7 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 
 
 @blp.route("/<uuid:media_id>/download", methods=["GET"])
+@rates.counts_itself
 @blp.arguments(LinkQuery, location="query")
 @blp.response(
     200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture"

@@ -10,6 +10,7 @@ from seidra.web.fields import (
     MAX_INTEGER,
     Body,
     Flag,
+    Items,
     Query,
     QueryFlag,
     QueryTime,
@@ -96,10 +97,12 @@ class MediaQuery(Query):
     limit = QueryWhole(1, 200, load_default=50, metadata={"description": "How many to answer."})
     offset = QueryWhole(0, load_default=0, metadata={"description": "How many to pass over."})
     tags = Text(1, 500, metadata={"description": "Comma list: any must match."})
-    tag = fields.List(
+    tag = Items(
         Text(1, 50, line=True),
+        8,
+        "tags",
         load_default=list,
-        metadata={"description": "Repeatable: any must match.", "maxItems": 8},
+        metadata={"description": "Repeatable: any must match."},
     )
     favorites_only = QueryFlag(load_default=False)
     search = Text(

@@ -22,15 +22,18 @@ def visible_item(connection: Connection, user_id: int, media_id: str) -> Row:
 
 def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) -> Row:
     """Write a change of `tags`, `is_favorite` and `is_nsfw` over an item's row of the same
-    transaction; returns the new row. Raises Forbidden for what the NSFW settings do not allow."""
-    values = {
+    transaction; returns the new row, or the same where nothing changes. Raises Forbidden for what
+    the NSFW settings do not allow."""
+    stored = {
         "tags": from_json(row["tags"]),
-        "is_favorite": row["is_favorite"],
-        "is_nsfw": row["is_nsfw"],
-    } | change
+        "is_favorite": bool(row["is_favorite"]),
+        "is_nsfw": bool(row["is_nsfw"]),
+    }
+    values = stored | change
+    if values == stored:
+        return row
     if values["is_nsfw"] and not row["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
-    prompt = from_json(row["metadata"]).get("prompt", "")
     changed = queries.media.update(
         tx,
         id=row["id"],
@@ -38,15 +41,25 @@ def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) 
         tags=to_json(values["tags"]),
         is_favorite=values["is_favorite"],
         is_nsfw=values["is_nsfw"],
-        search_text=folding.document([prompt, *values["tags"]]),
+        search_text=search_text(from_json(row["metadata"]), values["tags"]),
         now=timestamp(),
     )
-    queries.media.tags_clear(tx, media_id=row["id"])
-    keys = sorted({folding.fold(tag) for tag in values["tags"]})
-    queries.media.tags_add(
-        tx, [{"user_id": user_id, "tag_key": key, "media_id": row["id"]} for key in keys]
-    )
+    write_tag_keys(tx, user_id, row["id"], values["tags"])
     return required_row(changed)
+
+
+def search_text(metadata: dict[str, Any], tags: list[str]) -> str:
+    """What an item is found by."""
+    return folding.document([metadata.get("prompt", ""), *tags])
+
+
+def write_tag_keys(tx: Connection, user_id: int, media_id: str, tags: list[str]) -> None:
+    """Write what an item's tags are filtered by."""
+    queries.media.tags_clear(tx, media_id=media_id)
+    keys = sorted({folding.fold(tag) for tag in tags})
+    queries.media.tags_add(
+        tx, [{"user_id": user_id, "tag_key": key, "media_id": media_id} for key in keys]
+    )
 
 
 def deletable_version(tx: Connection, user_id: int, media_id: str) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
-from seidra.errors import Forbidden
+from seidra.errors import Forbidden, Mistake
 from seidra.nsfw.schemas import INTENSITIES
 from seidra.values import from_json
 
@@ -29,11 +29,21 @@ def may_list_nsfw(connection: Connection, user_id: int, asked: bool) -> bool:
 def check_may_make(connection: Connection, user_id: int, is_nsfw: bool) -> None:
     """Raise Forbidden when a write makes something NSFW against the settings in force."""
     if is_nsfw and not in_force(connection, user_id):
-        error = Forbidden(
-            "NSFW content is not in force for you: enable it and confirm your age in the settings."
+        sentence = "Is not allowed by the NSFW settings in force."
+        raise Forbidden(
+            "NSFW content is not in force for you: enable it and confirm your age in the settings.",
+            code="nsfw_off",
+            errors={"is_nsfw": [Mistake(sentence, "nsfw_off")]},
         )
-        error.errors = {"is_nsfw": ["Is not allowed by the NSFW settings in force."]}
-        raise error
+
+
+def stored_settings(connection: Connection, user_id: int | None) -> dict[str, Any] | None:
+    """What a user has said, or the instance's settings (None); None where a user has said
+    nothing."""
+    if user_id is None:
+        return instance_settings(connection)
+    row = queries.nsfw.get(connection, user_id=user_id)
+    return _settings_of(row) if row else None
 
 
 def instance_settings(connection: Connection) -> dict[str, Any]:
@@ -44,8 +54,8 @@ def instance_settings(connection: Connection) -> dict[str, Any]:
 def user_settings(connection: Connection, user_id: int) -> dict[str, Any]:
     """A user's settings. Before they say anything: the default, but without its age word, which is
     the operator's."""
-    row = queries.nsfw.get(connection, user_id=user_id)
-    return _settings_of(row) if row else instance_settings(connection) | {"age_verified": False}
+    said = stored_settings(connection, user_id)
+    return instance_settings(connection) | {"age_verified": False} if said is None else said
 
 
 def engine_hints(connection: Connection, user_id: int) -> dict[str, Any]:

@@ -23,6 +23,8 @@ _CATEGORIES = {"suggestive": False, "explicit": False, "violence": False}
 
 
 def _write_settings(tx: Connection, user_id: int | None, settings: dict[str, Any]) -> Response:
+    if policy.stored_settings(tx, user_id) == settings:
+        return reply(settings)
     queries.nsfw.put(
         tx,
         user_id=user_id,

@@ -25,6 +25,7 @@ from seidra.errors import Unauthorized
 from seidra.files.local import METRICS
 from seidra.jobs.schemas import STATUSES
 from seidra.values import parse_timestamp, timestamp
+from seidra.web import rates
 from seidra.web.services import services_of
 
 if TYPE_CHECKING:
@@ -63,11 +64,20 @@ def serve_metrics(app: Flask, settings: Settings) -> None:
 
     @app.get("/metrics")
     def metrics() -> Response:
-        if settings.metrics != "on" and not hmac.compare_digest(
-            bearer_token().encode(), settings.metrics.encode()
-        ):
-            raise Unauthorized("The token of the metrics is wrong.")
+        if settings.metrics != "on":
+            _check_token(settings.metrics)
         return Response(generate_latest(collected), content_type=CONTENT_TYPE_LATEST)
+
+
+def _check_token(expected: str) -> None:
+    """Raise Unauthorized, and count it for its address, for a request without the metrics' own
+    token."""
+    try:
+        if not hmac.compare_digest(bearer_token().encode(), expected.encode()):
+            raise Unauthorized("The token of the metrics is wrong.", code="token_invalid")
+    except Unauthorized:
+        rates.count_request("general", rates.client_address())
+        raise
 
 
 def _count_requests(app: Flask) -> None:

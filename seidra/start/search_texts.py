@@ -1,5 +1,5 @@
-"""The personas' search texts and their index: compared with the personas, and made anew from
-them."""
+"""Search texts: those of personas and their index, compared with the personas and made anew from
+them; those of media made anew."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from seidra import folding
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
+from seidra.media import write as media
 from seidra.personas import search
 from seidra.values import from_json, timestamp
 
@@ -51,11 +52,27 @@ def fold_anew(database: Database) -> None:
     """Make the texts anew where this version folds them otherwise, or a migration has just made
     their table."""
     if queries.platform.state(database.connection, name="search_folding") != folding.FOLDING:
+        _fold_media_anew(database)
         with database.transaction() as tx:
             rebuild_texts(tx)
             queries.platform.remember(
                 tx, name="search_folding", value=folding.FOLDING, now=timestamp()
             )
+
+
+def _fold_media_anew(database: Database) -> None:
+    """Make what media are found and filtered by anew, in batches: once more after a crash."""
+    after = ""
+    while rows := queries.media.sources(database.connection, after=after, limit=_BATCH):
+        after = rows[-1]["id"]
+        with database.transaction() as tx:
+            for row in rows:
+                tags = from_json(row["tags"])
+                text = media.search_text(from_json(row["metadata"]), tags)
+                if text != row["search_text"]:
+                    queries.media.update_search_text(tx, id=row["id"], search_text=text)
+                if tags:
+                    media.write_tag_keys(tx, row["user_id"], row["id"], tags)
 
 
 def _sources(tx: Connection) -> Iterator[Row]:

@@ -36,7 +36,7 @@ def seed_system_user(database: Database, settings: Settings) -> None:
     if password is None and stored is not None:
         digest = None
     elif password is not None and (
-        stored is None or not passwords.verify_password(stored, password)
+        stored is None or not passwords.is_right_password(stored, password)
     ):
         digest = passwords.hash_password(password, settings)
     else:

@@ -13,6 +13,7 @@ from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.start import seeds
+from seidra.start.account_keys import compare_names_anew
 from seidra.start.search_texts import fold_anew
 
 
@@ -59,6 +60,7 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
         database = open_database(settings)
         try:
             fold_anew(database)
+            compare_names_anew(database)
             if seed:
                 seeds.seed_system_user(database, settings)
                 seeds.seed_nsfw_default(database)

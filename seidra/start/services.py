@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 
+from seidra.auth.passwords import LoginChecker
 from seidra.auth.tickets import Tickets
 from seidra.auth.tokens import Verifier
 from seidra.config import Settings
 from seidra.database import open_database
+from seidra.database.queries import queries
 from seidra.files.local import LocalFiles
 from seidra.jobs.streams import Streams
 from seidra.media.links import Links
@@ -20,13 +22,16 @@ def make_services(settings: Settings) -> Services:
     used."""
     files = LocalFiles(settings)
     files.check()
+    database = open_database(settings)
+    costs = [row["cost"] for row in queries.users.password_costs(database.connection)]
     return Services(
         settings=settings,
-        database=open_database(settings),
+        database=database,
         files=files,
         links=Links(settings),
         tickets=Tickets(settings),
         verifier=Verifier(),
+        check_login=LoginChecker(settings, costs),
         streams=Streams(settings),
         rates=Rates(settings) if settings.rate_limits else None,
         wake=threading.Event(),

@@ -16,7 +16,6 @@ from werkzeug.routing import IntegerConverter, Map
 
 from seidra.errors import Problem
 from seidra.web.fields import MAX_INTEGER
-from seidra.web.services import services
 
 View = Callable[..., Response]
 Decorator = Callable[[View], View]
@@ -51,25 +50,41 @@ def _query_loader(schema: Schema) -> Callable[[bytes], Mapping[str, Any]]:
     @lru_cache(maxsize=256)
     def load_query(query_string: bytes) -> Mapping[str, Any]:
         given = request.args
-        values = {name: given.getlist(name) if name in lists else given[name] for name in given}
+        values: dict[str, Any] = {}
+        for name, texts in given.lists():
+            # An empty parameter is as one that is not there.
+            if filled := [text for text in texts if text]:
+                values[name] = filled if name in lists else filled[0]
         return MappingProxyType(schema.load(values))
 
     return load_query
 
 
 def _json_body(required: bool) -> Any:
-    data = request.get_data()
-    # Of a chunked body Werkzeug gives as much as is allowed, and does not say that there is more.
-    if request.content_length is None and len(data) >= services().settings.max_body:
-        raise RequestEntityTooLarge
+    data = _bounded_body()
     if not data and not required:
         return {}
     if data and not request.is_json:
         raise UnsupportedMediaType
     try:
-        return _DECODER.decode(data.decode("utf-8"))
+        return _DECODER.decode(data.decode("utf-8-sig"))
     except (ValueError, RecursionError):
-        raise Problem("The body is not well-formed JSON.", status=400) from None
+        raise Problem(
+            "The body is not well-formed JSON.", status=400, code="malformed_json"
+        ) from None
+
+
+def _bounded_body() -> bytes:
+    """The request's body. Raises RequestEntityTooLarge beyond the limit, which counts bytes and not
+    how they are sent."""
+    limit = request.max_content_length
+    if limit is not None and request.content_length is None:
+        # Of a chunked body Werkzeug gives as much as is allowed, and does not say that there is
+        # more: one byte more is what tells.
+        request.max_content_length = limit + 1
+        if len(request.get_data()) > limit:
+            raise RequestEntityTooLarge
+    return request.get_data()
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from marshmallow import EXCLUDE, RAISE, Schema, ValidationError, fields, validate
 
+from seidra import folding
+from seidra.errors import Mistake
 from seidra.values import timestamp, to_json
+from seidra.web.problems import MAX_MISTAKES
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028\u2029"
 """What no line holds."""
@@ -54,10 +58,10 @@ def check_json(value: Any, depth: int = 8) -> None:
 
 
 # What texts may hold, as the OpenAPI document says it: a character, and one that is no blank.
-# Blanks are named where Python's \s and that of JSON Schema (ECMA-262) differ.
-_IN_TEXT, _IN_TEXT_SEEN = r"[^\x00]", r"[^\x00\s\x1c-\x1f\x85\ufeff]"
-_IN_LINE, _IN_LINE_SEEN = rf"[^{_CONTROLS}]", rf"[^{_CONTROLS}\s\ufeff]"
-_BLANK = re.compile(r"[\s\ufeff]*")
+# Controls are named, since Python's \s and that of JSON Schema (ECMA-262) differ.
+_UNSEEN = rf"{_CONTROLS}\s\u2800{folding.IGNORABLE}"
+_IN_TEXT, _IN_TEXT_SEEN = r"[^\x00]", rf"[^{_UNSEEN}]"
+_IN_LINE, _IN_LINE_SEEN = rf"[^{_CONTROLS}]", rf"[^{_UNSEEN}]"
 
 
 class Text(fields.String):
@@ -87,11 +91,19 @@ class Text(fields.String):
             text = text.strip()
             if _CONTROL.search(text):
                 raise ValidationError("Must be one line, without control characters.")
-        if self.low and _BLANK.fullmatch(text):
-            raise ValidationError("Must not be blank.")
-        if len(text) < self.low or (self.high is not None and len(text) > self.high):
-            raise ValidationError(f"Must have {self.low} to {self.high} characters.")
+        if self.high is not None and len(text) > self.high:
+            raise self._wrong_length()
+        if self.low and folding.is_blank(text):
+            raise ValidationError(Mistake("Must not be blank.", "blank"))
+        if len(text) < self.low:
+            raise self._wrong_length()
         return text
+
+    def _wrong_length(self) -> ValidationError:
+        bounds = {"min": self.low} if self.high is None else {"min": self.low, "max": self.high}
+        return ValidationError(
+            Mistake(f"Must have {self.low} to {self.high} characters.", "length", **bounds)
+        )
 
 
 class Flag(fields.Boolean):
@@ -115,7 +127,8 @@ class _Ranged(fields.Field[Any]):
     def check_range(self, value: float, kind: str) -> None:
         """Raise ValidationError for a value beyond `low` and `high`."""
         if not self.low <= value <= self.high:
-            raise ValidationError(f"Must be {kind} from {self.low} to {self.high}.")
+            sentence = f"Must be {kind} from {self.low} to {self.high}."
+            raise ValidationError(Mistake(sentence, "range", min=self.low, max=self.high))
 
 
 class Whole(_Ranged, fields.Integer):
@@ -162,25 +175,43 @@ def check_size(value: Any, size: int) -> None:
         raise ValidationError(f"Must not take more than {size} bytes as JSON.")
 
 
-class Tags(fields.List[str]):
-    """At most 50 tags of 1-50 characters; trimmed, and unique without case (the first spelling
-    stays)."""
+def check_count(value: Any, high: int, what: str) -> None:
+    """Raise ValidationError for a list or mapping of more than `high` parts: asked before any of
+    them is looked at, for a body may hold half a million."""
+    if isinstance(value, (list, dict)) and len(value) > high:
+        raise ValidationError(Mistake(f"Must have at most {high} {what}.", "count", max=high))
+
+
+class Items(fields.List[Any]):
+    """A list of at most `high` parts, which a message calls `what`."""
+
+    def __init__(self, part: fields.Field[Any], high: int, what: str, **kwargs: Any) -> None:
+        documented = {"maxItems": high, **kwargs.pop("metadata", {})}
+        super().__init__(part, metadata=documented, **kwargs)
+        self.high, self.what = high, what
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
+        check_count(value, self.high, self.what)
+        return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Tags(Items):
+    """At most 50 tags of 1-50 characters; trimmed, and unique in the form that lists are filtered
+    by (the first spelling stays)."""
 
     def __init__(self, **kwargs: Any) -> None:
-        rule = validate.Length(max=50, error="Must have at most 50 tags.")
-        super().__init__(Text(1, 50, line=True), validate=rule, **kwargs)
+        super().__init__(Text(1, 50, line=True), 50, "tags", **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         tags = super()._deserialize(value, attr, data, **kwargs)
-        return list({str(tag).casefold(): tag for tag in reversed(tags)}.values())[::-1]
+        return list({folding.fold(tag): tag for tag in reversed(tags)}.values())[::-1]
 
 
-class Names(fields.List[str]):
+class Names(Items):
     """At most 50 names of 1-100 characters, such as LoRA models."""
 
     def __init__(self, **kwargs: Any) -> None:
-        rule = validate.Length(max=50, error="Must have at most 50 names.")
-        super().__init__(Text(1, 100, line=True), validate=rule, **kwargs)
+        super().__init__(Text(1, 100, line=True), 50, "names", **kwargs)
 
 
 class QueryWhole(fields.Integer):
@@ -216,6 +247,11 @@ class QueryFlag(fields.Boolean):
         return known[value.lower()]
 
 
+_WEEK = r"\d{4}-?W\d\d"
+_DATE = rf"\d{{4}}-?\d\d-?\d\d|{_WEEK}(-?\d)?"
+"""A day, or a week, without a time: what an upper end means the end of."""
+
+
 class QueryTime(fields.String):
     """An ISO-8601 date or time in a query string, loaded as a timestamp; without an offset it is
     UTC.
@@ -229,11 +265,13 @@ class QueryTime(fields.String):
         self.end_of_day = end_of_day
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        text = value.upper()
         try:
             # A plus sign in a query string reads as a space.
-            moment = datetime.fromisoformat(value.replace(" ", "+") if "T" in value else value)
-            if self.end_of_day and re.fullmatch(r"\d{4}-?\d\d-?\d\d", value):
-                moment = moment.replace(hour=23, minute=59, second=59, microsecond=999_999)
+            moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
+            if self.end_of_day and re.fullmatch(_DATE, text):
+                days = 6 if re.fullmatch(_WEEK, text) else 0
+                moment += timedelta(days=days + 1, microseconds=-1)
             return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
         except (ValueError, OverflowError):
             raise ValidationError(
@@ -255,10 +293,19 @@ class Body(Schema):
         unknown = RAISE
 
     def load(self, data: Any, **kwargs: Any) -> Any:
-        """As marshmallow's, of the fields that are not read-only."""
-        if isinstance(data, dict) and not self._ignored.isdisjoint(data):
+        """As marshmallow's, of the fields that are not read-only; of unknown ones it sees as many
+        as are told, for each costs it more than a body's bytes."""
+        if isinstance(data, dict):
             data = {name: value for name, value in data.items() if name not in self._ignored}
+            unknown = data.keys() - self._known
+            if self.unknown == RAISE and len(unknown) > MAX_MISTAKES:
+                told = set(islice((name for name in data if name in unknown), MAX_MISTAKES))
+                data = {n: v for n, v in data.items() if n in told or n not in unknown}
         return super().load(data, **kwargs)
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(field.data_key or name for name, field in self.load_fields.items())
 
     @cached_property
     def _ignored(self) -> frozenset[str]:

@@ -4,12 +4,23 @@ one."""
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import orjson
 from flask import has_request_context, request
 
 from seidra.values import timestamp
+
+_SECRET_PARAMETER = re.compile(
+    r"((?:signature|ticket|token|password)(?:=|%3d))[^&\s\"']+", re.IGNORECASE
+)
+"""A secret in a query string, wherever it is quoted: gunicorn logs a request line that it cannot
+read, and a traceback may hold any text."""
+
+
+def _without_secrets(text: str) -> str:
+    return _SECRET_PARAMETER.sub(r"\1***", text)
 
 
 class JsonFormatter(logging.Formatter):
@@ -30,7 +41,7 @@ class JsonFormatter(logging.Formatter):
             line["exception"] = self.formatException(record.exc_info)
         # Replaced, not raised: a log line must not fail on an odd character in a path.
         text = {
-            k: v.encode("utf-8", "replace").decode() if isinstance(v, str) else v
+            k: _without_secrets(v.encode("utf-8", "replace").decode()) if isinstance(v, str) else v
             for k, v in line.items()
         }
         return orjson.dumps(text, default=str).decode()

@@ -27,11 +27,17 @@ class ProblemSchema(Schema):
     type = fields.String()
     title = fields.String()
     status = fields.Integer()
+    code = fields.String(metadata={"description": "A stable word for programs."})
     detail = fields.String(metadata={"description": "A sentence for people."})
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
-        metadata={"description": "{field: [messages]}"},
+        metadata={"description": "{field: [messages]}, twenty messages at most"},
+    )
+    codes = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.Dict()),
+        metadata={"description": "{field: [{code, min, max, ...}]}, one for each message"},
     )
     request_id = fields.String(allow_none=True)
 

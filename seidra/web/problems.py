@@ -3,7 +3,9 @@ unknown paths."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -12,57 +14,77 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from seidra.database.base import Database
-from seidra.errors import Errors, Invalid, Problem
+from seidra.errors import Errors, Invalid, Mistake, Problem
+
+MAX_MISTAKES = 20
+"""How many mistakes of a request are told: an answer must not grow with what was sent."""
+
+_MAX_NAME = 200
+"""How much of a field's name is told, which is the client's own."""
 
 
-def flatten_messages(messages: Any, prefix: str = "") -> dict[str, list[str]]:
-    """marshmallow's nested messages as {dotted field: [messages]}; list positions are part of the
-    name."""
+def flatten_messages(messages: Any) -> dict[str, list[str]]:
+    """marshmallow's nested messages as {dotted field: [messages]}, the first twenty of them; list
+    positions are part of the name."""
+    flat: dict[str, list[str]] = {}
+    for field, sentence in islice(_single_messages(messages, ""), MAX_MISTAKES):
+        flat.setdefault(field, []).append(sentence)
+    return flat
+
+
+def _single_messages(messages: Any, prefix: str) -> Iterator[tuple[str, str]]:
     if isinstance(messages, dict):
-        flat: dict[str, list[str]] = {}
         for key, value in messages.items():
-            # A field's name is the client's, and may be what no UTF-8 answer can hold.
-            key = str(key).encode("utf-8", "backslashreplace").decode()
-            # A Dict field reports below "key" and "value"; people know the entry by its name.
-            name = (
-                prefix
-                if key in ("_schema", "value", "key") and prefix
-                else f"{prefix}.{key}"
-                if prefix
-                else key
-            )
-            for field, texts in flatten_messages(
-                value, "body" if name == "_schema" else name
-            ).items():
-                flat.setdefault(field, []).extend(texts)
-        return flat
-    return {
-        prefix: [str(text) for text in (messages if isinstance(messages, list) else [messages])]
-    }
+            yield from _single_messages(value, _field_name(prefix, key))
+    else:
+        for sentence in messages if isinstance(messages, list) else [messages]:
+            yield prefix, sentence if isinstance(sentence, str) else str(sentence)
+
+
+def _field_name(prefix: str, key: Any) -> str:
+    # A field's name is the client's, and may be what no UTF-8 answer can hold.
+    name = str(key)[:_MAX_NAME].encode("utf-8", "backslashreplace").decode()[:_MAX_NAME]
+    # A Dict field reports below "key" and "value"; people know the entry by its name.
+    if name in ("_schema", "value", "key") and prefix:
+        return prefix
+    name = "body" if name == "_schema" else name
+    return f"{prefix}.{name}" if prefix else name
 
 
 def problem_response(
-    status: int, detail: str, errors: Errors | None = None, **more: Any
+    status: int, detail: str, errors: Errors | None = None, *, code: str | None = None, **more: Any
 ) -> Response:
-    """The problem+json answer for a status; `detail` is a sentence for people, `more` further
-    members."""
+    """The problem+json answer for a status; `detail` is a sentence for people, `code` a word for
+    programs (by default the status's), `more` further members."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
+        "code": code or _CODES.get(status, "failed"),
         "detail": detail,
     }
     if errors:
         body["errors"] = errors
+        body["codes"] = {
+            field: [_mistake_code(sentence) for sentence in sentences]
+            for field, sentences in errors.items()
+        }
     body.update(more)
     if has_request_context():
         body["request_id"] = request.environ.get("seidra.request_id")
     return Response(orjson.dumps(body), status, content_type="application/problem+json")
 
 
+def _mistake_code(sentence: str) -> dict[str, Any]:
+    """What a program needs of a mistake: {code, min, max, ...}."""
+    if isinstance(sentence, Mistake):
+        return {"code": sentence.code, **sentence.bounds}
+    return {"code": _MARSHMALLOW_CODES.get(sentence, "invalid")}
+
+
 def problem_of(error: Problem) -> Response:
     """The answer for a Problem."""
-    response = problem_response(error.status, error.detail, error.errors)
+    response = problem_response(error.status, error.detail, error.errors, code=error.code)
     response.headers.update(error.headers)
     return response
 
@@ -70,6 +92,35 @@ def problem_of(error: Problem) -> Response:
 def _validation_problem(error: ValidationError) -> Response:
     return problem_of(Invalid(flatten_messages(error.messages)))
 
+
+_CODES = {
+    400: "malformed",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    412: "stale",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+}
+"""The code of a failure that has none of its own."""
+
+_MARSHMALLOW_CODES = {
+    "Missing data for required field.": "required",
+    "Unknown field.": "unknown",
+    "Field may not be null.": "null",
+    "Not a valid string.": "type",
+    "Not a valid list.": "type",
+    "Not a valid mapping type.": "type",
+    "Invalid input type.": "type",
+    "Not a valid UUID.": "type",
+}
+"""The codes of what marshmallow says by itself."""
 
 _DETAILS = {
     400: "The request is malformed.",

@@ -18,7 +18,7 @@ from functools import lru_cache, wraps
 from typing import ParamSpec, TypeVar
 
 import limits
-from flask import Flask, request
+from flask import Flask, current_app, request
 from limits.errors import ConfigurationError, StorageError
 from limits.storage import MemoryStorage, storage_from_string
 from limits.strategies import FixedWindowRateLimiter
@@ -114,6 +114,7 @@ class Rates:
                 raise Problem(
                     "Too many requests; wait a little.",
                     status=429,
+                    code="rate_limited",
                     headers={"Retry-After": str(max(math.ceil(seconds), 1))},
                 )
 
@@ -181,14 +182,23 @@ def limited(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
     return decorator
 
 
+def counts_itself(view: Callable[P, R]) -> Callable[P, R]:
+    """Mark a view that counts each request itself, because it finds out who sends it."""
+    view.counts_itself = True  # type: ignore[attr-defined]
+    return view
+
+
 def _count_anonymous() -> None:
-    """Count a request without a token for its address; those with one are counted in
-    `seidra.auth.tokens`."""
-    if "HTTP_AUTHORIZATION" not in request.environ and request.endpoint not in _UNCOUNTED:
+    """Count a request for its address, unless its view counts it: whatever headers it has."""
+    if request.endpoint in _UNCOUNTED:
+        return
+    view = current_app.view_functions.get(request.endpoint or "")
+    # The automatic answer to OPTIONS calls no view.
+    if request.method == "OPTIONS" or not getattr(view, "counts_itself", False):
         count_request("general", client_address())
 
 
 def count_requests(app: Flask, settings: Settings) -> None:
-    """Count the requests of `app` that come without a token, unless limits are switched off."""
+    """Count the requests of `app` whose views do not, unless limits are switched off."""
     if settings.rate_limits:
         app.before_request(_count_anonymous)

@@ -15,6 +15,7 @@ from seidra.files.local import LocalFiles
 if TYPE_CHECKING:
     # For their names as types alone: what a feature makes of a secret or a setting, the app only
     # keeps.
+    from seidra.auth.passwords import LoginChecker
     from seidra.auth.tickets import Tickets
     from seidra.auth.tokens import Verifier
     from seidra.jobs.streams import Streams
@@ -34,6 +35,7 @@ class Services:
     links: Links
     tickets: Tickets
     verifier: Verifier
+    check_login: LoginChecker
     streams: Streams
     rates: Rates | None
     wake: threading.Event
