@@ -25,7 +25,7 @@ $(STAMP): $(SERVE_STAMP)
 	@touch $@
 
 serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1:8000)
-	@$(BIN)/gunicorn
+	@$(BIN)/flask serve
 
 test: $(STAMP) ## run the tests, in parallel
 	@$(BIN)/pytest -n auto --dist worksteal

@@ -3,13 +3,20 @@ mark."""
 
 from __future__ import annotations
 
-import fcntl
+import getpass
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:
+    # The first that Windows lacks; locks, signals and sockets would follow.
+    sys.exit("Error: SEIDRA runs on Linux and macOS, and on Windows inside WSL only.")
 
 import yoyo
 from yoyo.backends.core.sqlite3 import SQLiteBackend
@@ -32,7 +39,20 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
     """
 
     def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
-        return sqlite3.connect(dburi.database, timeout=30, isolation_level=None)
+        connection = sqlite3.connect(dburi.database, timeout=30, isolation_level=None)
+        # Where there is no folder for temporary files, as on a read-only disk, a table could not be
+        # rebuilt.
+        connection.execute("PRAGMA temp_store = MEMORY").close()
+        return connection
+
+    def get_log_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        # yoyo notes who migrates, and asks for the account's name; in a container it may have none.
+        try:
+            getpass.getuser()
+        except (KeyError, OSError):
+            os.environ["LOGNAME"] = str(os.getuid())
+        found: dict[str, Any] = super().get_log_data(*args, **kwargs)
+        return found
 
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
         self.ensure_internal_schema_updated()
