@@ -1,5 +1,5 @@
-"""What gunicorn does for SEIDRA beyond its settings: it starts without files of its own, its sockets
-outlive server processes, and it stops without loss."""
+"""What gunicorn does for SEIDRA beyond its settings: it starts without a file of its own, its
+sockets outlive server processes, and it stops without loss."""
 
 from __future__ import annotations
 

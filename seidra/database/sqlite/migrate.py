@@ -7,7 +7,7 @@ import getpass
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -93,10 +93,13 @@ def start_lock(settings: Settings) -> Iterator[None]:
         os.close(handle)
 
 
-def apply_migrations(settings: Settings) -> list[str]:
-    """Apply what is missing; returns the ids applied. The caller holds `start_lock`."""
+def apply_migrations(settings: Settings, wanted: Collection[str] | None = None) -> list[str]:
+    """Apply what is missing, or what is `wanted` of it; returns the ids applied. The caller holds
+    `start_lock`."""
     with _open_backend(settings) as (backend, migrations):
         pending = backend.to_apply(migrations)
+        if wanted is not None:
+            pending = pending.filter(lambda migration: migration.id in wanted)
         backend.apply_migrations(pending)
         return [migration.id for migration in pending]
 
