@@ -130,6 +130,11 @@ def test_units_agree_with_the_rest() -> None:
         assert service["ProtectSystem"] == ["strict"]
         # gunicorn gives its processes 30 s, a worker its job 25 s.
         assert int(service["TimeoutStopSec"][0]) > 30
+    # One copy of the code: what stands beside `flask` is installed there.
+    flask = "/opt/seidra/current/.venv/bin/flask"
+    assert server["ExecStart"] == [f"{flask} serve"]
+    assert worker["ExecStart"] == [f"{flask} worker --grace 25"]
+    assert DOCKERFILE.rstrip().endswith('CMD ["flask", "serve"]')
     for path in re.findall(
         r"/opt/seidra/current/([\w./-]+)", "".join((DEPLOY / name).read_text() for name in UNITS)
     ):
@@ -153,7 +158,7 @@ def test_what_the_image_copies_is_there_and_reaches_the_builder() -> None:
     assert ignore[1] == "*"
     let = [line[1:] for line in ignore if line.startswith("!")]
     assert sorted(copies()) == sorted(let)
-    assert {"seidra", "sql", "migrations", "gunicorn.conf.py", "wsgi.py"} <= set(copies())
+    assert {"seidra", "sql", "migrations"} <= set(copies())
     for source in copies():
         assert (ROOT / source).exists(), source
     assert not any(

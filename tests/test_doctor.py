@@ -6,6 +6,7 @@ import dataclasses
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from seidra.operations import checks
 from seidra.values import timestamp, timestamp_in
 
 NAMES = [
+    "version",
     "sqlite",
     "settings",
     "secrets",
@@ -239,7 +241,8 @@ def test_the_command(filled: Settings, tmp_path: Path) -> None:
 
     code, lines, sentence = doctor()
     assert [line.split()[1] for line in lines] == NAMES
-    if not lines[4].startswith("fail"):
+    assert version("seidra") in lines[0]
+    if not lines[5].startswith("fail"):
         assert (code, sentence) == (0, "")
     lost_picture(filled)
     code, lines, sentence = doctor()

@@ -399,7 +399,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def send(server: Server, *parts: bytes, pause: float = 0) -> bytes:
     """Send raw bytes and read the answer's beginning."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as raw:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as raw:
         for part in parts:
             raw.sendall(part)
             time.sleep(pause)

@@ -357,8 +357,8 @@ def a_file_as_media_folder(folder: Path) -> tuple[dict[str, str], str]:
 def an_unreadable_dotenv(folder: Path) -> tuple[dict[str, str], str]:
     (folder / ".env").write_bytes(b"SEIDRA_BIND=\xff\n")
     return (
-        {},
-        "The file .env cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: "
+        {"FLASK_SKIP_DOTENV": ""},
+        f"The file {folder / '.env'} cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: "
         "invalid start byte.",
     )
 
@@ -530,7 +530,7 @@ class Server:
             f"http://127.0.0.1:{self.port}{path}", data, headers, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, answer.read(), dict(answer.headers)
         except urllib.error.HTTPError as error:
             with error:
