@@ -22,7 +22,6 @@ from seidra.config import (
     jwt_secret,
     settings_file,
     variables_of,
-    settings_file,
 )
 from seidra.database import DatabaseService, init_database
 from seidra.errors import StartError

@@ -255,9 +255,7 @@ def test_a_file_of_another_account_is_handed_over_and_not_shut_away(filled: Sett
     assert secrets_check(filled).state == "ok"
 
 
-def test_the_settings_file_of_the_guide_is_well(
-    filled: Settings, tmp_path: Path
-) -> None:
+def test_the_settings_file_of_the_guide_is_well(filled: Settings, tmp_path: Path) -> None:
     guide = (ROOT / "docs" / "deployment.md").read_text()
     (command,) = re.findall(r"^install (.* /etc/seidra/\.env)$", guide, re.MULTILINE)
     command = command.replace("/opt/seidra/current", str(ROOT)).replace("/etc/seidra", ".")
@@ -279,7 +277,12 @@ nas:/export /srv nfs4 rw 0 0
 
 @pytest.mark.parametrize(
     ("folder", "kind"),
-    [("/var/lib/seidra", "ext4"), ("/srv", "nfs4"), ("/srv/x", "nfs4"), ("/srv/local disk/a", "xfs")],
+    [
+        ("/var/lib/seidra", "ext4"),
+        ("/srv", "nfs4"),
+        ("/srv/x", "nfs4"),
+        ("/srv/local disk/a", "xfs"),
+    ],
 )
 def test_the_file_system_of_a_folder(tmp_path: Path, folder: str, kind: str) -> None:
     (tmp_path / "mounts").write_text(MOUNTS)
