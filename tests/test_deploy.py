@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -207,6 +208,31 @@ def test_compose_agrees_with_the_rest() -> None:
 
 
 # ---------------------------------------------------------------------------------------- the guide
+
+
+def test_the_guide_clones_a_version(tmp_path: Path) -> None:
+    (clone,) = re.findall(r"^```sh\n(git clone .*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    source = tmp_path / "source"
+    for command in (
+        ["init", "--quiet", str(source)],
+        ["-C", str(source), "commit", "--quiet", "--allow-empty", "-m", "one"],
+        ["-C", str(source), "tag", "v1"],
+        ["-C", str(source), "commit", "--quiet", "--allow-empty", "-m", "two"],
+        ["-C", str(source), "branch", "next"],
+    ):
+        subprocess.run([*git, *command], check=True, timeout=60)
+    (tmp_path / "opt").mkdir()
+    script = clone.replace("/opt/seidra", str(tmp_path / "opt"))
+    for version in ("v1", "next"):
+        subprocess.run(
+            ["sh", "-ec", script],
+            env={**os.environ, "REPOSITORY": str(source), "VERSION": version},
+            check=True,
+            timeout=60,
+        )
+    assert len(list((tmp_path / "opt").glob("v1*"))) == 2
+    assert (tmp_path / "opt" / "v1" / ".git").is_dir()
 
 
 def test_the_guide_speaks_of_every_file() -> None:

@@ -251,7 +251,9 @@ def test_a_login_takes_one_hash_whoever_is_asked_for(
     calls: list[str] = []
     real = passwords.verify_password
     monkeypatch.setattr(
-        passwords, "verify_password", lambda encoded, given: calls.append(encoded) or real(encoded, given)
+        passwords,
+        "verify_password",
+        lambda encoded, given: calls.append(encoded) or real(encoded, given),
     )
     texts = set()
     for name in ("alice", "nobody", "alice@example.com", "nobody@example.com", "system"):
