@@ -541,15 +541,30 @@ def test_a_read_only_root_without_a_writable_tmp(tmp_path: Path) -> None:
 # -------------------------------------------------------------------------------------- the servers
 
 
+def make_serve() -> str:
+    """The program that `make serve` runs."""
+    (program,) = re.findall(
+        r"^SERVE := (.*?)\n\n", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL
+    )
+    return program.replace("\\\n", "").replace("\t", "")
+
+
+def test_ctrl_c_while_flask_is_imported_says_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "flask").mkdir()
+    (tmp_path / "flask" / "__init__.py").touch()
+    (tmp_path / "flask" / "cli.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    env = variables(tmp_path) | {"PYTHONPATH": str(tmp_path)}
+    done = run("-c", make_serve(), cwd=tmp_path, env=env)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
 @pytest.mark.parametrize("seconds", [0.6, 1.2, 1.8, 2.6])
 def test_a_server_that_is_interrupted_while_it_starts_says_no_traceback(
     tmp_path: Path, seconds: float
 ) -> None:
-    # As `make serve` runs it.
-    (program,) = re.findall(
-        r"^SERVE := (.*?)\n\n", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL
-    )
-    with Server(tmp_path, "-c", program.replace("\\\n", "").replace("\t", "")) as server:
+    with Server(tmp_path, "-c", make_serve()) as server:
         time.sleep(seconds)
         server.process.send_signal(signal.SIGINT)
         code = server.process.wait(120)

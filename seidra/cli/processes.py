@@ -32,9 +32,6 @@ from seidra.web import logs
 def serve() -> None:
     """Serve with gunicorn on SEIDRA_BIND, with a worker in each server process; the settings say
     the rest."""
-    # Until gunicorn has its own handlers Ctrl-C just ends the process, without a traceback: what a
-    # start does can be ended anywhere.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Not before: the other commands do without gunicorn.
     from seidra.server import Gunicorn
 
