@@ -13,7 +13,7 @@ help: ## show this list
 
 $(SERVE_STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SEIDRA needs Python 3.11 or newer.")'
-	@echo "Setting up .venv with what serving needs (half a minute, once)."
+	@echo "Setting up .venv with what serving needs: 40 packages, 70 MB, half a minute, once."
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e .
@@ -24,8 +24,14 @@ $(STAMP): $(SERVE_STAMP)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1:8000)
-	@$(BIN)/gunicorn
+# `flask serve`, but that Ctrl-C ends it without a traceback from the first moment on: while Flask is
+# imported too, which takes a third of a second.
+SERVE := import signal; signal.signal(signal.SIGINT, signal.SIG_DFL); \
+	from flask.cli import cli; cli.main(["serve"], prog_name="flask")
+
+serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1:8000); Ctrl-C stops it
+	@echo "Starting SEIDRA. Commands are .venv/bin/flask ... meanwhile, such as .venv/bin/flask doctor."
+	@exec $(BIN)/python -c '$(SERVE)'
 
 test: $(STAMP) ## run the tests, in parallel
 	@$(BIN)/pytest -n auto --dist worksteal

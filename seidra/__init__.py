@@ -18,6 +18,7 @@ from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
 from seidra.platform import metrics
 from seidra.platform.health import blp as platform_blp
+from seidra.platform.welcome import welcome_browsers
 from seidra.start.service import init_database
 from seidra.start.services import make_services
 from seidra.web import logs, openapi, rates
@@ -54,5 +55,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)
     openapi.complete_document(app, api)
+    welcome_browsers(app)
     metrics.serve_metrics(app, settings)
     return app

@@ -21,6 +21,7 @@ from typing import Any, cast
 from urllib.parse import quote, unquote
 
 from dotenv import dotenv_values
+from flask.helpers import get_load_dotenv
 from werkzeug.local import LocalProxy
 
 from seidra import parsers
@@ -40,6 +41,18 @@ def in_checkout() -> bool:
     return (PACKAGE_DIR.parent / "setup.cfg").is_file() and (
         PACKAGE_DIR.parent / "migrations"
     ).is_dir()
+
+
+def settings_file() -> Path | None:
+    """The file `.env` that settings are read from: the checkout's, else the working folder's, or
+    None.
+
+    FLASK_SKIP_DOTENV=1 keeps any from being read, as it does for Flask itself.
+    """
+    if not get_load_dotenv():
+        return None
+    folders = [PACKAGE_DIR.parent, Path.cwd()] if in_checkout() else [Path.cwd()]
+    return next((folder / ".env" for folder in folders if (folder / ".env").is_file()), None)
 
 
 def packaged_dir(name: str) -> Path:
@@ -302,7 +315,7 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
-        """Read `environ` (default: `.env` in the working folder, overridden by the environment).
+        """Read `environ` (default: the file of `settings_file`, overridden by the environment).
 
         Raises StartError, with the variable's name, for a value that breaks its rule.
         """
@@ -340,10 +353,12 @@ class Settings:
 
 
 def _dotenv() -> dict[str, str]:
+    file = settings_file()
     try:
-        return {k: v for k, v in dotenv_values(".env").items() if v is not None}
+        found = dotenv_values(file) if file else {}
     except (OSError, UnicodeDecodeError) as error:
-        raise StartError(f"The file .env cannot be read: {error}.") from None
+        raise StartError(f"The file {file} cannot be read: {error}.") from None
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _database_path(url: str) -> Path:

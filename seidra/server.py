@@ -1,5 +1,5 @@
-"""What gunicorn does for SEIDRA beyond its settings: sockets that outlive server processes, and
-stops without loss."""
+"""What gunicorn does for SEIDRA beyond its settings: it starts without a file of its own, its
+sockets outlive server processes, and it stops without loss."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import sys
 import time
 from collections import Counter
 from functools import cache
+from importlib import import_module
 from typing import Any
 
+from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 from gunicorn.sock import create_sockets
+from gunicorn.util import import_app
 from gunicorn.workers.gthread import ThreadWorker
 
 from seidra import engines
@@ -29,6 +32,20 @@ def prepare_start() -> None:
     running server."""
     engines.make_selected(get_settings())
     init_database()
+
+
+class Gunicorn(BaseApplication):  # type: ignore[misc]
+    """gunicorn with `seidra.gunicorn_settings` and nothing else: no file and no option of its own,
+    so that it runs from anywhere."""
+
+    def load_config(self) -> None:
+        # When it starts, and not with this module: importing the settings prepares the start.
+        for name, value in vars(import_module("seidra.gunicorn_settings")).items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return import_app(self.cfg.wsgi_app)
 
 
 class QuietLogger(Logger):  # type: ignore[misc]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -33,7 +34,13 @@ CHEAP = {
     "SEIDRA_ARGON2_TIME_COST": "1",
     "SEIDRA_LOG_LEVEL": "error",
     "SEIDRA_RATE_LIMITS": "off",
+    # Whatever stands in the .env of this checkout is not meant for tests.
+    "FLASK_SKIP_DOTENV": "1",
 }
+
+# On a loaded machine any example may take long.
+hypothesis.settings.register_profile("seidra", deadline=None)
+hypothesis.settings.load_profile("seidra")
 
 
 # A shell starts what runs in its background with SIGINT ignored, which the programs that tests
@@ -51,7 +58,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     }
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Poll until the condition is true and return what it gave; fail after a deadline."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -528,6 +528,42 @@ def test_a_damaged_database_in_a_sound_archive(
     ]
 
 
+FOREIGN = {
+    "trigger": "CREATE TRIGGER spy AFTER INSERT ON personas BEGIN"
+    " UPDATE users SET is_admin = 1 WHERE id = 7; END",
+    "view": "CREATE VIEW spy AS SELECT 1",
+    "table": "CREATE TABLE spy (a)",
+    "index": "CREATE INDEX spy ON personas (description)",
+}
+
+
+@pytest.mark.parametrize("kind", [*FOREIGN, "our trigger"])
+def test_a_database_with_foreign_parts_is_refused(
+    sound: Path, tmp_path: Path, place: Settings, kind: str
+) -> None:
+    source = Settings.load(environment(tmp_path / "source"))
+    put_back(sound, source)
+    with closing(sqlite3.connect(source.database_path)) as connection:
+        if kind == "our trigger":
+            # Under the name of one of ours.
+            (name,) = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'personas'"
+            ).fetchone()
+            connection.execute(f"DROP TRIGGER {name}")
+            connection.execute(FOREIGN["trigger"].replace("spy", name))
+        else:
+            name = "spy"
+            connection.execute(FOREIGN[kind])
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+    rewrite_database(sound, tmp_path / "foreign.tar", source.database_path)
+    sentence = f"is not SEIDRA's alone: it has the {kind.removeprefix('our ')} {name}"
+    with pytest.raises(StartError, match=sentence):
+        put_back(tmp_path / "foreign.tar", place)
+    assert [path.name for path in place.data_dir.rglob("*") if path.is_file()] == [
+        "seidra.db.init.lock"
+    ]
+
+
 def test_a_restore_that_is_interrupted_leaves_nothing(sound: Path, place: Settings) -> None:
     class Stopped(BaseException):
         pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -471,6 +472,35 @@ def test_personas_are_found_again_after_their_index_was_undone_and_made_again(
     services_of(app).database.close()
 
 
+def test_users_delete(flask: Flask_, ready: Settings) -> None:
+    for name in ("root", "carol"):
+        said(flask("users", "create", name, f"{name}@example.com", "--password", PASSWORD))
+    assert flask("users", "delete", "carol", input="n\n").exit_code == 1
+    assert "carol" in said(flask("users", "list"))
+    assert said(flask("users", "delete", "CAROL@example.com", "--yes")) == (
+        "Deleted CAROL@example.com; a worker removes what it had.\n"
+    )
+    assert "carol" not in said(flask("users", "list"))
+    said(flask("users", "create", "carol", "carol@example.com", "--password", PASSWORD))
+    for name, sentence in (
+        ("root", "This is the last active administrator; make another one first."),
+        ("system", "The system account is changed by the operator's settings alone."),
+        ("nobody", "There is no account nobody."),
+    ):
+        assert refused(flask("users", "delete", name, "--yes")) == sentence
+
+
+def test_rollback_to_a_migration(flask: Flask_, ready: Settings) -> None:
+    assert refused(flask("db", "rollback", "--to", "9999", "--yes")) == (
+        "There is no applied migration 9999."
+    )
+    assert flask("db", "rollback", "--to", "0016", "--all", "--yes").exit_code == 2
+    stay = STEPS[-3]
+    undone = said(flask("db", "rollback", "--to", stay.partition(".")[0], "--yes")).splitlines()
+    assert undone == [f"rolled back {step}" for step in STEPS[:-3:-1]]
+    assert "There is no migration" in said(flask("db", "rollback", "--to", stay, "--yes"))
+
+
 # ----------------------------------------------------------------------------------- real processes
 
 
@@ -513,3 +543,28 @@ def test_the_real_command(tmp_path: Path, where: str) -> None:
     assert (tmp_path / "instance" / "seidra.db").is_file()
     if where == "empty":
         assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("where", [".", "below"])
+def test_a_command_from_elsewhere_means_the_same_instance(tmp_path: Path, where: str) -> None:
+    """Flask reads the `.env` of the working folder and of those above it; SEIDRA the checkout's."""
+    shutil.copytree(ROOT / "seidra", tmp_path / "checkout" / "seidra")
+    for name in ("sql", "migrations"):
+        (tmp_path / "checkout" / name).symlink_to(ROOT / name)
+    (tmp_path / "checkout" / "setup.cfg").touch()
+    for folder, name in ((tmp_path / "checkout", "ours"), (tmp_path / "elsewhere", "theirs")):
+        (folder / "below").mkdir(parents=True)
+        (folder / ".env").write_text(f"SEIDRA_DATABASE_URL=sqlite:///{tmp_path / name}/seidra.db\n")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("SEIDRA_", "FLASK_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "flask", "init"],
+        cwd=tmp_path / "elsewhere" / where,
+        env=kept | {"PYTHONPATH": str(tmp_path / "checkout")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"The database {tmp_path / 'ours' / 'seidra.db'} is ready." in done.stdout
+    assert not (tmp_path / "theirs").exists()

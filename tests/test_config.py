@@ -13,12 +13,14 @@ from urllib.parse import quote
 import pytest
 from conftest import CHEAP, environment
 
+from seidra import config
 from seidra.config import (
     PACKAGE_DIR,
     Settings,
     ensure_runtime_directories,
     get_settings,
     jwt_secret,
+    settings_file,
     variables_of,
 )
 from seidra.database import DatabaseService, init_database
@@ -367,8 +369,21 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """No setting in the environment, and an empty working folder, which is returned."""
     for name in [name for name in os.environ if name.startswith("SEIDRA_")]:
         monkeypatch.delenv(name)
+    # Another file of the checkout's, should there be one.
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def checkout(bare: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout in which SEIDRA seems to lie, beside the working folder."""
+    folder = bare / "checkout"
+    (folder / "migrations").mkdir(parents=True)
+    (folder / "setup.cfg").touch()
+    monkeypatch.setattr(config, "PACKAGE_DIR", folder / "seidra")
+    monkeypatch.delenv("FLASK_SKIP_DOTENV")
+    return folder
 
 
 # ------------------------------------------------------------------------------------- each setting
@@ -504,7 +519,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_dotenv_in_the_working_folder_is_read_and_the_environment_wins(
-    bare: Path, monkeypatch: pytest.MonkeyPatch
+    bare: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (bare / ".env").write_text(
         "SEIDRA_WEB_WORKERS=5\nSEIDRA_WEB_THREADS='7'\n# SEIDRA_BIND=x\nSEIDRA_LOG_LEVEL\n"
@@ -514,15 +529,43 @@ def test_dotenv_in_the_working_folder_is_read_and_the_environment_wins(
     assert (settings.web_workers, settings.web_threads, settings.bind) == (6, 7, "127.0.0.1:8000")
 
 
-def test_a_bad_value_in_dotenv_is_refused(bare: Path) -> None:
+def test_the_dotenv_of_the_checkout_goes_before_that_of_the_working_folder(
+    bare: Path, checkout: Path
+) -> None:
+    assert settings_file() is None
+    (bare / ".env").write_text("SEIDRA_WEB_WORKERS=5\nSEIDRA_WEB_THREADS=7\n")
+    assert settings_file() == bare / ".env"
+    (checkout / ".env").write_text("SEIDRA_WEB_WORKERS=6\n")
+    assert settings_file() == checkout / ".env"
+    settings = Settings.load()
+    assert (settings.web_workers, settings.web_threads) == (6, 4)
+
+
+def test_without_a_checkout_the_working_folder_s_dotenv_counts(bare: Path, checkout: Path) -> None:
+    (checkout / "setup.cfg").unlink()
+    (checkout / ".env").write_text("SEIDRA_WEB_WORKERS=6\n")
+    assert settings_file() is None
+    (bare / ".env").write_text("SEIDRA_WEB_WORKERS=5\n")
+    assert settings_file() == bare / ".env"
+
+
+def test_dotenv_can_be_left_aside(
+    bare: Path, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / ".env").write_text("SEIDRA_WEB_WORKERS=6\n")
+    monkeypatch.setenv("FLASK_SKIP_DOTENV", "1")
+    assert (settings_file(), Settings.load().web_workers) == (None, 2)
+
+
+def test_a_bad_value_in_dotenv_is_refused(bare: Path, checkout: Path) -> None:
     (bare / ".env").write_text("SEIDRA_WEB_WORKERS=none\n")
     with pytest.raises(StartError, match="SEIDRA_WEB_WORKERS must be a whole number"):
         Settings.load()
 
 
-def test_a_dotenv_that_cannot_be_read_is_refused(bare: Path) -> None:
+def test_a_dotenv_that_cannot_be_read_is_refused(bare: Path, checkout: Path) -> None:
     (bare / ".env").write_bytes(b"SEIDRA_BIND=\xff\xfe\n")
-    with pytest.raises(StartError, match=r"The file \.env cannot be read"):
+    with pytest.raises(StartError, match=r"The file /\S+/\.env cannot be read"):
         Settings.load()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -130,6 +131,11 @@ def test_units_agree_with_the_rest() -> None:
         assert service["ProtectSystem"] == ["strict"]
         # gunicorn gives its processes 30 s, a worker its job 25 s.
         assert int(service["TimeoutStopSec"][0]) > 30
+    # One copy of the code: what stands beside `flask` is installed there.
+    flask = "/opt/seidra/current/.venv/bin/flask"
+    assert server["ExecStart"] == [f"{flask} serve"]
+    assert worker["ExecStart"] == [f"{flask} worker --grace 25"]
+    assert DOCKERFILE.rstrip().endswith('CMD ["flask", "serve"]')
     for path in re.findall(
         r"/opt/seidra/current/([\w./-]+)", "".join((DEPLOY / name).read_text() for name in UNITS)
     ):
@@ -153,7 +159,7 @@ def test_what_the_image_copies_is_there_and_reaches_the_builder() -> None:
     assert ignore[1] == "*"
     let = [line[1:] for line in ignore if line.startswith("!")]
     assert sorted(copies()) == sorted(let)
-    assert {"seidra", "sql", "migrations", "gunicorn.conf.py", "wsgi.py"} <= set(copies())
+    assert {"seidra", "sql", "migrations"} <= set(copies())
     for source in copies():
         assert (ROOT / source).exists(), source
     assert not any(
@@ -202,6 +208,31 @@ def test_compose_agrees_with_the_rest() -> None:
 
 
 # ---------------------------------------------------------------------------------------- the guide
+
+
+def test_the_guide_clones_a_version(tmp_path: Path) -> None:
+    (clone,) = re.findall(r"^```sh\n(git clone .*?)^```$", GUIDE, re.MULTILINE | re.DOTALL)
+    git = ["git", "-c", "user.name=x", "-c", "user.email=x@example.com"]
+    source = tmp_path / "source"
+    for command in (
+        ["init", "--quiet", str(source)],
+        ["-C", str(source), "commit", "--quiet", "--allow-empty", "-m", "one"],
+        ["-C", str(source), "tag", "v1"],
+        ["-C", str(source), "commit", "--quiet", "--allow-empty", "-m", "two"],
+        ["-C", str(source), "branch", "next"],
+    ):
+        subprocess.run([*git, *command], check=True, timeout=60)
+    (tmp_path / "opt").mkdir()
+    script = clone.replace("/opt/seidra", str(tmp_path / "opt"))
+    for version in ("v1", "next"):
+        subprocess.run(
+            ["sh", "-ec", script],
+            env={**os.environ, "REPOSITORY": str(source), "VERSION": version},
+            check=True,
+            timeout=60,
+        )
+    assert len(list((tmp_path / "opt").glob("v1*"))) == 2
+    assert (tmp_path / "opt" / "v1" / ".git").is_dir()
 
 
 def test_the_guide_speaks_of_every_file() -> None:

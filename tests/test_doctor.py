@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Person, environment
 from flask.testing import FlaskClient
-from test_start import run, variables
+from test_rates import redis
+from test_start import ROOT, run, variables
 
+from seidra import config
 from seidra.config import Settings
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
@@ -22,7 +28,11 @@ from seidra.jobs.worker import Worker
 from seidra.operations import checks
 from seidra.values import timestamp, timestamp_in
 
+__all__ = ["redis"]
+Redis = tuple[str, subprocess.Popen[bytes]]
+
 NAMES = [
+    "version",
     "sqlite",
     "settings",
     "secrets",
@@ -41,8 +51,10 @@ NAMES = [
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The doctor looks at the .env of the working folder."""
+    """The doctor looks at the .env of the working folder, for this checkout's is none."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(config, "in_checkout", lambda: False)
+    monkeypatch.delenv("FLASK_SKIP_DOTENV", raising=False)
 
 
 @pytest.fixture
@@ -224,6 +236,102 @@ def test_free_disk_space(
     assert [check.state for check in checks.examine(settings) if check.name == "disk"] == [state]
 
 
+def secrets_check(settings: Settings) -> checks.Check:
+    return next(check for check in checks.examine(settings) if check.name == "secrets")
+
+
+def test_a_file_of_another_account_is_handed_over_and_not_shut_away(filled: Settings) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
+    for path in filled.data_dir.glob("seidra.db*"):
+        os.chown(path, 12345, 12345)
+    secret = filled.data_dir / "jwt.secret"
+    secret.chmod(0o640)
+    # A mode alone would close it to the server.
+    assert secrets_check(filled).advice == f"Run `chown 12345 {secret} && chmod 600 {secret}`."
+    os.chown(secret, 12345, 12345)
+    assert secrets_check(filled).advice == f"Run `chmod 600 {secret}`."
+    secret.chmod(0o600)
+    assert secrets_check(filled).state == "ok"
+
+
+def test_the_settings_file_of_the_guide_is_well(filled: Settings, tmp_path: Path) -> None:
+    guide = (ROOT / "docs" / "deployment.md").read_text()
+    (command,) = re.findall(r"^install (.* /etc/seidra/\.env)$", guide, re.MULTILINE)
+    command = command.replace("/opt/seidra/current", str(ROOT)).replace("/etc/seidra", ".")
+    # The account of the guide need not be here.
+    command = re.sub(r"-[og] seidra ", "", command)
+    subprocess.run(["install", *command.split()], cwd=tmp_path, check=True, timeout=60)
+    assert config.settings_file() == tmp_path / ".env"
+    assert secrets_check(filled).state == "ok"
+    (tmp_path / ".env").chmod(0o640)
+    assert secrets_check(filled).state == "fail"
+
+
+MOUNTS = """\
+/dev/vda1 / ext4 rw 0 0
+nas:/export /srv nfs4 rw 0 0
+/dev/vdb1 /srv/local\\040disk xfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/var/lib/seidra", "ext4"),
+        ("/srv", "nfs4"),
+        ("/srv/x", "nfs4"),
+        ("/srv/local disk/a", "xfs"),
+    ],
+)
+def test_the_file_system_of_a_folder(tmp_path: Path, folder: str, kind: str) -> None:
+    (tmp_path / "mounts").write_text(MOUNTS)
+    assert checks.file_system(Path(folder), tmp_path / "mounts") == kind
+    assert checks.file_system(Path(folder), tmp_path / "none") == ""
+
+
+def test_a_database_on_a_network_file_system(
+    filled: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "file_system", lambda folder: "nfs4")
+    (disk,) = (check for check in checks.examine(filled) if check.name == "disk")
+    assert (disk.state, disk.advice) == ("fail", "Move it to a disk of this machine.")
+
+
+def test_redis_is_asked_where_it_is_set(filled: Settings, redis: Redis) -> None:
+    url, process = redis
+    settings = dataclasses.replace(filled, rate_limits=True, rate_storage=url)
+
+    def state() -> str:
+        return next(check.state for check in checks.examine(settings) if check.name == "redis")
+
+    assert state() == "ok"
+    process.kill()
+    process.wait()
+    assert state() == "fail"
+
+
+def test_nobody_waits_for_a_check(
+    filled: Settings, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the index is compared, another connection writes."""
+    written = []
+    check = queries.search.check
+
+    def check_and_write(connection: Any) -> Any:
+        result = check(connection)
+        with closing(sqlite3.connect(filled.database_path, timeout=0)) as other:
+            other.execute("UPDATE platform_state SET value = value")
+            other.commit()
+        written.append(True)
+        return result
+
+    monkeypatch.setattr(queries.search, "check", check_and_write)
+    assert [check.state for check in checks.examine(filled) if check.name == "search"] == ["ok"]
+    assert written
+    assert list(filled.tmp_dir.iterdir()) == []
+
+
 def test_it_makes_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     settings = Settings.load(environment(tmp_path / "nothing"))
     assert [
@@ -239,7 +347,8 @@ def test_the_command(filled: Settings, tmp_path: Path) -> None:
 
     code, lines, sentence = doctor()
     assert [line.split()[1] for line in lines] == NAMES
-    if not lines[4].startswith("fail"):
+    assert version("seidra") in lines[0]
+    if not lines[5].startswith("fail"):
         assert (code, sentence) == (0, "")
     lost_picture(filled)
     code, lines, sentence = doctor()

@@ -696,7 +696,7 @@ class Remote(Listener):
     """A stream of a real server, or what it answers instead."""
 
     def __init__(self, server: Server, path: str = ALL, status: int = 200, **headers: str) -> None:
-        self.connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
+        self.connection = HTTPConnection("127.0.0.1", server.port, timeout=120)
         headers |= {} if "?" in path else {"Authorization": f"Bearer {server.token}"}
         self.connection.request("GET", path, headers=headers)
         self.answer = self.connection.getresponse()

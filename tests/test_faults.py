@@ -88,7 +88,7 @@ def check_whole(settings: Settings) -> None:
     """Everything in the database and on the disk agrees."""
     database = SqliteDatabase(settings)
     try:
-        wait_until_idle(database, 30)
+        wait_until_idle(database, 120)
         assert list(at_rest(database, settings)) == []
     finally:
         database.close()

@@ -197,7 +197,7 @@ def test_a_file_whose_row_is_about_to_commit_is_left_alone(
     def halting(*arguments: Any) -> None:
         real(*arguments)
         stored.set()
-        assert go_on.wait(30)
+        assert go_on.wait(120)
 
     monkeypatch.setattr(results, "store_pictures", halting)
     job_id = alice.preview(alice.persona(**SMALL)["id"])
@@ -215,14 +215,14 @@ def test_a_file_whose_row_is_about_to_commit_is_left_alone(
 
     working = threading.Thread(target=work)
     working.start()
-    assert stored.wait(30)
+    assert stored.wait(120)
     first = results.media_id(job_id, 0)
     assert list((filled.media_dir / first[:2]).glob(f"{first}.*.png"))
     looking = threading.Thread(target=look)
     looking.start()
-    looking.join(30)
+    looking.join(120)
     go_on.set()
-    working.join(30)
+    working.join(120)
     assert repaired == []
     assert len(pictures(filled)) == 5
     assert found(filled, database) == []

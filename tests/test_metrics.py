@@ -29,7 +29,7 @@ def scrape(server: Server, token: str = TOKEN) -> dict[str, float]:
     request = urllib.request.Request(
         f"http://127.0.0.1:{server.port}/metrics", headers={"Authorization": f"Bearer {token}"}
     )
-    with urllib.request.urlopen(request, timeout=30) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         assert answer.headers["Content-Type"].startswith("text/plain")
         lines = answer.read().decode().splitlines()
     return {
@@ -135,7 +135,7 @@ def test_a_worker_shows_itself_while_a_job_takes_long(
 
     class Slow(type(engine)):  # type: ignore[misc]
         def render(self, request, context):  # type: ignore[no-untyped-def]
-            slow.wait(30)
+            slow.wait(120)
             return super().render(request, context)
 
     worker._engines = {"mock": Slow(name="mock")}

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import sysconfig
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from conftest import environment
+from test_start import Server, variables
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -132,7 +134,23 @@ def test_an_installed_wheel_initialises_and_serves_outside_of_the_checkout(
     assert all(line.startswith("applied") for line in applied)
 
 
-@pytest.mark.parametrize("command", [("init",), ("db", "status"), ("worker",), ("summary",)])
+def test_an_installed_wheel_serves_by_one_command(installed: Path, tmp_path: Path) -> None:
+    wheel = {"PYTHONPATH": str(installed), "FLASK_APP": ""}
+    with Server(tmp_path, "-m", "flask", "serve", **wheel) as server:
+        server.ready().register()
+        # A picture: each server process has its worker, and says so.
+        assert server.picture(server.preview())
+        told = checked(
+            "-m", "flask", "doctor", cwd=tmp_path, **(variables(tmp_path / "instance") | wheel)
+        )
+        assert f"SEIDRA {version('seidra')} in {installed / 'seidra'}" in told
+        assert f"SEIDRA is ready.\n  Version         {version('seidra')}\n" in server.stop()
+    assert {path.name for path in tmp_path.iterdir()} == {"instance", server.log.name}
+
+
+@pytest.mark.parametrize(
+    "command", [("init",), ("db", "status"), ("serve",), ("worker",), ("summary",)]
+)
 def test_an_installed_wheel_asks_for_the_database(
     installed: Path, tmp_path: Path, command: tuple[str, ...]
 ) -> None:

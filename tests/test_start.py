@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -357,8 +360,8 @@ def a_file_as_media_folder(folder: Path) -> tuple[dict[str, str], str]:
 def an_unreadable_dotenv(folder: Path) -> tuple[dict[str, str], str]:
     (folder / ".env").write_bytes(b"SEIDRA_BIND=\xff\n")
     return (
-        {},
-        "The file .env cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: "
+        {"FLASK_SKIP_DOTENV": ""},
+        f"The file {folder / '.env'} cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: "
         "invalid start byte.",
     )
 
@@ -474,7 +477,117 @@ def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
             (folder / "closed").chmod(0o755)
 
 
+def test_windows_is_told_where_seidra_runs(tmp_path: Path) -> None:
+    lacking = "import sys; sys.modules['fcntl'] = None; import flask.cli; flask.cli.main()"
+    done = run("-c", lacking, "init", cwd=tmp_path, env=variables(tmp_path))
+    sentence = "Error: SEIDRA runs on Linux and macOS, and on Windows inside WSL only.\n"
+    assert (done.returncode, done.stderr) == (1, sentence)
+
+
+def test_an_account_without_a_name_migrates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that is given some number."""
+
+    def unknown(uid: int) -> Any:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        # Set first, so that the test's end takes away what the migration leaves.
+        monkeypatch.setenv(name, "x")
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert init_database(Settings.load(environment(tmp_path)))
+
+
+# Without a folder for temporary files, as on a read-only disk: SQLite looks in these places, as the
+# last one in the working folder.
+READ_ONLY = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+CLONE_NEWNS, MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 1, 32, 4096, 16384, 1 << 18
+def mount(source, target, flags):
+    if libc.mount(source.encode(), target.encode(), None, flags, None) != 0:
+        sys.exit(77)
+if libc.unshare(CLONE_NEWNS) != 0:
+    sys.exit(77)
+mount("none", "/", MS_REC | MS_PRIVATE)
+data = sys.argv[1]
+mount(data, data, MS_BIND)
+for folder in ("/tmp", "/var/tmp", "/usr/tmp"):
+    if os.path.isdir(folder) and not data.startswith(folder + "/"):
+        mount(folder, folder, MS_BIND)
+        mount("none", folder, MS_REMOUNT | MS_BIND | MS_RDONLY)
+parent = os.path.dirname(data)
+while parent != "/" and not os.path.ismount(parent):
+    parent = os.path.dirname(parent)
+mount("none", parent, MS_REMOUNT | MS_BIND | MS_RDONLY)
+os.chdir("/proc")
+os.execv(sys.executable, [sys.executable, "-m", "flask", "init"])
+"""
+
+
+def test_a_read_only_root_without_a_writable_tmp(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    env = variables(data, PYTHONDONTWRITEBYTECODE="1")
+    done = run("-c", READ_ONLY, str(data), cwd=tmp_path, env=env)
+    if done.returncode == 77:
+        pytest.skip("mounts cannot be changed here")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert seeds(data / "seidra.db") == SEEDED
+
+
 # -------------------------------------------------------------------------------------- the servers
+
+
+def make_serve() -> str:
+    """The program that `make serve` runs."""
+    (program,) = re.findall(
+        r"^SERVE := (.*?)\n\n", (ROOT / "Makefile").read_text(), re.MULTILINE | re.DOTALL
+    )
+    return program.replace("\\\n", "").replace("\t", "")
+
+
+def test_ctrl_c_while_flask_is_imported_says_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "flask").mkdir()
+    (tmp_path / "flask" / "__init__.py").touch()
+    (tmp_path / "flask" / "cli.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n"
+    )
+    env = variables(tmp_path) | {"PYTHONPATH": str(tmp_path)}
+    done = run("-c", make_serve(), cwd=tmp_path, env=env)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("seconds", [0.6, 1.2, 1.8, 2.6])
+def test_a_server_that_is_interrupted_while_it_starts_says_no_traceback(
+    tmp_path: Path, seconds: float
+) -> None:
+    with Server(tmp_path, "-c", make_serve()) as server:
+        time.sleep(seconds)
+        server.process.send_signal(signal.SIGINT)
+        code = server.process.wait(120)
+        assert code in (0, -signal.SIGINT, 1), server.log.read_text()
+        assert "Traceback" not in server.log.read_text()
+
+
+def test_a_unix_socket_is_for_the_account_and_its_group(tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory() as short:
+        path = Path(short) / "s"
+        with Server(tmp_path, "-m", "flask", "serve", SEIDRA_BIND=f"unix:{path}") as server:
+            said = wait_for(
+                lambda: log if "administrator)\n" in (log := server.log.read_text()) else ""
+            )
+            assert stat.S_IMODE(path.stat().st_mode) == 0o660
+            (command,) = re.findall(r"Try it +(curl .*)", said)
+            assert "/api\n" not in said
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(str(path))
+                client.sendall(b"GET /api/health HTTP/1.0\r\n\r\n")
+                assert b'"status":"ok"' in b"".join(iter(lambda: client.recv(4096), b""))
+            assert command == f"curl --unix-socket {path} http://localhost/api/health"
+            server.stop()
 
 
 def free_port() -> int:
@@ -530,7 +643,7 @@ class Server:
             f"http://127.0.0.1:{self.port}{path}", data, headers, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, answer.read(), dict(answer.headers)
         except urllib.error.HTTPError as error:
             with error:

@@ -13,6 +13,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 from conftest import PASSWORD, Person
@@ -105,6 +106,9 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/docs/files/<path:name>"): None,
 }
 WITH_ID = {route: body for route, body in ROUTES.items() if "<" in route[1]}
+PAGES = {("GET", "/"), ("GET", "/docs"), ("GET", "/favicon.ico")}
+"""What a browser asks for by itself: no part of the API."""
+
 WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is not None}
 OPTIONAL_BODY = {
     ("POST", f"{PERSONA}/duplicate"),
@@ -186,7 +190,7 @@ def problem(answer: TestResponse, status: int, *fields: str) -> None:
 
 
 def test_every_route_stands_in_the_table(app: Flask) -> None:
-    assert routes(app) == ROUTES.keys() | PUBLIC.keys()
+    assert routes(app) == ROUTES.keys() | PUBLIC.keys() | PAGES
 
 
 def test_every_route_but_the_public_ones_refuses_bad_tokens(
@@ -466,7 +470,7 @@ def test_every_failure_has_one_shape(make_app: Callable[..., Flask]) -> None:
     job = admin.preview(persona)
     stale = {"If-Match": '"99"'}
     for method, path, more, status, fields in (
-        ("GET", "/", {}, 404, ()),
+        ("GET", "/nothing", {}, 404, ()),
         ("GET", "/api", {}, 404, ()),
         ("GET", "/api/personas//", {}, 404, ()),
         ("GET", "/api/docs/files/none.js", {}, 404, ()),
@@ -769,6 +773,26 @@ def test_no_answer_names_a_host(answers: list[tuple[tuple[str, str], TestRespons
         text = text.replace("https://pictures.example/luna.png", "")
         assert "evil.example" not in headers + text, route
         assert not re.search(r"https?://|[\"'(]//", headers + text), route
+
+
+@pytest.mark.parametrize("below", ["", "/seidra"])
+def test_a_browser_is_led_to_the_documentation(client: FlaskClient, below: str) -> None:
+    """Below a path too, which a proxy takes off or names as SCRIPT_NAME."""
+    for path in ("/", "/docs", "/docs/"):
+        answer = client.get(path, environ_overrides={"SCRIPT_NAME": below})
+        assert answer.status_code == 302
+        assert urljoin(f"https://x{below}{path}", answer.headers["Location"]) == (
+            f"https://x{below}/api/docs"
+        )
+    icon = client.get("/favicon.ico")
+    assert (icon.status_code, icon.data) == (204, b"")
+
+
+def test_the_documentation_page_shows_pictures_and_keeps_the_token(client: FlaskClient) -> None:
+    page = client.get("/api/docs")
+    (images,) = re.findall(r"img-src ([^;]*)", page.headers["Content-Security-Policy"])
+    assert "blob:" in images.split()
+    assert '"persistAuthorization": true' in page.text
 
 
 def test_the_documentation_page_is_served_locally(client: FlaskClient) -> None:

@@ -42,13 +42,18 @@ def upgrade_schema() -> None:
 
 @db.command("rollback")
 @click.option("--count", default=1, type=click.IntRange(1), help="How many migrations to undo.")
+@click.option("--to", help="Undo all that came after this one, such as 0016; it stays.")
 @click.option("--all", "everything", is_flag=True, help="Undo all of them.")
 @click.confirmation_option(prompt="This deletes the data that the migrations hold. Go on?")
-def roll_back_schema(count: int, everything: bool) -> None:
+def roll_back_schema(count: int, to: str | None, everything: bool) -> None:
     """Undo the last migrations, with their data. Stop the server first."""
     settings = get_settings()
     if not settings.database_path.exists():
         raise StartError(f"There is no database {settings.database_path}.")
+    if everything and to is not None:
+        raise click.UsageError("Give --all or --to, not both.")
+    if to is not None:
+        count = rollbacks.count_after(settings, to)
     undone = rollbacks.rollback(settings, None if everything else count)
     for id in undone:
         click.echo(f"rolled back {id}")

@@ -1,4 +1,4 @@
-"""`flask worker` and `flask run`.
+"""`flask serve`, `flask worker` and `flask run`.
 
 The commands are flask's plugins (setup.cfg, flask.commands), so that they run without making the
 app: `flask db status` must work on a database that the app would refuse or migrate.
@@ -26,6 +26,16 @@ from seidra.files.local import LocalFiles
 from seidra.operations.workers import make_worker, start_worker
 from seidra.platform import metrics
 from seidra.web import logs
+
+
+@click.command(cls=CheckedCommand)
+def serve() -> None:
+    """Serve with gunicorn on SEIDRA_BIND, with a worker in each server process; the settings say
+    the rest."""
+    # Not before: the other commands do without gunicorn.
+    from seidra.server import Gunicorn
+
+    Gunicorn(prog="flask serve").run()
 
 
 @click.command(cls=CheckedCommand)

@@ -6,6 +6,7 @@ import click
 
 from seidra.cli.groups import CheckedGroup
 from seidra.database import DatabaseService
+from seidra.operations.copies import copied_database
 from seidra.start import search_texts
 
 
@@ -16,9 +17,12 @@ def search() -> None:
 
 @search.command("check")
 def search_check() -> None:
-    """Compare the search index with the personas; code 1 when they differ."""
-    with DatabaseService() as service:
-        wrong = search_texts.check_texts(service.database)
+    """Compare the search index with the personas, in a copy; code 1 when they differ."""
+    with (
+        DatabaseService() as service,
+        copied_database(service.settings, service.database) as copy,
+    ):
+        wrong = search_texts.check_texts(copy)
     if wrong:
         raise click.ClickException(f"{' '.join(wrong)} Run `flask search rebuild`.")
     click.echo("The search index agrees with its table.")

@@ -73,6 +73,18 @@ def enable_user(name: str) -> None:
     click.echo(f"Enabled {name}.")
 
 
+@users.command("delete")
+@click.argument("name")
+@click.confirmation_option(prompt="This deletes the account and everything it has. Go on?")
+def delete_user(name: str) -> None:
+    """Delete an account and everything it has, pictures too."""
+    with DatabaseService() as service, service.database.transaction(INSTANCE) as tx:
+        row = _existing_account(tx, name)
+        accounts.check_not_system(row["id"])
+        accounts.delete_account(tx, row)
+    click.echo(f"Deleted {name}; a worker removes what it had.")
+
+
 @users.command("promote")
 @click.argument("name")
 def promote_user(name: str) -> None:

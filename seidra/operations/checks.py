@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import logging
+import os
+import pwd
 import shutil
 import stat
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+from limits.errors import ConfigurationError
+from limits.storage import storage_from_string
+
 from seidra import engines
-from seidra.config import Settings
+from seidra.config import PACKAGE_DIR, Settings, settings_file
 from seidra.database import open_database
 from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles
+from seidra.operations.copies import copied_database
 from seidra.operations.media import MediaCheck
 from seidra.platform.readiness import schema_problem, unwritable_folders
 from seidra.start import search_texts
@@ -32,7 +40,28 @@ _PATIENCE = 600.0
 _SILENCE = 60.0
 """Seconds after which a worker without a sign of life is taken for gone."""
 
+_NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "lustre", "gfs2", "ocfs2"}
+_NETWORK |= {"fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.cephfs", "drvfs"}
+"""File systems, as Linux calls them, whose files other machines hold: SQLite's locks and shared
+memory are not safe there."""
+
 _log = logging.getLogger(__name__)
+
+
+def file_system(folder: Path, mounts: Path = Path("/proc/self/mounts")) -> str:
+    """What kind of file system a folder lies on, as Linux calls it; empty where nobody can say."""
+    try:
+        lines = mounts.read_text(errors="replace").splitlines()
+    except OSError:
+        return ""
+    kind, deepest = "", -1
+    for line in lines:
+        # Blanks in a path are written as octal numbers; the last of equal ones lies on top.
+        _, point, found, *_ = line.split(" ")
+        path = Path(point.replace("\\040", " "))
+        if folder.resolve().is_relative_to(path) and len(path.parts) >= deepest:
+            kind, deepest = found, len(path.parts)
+    return kind
 
 
 def free_bytes(folder: Path) -> int:
@@ -59,9 +88,12 @@ def examine(settings: Settings) -> Iterator[Check]:
     """Every check, one after another; it changes nothing. Without a usable schema the database's
     are left out."""
     database = open_database(settings)
+    yield _version()
     yield _sqlite(database.product)
     yield _settings(settings)
     yield _secrets(settings)
+    if settings.rate_limits and settings.rate_storage != "memory://":
+        yield _redis(settings)
     yield _folders(settings)
     yield _disk(settings)
     if (problem := schema_problem(settings)) is not None:
@@ -77,7 +109,7 @@ def examine(settings: Settings) -> Iterator[Check]:
         for name, check in _DATABASE_CHECKS.items():
             try:
                 yield check(settings, database)
-            except (database.errors, Problem, OSError) as error:
+            except (database.errors, StartError, Problem, OSError) as error:
                 reason = str(getattr(error, "detail", error)).rstrip(".")
                 yield Check(
                     name,
@@ -85,6 +117,11 @@ def examine(settings: Settings) -> Iterator[Check]:
                     f"It cannot be checked: {reason}.",
                     "If it stays so, restore a backup.",
                 )
+
+
+def _version() -> Check:
+    python = sys.version.partition(" ")[0]
+    return Check("version", OK, f"SEIDRA {version('seidra')} in {PACKAGE_DIR}, Python {python}.")
 
 
 def _sqlite(product: str) -> Check:
@@ -121,7 +158,12 @@ def _settings(settings: Settings) -> Check:
             "Access tokens outlive refresh tokens.",
             "Lower SEIDRA_ACCESS_TOKEN_SECONDS.",
         )
-    return Check("settings", OK, f"Every setting is valid; the engine is {settings.engine}.")
+    source = settings_file() or "the environment alone"
+    return Check(
+        "settings",
+        OK,
+        f"Every setting is valid, read from {source}; the engine is {settings.engine}.",
+    )
 
 
 def _secrets(settings: Settings) -> Check:
@@ -130,18 +172,48 @@ def _secrets(settings: Settings) -> Check:
         path,
         path.with_name(f"{path.name}-wal"),
         settings.data_dir / "jwt.secret",
-        Path(".env").absolute(),
+        settings_file(),
     ]
-    found = [(file, stat.S_IMODE(file.stat().st_mode)) for file in secret if file.exists()]
-    for file, mode in found:
-        if mode & 0o077:
+    found = [(file, file.stat()) for file in secret if file is not None and file.exists()]
+    # Whose the database is, runs the server: a file that another account owns would be closed to it
+    # by a mode alone.
+    server = path.stat().st_uid if path.exists() else os.geteuid()
+    for file, state in found:
+        if state.st_mode & 0o077:
+            own = "" if state.st_uid == server else f"chown {_account_name(server)} {file} && "
             return Check(
                 "secrets",
                 FAIL,
-                f"Others may open {file} (mode {mode:04o}).",
-                f"Run `chmod 600 {file}`.",
+                f"Others may open {file} (mode {stat.S_IMODE(state.st_mode):04o}).",
+                f"Run `{own}chmod 600 {file}`.",
             )
     return Check("secrets", OK, f"{len(found)} files with secrets are their owner's alone.")
+
+
+def _account_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _redis(settings: Settings) -> Check:
+    try:
+        answers = storage_from_string(
+            settings.rate_storage, socket_timeout=1, socket_connect_timeout=1
+        ).check()
+    except (ConfigurationError, ValueError):
+        return Check(
+            "redis", FAIL, "There is no client for Redis.", "Run `pip install 'seidra[redis]'`."
+        )
+    if not answers:
+        return Check(
+            "redis",
+            FAIL,
+            "Redis does not answer: each server process counts requests for itself.",
+            "Start it, or correct SEIDRA_RATE_STORAGE.",
+        )
+    return Check("redis", OK, "Redis answers.")
 
 
 def _folders(settings: Settings) -> Check:
@@ -162,6 +234,13 @@ def _folders(settings: Settings) -> Check:
 def _disk(settings: Settings) -> Check:
     free, folder = min((free_bytes(folder), str(folder)) for folder in settings.runtime_folders())
     seen = f"{free / 1e9:.1f} GB are free for {folder}."
+    if (kind := file_system(settings.database_path.parent)) in _NETWORK:
+        return Check(
+            "disk",
+            FAIL,
+            f"The database lies on a network file system ({kind}), where SQLite may lose data.",
+            "Move it to a disk of this machine.",
+        )
     if free < _LITTLE:
         return Check(
             "disk", FAIL if free < _TOO_LITTLE else WARN, seen, "Make room, or move the folder."
@@ -212,7 +291,9 @@ def _counters(settings: Settings, database: Database) -> Check:
 
 
 def _search(settings: Settings, database: Database) -> Check:
-    if wrong := search_texts.check_texts(database):
+    with copied_database(settings, database) as copy:
+        wrong = search_texts.check_texts(copy)
+    if wrong:
         return Check("search", FAIL, " ".join(wrong), "Run `flask search rebuild`.")
     return Check("search", OK, "The search index agrees with its table.")
 

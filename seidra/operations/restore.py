@@ -178,6 +178,7 @@ def _prepare_database(settings: Settings) -> list[str]:
     if wrong or dangling:
         reason = wrong[0] if wrong else f"{dangling} rows refer to what does not exist"
         raise Damaged(f"The database in the archive is damaged: {reason}.")
+    _check_schema(settings)
     applied = migrate.apply_migrations(settings)
     with closing(database):
         differs = search_texts.check_texts(database)
@@ -186,6 +187,35 @@ def _prepare_database(settings: Settings) -> list[str]:
             if differs:
                 search_texts.rebuild_texts(tx)
     return applied
+
+
+def _check_schema(settings: Settings) -> None:
+    """Raise Damaged for a table, view, index or trigger that SEIDRA's migrations did not make: a
+    foreign trigger would go on to write in everybody's name."""
+    path = settings.database_path
+    migrations = [step.id for step in migrate.list_migrations(settings) if step.applied]
+    with tempfile.TemporaryDirectory(prefix="restore-", dir=settings.tmp_dir) as folder:
+        model = settings.with_database(Path(folder) / path.name)
+        migrate.apply_migrations(model, migrations)
+        ours = _schema_parts(model)
+    if foreign := sorted(_schema_parts(settings) - ours):
+        kind, name, _ = foreign[0]
+        raise Damaged(
+            f"The database in the archive is not SEIDRA's alone: it has the {kind} {name}."
+        )
+
+
+def _schema_parts(settings: Settings) -> set[tuple[str, str, str]]:
+    """Kind, name and, of what runs by itself, text of each part of the schema."""
+    with closing(open_database(settings)) as database:
+        return {
+            (
+                row["type"],
+                row["name"],
+                " ".join(row["sql"].split()) if row["type"] in ("trigger", "view") else "",
+            )
+            for row in queries.operations.schema_parts(database.connection)
+        }
 
 
 def _lost(settings: Settings, media: Path) -> int:

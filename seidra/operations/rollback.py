@@ -7,6 +7,7 @@ from seidra.database import open_database
 from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
+from seidra.errors import StartError
 from seidra.files.keys import plain_key, with_derived
 from seidra.files.local import LocalFiles
 from seidra.media.chores import delete_files
@@ -16,6 +17,18 @@ _FILE_KEYS = "0018."
 """The migration that gave files their keys; its SQL cannot rename them."""
 
 _BATCH = 200
+
+
+def count_after(settings: Settings, step: str) -> int:
+    """How many of the applied migrations came after this one, named by its id or its number.
+
+    Raises StartError unless it is applied.
+    """
+    applied = [known.id for known in migrate.list_migrations(settings) if known.applied]
+    for place, id in enumerate(applied, 1):
+        if step in (id, id.partition(".")[0]):
+            return len(applied) - place
+    raise StartError(f"There is no applied migration {step}.")
 
 
 def rollback(settings: Settings, count: int | None = 1) -> list[str]:

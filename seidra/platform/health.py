@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+
 from flask import Response
 from marshmallow import Schema, fields
 
@@ -15,6 +17,7 @@ from seidra.web.services import services
 
 blp = Blueprint("platform", __name__, url_prefix="/api", description="Health and summary")
 
+_VERSION = version("seidra")
 _PUBLIC = {"Cache-Control": "no-store"}
 
 
@@ -22,6 +25,7 @@ class HealthSchema(Schema):
     """The process is up."""
 
     status = fields.String()
+    version = fields.String()
 
 
 class ReadySchema(Schema):
@@ -41,10 +45,10 @@ class SummarySchema(Schema):
 
 
 @blp.route("/health", methods=["GET"])
-@blp.response(200, HealthSchema, example={"status": "ok"})
+@blp.response(200, HealthSchema, example={"status": "ok", "version": "0.1.0"})
 def health() -> Response:
-    """Whether the process is alive; it asks nothing else."""
-    return reply({"status": "ok"}, headers=_PUBLIC)
+    """Whether the process is alive, and which version it is; it asks nothing else."""
+    return reply({"status": "ok", "version": _VERSION}, headers=_PUBLIC)
 
 
 @blp.route("/health/ready", methods=["GET"])

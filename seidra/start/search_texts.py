@@ -18,7 +18,11 @@ _BATCH = 1000
 
 def check_texts(database: Database) -> list[str]:
     """What is wrong with the texts and their index, a sentence each; nothing is the answer to hope
-    for."""
+    for.
+
+    It keeps the write lock for as long as it takes, for SQLite's check of an index is a write: of a
+    database that is served, give it a copy.
+    """
     wrong = []
     with database.transaction() as tx:
         stale = sum(1 for row in _sources(tx) if _differs(row))

@@ -73,7 +73,7 @@ def _page_policy(page: str) -> str:
     allowed = "".join(f" 'sha256-{digest}'" for digest in hashes)
     return (
         f"default-src 'none'; script-src 'self'{allowed}; style-src 'self' 'unsafe-inline'; "
-        "img-src 'self' data:;"
+        "img-src 'self' data: blob:;"
         " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
 
@@ -125,6 +125,8 @@ def make_api(app: Flask) -> Api:
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_SWAGGER_UI_PATH="/docs",
         OPENAPI_SWAGGER_UI_URL="/api/docs/files/",
+        # A token once given is there again after a reload.
+        OPENAPI_SWAGGER_UI_CONFIG={"persistAuthorization": True},
         API_SPEC_OPTIONS={
             "info": {"description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
             "servers": [{"url": "/"}],

@@ -3,13 +3,20 @@ mark."""
 
 from __future__ import annotations
 
-import fcntl
+import getpass
 import os
 import sqlite3
-from collections.abc import Iterator
+import sys
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+try:
+    import fcntl
+except ImportError:
+    # The first that Windows lacks; locks, signals and sockets would follow.
+    sys.exit("Error: SEIDRA runs on Linux and macOS, and on Windows inside WSL only.")
 
 import yoyo
 from yoyo.backends.core.sqlite3 import SQLiteBackend
@@ -39,7 +46,20 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
     """
 
     def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
-        return sqlite3.connect(dburi.database, timeout=30, isolation_level=None)
+        connection = sqlite3.connect(dburi.database, timeout=30, isolation_level=None)
+        # Where there is no folder for temporary files, as on a read-only disk, a table could not be
+        # rebuilt.
+        connection.execute("PRAGMA temp_store = MEMORY").close()
+        return connection
+
+    def get_log_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        # yoyo notes who migrates, and asks for the account's name; in a container it may have none.
+        try:
+            getpass.getuser()
+        except (KeyError, OSError):
+            os.environ["LOGNAME"] = str(os.getuid())
+        found: dict[str, Any] = super().get_log_data(*args, **kwargs)
+        return found
 
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
         self.ensure_internal_schema_updated()
@@ -84,10 +104,13 @@ def start_lock(settings: Settings) -> Iterator[None]:
         os.close(handle)
 
 
-def apply_migrations(settings: Settings) -> list[str]:
-    """Apply what is missing; returns the ids applied. The caller holds `start_lock`."""
+def apply_migrations(settings: Settings, wanted: Collection[str] | None = None) -> list[str]:
+    """Apply what is missing, or what is `wanted` of it; returns the ids applied. The caller holds
+    `start_lock`."""
     with _open_backend(settings) as (backend, migrations):
         pending = backend.to_apply(migrations)
+        if wanted is not None:
+            pending = pending.filter(lambda migration: migration.id in wanted)
         backend.apply_migrations(pending)
         return [migration.id for migration in pending]
 
