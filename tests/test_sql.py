@@ -34,9 +34,6 @@ TEXTS: dict[str, str] = {
 }
 """The text of every statement, and of each variant of a family: `personas.page[name,all]`."""
 
-OWN = ("search.", "operations.")
-"""The files that are each engine's own."""
-
 PYTHON = sorted(Path(seidra.__file__).parent.rglob("*.py"))
 
 

@@ -45,7 +45,7 @@ class SummarySchema(Schema):
 
 
 @blp.route("/health", methods=["GET"])
-@blp.response(200, HealthSchema, example={"status": "ok", "version": "0.1.0"})
+@blp.response(200, HealthSchema, example={"status": "ok", "version": "0.2.0"})
 def health() -> Response:
     """Whether the process is alive, and which version it is; it asks nothing else."""
     return reply({"status": "ok", "version": _VERSION}, headers=_PUBLIC)
