@@ -511,6 +511,7 @@ def test_tags_are_one_where_the_filter_takes_them_for_one(alice: Person) -> None
         ("rock‑n‑roll", "rock-n-roll"),
         ("a − b", "a - b"),
         ("5′ tall", "5' tall"),
+        ("rock \u0149 roll", "rock 'n roll"),
     ],
 )
 def test_a_mark_is_found_in_each_of_its_forms(alice: Person, name: str, search: str) -> None:
