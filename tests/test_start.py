@@ -361,8 +361,8 @@ def an_unreadable_dotenv(folder: Path) -> tuple[dict[str, str], str]:
     (folder / ".env").write_bytes(b"SEIDRA_BIND=\xff\n")
     return (
         {"FLASK_SKIP_DOTENV": ""},
-        f"The file {folder / '.env'} cannot be read: 'utf-8' codec can't decode byte 0xff in position 12: "
-        "invalid start byte.",
+        f"The file {folder / '.env'} cannot be read: "
+        "'utf-8' codec can't decode byte 0xff in position 12: invalid start byte.",
     )
 
 
@@ -505,7 +505,8 @@ def test_an_account_without_a_name_migrates(
 READ_ONLY = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
-CLONE_NEWNS, MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 0x20000, 1, 32, 4096, 16384, 1 << 18
+CLONE_NEWNS, MS_RDONLY, MS_REMOUNT, MS_BIND = 0x20000, 1, 32, 4096
+MS_REC, MS_PRIVATE = 16384, 1 << 18
 def mount(source, target, flags):
     if libc.mount(source.encode(), target.encode(), None, flags, None) != 0:
         sys.exit(77)
