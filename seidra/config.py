@@ -21,7 +21,6 @@ from typing import Any, cast
 from urllib.parse import quote, unquote
 
 from dotenv import dotenv_values
-from flask.helpers import get_load_dotenv
 from werkzeug.local import LocalProxy
 
 from seidra import parsers
@@ -49,7 +48,7 @@ def settings_file() -> Path | None:
 
     FLASK_SKIP_DOTENV=1 keeps any from being read, as it does for Flask itself.
     """
-    if not get_load_dotenv():
+    if os.environ.get("FLASK_SKIP_DOTENV", "").lower() not in ("", "0", "false", "no"):
         return None
     folders = [PACKAGE_DIR.parent, Path.cwd()] if in_checkout() else [Path.cwd()]
     return next((folder / ".env" for folder in folders if (folder / ".env").is_file()), None)

@@ -33,6 +33,7 @@ ROOF = (
     "operations",
     "cli",
     "server",
+    "gunicorn_settings",
     "seidra",
 )
 """`seidra` is the package's own module, which makes the app."""

@@ -114,7 +114,7 @@ _ALLOWED = {
     ),
     # yoyo's own tables, read before there is a schema.
     "database/sqlite/migrate.py": re.compile(
-        r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "
+        r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM |PRAGMA temp_store = MEMORY"
     ),
 }
 
@@ -243,6 +243,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "operations.media_unname": (MEDIA,),
     "operations.overdue_jobs": ("INDEX jobs_queue",),
     "operations.quick_integrity": NOTHING,
+    "operations.schema_parts": ("SCAN sqlite_master",),
     "operations.sessions_end": NOTHING,
     "operations.wrong_counts": ("SCAN personas", "SCAN generation_jobs", "SCAN media_items"),
     "personas.count": ("persona_counts USING PRIMARY KEY (user_id=?)",),
@@ -331,6 +332,7 @@ for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name
 WHOLE = {
     "events.prune",
     "operations.media_total",
+    "operations.schema_parts",
     "operations.sessions_end",
     "operations.wrong_counts",
     "platform.jobs_by_status",
