@@ -506,6 +506,7 @@ def test_tls_is_one_command_away(proxy: Proxy, tmp_path: Path) -> None:
             input="",
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=60,
         ).stdout
         assert "ALPN protocol: h2" in spoken

@@ -114,7 +114,8 @@ _ALLOWED = {
     ),
     # yoyo's own tables, read before there is a schema.
     "database/sqlite/migrate.py": re.compile(
-        r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM |PRAGMA temp_store = MEMORY"
+        r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "
+        r"|PRAGMA temp_store = MEMORY"
     ),
 }
 
