@@ -161,7 +161,7 @@ class Worker:
         heart.start()
         began = time.monotonic()
         try:
-            images = self._engine.render(self._request(job), context)
+            images = list(self._engine.render(self._request(job), context))
             self._finish(job, claim, images, time.monotonic() - began)
         except (_Lost, RenderCancelled):
             if self._stopping.is_set():
