@@ -23,7 +23,7 @@ RANDOM_SEED = -1
 SCHEDULES = frozenset(
     {"normal", "simple", "karras", "exponential", "sgmuniform", "beta", "ddimuniform"}
 )
-"""What a `scheduler` beside a `sampler` names when it is another tool's word for a schedule, without
+"""What a `scheduler` beside a `sampler` is when it is another tool's word for a schedule; without
 case, blanks and marks."""
 
 
@@ -285,7 +285,7 @@ def _settle_sampler(reading: _Reading, recognise: Callable[[str, str | None], st
             reading.warn(
                 "unused_parameter",
                 written["sampler"],
-                f"{written['sampler']!r} is kept, but {written['scheduler']!r} is what engines use.",
+                f"Engines use {written['scheduler']!r}; {written['sampler']!r} is kept as it is.",
             )
     elif found is not None:
         del ours["sampler"]
