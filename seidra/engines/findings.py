@@ -19,7 +19,7 @@ from seidra.parameters import shown_seed
 
 Level = Literal["error", "warning"]
 
-_FAMILIES = {
+FAMILIES = {
     "sd1": "Stable Diffusion 1",
     "sd2": "Stable Diffusion 2",
     "sdxl": "SDXL",
@@ -28,6 +28,7 @@ _FAMILIES = {
     "qwen": "Qwen-Image",
     "zimage": "Z-Image",
 }
+"""The families of models, and what people call them."""
 _EXTENSION = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
 
 
@@ -92,7 +93,7 @@ def resolve(name: str, things: Mapping[str, Model]) -> list[str]:
         found = {
             thing.file or key: key
             for key, thing in reversed(list(things.items()))
-            if wanted in (simplify(key), simplify(thing.file))
+            if wanted and wanted in (simplify(key), simplify(thing.file))
         }
         if found:
             return list(reversed(found.values()))
@@ -185,7 +186,7 @@ def _lora(name: str, request: RenderRequest, capabilities: Capabilities) -> Iter
         return
     theirs, model = capabilities.loras[keys[0]].family, capabilities.models[models[0]].family
     if theirs and model and theirs != model:
-        made_for, is_for = _FAMILIES.get(theirs, theirs), _FAMILIES.get(model, model)
+        made_for, is_for = FAMILIES.get(theirs, theirs), FAMILIES.get(model, model)
         fitting = [key for key, lora in capabilities.loras.items() if lora.family == model]
         yield Finding(
             "error",

@@ -37,6 +37,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from seidra.engines.base import Options
+from seidra.engines.findings import FAMILIES
 from seidra.errors import StartError
 
 MOCK, AUTO = "mock", "auto"
@@ -59,7 +60,6 @@ ENGINES, ENGINE, URL, KEY_FILE = (
 _MAX_FILE = 1 << 20
 _MAX_KEY = 4096
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
-_FAMILIES = ("sd1", "sd2", "sdxl", "sd3", "flux", "qwen", "zimage")
 _TOP_KEYS = ("default", "mock", "engines")
 _ENGINE_KEYS = (
     *("kind", "title", "url", "key_file", "token_file", "at_once", "turn_s", "timeout_s"),
@@ -391,10 +391,8 @@ def _check_entry(entry: Mapping[str, Any], where: str) -> None:
                 raise StartError(f"{where}: text_encoders must list files.")
         elif not isinstance(value, str) or not value:
             raise StartError(f"{where}: {key} must be a text.")
-    if entry.get("family", "sdxl") not in _FAMILIES:
-        raise StartError(
-            f"{where}: family is no known one: {_unknown(entry['family'], _FAMILIES)}."
-        )
+    if entry.get("family", "sdxl") not in FAMILIES:
+        raise StartError(f"{where}: family is no known one: {_unknown(entry['family'], FAMILIES)}.")
     if not {"file", "diffusion_model"} & entry.keys():
         raise StartError(f"{where}: file must say what the engine calls it.")
 
