@@ -97,6 +97,7 @@ TAGS: list[tuple[str, str, list[LoraEntry]]] = [
     ("<lora:x:0.8>, b", "b", [lora("x", 0.8)]),
     ("a, <lora:x:0.8>", "a", [lora("x", 0.8)]),
     ("a, <lora:x:1><lora:y:2> b", "a, b", [lora("x", 1), lora("y", 2)]),
+    ("a, <lora:x:1> <lora:y:2> b", "a, b", [lora("x", 1), lora("y", 2)]),
     ("a, <lora:x:1> <lora:y:2>, b", "a, b", [lora("x", 1), lora("y", 2)]),
     ("a, <lora:x:1>, <lora:y:2>, b", "a, b", [lora("x", 1), lora("y", 2)]),
     ("a\n<lora:x:1>\nb", "a\nb", [lora("x", 1)]),

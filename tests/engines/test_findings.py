@@ -227,8 +227,10 @@ def test_what_is_ignored_and_errors_first() -> None:
     assert found(replace(request), weightless) == [
         ("warning", "lora_weights_ignored", "loras", ["x"], [])
     ]
-    mixed = found(replace(FINE, height=770, model_name="zzz", scheduler="zzz"))
-    assert [level for level, *_ in mixed] == ["error", "error", "warning"]
+    unweighted = replace(STUDIO, features=STUDIO.features - {"lora_weights"})
+    lora = [Lora("film-grain-xl", 0.5)]
+    mixed = found(replace(FINE, height=770, loras=lora, scheduler="zzz"), unweighted)
+    assert [level for level, *_ in mixed] == ["error", "warning", "warning"]
 
 
 def test_an_answer() -> None:

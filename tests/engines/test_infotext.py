@@ -91,6 +91,13 @@ def test_a_value_says_nothing_but_itself(name: str) -> None:
     assert len(text.splitlines()) == 3
 
 
+def test_quotes_where_a1111_writes_them() -> None:
+    info = Infotext("a", model="a:b", sampler="a,b", schedule="a b", more={"Note": "a\nb"})
+    assert infotext.write(info) == (
+        'a\nSampler: "a,b", Schedule type: a b, Seed: -1, Model: "a:b", Note: "a\\nb", App: SEIDRA'
+    )
+
+
 @pytest.mark.parametrize(
     "key", ["a, Seed", "Seed", "Model", "App", "Raw prompt", "x", "a:b", "a\nb"]
 )
