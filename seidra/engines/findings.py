@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -82,22 +82,38 @@ def check(request: RenderRequest, capabilities: Capabilities) -> list[Finding]:
 # ------------------------------------------------------------------------------------------- names
 
 
+class Names:
+    """The names of an engine's models or LoRAs, looked up as people write them."""
+
+    def __init__(self, things: Mapping[str, Model]) -> None:
+        self.things = things
+        self._forms: list[dict[str, dict[str, str]]] | None = None
+
+    def find(self, name: str) -> list[str]:
+        """The keys that a name stands for: the very name, else without extension and case, else
+        without folder too. Several: it is ambiguous. Two names of one file are one thing, and the
+        first is given."""
+        if name in self.things:
+            return [name]
+        if self._forms is None:
+            self._forms = [self._index(simplify) for simplify in _SIMPLER]
+        for form, simplify in zip(self._forms, _SIMPLER, strict=True):
+            if found := form.get(simplify(name)):
+                return list(found.values())
+        return []
+
+    def _index(self, simplify: Callable[[str], str]) -> dict[str, dict[str, str]]:
+        """{simple name: {file: key}}"""
+        index: dict[str, dict[str, str]] = {}
+        for key, thing in self.things.items():
+            for simple in {simplify(key), simplify(thing.file)} - {""}:
+                index.setdefault(simple, {}).setdefault(thing.file or key, key)
+        return index
+
+
 def resolve(name: str, things: Mapping[str, Model]) -> list[str]:
-    """The keys of `things` that a name stands for: the very name, else without extension and case,
-    else without folder too. Several: it is ambiguous. Two names of one file are one thing, and the
-    first is given."""
-    if name in things:
-        return [name]
-    for simplify in (_without_extension, _bare_name):
-        wanted = simplify(name)
-        found = {
-            thing.file or key: key
-            for key, thing in reversed(list(things.items()))
-            if wanted and wanted in (simplify(key), simplify(thing.file))
-        }
-        if found:
-            return list(reversed(found.values()))
-    return []
+    """The keys of `things` that a name stands for, as `Names.find` has them."""
+    return Names(things).find(name)
 
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:
@@ -115,6 +131,9 @@ def _without_extension(name: str) -> str:
 
 def _bare_name(name: str) -> str:
     return _without_extension(name).rpartition("/")[2]
+
+
+_SIMPLER = (_without_extension, _bare_name)
 
 
 # ------------------------------------------------------------------------------------------ checks
@@ -141,19 +160,21 @@ def _model(request: RenderRequest, capabilities: Capabilities) -> Iterable[Findi
 def _loras(request: RenderRequest, capabilities: Capabilities) -> Iterable[Finding]:
     if "loras" not in capabilities.features:
         if request.loras:
-            names = [lora.name for lora in request.loras]
+            ignored = [lora.name for lora in request.loras]
             yield Finding(
                 "warning",
                 "loras_ignored",
                 "loras",
-                names,
-                f"This engine uses no LoRAs: {_listed(names)} will have no effect.",
+                ignored,
+                f"This engine uses no LoRAs: {_listed(ignored)} will have no effect.",
             )
         return
     if capabilities.loras or capabilities.models:
+        names, models = Names(capabilities.loras), resolve(request.model_name, capabilities.models)
+        model = capabilities.models[models[0]] if len(models) == 1 else Model("")
         for lora in request.loras:
-            yield from _lora(lora.name, request, capabilities)
-        yield from _twice([lora.name for lora in request.loras], capabilities)
+            yield from _lora(lora.name, names, request.model_name, model)
+        yield from _twice([lora.name for lora in request.loras], names)
     if "lora_weights" not in capabilities.features:
         weighted = [lora.name for lora in request.loras if lora.weight != 1]
         if weighted:
@@ -166,8 +187,8 @@ def _loras(request: RenderRequest, capabilities: Capabilities) -> Iterable[Findi
             )
 
 
-def _lora(name: str, request: RenderRequest, capabilities: Capabilities) -> Iterable[Finding]:
-    keys = resolve(name, capabilities.loras)
+def _lora(name: str, names: Names, model_name: str, model: Model) -> Iterable[Finding]:
+    keys = names.find(name)
     if not keys:
         yield Finding(
             "error",
@@ -175,37 +196,34 @@ def _lora(name: str, request: RenderRequest, capabilities: Capabilities) -> Iter
             "loras",
             name,
             f"This engine has no LoRA called {name!r}.",
-            nearest(name, capabilities.loras),
+            nearest(name, names.things),
         )
         return
     if len(keys) > 1:
         yield _ambiguous("lora_ambiguous", "loras", name, keys)
         return
-    models = resolve(request.model_name, capabilities.models)
-    if len(models) != 1:
-        return
-    theirs, model = capabilities.loras[keys[0]].family, capabilities.models[models[0]].family
-    if theirs and model and theirs != model:
-        made_for, is_for = FAMILIES.get(theirs, theirs), FAMILIES.get(model, model)
-        fitting = [key for key, lora in capabilities.loras.items() if lora.family == model]
+    theirs = names.things[keys[0]].family
+    if theirs and model.family and theirs != model.family:
+        made_for, is_for = (FAMILIES.get(family, family) for family in (theirs, model.family))
+        fitting = [key for key, lora in names.things.items() if lora.family == model.family]
         yield Finding(
             "error",
             "lora_family",
             "loras",
             name,
-            f"{name} is made for {made_for}; {request.model_name} is a {is_for} model.",
+            f"{name} is made for {made_for}; {model_name} is a {is_for} model.",
             nearest(name, fitting),
         )
 
 
-def _twice(names: Sequence[str], capabilities: Capabilities) -> Iterable[Finding]:
+def _twice(asked: Sequence[str], names: Names) -> Iterable[Finding]:
     """Two names of one LoRA, which would be applied twice."""
     first: dict[str, str] = {}
-    for name in names:
-        keys = resolve(name, capabilities.loras)
+    for name in asked:
+        keys = names.find(name)
         if len(keys) != 1:
             continue
-        other = first.setdefault(capabilities.loras[keys[0]].file or keys[0], name)
+        other = first.setdefault(names.things[keys[0]].file or keys[0], name)
         if other != name:
             yield Finding(
                 "warning",
