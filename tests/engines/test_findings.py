@@ -272,3 +272,8 @@ def test_a_size_that_was_fitted_fits(width: int, height: int, sizes: Sizes) -> N
 def test_every_name_stands_for_itself(name: str) -> None:
     things = {name: Model(name), f"x/{name}.safetensors": Model(f"x/{name}.safetensors")}
     assert findings.resolve(name, things) == [name]
+
+
+def test_a_model_without_a_file_is_not_every_name() -> None:
+    assert findings.resolve("folder/", {"a": Model("")}) == []
+    assert findings.resolve("x/A.ckpt", {"a": Model("")}) == ["a"]
