@@ -117,7 +117,7 @@ def test_guidance_makes_bolder() -> None:
 def test_words_choose_and_negative_words_refuse() -> None:
     def metadata(prompt: str, negative: str = "", seed: int = 1) -> Any:
         request = RenderRequest(prompt, seed, 64, 64, negative_prompt=negative)
-        return MockEngine(name="mock").render(request, RenderContext())[0].metadata
+        return next(iter(MockEngine().render(request, RenderContext()))).metadata
 
     assert metadata("a desert of dunes") | {"figure": None} == {
         "engine": "mock",

@@ -159,7 +159,7 @@ class Worker:
         heart.start()
         began = time.monotonic()
         try:
-            images = self._engines[job["engine"]].render(self._make_request(job), context)
+            images = list(self._engines[job["engine"]].render(self._make_request(job), context))
             self._finish(job, claim, images, time.monotonic() - began)
         except (_Lost, RenderCancelled, RenderDetached):
             if self._stopping.is_set():
