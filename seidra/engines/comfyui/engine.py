@@ -476,7 +476,7 @@ class _Rendering:
                 # The history is written a moment after it is said to have ended.
                 ended_asks += 1
                 ask_at = min(ask_at, time.monotonic() + (0.05 if ended_asks > 1 else 0.0))
-            if time.monotonic() - sign_at > timeout:
+            if before == "running" and time.monotonic() - sign_at > timeout:
                 raise EngineError(
                     f"The engine {self._engine.name} made no progress for {timeout} seconds.",
                     code="timed_out",

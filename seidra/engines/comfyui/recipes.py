@@ -10,7 +10,7 @@ from typing import Any
 
 from seidra.engines.base import EngineError, Lora, Options, RenderRequest
 from seidra.engines.comfyui.sampling import SAMPLINGS
-from seidra.engines.comfyui.stock import Stock, guess_family, matches
+from seidra.engines.comfyui.stock import Stock, guess_family, matches, stem
 from seidra.errors import StartError
 
 MULTIPLE = 8
@@ -242,7 +242,8 @@ def find_loras(
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """A sentence with the names most like this one, a space before it; empty where none is."""
-    near = difflib.get_close_matches(name, list(names), 3, 0.5)
+    by_stem = {stem(one): one for one in names}
+    near = [by_stem[one] for one in difflib.get_close_matches(stem(name), by_stem, 3, 0.6)]
     return f" Like it: {', '.join(near)}." if near else ""
 
 

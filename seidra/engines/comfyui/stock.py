@@ -52,10 +52,11 @@ def matches(name: str, files: Iterable[str]) -> Sequence[str]:
         return [name]
     spelled = name.replace("\\", "/").casefold()
     same = [file for file in files if file.replace("\\", "/").casefold() == spelled]
-    return same or [file for file in files if _stem(file) == _stem(name)]
+    return same or [file for file in files if stem(file) == stem(name)]
 
 
-def _stem(name: str) -> str:
+def stem(name: str) -> str:
+    """A file's name without folder, extension and case."""
     last = re.split(r"[/\\]", name.casefold())[-1]
     return re.sub(r"\.(safetensors|sft|ckpt|pth?|bin|gguf)$", "", last)
 
@@ -72,5 +73,5 @@ _FAMILIES = (
 
 def guess_family(file: str) -> str | None:
     """A model's family by its file's name; None where that tells nothing."""
-    stem = _stem(file)
-    return next((family for pattern, family in _FAMILIES if pattern.search(stem)), None)
+    name = stem(file)
+    return next((family for pattern, family in _FAMILIES if pattern.search(name)), None)
