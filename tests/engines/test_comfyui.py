@@ -780,6 +780,43 @@ def test_picture_that_is_none(fake: FakeComfyUI, data: bytes, words: str) -> Non
     assert words in str(failure_of(fake))
 
 
+def test_damaged_picture_is_not_taken(fake: FakeComfyUI) -> None:
+    """Its pixels can be decoded, and a check sum is another."""
+    made = io.BytesIO()
+    Image.new("RGB", (64, 64), (200, 10, 10)).save(made, "PNG")
+    data = bytearray(made.getvalue())
+    data[-13] ^= 1  # the check sum of the pixels, before the last chunk of 12 bytes
+    Image.open(io.BytesIO(data)).load()
+    fake.paint = lambda graph, job_id: bytes(data)
+    assert "cannot be read" in str(failure_of(fake))
+
+
+def test_connection_that_breaks_in_each_picture_fails_the_job(fake: FakeComfyUI) -> None:
+    fake.fault("GET", "/view", "half", times=99)
+    failure = failure_of(fake)
+    assert "cannot be read" in str(failure)
+    assert not isinstance(failure, EngineUnavailable), "it would be tried for ever"
+
+
+def test_job_that_ends_between_two_questions() -> None:
+    with FakeComfyUI(new=False) as fake:
+        fake.hold(2)
+        running = Running(engine_of(fake.url))
+        assert running.notes.begun.wait(10)
+        running.notes.context.detach()
+        job_id = fake.submissions[0]
+        late = fake.fault("GET", "/queue", "late")
+        told: list[str] = []
+        asking = threading.Thread(target=lambda: told.append(fate(fake.url, job_id)))
+        asking.start()
+        assert late.met.wait(10)
+        fake.go_on()
+        until(lambda: fake.status(job_id) == "completed")
+        late.release.set()
+        asking.join(10)
+        assert told == ["completed"]
+
+
 def test_picture_that_is_gone(fake: FakeComfyUI) -> None:
     fake.hold()
     running = Running(engine_of(fake.url))
@@ -1142,6 +1179,13 @@ def test_model_that_comes_later_is_found(fake: FakeComfyUI) -> None:
     assert image.used["model"] == "fresh.safetensors"
 
 
+def test_file_of_the_map_is_spelled_as_the_server_does(fake: FakeComfyUI) -> None:
+    fake.folders["checkpoints"].append("sub\\windows.safetensors")
+    request = replace(REQUEST, model_name="mine")
+    image = render(fake, request, models={"mine": {"file": "sub/windows"}})
+    assert image.used["model"] == "sub\\windows.safetensors"
+
+
 def test_default_model(fake: FakeComfyUI) -> None:
     nobody_chose = replace(REQUEST, model_name="sdxl-base")
     assert render(fake, nobody_chose).used["model"] == "sd15.safetensors"
@@ -1246,6 +1290,12 @@ def test_workflow_with_few_inputs_tells_what_it_drops(fake: FakeComfyUI) -> None
     assert not capabilities.loras
     assert "seed" in capabilities.features
     assert not capabilities.features & {"negative_prompt", "steps", "loras", "sizes"}
+
+
+def test_workflow_without_a_sampler_takes_any_persona(fake: FakeComfyUI) -> None:
+    request = replace(REQUEST, scheduler="pndm", parameters={"scheduler": "pndm"})
+    image = render(fake, request, workflow=WORKFLOW, inputs=FEW)
+    assert "scheduler" in image.dropped
 
 
 def test_workflow_without_a_seed_tells_none(fake: FakeComfyUI) -> None:

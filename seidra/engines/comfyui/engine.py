@@ -61,9 +61,13 @@ class Patience:
     unanswered_s: float = 10.0
     """A job whose sending got no answer may yet come, so long after."""
     first_poll_s: float = 0.05
-    poll_s: float = 1.0
+    poll_s: float = 0.5
     heard_poll_s: float = 2.0
     """The longest time between two questions, without and with a socket that tells more."""
+    ended_poll_s: float = 0.015
+    ended_polls: int = 20
+    """A job whose end was heard of is asked after so often: the history is written a moment later,
+    and the server has nothing to do meanwhile."""
     stop_s: float = 30.0
     stop_wait_s: float = 0.2
     """A cancel is repeated so long, and so often."""
@@ -198,6 +202,7 @@ class ComfyUIEngine(Engine):
             stock,
             with_model=self.drawing.with_model,
             with_loras=self.drawing.with_loras,
+            with_sampling=self.drawing.with_sampling,
         )
 
     def forget_stock(self) -> None:
@@ -345,8 +350,10 @@ class _Rendering:
                     sent_at=self._sent_at,
                 )
                 break
-            except (WireError, Refused):
+            except Unreachable:
                 time.sleep(self._patience.stop_wait_s)
+            except (WireError, Refused):
+                break
         self._over = True
 
     # --------------------------------------------------------------------------- sending, following
@@ -360,8 +367,7 @@ class _Rendering:
             if fate.status == "unknown":
                 self._over = True
                 # Its file outlives the server's memory.
-                file = StoredFile(f"{job_id}_00001_.png", FOLDER)
-                data = self.client.fetch(file)
+                data = self._left_behind(job_id)
                 if data is not None and (image := _decoded(data)) is not None:
                     return self._finished(picture, recipe, job_id, data, image)
                 job_id = ""
@@ -433,8 +439,8 @@ class _Rendering:
         self._listener.follow(job_id)
         timeout = self._engine.options.timeout_s
         sign_at = time.monotonic()
-        ask_at, pause, ended_asks = sign_at, self._patience.first_poll_s, 0
-        unknown = 0
+        ask_at, pause = sign_at, self._patience.first_poll_s
+        unknown = ended_polls = 0
         before = ""
         while True:
             now = time.monotonic()
@@ -460,7 +466,8 @@ class _Rendering:
                 if fate.status != before or fate.status == "pending":
                     before, sign_at = fate.status, now
                 self._report(_BEFORE_STEPS if fate.status == "running" else 0.0)
-                ask_at = now + pause
+                ask_at = now + (self._patience.ended_poll_s if ended_polls else pause)
+                ended_polls = max(ended_polls - 1, 0)
             self._wake.wait(max(ask_at - time.monotonic(), 0.0))
             self._wake.clear()
             self._context.raise_if_ended()
@@ -472,10 +479,8 @@ class _Rendering:
             if heard.frame is not None:
                 sign_at = time.monotonic()
                 self._context.show_frame(heard.frame)
-            if heard.ended and ended_asks < 20:
-                # The history is written a moment after it is said to have ended.
-                ended_asks += 1
-                ask_at = min(ask_at, time.monotonic() + (0.05 if ended_asks > 1 else 0.0))
+            if heard.ended:
+                ask_at, ended_polls = time.monotonic(), self._patience.ended_polls
             if before == "running" and time.monotonic() - sign_at > timeout:
                 raise EngineError(
                     f"The engine {self._engine.name} made no progress for {timeout} seconds.",
@@ -517,6 +522,13 @@ class _Rendering:
             self._context.remember(out_of_memory=True)
         return failure
 
+    def _left_behind(self, job_id: str) -> bytes | None:
+        """What lies where the job's first picture was to be saved; None where nothing does."""
+        try:
+            return self.client.fetch(StoredFile(f"{job_id}_00001_.png", FOLDER))
+        except (Nonsense, Refused):
+            return None
+
     def _fetched(self, picture: Picture, recipe: Recipe, job_id: str, fate: Fate) -> RenderedImage:
         if not fate.pictures:
             raise EngineError(
@@ -525,8 +537,8 @@ class _Rendering:
         for left in reversed(range(self._patience.fetches)):
             try:
                 data = self.client.fetch(fate.pictures[0])
-            except Unreachable:
-                if not left:
+            except (Unreachable, Refused) as error:
+                if not left and isinstance(error, Unreachable) and not error.sent:
                     raise
                 data = b""
             except Nonsense as error:

@@ -26,10 +26,12 @@ def prefix(job_id: str) -> str:
 
 
 class Drawing(Protocol):
-    """A way to make a graph. `features` are those of `Capabilities` that depend on it."""
+    """A way to make a graph. `features` are those of `Capabilities` that depend on it; `with_...`
+    say whether a model, LoRAs and a sampler can be chosen."""
 
     with_model: bool
     with_loras: bool
+    with_sampling: bool
 
     @property
     def features(self) -> frozenset[str]: ...
@@ -53,6 +55,7 @@ class BuiltIn:
 
     with_model = True
     with_loras = True
+    with_sampling = True
     features = frozenset({
         "negative_prompt", "seed", "steps", "guidance", "loras", "lora_weights", "sizes",
     })  # fmt: skip
@@ -207,6 +210,7 @@ class OwnWorkflow:
         if not self._paths["filename_prefix"]:
             raise StartError("A workflow needs a SaveImage, or an input for the filename_prefix.")
         self.with_model = bool(self._paths.get("model"))
+        self.with_sampling = bool(self._paths.get("sampler"))
 
     def _path(self, path: str) -> tuple[str, str]:
         node_id, _, name = path.partition(".")

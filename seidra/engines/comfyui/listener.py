@@ -40,7 +40,7 @@ _quiet = logging.Logger("websockets", logging.CRITICAL + 1)
 @dataclass(frozen=True, slots=True)
 class News:
     """What was heard of a job since it was last asked for: the last step and how many there are,
-    the last unfinished picture (JPEG or PNG), and whether it is said to have ended."""
+    the last unfinished picture (JPEG or PNG), and whether it was said to have ended."""
 
     step: tuple[int, int] | None = None
     frame: bytes | None = None
@@ -84,7 +84,7 @@ class Listener:
         """What was heard since the last call."""
         with self._lock:
             news = News(self._step, self._frame, self._ended)
-            self._step = self._frame = None
+            self._step, self._frame, self._ended = None, None, False
             return news
 
     def close(self) -> None:

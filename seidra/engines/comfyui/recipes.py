@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from seidra.engines.base import EngineError, Lora, Options, RenderRequest
@@ -191,7 +191,12 @@ def find_model(name: str, models: Mapping[str, ModelFiles], stock: Stock) -> Mod
     """The model that a name means: the operator's, else a checkpoint of the server. Raises
     EngineError."""
     if name in models:
-        return models[name]
+        model = models[name]
+        return replace(
+            model,
+            checkpoint=_spelled(model.checkpoint, stock.checkpoints),
+            diffusion_model=_spelled(model.diffusion_model, stock.diffusion_models),
+        )
     found = matches(name, stock.checkpoints)
     if len(found) == 1:
         return ModelFiles(checkpoint=found[0], family=guess_family(found[0]))
@@ -212,6 +217,13 @@ def find_model(name: str, models: Mapping[str, ModelFiles], stock: Stock) -> Mod
     raise EngineError(
         f"The model {name} is not on this engine.{near}", permanent=True, code="model_missing"
     )
+
+
+def _spelled(file: str, files: Sequence[str]) -> str:
+    """A file as the server spells it (`\\` between folders on Windows, the extension); as it is
+    where the server has it not, which it will say itself."""
+    found = matches(file, files) if file else ()
+    return found[0] if len(found) == 1 else file
 
 
 def find_loras(
@@ -255,9 +267,10 @@ def make_recipe(
     *,
     with_model: bool = True,
     with_loras: bool = True,
+    with_sampling: bool = True,
 ) -> Recipe:
-    """What a request comes to here. `with_model` and `with_loras` say whether they can be chosen.
-    Raises EngineError for a model, LoRA or sampler that the server has not."""
+    """What a request comes to here. `with_model`, `with_loras` and `with_sampling` say whether they
+    can be chosen. Raises EngineError for a model, LoRA or sampler that the server has not."""
     dropped = []
     model = None
     family = FAMILIES["sd1"]
@@ -288,7 +301,7 @@ def make_recipe(
         guidance = 1.0
     elif family.guidance is not None and not guidance_told:
         guidance = family.guidance
-    sampler, schedule = _sampling(request, family, stock)
+    sampler, schedule = _sampling(request, family, stock) if with_sampling else ("", "")
     factor = _QUALITY.get(request.quality, 1.0)
     return Recipe(
         prompt=request.prompt,
