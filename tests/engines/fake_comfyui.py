@@ -128,8 +128,8 @@ _OUTPUTS = ("SaveImage", "PreviewImage")
 
 @dataclass
 class Fault:
-    """What goes wrong with the next `times` requests of this kind. Kinds: `hang_before` (the body
-    is not read until `release`, and the connection closed then), `late` (nothing is done until
+    """What goes wrong with the next `times` requests of this kind. Kinds: `close_before`
+    (closed without reading), `hang_before` (as that, after `release`), `late` (nothing is done until
     `release`), `hang_after` (done, no answer until `release`), `close_after` (done, then closed),
     `half` (half of the answer's body), `cut` (the answer's body without its end, and well said so),
     `huge` (200 MB), `error_500` (500, then a reset)."""
@@ -692,6 +692,8 @@ class _Handler(BaseHTTPRequestHandler):
             comfy.requests.append((method, parts.path))
             fault = comfy.take_fault(method, parts.path)
         kind = fault.kind if fault else ""
+        if kind == "close_before":
+            return
         if fault and kind == "hang_before":
             fault.met.set()
             fault.release.wait(30)

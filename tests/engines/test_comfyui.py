@@ -532,11 +532,11 @@ def test_lost_answer_to_sending_is_one_submission(fake: FakeComfyUI, kind: str) 
     assert running.notes.submissions == 1
 
 
-def test_job_that_never_came_is_sent_again(fake: FakeComfyUI) -> None:
-    fault = fake.fault("POST", "/prompt", "hang_before")
-    running = Running(engine_of(fake.url))
-    assert fault.met.wait(10)
+@pytest.mark.parametrize("kind", ["close_before", "hang_before"])
+def test_job_that_never_came_is_sent_again(fake: FakeComfyUI, kind: str) -> None:
+    fault = fake.fault("POST", "/prompt", kind)
     fault.release.set()
+    running = Running(engine_of(fake.url))
     [image] = running.result()
     assert fake.submissions == [image.metadata["engine_job_id"]]
     assert running.notes.submissions == 2
@@ -788,6 +788,17 @@ def test_damaged_picture_is_not_taken(fake: FakeComfyUI) -> None:
     data[-13] ^= 1  # the check sum of the pixels, before the last chunk of 12 bytes
     Image.open(io.BytesIO(data)).load()
     fake.paint = lambda graph, job_id: bytes(data)
+    assert "cannot be read" in str(failure_of(fake))
+
+
+@pytest.mark.parametrize(("form", "mime"), [("JPEG", "image/jpeg"), ("WEBP", "image/webp")])
+def test_other_formats_whole_and_cut(fake: FakeComfyUI, form: str, mime: str) -> None:
+    made = io.BytesIO()
+    Image.effect_noise((64, 64), 90).convert("RGB").save(made, form)
+    data = made.getvalue()
+    fake.paint = lambda graph, job_id: data
+    assert render(fake).mime_type == mime
+    fake.paint = lambda graph, job_id: data[: len(data) // 2]
     assert "cannot be read" in str(failure_of(fake))
 
 

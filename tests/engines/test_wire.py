@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -265,6 +269,76 @@ def test_body_without_end_is_given_up() -> None:
 def test_not_json(body: bytes) -> None:
     with serving(plain(body)) as server, pytest.raises(Nonsense):
         Wire(server.url).request("GET", "/").json()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for 127.0.0.1 that only this test trusts, and its key beside it."""
+    if not shutil.which("openssl"):
+        pytest.skip("there is no openssl to make a certificate with")
+    folder = tmp_path_factory.mktemp("tls")
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+         "/CN=here", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "key.pem",
+         "-out", folder / "cert.pem"],
+        capture_output=True, timeout=60, check=True,
+    )  # fmt: skip
+    return folder / "cert.pem"
+
+
+@contextmanager
+def serving_tls(certificate: Path, then: Callable[[Server, ssl.SSLSocket], None]) -> Iterator[str]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, certificate.with_name("key.pem"))
+
+    def encrypted(server: Server, sock: socket.socket) -> None:
+        try:
+            with context.wrap_socket(sock, server_side=True) as secret:
+                then(server, secret)
+        except OSError:
+            pass  # who does not trust it goes away
+
+    with serving(encrypted) as server:
+        yield server.url.replace("http:", "https:")
+
+
+def test_tls(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(server: Server, sock: ssl.SSLSocket) -> None:
+        server.heard(sock)
+        sock.sendall(plain(b"secret"))
+
+    with serving_tls(certificate, answer) as url:
+        with pytest.raises(Unreachable, match="TLS") as caught:
+            Wire(url).request("GET", "/")
+        assert not caught.value.sent
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        assert Wire(url).request("GET", "/").body == b"secret"
+
+
+def test_end_of_a_request_over_tls_is_at_once(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = threading.Event()
+
+    def hang(server: Server, sock: ssl.SSLSocket) -> None:
+        server.heard(sock)
+        waits.set()
+        server.over.wait(20)
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with serving_tls(certificate, hang) as url:
+        wire = Wire(url)
+        ended: list[float] = []
+
+        def end() -> None:
+            waits.wait(10)
+            ended.append(time.monotonic())
+            wire.end()
+
+        threading.Thread(target=end).start()
+        with pytest.raises(Ended):
+            wire.request("GET", "/")
+        assert time.monotonic() - ended[0] < 1
 
 
 def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

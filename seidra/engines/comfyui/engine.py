@@ -112,7 +112,7 @@ class ComfyUIEngine(Engine):
         timer.daemon = True
         timer.start()
         try:
-            with self._told():
+            with self.translating():
                 version = client.version()
                 client.ask(str(uuid.uuid4()))
                 stock = self._take_stock(client)
@@ -180,7 +180,7 @@ class ComfyUIEngine(Engine):
         job_id = state.get("id")
         if not isinstance(job_id, str) or not job_id:
             return True
-        with self._told():
+        with self.translating():
             return stop(self._client(), job_id, self.patience, sure=False, within_s=5.0)
 
     def recipe(self, client: Client, request: RenderRequest) -> Recipe:
@@ -213,7 +213,7 @@ class ComfyUIEngine(Engine):
         return Client(self._wire.afresh(), new=self._new)
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
         """Raise what goes wrong on the wire as what the border knows. Lets Ended through."""
         try:
             yield
@@ -300,7 +300,7 @@ class _Rendering:
 
     def pictures(self) -> Iterator[RenderedImage]:
         """Make the pictures one after the other."""
-        with self._told():
+        with self._translating():
             recipe = self._engine.recipe(self.client, self._request)
         for index, picture in enumerate(self._wanted):
             self._index = index
@@ -309,7 +309,7 @@ class _Rendering:
 
     def _picture(self, picture: Picture, recipe: Recipe) -> RenderedImage:
         try:
-            with self._told():
+            with self._translating():
                 return self._make(picture, recipe)
         except RenderCancelled:
             self._stop(self._patience.stop_s)
@@ -324,9 +324,10 @@ class _Rendering:
             raise
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translating(self) -> Iterator[None]:
+        """As the engine's; what ended because the render is to end raises the reason of that."""
         try:
-            with self._engine._told():
+            with self._engine.translating():
                 yield
         except Ended:
             self._context.raise_if_ended()
