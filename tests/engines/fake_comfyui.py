@@ -128,8 +128,8 @@ _OUTPUTS = ("SaveImage", "PreviewImage")
 
 @dataclass
 class Fault:
-    """What goes wrong with the next `times` requests of this kind. Kinds: `close_before`
-    (closed without reading), `hang_before` (as that, after `release`), `late` (nothing is done until
+    """What goes wrong with the next `times` requests of this kind. Kinds: `close_before` (closed
+    without reading), `hang_before` (as that, after `release`), `late` (nothing is done until
     `release`), `hang_after` (done, no answer until `release`), `close_after` (done, then closed),
     `half` (half of the answer's body), `cut` (the answer's body without its end, and well said so),
     `huge` (200 MB), `error_500` (500, then a reset)."""
@@ -269,7 +269,7 @@ class FakeComfyUI:
             return str(job["status"]) if job else "unknown"
 
     def occupy(self) -> str:
-        """Queue a job of somebody else; returns its id."""
+        """Let a job of somebody else run (`hold` first); returns its id."""
         job_id = str(uuid.uuid4())
         graph = {
             "1": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64}},
@@ -277,6 +277,7 @@ class FakeComfyUI:
         }
         with self.lock:
             self._queue(job_id, graph, "", ["9"])
+            assert self.lock.wait_for(lambda: self.runs[job_id], 10), "it does not run"
         return job_id
 
     # ---------------------------------------------------------------------------------- the machine
@@ -305,6 +306,7 @@ class FakeComfyUI:
                 self._running = item
                 self._interrupt = False
                 self.runs[item["id"]] += 1
+                self.lock.notify_all()
                 failure = self.failures.pop(0) if self.failures else None
             messages: list[Any] = [["execution_start", {"prompt_id": item["id"]}]]
             outputs: dict[str, Any] = {}
