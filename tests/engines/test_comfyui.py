@@ -390,6 +390,23 @@ def test_running_job_without_progress_is_given_up(fake: FakeComfyUI) -> None:
         running.result()
     assert caught.value.code == "timed_out"
     assert fake.status(fake.submissions[0]) == "cancelled"
+    assert running.notes.state["id"] == ""
+
+
+def test_job_that_cannot_be_stopped_is_kept_in_mind(
+    fake: FakeComfyUI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(QuickEngine, "patience", replace(QuickEngine.patience, stop_s=0.3))
+    fake.hold()
+    orders = "/api/jobs/" if fake.new else "/interrupt"
+    fake.fault("POST", orders, "close_before", times=999)
+    running = Running(engine_of(fake.url, timeout_s=0))
+    with pytest.raises(EngineError, match="no progress"):
+        running.result()
+    assert running.notes.state["id"] == fake.submissions[0]
+    fake.go_on()
+    assert render(fake, REQUEST, Notes(running.notes.state)).width == 64
+    assert len(fake.submissions) == 1
 
 
 # ----------------------------------------------------------------------------------- cancel, leave

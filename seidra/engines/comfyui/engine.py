@@ -318,9 +318,10 @@ class _Rendering:
             # The job may go on there: the next attempt asks after it.
             raise
         except EngineError:
-            # The next attempt is to send a job of its own, and this one must not run beside it.
-            self._stop(self._patience.stop_s)
-            self._context.remember(id="")
+            # The next attempt is to send a job of its own, and this one must not run beside it:
+            # one that may still run is kept in mind, to be asked after.
+            if self._stop(self._patience.stop_s):
+                self._context.remember(id="")
             raise
 
     @contextmanager
@@ -333,16 +334,17 @@ class _Rendering:
             self._context.raise_if_ended()
             raise
 
-    def _stop(self, seconds: float) -> None:
-        """Stop the job in hand on the server, if any, over a line of its own. What cannot be
-        stopped now is left to `abandon`."""
+    def _stop(self, seconds: float) -> bool:
+        """Stop the job in hand on the server, if any, over a line of its own. False where it may
+        run on: that is left to the next attempt, or to `abandon`."""
         if self._over:
-            return
+            return True
+        self._over = True
         client = self.client.afresh()
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             try:
-                stop(
+                return stop(
                     client,
                     self._job_id,
                     self._patience,
@@ -350,12 +352,12 @@ class _Rendering:
                     within_s=left,
                     sent_at=self._sent_at,
                 )
-                break
             except Unreachable:
                 time.sleep(self._patience.stop_wait_s)
             except (WireError, Refused):
-                break
-        self._over = True
+                # Something else than a ComfyUI answers there by now.
+                return True
+        return False
 
     # --------------------------------------------------------------------------- sending, following
 
