@@ -7,7 +7,6 @@ error; a picture may break off in the middle; an answer may be of any size (engi
 
 from __future__ import annotations
 
-import base64
 import binascii
 import io
 import threading
@@ -87,7 +86,7 @@ def from_base64(text: object) -> bytes:
     if (len(text) - start) // 4 * 3 > LARGEST_PICTURE:
         raise EngineError("The engine answered with a picture that is too large.", code="nonsense")
     try:
-        return base64.b64decode(text[start:] if start else text, validate=True)
+        return binascii.a2b_base64(text[start:] if start else text, strict_mode=True)
     except (binascii.Error, ValueError) as error:
         raise EngineError(
             "The engine answered with a picture that is broken.", code="nonsense"
@@ -145,11 +144,13 @@ class Call:
         return self._over.wait(seconds)
 
     def answer(self) -> Answer:
-        """What the call brought; only once it is over. Raises the WireError that it failed with."""
+        """What the call brought, given away: only once it is over, and once. Raises the WireError
+        that it failed with."""
         if self._error is not None:
             raise self._error
-        assert self._answer is not None
-        return self._answer
+        answer, self._answer = self._answer, None
+        assert answer is not None
+        return answer
 
     def end(self) -> None:
         """Let go of the connection; what the server makes of that is its own affair."""

@@ -140,7 +140,7 @@ class FakeSdapi:
         self.job, self.job_count, self.step, self.steps = "", 0, 0, 0
         self.running: str | None = None
         self._interrupted = False
-        self._server = _Listener(("127.0.0.1", 0), _handler(self))
+        self._server = Listener(("127.0.0.1", 0), _handler(self))
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -443,7 +443,7 @@ class FakeSdapi:
         )
 
 
-class _Listener(ThreadingHTTPServer):
+class Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
 

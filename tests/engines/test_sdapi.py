@@ -565,6 +565,20 @@ def test_a_failure_does_not_hold_up_the_next(fake: FakeSdapi) -> None:
     assert len(fake.bodies) == 2
 
 
+@pytest.mark.parametrize("fake", ["nowebui", "sdnext"], indirect=True)
+def test_an_answered_failure_is_over_without_ids(fake: FakeSdapi) -> None:
+    """The next attempt does not wait for what others render."""
+    fake.fault = {"raise": "OutOfMemoryError"}
+    line = Line()
+    with pytest.raises(EngineError):
+        render(fake, line=line)
+    assert line.state["sent"] is False
+    fake.fault = {"close": True}
+    with pytest.raises(EngineError):
+        render(fake, line=line)
+    assert line.state["sent"] is True
+
+
 def test_fields_that_are_refused_are_named(fake: FakeSdapi) -> None:
     error = failure(fake, replace(REQUEST, guidance_scale=float("nan")))
     assert (error.code, error.permanent) == ("engine_refused", True)

@@ -235,17 +235,13 @@ class SdapiEngine(Engine):
         call = Call(ask, line.end, context)
         try:
             self._follow(looking, task, call, order, context, report)
-            answer = self._answer(call)
+            told, received = self._received(call, task, context)
         except RenderCancelled:
             self._stop(server, task, call)
             raise
         finally:
             call.end()
-        if not task.id:
-            # Without an id, nothing else could tell the next attempt that this one is over.
-            context.remember(sent=False)
         try:
-            told, received = _read(answer)
             return self._rendered(server, order, request, picture, seed, told, received)
         except WireError as error:
             raise trouble(error) from error
@@ -285,9 +281,18 @@ class SdapiEngine(Engine):
                 )
         context.raise_if_ended()
 
-    def _answer(self, call: Call) -> Answer:
+    def _received(
+        self, call: Call, task: _Task, context: RenderContext
+    ) -> tuple[Mapping[str, Any], ReceivedPicture]:
         try:
-            return checked(call.answer())
+            answer = call.answer()
+            if not task.id:
+                # Without an id, nothing else could tell the next attempt that this one is over.
+                context.remember(sent=False)
+            value = checked(answer).json()
+            # The text of a picture of 20 MB has 27, and is not kept beside what is read from it.
+            del answer
+            return _read(value)
         except WireError as error:
             # It may be another server by the next time.
             self._manner = None
@@ -582,17 +587,17 @@ def _tag(lora: Lora, listed: Listed) -> str:
 # ------------------------------------------------------------------------------ reading the answer
 
 
-def _read(answer: Answer) -> tuple[Mapping[str, Any], ReceivedPicture]:
-    """What the answer tells of the render, and its picture. `info` is JSON as text, or empty; a
-    grid may stand before the picture, and maps of ControlNet behind it."""
-    value = answer.json()
+def _read(value: Any) -> tuple[Mapping[str, Any], ReceivedPicture]:
+    """What an answer tells of the render, and its picture, whose text is taken out of the answer.
+    `info` is JSON as text, or empty; a grid may stand before the picture, and maps of ControlNet
+    behind it."""
     images = value.get("images") if isinstance(value, dict) else None
     if not isinstance(images, list) or not images:
         raise EngineError("The engine answered without a picture.", code="nonsense")
     told = _info(value.get("info"))
     first = told.get("index_of_first_image")
     place = first if isinstance(first, int) and 0 <= first < len(images) else 0
-    return told, read_picture(from_base64(images[place]))
+    return told, read_picture(from_base64(images.pop(place)))
 
 
 def _info(text: object) -> Mapping[str, Any]:
