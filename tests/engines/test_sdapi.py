@@ -30,6 +30,7 @@ from seidra.engines.base import (
     RenderedImage,
     RenderRequest,
 )
+from seidra.engines.received import read_picture
 from seidra.engines.sdapi import SdapiEngine
 from seidra.engines.sdapi.names import find_name, lora_tag, pick_sampler, plain_text
 
@@ -376,6 +377,12 @@ def test_hashes_switched_off_are_no_lost_lora(fake: FakeSdapi) -> None:
     assert codes(image) == ["loras_untold"]
 
 
+def test_no_word_about_loras_is_no_lost_lora(fake: FakeSdapi) -> None:
+    fake.fault = {"no_info": True}
+    [image] = render(fake, replace(REQUEST, loras=[Lora("ink")]))
+    assert codes(image) == ["loras_untold"]
+
+
 def test_a_sampler_replaced_is_told(fake: FakeSdapi) -> None:
     asked = engine(fake)
     asked._stock = replace(_stock(asked), samplers=["Restart"])
@@ -551,6 +558,34 @@ def test_failures_are_sentences(
     assert len(fake.bodies) == 1
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_half_a_picture_is_broken(kind: str) -> None:
+    out = io.BytesIO()
+    Image.effect_noise((64, 64), 50).convert("RGB").save(out, kind)
+    whole = out.getvalue()
+    assert (read_picture(whole).width, read_picture(whole).mime_type) == (
+        64,
+        f"image/{kind.lower()}",
+    )
+    with pytest.raises(EngineError) as caught:
+        read_picture(whole[: len(whole) * 2 // 3])
+    assert caught.value.code == "nonsense"
+
+
+def test_a_picture_of_too_many_pixels_is_not_decoded() -> None:
+    out = io.BytesIO()
+    Image.new("1", (9000, 9000)).save(out, "PNG")
+    with pytest.raises(EngineError, match="too many pixels"):
+        read_picture(out.getvalue())
+
+
+def test_a_file_of_another_kind_is_broken() -> None:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(out, "BMP")
+    with pytest.raises(EngineError, match="broken"):
+        read_picture(out.getvalue())
+
+
 @every_kind
 def test_a_failure_does_not_hold_up_the_next(fake: FakeSdapi) -> None:
     asked = engine(fake)
@@ -712,6 +747,25 @@ def test_what_comes_after_a_cancel_is_thrown_away(fake: FakeSdapi) -> None:
         with pytest.raises(RenderCancelled):
             future.result(SECONDS)
     assert made == []
+
+
+def test_an_answer_that_comes_with_the_cancel_is_thrown_away(fake: FakeSdapi) -> None:
+    class Deaf(Line):
+        """Wakes nobody, so that the answer is there when the render next looks."""
+
+        def on_end(self, hook: Callable[[], None]) -> None:
+            pass
+
+    fake.pause(3)
+    line = Deaf()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(render, fake, REQUEST, line)
+        fake.until(lambda: fake.step == 3)
+        line.cancel()
+        fake.resume()
+        with pytest.raises(RenderCancelled):
+            future.result(SECONDS)
+    assert len(fake.rendered) == 1
 
 
 @pytest.mark.parametrize("fake", ["forge", "nowebui", "sdnext", "sdcpp"], indirect=True)
