@@ -87,8 +87,8 @@ _DIALECTS = {
 
 class OpenaiEngine(Engine):
     """Renders by `POST .../v1/images/generations`. `dialect` is `openai`, the default, or
-    `localai`. A model of the operator's map may have `sizes`, such as `["1024x1024"]`: then those
-    are the only ones. Raises StartError for another dialect."""
+    `localai`. `extra["sizes"]`, such as `["1024x1024"]`, lists the only ones that the operator's
+    models make. Raises StartError for another dialect."""
 
     kind = "openai"
 
@@ -308,11 +308,10 @@ class OpenaiEngine(Engine):
 
     def _sizes_of(self, model: str) -> Sequence[tuple[int, int]]:
         """The only sizes that a model makes; none where it makes any. `model` is SEIDRA's name."""
-        setting = self._setting(model)
-        given = setting.get("sizes")
+        given = self.options.extra.get("sizes")
         if isinstance(given, list):
             return [size for text in given if (size := _parsed_size(text))]
-        file = str(setting.get("file") or model)
+        file = str(self._setting(model).get("file") or model)
         return _STANDARD_SIZES if file.startswith("gpt-image-1") else ()
 
     def _size(self, model: str, width: int, height: int) -> tuple[int, int]:

@@ -167,8 +167,9 @@ def test_sizes(
 
 
 def test_sizes_of_the_operators_word(cloud: FakeOpenai) -> None:
-    models = {"ours": {"file": "gpt-image-2.5-flare", "sizes": ["512x512", "nonsense", "768x512"]}}
-    [image] = render(cloud, replace(REQUEST, model_name="ours"), models=models)
+    models = {"ours": {"file": "gpt-image-2.5-flare"}}
+    extra = {"sizes": ["512x512", "nonsense", "768x512"]}
+    [image] = render(cloud, replace(REQUEST, model_name="ours"), models=models, extra=extra)
     assert size(image) == (768, 512)
     assert image.used["model"] == "gpt-image-2.5-flare"
 

@@ -385,7 +385,7 @@ def test_no_word_about_loras_is_no_lost_lora(fake: FakeSdapi) -> None:
 
 def test_a_sampler_replaced_is_told(fake: FakeSdapi) -> None:
     asked = engine(fake)
-    asked._stock = replace(_stock(asked), samplers=["Restart"])
+    asked._stock = replace(_stock(asked), foreign={"samplers": ["Restart"], "schedules": []})
     [image] = asked.render(replace(REQUEST, scheduler="Restart"), RenderContext())
     assert codes(image) == ["sampler_changed"]
     assert image.used["sampler"] == "DPM++ 2M"
@@ -399,7 +399,7 @@ def _stock(asked: SdapiEngine) -> Any:
 @pytest.mark.parametrize("fake", ["sdnext"], indirect=True)
 def test_a_sampler_that_sdnext_refuses(fake: FakeSdapi) -> None:
     asked = engine(fake)
-    asked._stock = replace(_stock(asked), samplers=["Restart"])
+    asked._stock = replace(_stock(asked), foreign={"samplers": ["Restart"], "schedules": []})
     with pytest.raises(EngineError) as caught:
         list(asked.render(replace(REQUEST, scheduler="Restart"), RenderContext()))
     assert (caught.value.code, caught.value.permanent) == ("unknown_scheduler", True)
@@ -472,22 +472,32 @@ def test_names_that_no_tag_can_hold() -> None:
     assert lora_tag("a", 1, 1) == "<lora:a:1>"
 
 
+def picked(dialect: Any, scheduler: str, names: list[str], schedules: list[str]) -> Any:
+    foreign = {"samplers": names, "schedules": schedules}
+    return pick_sampler(dialect, replace(REQUEST, scheduler=scheduler), foreign)
+
+
 def test_samplers_by_kind() -> None:
     a1111 = (["DPM++ 2M", "DDIM", "Euler"], ["Automatic", "Uniform", "Karras"])
-    assert pick_sampler("a1111", "dpmpp_2m", *a1111) == ("DPM++ 2M", "Uniform")
-    assert pick_sampler("a1111", "dpmpp_2m_karras", *a1111) == ("DPM++ 2M", "Karras")
-    assert pick_sampler("a1111", "ddim", *a1111) == ("DDIM", "Automatic")
-    assert pick_sampler("a1111", "dpmpp_2m_beta", *a1111) is None
-    assert pick_sampler("a1111", "lms", *a1111) is None
-    assert pick_sampler("a1111", "DDIM", *a1111) == ("DDIM", "Uniform")
-    assert pick_sampler("a1111", "dpmpp_2m", ["DPM++ 2M"], ["Normal"]) == ("DPM++ 2M", "Normal")
+    assert picked("a1111", "dpmpp_2m", *a1111) == ("DPM++ 2M", "Uniform")
+    assert picked("a1111", "dpmpp_2m_karras", *a1111) == ("DPM++ 2M", "Karras")
+    assert picked("a1111", "ddim", *a1111) == ("DDIM", "Automatic")
+    assert picked("a1111", "dpmpp_2m_beta", *a1111) is None
+    assert picked("a1111", "lms", *a1111) is None
+    assert picked("a1111", "DDIM", *a1111) == ("DDIM", "Automatic")
+    assert picked("a1111", "dpmpp_2m", ["DPM++ 2M"], ["Normal"]) == ("DPM++ 2M", "Normal")
     old = (["DPM++ 2M", "DPM++ 2M Karras"], [])
-    assert pick_sampler("a1111", "dpmpp_2m_karras", *old) == ("DPM++ 2M Karras", "Automatic")
-    assert pick_sampler("a1111", "dpmpp_2m", *old) == ("DPM++ 2M", "Automatic")
-    assert pick_sampler("sdnext", "dpmpp_2m_beta", ["DPM++ 2M"], []) == ("DPM++ 2M", "betas")
-    assert pick_sampler("sdnext", "dpmpp_2m", ["DPM++ 2M"], []) == ("DPM++ 2M", "default")
-    assert pick_sampler("sdcpp", "lcm", ["lcm"], ["lcm"]) == ("lcm", "lcm")
-    assert pick_sampler("sdcpp", "euler", ["euler"], ["discrete"]) == ("euler", "discrete")
+    assert picked("a1111", "dpmpp_2m_karras", *old) == ("DPM++ 2M Karras", "Automatic")
+    assert picked("a1111", "dpmpp_2m", *old) == ("DPM++ 2M", "Automatic")
+    assert picked("a1111", "dpmpp_2m_exponential", *old) is None
+    assert picked("sdnext", "dpmpp_2m_beta", ["DPM++ 2M"], []) == ("DPM++ 2M", "betas")
+    assert picked("sdnext", "dpmpp_2m", ["DPM++ 2M"], []) == ("DPM++ 2M", "default")
+    assert picked("sdnext", "Euler FlowMatch", ["Euler FlowMatch"], []) == (
+        "Euler FlowMatch",
+        "default",
+    )
+    assert picked("sdcpp", "lcm", ["lcm"], ["lcm"]) == ("lcm", "lcm")
+    assert picked("sdcpp", "euler", ["euler"], ["discrete"]) == ("euler", "discrete")
 
 
 def test_another_tools_pair_goes_through_where_it_is_listed(fake: FakeSdapi) -> None:
@@ -504,6 +514,7 @@ def test_found_names() -> None:
     assert find_name("a/Ink.safetensors", listed) == ["a/Ink.safetensors"]
     assert find_name("deadbeef", listed) == ["b/ink.ckpt"]
     assert find_name("INK", listed) == ["a/Ink.safetensors", "b/ink.ckpt"]
+    assert find_name("a\\INK", listed) == ["a/Ink.safetensors"]
     assert find_name("c\\fox.sft", listed) == ["Fox"]
     assert find_name("wolf", listed) == []
 

@@ -156,8 +156,8 @@ class SdapiEngine(Engine):
             version=version,
             models=_named(stock.models, self.options.models),
             loras=_named(stock.loras, self.options.loras),
-            schedulers=known_schedulers(dialect, stock.samplers, stock.schedules),
-            foreign={"samplers": list(stock.samplers), "schedules": list(stock.schedules)},
+            schedulers=known_schedulers(dialect, stock.foreign),
+            foreign=stock.foreign,
             features=frozenset(features),
             sizes=Sizes(multiple=64 if dialect == SDCPP else _SIDE_MULTIPLE),
             seed_max=_SEED_MAX,
@@ -352,7 +352,14 @@ class SdapiEngine(Engine):
         dialect = server.manner.dialect
         model = self._model(stock, request)
         loras = tuple((lora, self._lora(stock, lora)) for lora in request.loras)
-        sampler, schedule = _sampler(dialect, stock, request)
+        picked = pick_sampler(dialect, request, stock.foreign)
+        if picked is None:
+            raise EngineError(
+                f"The engine has no sampler for {request.scheduler!r}.",
+                permanent=True,
+                code="unknown_scheduler",
+            )
+        sampler, schedule = picked
         factor = _STEP_FACTORS.get(request.quality, 1.0)
         steps = min(max(round(request.steps * factor), 1), _MOST_STEPS)
         width, height = _side(request.width), _side(request.height)
@@ -547,24 +554,6 @@ def _named(
         if len(hits) == 1:
             found[name] = Model(hits[0], setting.get("family") or families[hits[0]])
     return found
-
-
-def _sampler(dialect: str, stock: Stock, request: RenderRequest) -> tuple[str, str]:
-    """The server's sampler and schedule. Another tool's pair that SEIDRA does not know is kept as
-    `sampler` and `schedule`, and goes through where the server lists those very names."""
-    foreign = request.parameters.get("sampler")
-    if isinstance(foreign, str) and "scheduler" not in request.parameters:
-        schedule = request.parameters.get("schedule")
-        if foreign in stock.samplers and (schedule is None or schedule in stock.schedules):
-            return foreign, schedule or OWN
-    picked = pick_sampler(dialect, request.scheduler, stock.samplers, stock.schedules)
-    if picked is None:
-        raise EngineError(
-            f"The engine has no sampler for {request.scheduler!r}.",
-            permanent=True,
-            code="unknown_scheduler",
-        )
-    return picked
 
 
 def _side(pixels: int) -> int:

@@ -1,157 +1,108 @@
 """The names that servers of the `sdapi` family have for samplers, schedules, models and LoRAs.
 
-Facts: engines.md, C.2, C.3 and D.7. A1111 and Forge take a sampler and a schedule; without one many
-of their samplers take Karras, so that a plain sampler must ask for `Uniform`. SD.Next takes a
-sampler and a setting for its sigmas. stable-diffusion.cpp has method names of its own.
+Facts: engines.md, C.2, C.3 and D.7. What each dialect calls SEIDRA's schedulers stands in
+`seidra.engines.samplers`; here is what is chosen of what a server lists.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-A1111, SDNEXT, SDCPP = "a1111", "sdnext", "sdcpp"
-"""The dialects. A1111's is spoken by Forge too."""
+from seidra.engines import samplers
+from seidra.engines.base import RenderRequest
 
-PLAIN = ""
-"""No schedule of one's own: evenly over the model's steps, whatever the server calls that."""
+A1111: samplers.Dialect = "a1111"
+"""A1111's dialect, which Forge speaks too."""
+SDNEXT: samplers.Dialect = "sdnext"
+SDCPP: samplers.Dialect = "sdcpp"
+
 OWN = "Automatic"
-"""The schedule that the server thinks right for the sampler."""
-
-# fmt: off
-_SAMPLERS: dict[str, dict[str, tuple[str, str]]] = {
-    A1111: {
-        "ddim": ("DDIM", OWN),
-        "ddpm": ("DDPM", OWN),
-        "pndm": ("PLMS", OWN),
-        "lms": ("LMS", OWN),
-        "euler": ("Euler", OWN),
-        "euler_a": ("Euler a", OWN),
-        "heun": ("Heun", OWN),
-        "dpm2": ("DPM2", PLAIN),
-        "dpm2_a": ("DPM2 a", PLAIN),
-        "dpmpp_2m": ("DPM++ 2M", PLAIN),
-        "dpmpp_2m_sde": ("DPM++ 2M SDE", PLAIN),
-        "dpmpp_sde": ("DPM++ SDE", PLAIN),
-        "dpmpp_2s_a": ("DPM++ 2S a", PLAIN),
-        "dpmpp_3m_sde": ("DPM++ 3M SDE", PLAIN),
-        "unipc": ("UniPC", OWN),
-        "deis": ("DEIS", OWN),
-        "lcm": ("LCM", OWN),
-    },
-    SDNEXT: {
-        "ddim": ("DDIM", PLAIN),
-        "ddpm": ("DDPM", PLAIN),
-        "pndm": ("PNDM", PLAIN),
-        "lms": ("LMSD", PLAIN),
-        "euler": ("Euler", PLAIN),
-        "euler_a": ("Euler a", PLAIN),
-        "heun": ("Heun", PLAIN),
-        "dpm2": ("KDPM2", PLAIN),
-        "dpm2_a": ("KDPM2 a", PLAIN),
-        "dpmpp_2m": ("DPM++ 2M", PLAIN),
-        "dpmpp_2m_sde": ("DPM++ 2M SDE", PLAIN),
-        "dpmpp_sde": ("DPM++ SDE", PLAIN),
-        "dpmpp_2s_a": ("DPM++ 1S", PLAIN),
-        "dpmpp_3m_sde": ("DPM++ 3M SDE", PLAIN),
-        "unipc": ("UniPC", PLAIN),
-        "deis": ("DEIS", PLAIN),
-        "lcm": ("LCM", PLAIN),
-    },
-    SDCPP: {
-        "ddim": ("ddim_trailing", PLAIN),
-        "euler": ("euler", PLAIN),
-        "euler_a": ("euler_a", PLAIN),
-        "heun": ("heun", PLAIN),
-        "dpm2": ("dpm2", PLAIN),
-        "dpmpp_2m": ("dpm++2m", PLAIN),
-        "dpmpp_2m_sde": ("dpm++2m_sde", PLAIN),
-        "dpmpp_2s_a": ("dpm++2s_a", PLAIN),
-        "lcm": ("lcm", "lcm"),
-    },
-}
-_SUFFIXES: dict[str, dict[str, str]] = {
-    A1111: {
-        "karras": "Karras", "exponential": "Exponential", "sgm_uniform": "SGM Uniform",
-        "beta": "Beta", "simple": "Simple",
-    },
-    SDNEXT: {"karras": "karras", "exponential": "exponential", "beta": "betas"},
-    SDCPP: {
-        "karras": "karras", "exponential": "exponential", "sgm_uniform": "sgm_uniform",
-        "simple": "simple",
-    },
-}
-_PLAIN_NAMES: dict[str, tuple[str, ...]] = {
-    A1111: ("Uniform", "Normal", OWN), SDNEXT: ("default",), SDCPP: ("discrete",),
-}
-# fmt: on
+"""The schedule that A1111 thinks right for the sampler: it needs no list."""
 
 
 def pick_sampler(
-    dialect: str, scheduler: str, samplers: Collection[str], schedules: Collection[str]
-) -> tuple[str, str] | None:
-    """The server's names for one of SEIDRA's schedulers, or for a name of the server's own; None
-    where it has not got it. An A1111 of before the two were parted lists no `schedules` and has
-    the schedule in the sampler's name ("DPM++ 2M Karras")."""
-    table, suffixes = _SAMPLERS[dialect], _SUFFIXES[dialect]
-    if scheduler in table:
-        sampler, schedule = table[scheduler]
-    else:
-        suffix = next((word for word in suffixes if scheduler.endswith(f"_{word}")), None)
-        base = scheduler.removesuffix(f"_{suffix}")
-        if suffix is None or base not in table:
-            return (scheduler, _plain(dialect, schedules)) if scheduler in samplers else None
-        sampler, schedule = table[base][0], suffixes[suffix]
-        if not schedules and dialect == A1111:
-            joined = f"{sampler} {schedule}"
-            return (joined, OWN) if joined in samplers else None
-    if sampler not in samplers:
+    dialect: samplers.Dialect, request: RenderRequest, foreign: Mapping[str, Sequence[str]]
+) -> samplers.Pair | None:
+    """The sampler and schedule to send, of what the server lists (`Capabilities.foreign`); None
+    where it has not got them. Another tool's pair that it does not list gives way to the
+    request's scheduler."""
+    listed, schedules = foreign["samplers"], foreign["schedules"]
+    own = samplers.wanted_pair(request)
+    if own is not None and samplers.lists_pair(own, foreign):
+        return samplers.choose(dialect, request, foreign)
+    theirs = samplers.pair(dialect, request.scheduler)
+    if theirs is None:
+        named = samplers.Pair(request.scheduler, OWN if dialect == A1111 else _plain(dialect))
+        return named if named.sampler in listed else None
+    if dialect == A1111 and not schedules:
+        return _pick_of_joined(theirs, listed)
+    if theirs.sampler not in listed:
         return None
-    if schedule == PLAIN:
-        return sampler, _plain(dialect, schedules)
-    if schedule == OWN or dialect == SDNEXT or schedule in schedules:
-        return sampler, schedule
+    if dialect == SDNEXT or theirs.schedule == OWN or theirs.schedule in schedules:
+        return theirs
+    if theirs.schedule == "Uniform":
+        # Named otherwise, or not to be had: then the server's own for this sampler.
+        return theirs._replace(schedule="Normal" if "Normal" in schedules else OWN)
     return None
 
 
-def _plain(dialect: str, schedules: Collection[str]) -> str:
-    names = _PLAIN_NAMES[dialect]
-    return next((name for name in names if name in schedules), names[-1])
+def _plain(dialect: samplers.Dialect) -> str:
+    return "default" if dialect == SDNEXT else "discrete"
 
 
-def known_schedulers(
-    dialect: str, samplers: Collection[str], schedules: Collection[str]
-) -> list[str]:
+def _pick_of_joined(theirs: samplers.Pair, listed: Sequence[str]) -> samplers.Pair | None:
+    """An A1111 of before the two were parted has the schedule in the sampler's name ("DPM++ 2M
+    Karras"), and without one goes evenly over the steps."""
+    evenly = theirs.schedule in (OWN, "Uniform")
+    name = theirs.sampler if evenly else f"{theirs.sampler} {theirs.schedule}"
+    return samplers.Pair(name, OWN) if name in listed else None
+
+
+def known_schedulers(dialect: samplers.Dialect, foreign: Mapping[str, Sequence[str]]) -> list[str]:
     """SEIDRA's names for what the server has."""
-    bases = list(_SAMPLERS[dialect])
-    names = [*bases, *(f"{base}_{suffix}" for base in bases for suffix in _SUFFIXES[dialect])]
-    return [name for name in names if pick_sampler(dialect, name, samplers, schedules)]
+    return [
+        name
+        for name in samplers.all_names()
+        if samplers.pair(dialect, name)
+        and pick_sampler(dialect, RenderRequest("", 0, scheduler=name), foreign)
+    ]
 
 
 # --------------------------------------------------------------------------------- models and LoRAs
 
-_EXTENSION = re.compile(r"\.(safetensors|sft|ckpt|pt|pth|bin|gguf)$", re.IGNORECASE)
+_EXTENSION = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
 _TITLE_HASH = re.compile(r"\s*\[[0-9a-fA-F]+\]$")
 
 
+def _without_extension(name: str) -> str:
+    """A file's name without extension, case, and the hash that A1111 puts behind it."""
+    path = _TITLE_HASH.sub("", name.replace("\\", "/"))
+    return _EXTENSION.sub("", path).casefold()
+
+
 def short_name(name: str) -> str:
-    """A file's name without folder, extension, the hash that A1111 puts behind it, and case."""
-    last = _TITLE_HASH.sub("", name.replace("\\", "/").rsplit("/", 1)[-1])
-    return _EXTENSION.sub("", last).casefold()
+    """A file's name without folder, extension, case, and the hash that A1111 puts behind it."""
+    return _without_extension(name).rsplit("/", 1)[-1]
 
 
 def find_name(name: str, listed: Mapping[str, Iterable[str]]) -> list[str]:
     """The keys of `listed` that are meant by `name`: the one that is called just so (by itself or
-    by one of its other names), else all that are without folder, extension and case."""
+    by one of its other names), else all that are without extension and case, else without folder
+    too."""
     for key, others in listed.items():
         if name == key or name in others:
             return [key]
-    wanted = short_name(name)
-    return [
-        key
-        for key, others in listed.items()
-        if wanted == short_name(key) or any(wanted == short_name(other) for other in others)
-    ]
+    for simplify in (_without_extension, short_name):
+        wanted = simplify(name)
+        found = [
+            key
+            for key, others in listed.items()
+            if wanted in (simplify(key), *(simplify(other) for other in others))
+        ]
+        if found:
+            return found
+    return []
 
 
 _FAMILIES = (
@@ -160,6 +111,7 @@ _FAMILIES = (
     ("flux", ("flux",)),
     ("sd3", ("sd3", "stable diffusion 3", "stable-diffusion-3")),
     ("sdxl", ("sdxl", "sd_xl", "stable diffusion xl", "stable-diffusion-xl")),
+    ("sd2", ("sd_v2", "sd_2", "sd2", "stable diffusion 2", "stable-diffusion-v2")),
     ("sd1", ("sd_v1", "sd_1", "sd1", "stable diffusion 1", "stable-diffusion-v1")),
 )
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from seidra.engines import samplers
 from seidra.engines.base import EngineError
 from seidra.engines.received import from_base64
 from seidra.engines.sdapi.names import A1111, SDCPP, SDNEXT
@@ -31,7 +32,7 @@ class Manner:
     """How a server wants to be talked to: its dialect, whether it takes ids of ours (`tasks`), and
     whether it tells what runs (`watched`)."""
 
-    dialect: str
+    dialect: samplers.Dialect
     tasks: bool
     watched: bool
 
@@ -56,8 +57,8 @@ class Stock:
 
     models: Mapping[str, Listed]
     loras: Mapping[str, Listed]
-    samplers: Sequence[str]
-    schedules: Sequence[str]
+    foreign: Mapping[str, Sequence[str]]
+    """Samplers and schedules, as in `Capabilities.foreign`."""
 
 
 class Phase(Enum):
@@ -102,8 +103,14 @@ class Server:
         return Stock(
             {model.name: model for model in models if model.name},
             self.loras(),
-            [name for entry in self._list("/sdapi/v1/samplers") if (name := _text(entry, "name"))],
-            [name for name in schedules if name],
+            {
+                "samplers": [
+                    name
+                    for entry in self._list("/sdapi/v1/samplers")
+                    if (name := _text(entry, "name"))
+                ],
+                "schedules": [name for name in schedules if name],
+            },
         )
 
     def loras(self, *, rescan: bool = False) -> dict[str, Listed]:
