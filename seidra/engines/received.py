@@ -52,7 +52,7 @@ def read_picture(data: bytes) -> ReceivedPicture:
                 raise EngineError(
                     "The engine answered with a picture of too many pixels.", code="nonsense"
                 )
-            image.load()
+            # Decodes it whole, which `verify` does not do for JPEG and WebP.
             if image.convert("L").getextrema() == (0, 0):
                 raise EngineError(
                     "The engine answered with a picture that is black all over: its model"

@@ -360,6 +360,20 @@ def test_another_model_that_rendered_fails_the_job(fake: FakeSdapi) -> None:
     assert dream["title"] not in str(error)
 
 
+@pytest.mark.parametrize("fake", ["sdnext"], indirect=True)
+def test_a_model_without_a_hash_is_known_by_its_title(fake: FakeSdapi) -> None:
+    for model in fake.models:
+        model["hash"] = ""
+    asked = engine(fake)
+    [image] = asked.render(replace(REQUEST, model_name="sub_dream"), RenderContext())
+    assert image.used["model"] == fake.models[1]["title"]
+    fake.models.pop()
+    fake.loaded = fake.models[0]
+    with pytest.raises(EngineError) as caught:
+        list(asked.render(replace(REQUEST, model_name="sub_dream"), RenderContext()))
+    assert caught.value.code == "model_changed"
+
+
 @pytest.mark.parametrize("fake", ["forge", "nowebui", "sdnext"], indirect=True)
 def test_a_lora_left_out_fails_the_job(fake: FakeSdapi) -> None:
     asked = engine(fake)
@@ -769,14 +783,16 @@ def test_an_answer_that_comes_with_the_cancel_is_thrown_away(fake: FakeSdapi) ->
 
     fake.pause(3)
     line = Deaf()
+    made: list[RenderedImage] = []
     with ThreadPoolExecutor(1) as pool:
-        future = pool.submit(render, fake, REQUEST, line)
+        future = pool.submit(lambda: made.extend(engine(fake).render(REQUEST, line)))
         fake.until(lambda: fake.step == 3)
         line.cancel()
         fake.resume()
         with pytest.raises(RenderCancelled):
             future.result(SECONDS)
     assert len(fake.rendered) == 1
+    assert made == []
 
 
 @pytest.mark.parametrize("fake", ["forge", "nowebui", "sdnext", "sdcpp"], indirect=True)

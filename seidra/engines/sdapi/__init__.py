@@ -241,10 +241,7 @@ class SdapiEngine(Engine):
             raise
         finally:
             call.end()
-        try:
-            return self._rendered(server, order, request, picture, seed, told, received)
-        except WireError as error:
-            raise trouble(error) from error
+        return self._rendered(server, order, request, picture, seed, told, received)
 
     def _follow(
         self,
@@ -616,8 +613,11 @@ def _model_used(server: Server, order: _Order, told: Mapping[str, Any]) -> str:
     """The model that was used, as far as the server tells. Raises EngineError for another than was
     asked for: an unknown one is dropped silently, and the one that is loaded renders."""
     name, digest = _word(told.get("sd_model_name")), _word(told.get("sd_model_hash"))
-    if not name and not digest and server.manner.dialect == SDNEXT:
-        name = server.loaded_model()
+    listed = order.model.hash if order.model else ""
+    if not name and not (digest and listed) and server.manner.dialect == SDNEXT:
+        # A picture that is there is not lost to a question that fails.
+        with contextlib.suppress(WireError, EngineError):
+            name = server.loaded_model()
     if order.model is None or not (name or digest):
         return name or (order.model.name if order.model else "")
     model = order.model
@@ -649,9 +649,12 @@ def _lora_findings(server: Server, order: _Order, told: Mapping[str, Any]) -> li
         # "style: b66a6b9bc21f, grain: 0123456789ab"; names lose their colons and commas here.
         hashes = _word(extra.get("Lora hashes"))
         applied = [entry.rpartition(": ")[0] for entry in hashes.split(", ")]
-    if not told or (
-        not any(applied) and server.manner.dialect == A1111 and not server.tells_lora_hashes()
-    ):
+    tells = bool(told)
+    if tells and not any(applied) and server.manner.dialect == A1111:
+        tells = False
+        with contextlib.suppress(WireError, EngineError):
+            tells = server.tells_lora_hashes()
+    if not tells:
         return [
             _warning("loras_untold", "loras", "The engine does not tell which LoRAs it applied.")
         ]
