@@ -421,7 +421,8 @@ class FakeSdapi:
         }
         extra = info["extra_generation_params"]
         if self.kind == "sdnext":
-            info["sd_model_hash"] = self.loaded["hash"]
+            # Known once the model is loaded, also where the list does not have it yet.
+            info["sd_model_hash"] = self.loaded["hash"] or "0123456789"
             if applied:
                 extra["LoRA networks"] = ", ".join(applied)
         else:
