@@ -191,11 +191,8 @@ THEIRS = [
     ("DPM++ 2M", "Automatic", "dpmpp_2m_karras"),
     ("DPM++ 2M", None, "dpmpp_2m"),
     ("DPM++ 2M", "Uniform", "dpmpp_2m"),
-<<<<<<< HEAD
     ("Euler", "Uniform", "euler"),
     ("DPM 2M", None, None),
-=======
->>>>>>> sdapi
     ("DPM++ 2M", "Normal", "dpmpp_2m"),
     ("DPM++ 2M", "SGM Uniform", "dpmpp_2m_sgm_uniform"),
     ("DPM++ 2M", "Align Your Steps", None),

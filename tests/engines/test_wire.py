@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import base64
-<<<<<<< HEAD
 import shutil
 import socket
 import ssl
 import subprocess
-=======
-import socket
->>>>>>> sdapi
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-<<<<<<< HEAD
 from pathlib import Path
-=======
->>>>>>> sdapi
 
 import pytest
 
@@ -278,7 +271,6 @@ def test_not_json(body: bytes) -> None:
         Wire(server.url).request("GET", "/").json()
 
 
-<<<<<<< HEAD
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for 127.0.0.1 that only this test trusts, and its key beside it."""
@@ -349,8 +341,6 @@ def test_end_of_a_request_over_tls_is_at_once(
         assert time.monotonic() - ended[0] < 1
 
 
-=======
->>>>>>> sdapi
 def test_proxies_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
