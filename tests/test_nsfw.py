@@ -11,10 +11,10 @@ from conftest import Person
 from flask import Flask
 from flask.testing import FlaskClient
 
-from seidra import engines
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
+from seidra.engines.mock import MockEngine
 from seidra.jobs.worker import Worker
 from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
@@ -537,7 +537,7 @@ class Meanwhile(Engine):
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
         self.requests.append(request)
         self.happens()
-        return engines.make("mock", "mock").render(request, context)
+        return MockEngine().render(request, context)
 
 
 @pytest.fixture

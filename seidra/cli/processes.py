@@ -47,7 +47,9 @@ def worker(grace: float) -> None:
 
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
-        running = make_worker(settings, service.database, engines.make_selected(settings), wake)
+        setup = engines.read_setup(settings)
+        engine = engines.make(setup.default, setup.engines[setup.default])
+        running = make_worker(settings, service.database, engine, wake)
         running.start()
         stop.wait()
         running.stop(grace)
@@ -55,7 +57,7 @@ def worker(grace: float) -> None:
 
 def _prepare_worker(settings: Settings) -> None:
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
-    engines.make_selected(settings)
+    engines.check_setup(settings)
     init_database(settings)
     LocalFiles(settings).check()
 

@@ -14,6 +14,7 @@ from seidra import folding
 from seidra.config import Settings
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines import read_setup
 from seidra.errors import Conflict, NotFound, Problem
 from seidra.jobs import chores
 from seidra.values import from_json, timestamp, timestamp_in, to_json
@@ -149,9 +150,8 @@ def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str
             headers={"Retry-After": "5"},
         )
     job_id = str(uuid.uuid4())
-    queries.jobs.create(
-        tx, id=job_id, user_id=user_id, engine=settings.engine, now=timestamp(), **columns
-    )
+    engine = read_setup(settings).default
+    queries.jobs.create(tx, id=job_id, user_id=user_id, engine=engine, now=timestamp(), **columns)
     return job_id
 
 

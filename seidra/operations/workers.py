@@ -31,7 +31,7 @@ def start_worker(app: Flask) -> Worker | None:
     services = services_of(app)
     if not services.settings.embedded_worker:
         return None
-    engine = engines.make_selected(services.settings)
+    engine = engines.make(services.setup.default, services.setup.engines[services.setup.default])
     worker = make_worker(services.settings, services.database, engine, services.wake)
     worker.start()
     return worker
