@@ -199,4 +199,4 @@ def worker(app: Flask) -> Worker:
     """A worker that is not started: `worker.work_one()` works off one job in the test's own
     thread."""
     settings = services_of(app).settings
-    return make_worker(settings, services_of(app).database, MockEngine(), threading.Event())
+    return make_worker(settings, services_of(app).database, [MockEngine()], threading.Event())

@@ -123,7 +123,7 @@ def _furnish(person: Person) -> None:
     persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
     person.preview(persona)
     settings = services_of(app).settings
-    worker = make_worker(settings, services_of(app).database, MockEngine(), threading.Event())
+    worker = make_worker(settings, services_of(app).database, [MockEngine()], threading.Event())
     assert worker.work_one()
     person.preview(persona)
 

@@ -474,7 +474,7 @@ def sound(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     app = create_app(settings)
     database = services_of(app).database
     alice = Person(app, "alice")
-    worker = make_worker(settings, database, MockEngine(), threading.Event())
+    worker = make_worker(settings, database, [MockEngine()], threading.Event())
     for _ in range(2):
         alice.preview(alice.persona(**SMALL)["id"])
         worker.work_one()

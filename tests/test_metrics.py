@@ -99,7 +99,7 @@ def rows(database: SqliteDatabase) -> list[tuple[str, str]]:
 
 
 def test_a_worker_shows_itself_and_leaves(database: SqliteDatabase, settings: Settings) -> None:
-    worker = make_worker(settings, database, MockEngine(), threading.Event())
+    worker = make_worker(settings, database, [MockEngine()], threading.Event())
     worker.start()
     wait_for(lambda: [id for id, _ in rows(database)] == [worker.name])
     worker.stop(5)

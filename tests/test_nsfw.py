@@ -528,9 +528,8 @@ def test_marking_is_one_transaction(
 class Meanwhile(Engine):
     """The mock, with something that happens while it renders."""
 
-    name = "mock"
-
     def __init__(self) -> None:
+        super().__init__("mock")
         self.requests: list[RenderRequest] = []
         self.happens: Any = lambda: None
 
@@ -544,7 +543,7 @@ class Meanwhile(Engine):
 def meanwhile(app: Flask, settings: Settings) -> tuple[Meanwhile, Worker]:
     """An engine that tells what it was asked for, and its worker."""
     engine = Meanwhile()
-    return engine, make_worker(settings, services_of(app).database, engine, threading.Event())
+    return engine, make_worker(settings, services_of(app).database, [engine], threading.Event())
 
 
 def test_what_is_being_rendered_is_marked_too(

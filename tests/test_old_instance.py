@@ -194,7 +194,7 @@ def grown(old: Settings, serve: Callable[[Settings], Flask]) -> dict[str, list[b
     and those of an attempt that was killed."""
     app = serve(old)
     parts = services_of(app)
-    worker = make_worker(old, parts.database, MockEngine(), threading.Event())
+    worker = make_worker(old, parts.database, [MockEngine()], threading.Event())
     client, headers = login(app)
     [persona] = client.get("/api/personas", headers=headers).get_json()
     for seed in range(10, 13):

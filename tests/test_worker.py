@@ -50,15 +50,15 @@ def picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> RenderedI
 class Held(Engine):
     """Shows a picture once it is released, deaf to everything else."""
 
-    name = "mock"
-
     def __init__(self, colour: str = "teal") -> None:
+        super().__init__("mock")
         self.entered, self.released = threading.Event(), threading.Event()
         self.picture = picture(colour)
         self.context: RenderContext
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
         self.context = context
+        context.submitting()
         self.entered.set()
         assert self.released.wait(60)
         return [self.picture]
@@ -67,12 +67,12 @@ class Held(Engine):
 class Doing(Engine):
     """Does what the test says."""
 
-    name = "mock"
-
     def __init__(self, render: Callable[[RenderContext], list[RenderedImage]]) -> None:
+        super().__init__("mock")
         self._render = render
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
+        context.submitting()
         return self._render(context)
 
 
@@ -82,7 +82,7 @@ def hire(app: Flask, database: SqliteDatabase, settings: Settings) -> Callable[.
 
     def make(engine: Engine, wake: threading.Event | None = None, **changes: Any) -> Worker:
         return make_worker(
-            dataclasses.replace(settings, **changes), database, engine, wake or threading.Event()
+            dataclasses.replace(settings, **changes), database, [engine], wake or threading.Event()
         )
 
     return make
@@ -824,7 +824,7 @@ def test_a_worker_of_two_engines_lets_none_wait_for_the_other(
     alice: Person, settings: Settings, database: SqliteDatabase
 ) -> None:
     waiting = queued_for(alice, database, "red", "red", "blue")
-    both = {name: Named(name) for name in ("red", "blue")}
+    both = [Named(name) for name in ("red", "blue")]
     worker = Worker(
         settings, database, LocalFiles(settings), both, threading.Event(), lambda idle: None
     )
@@ -840,7 +840,9 @@ def test_a_worker_that_is_told_to_stop_takes_no_job_of_its_other_engine(
         return [picture()]
 
     waiting = queued_for(alice, database, "red", "blue")
-    both = {"red": Doing(render), "blue": Named("blue")}
+    red = Doing(render)
+    red.name = "red"
+    both = [red, Named("blue")]
     worker = Worker(
         settings, database, LocalFiles(settings), both, threading.Event(), lambda idle: None
     )

@@ -23,7 +23,7 @@ from seidra.cli.groups import CheckedCommand
 from seidra.config import Settings, get_settings
 from seidra.database import DatabaseService, init_database
 from seidra.files.local import LocalFiles
-from seidra.operations.workers import make_worker, start_worker
+from seidra.operations.workers import make_whole_worker, start_worker
 from seidra.platform import metrics
 from seidra.web import logs
 
@@ -48,8 +48,7 @@ def worker(grace: float) -> None:
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
         setup = engines.read_setup(settings)
-        engine = engines.make(setup.default, setup.engines[setup.default])
-        running = make_worker(settings, service.database, engine, wake)
+        running = make_whole_worker(settings, service.database, setup, wake)
         running.start()
         stop.wait()
         running.stop(grace)
