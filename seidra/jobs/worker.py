@@ -253,7 +253,7 @@ class Worker:
             scheduler=parameters["scheduler"],
             quality=parameters["quality"],
             model_name=job["model_name"],
-            lora_models=from_json(job["lora_models"]),
+            lora_models=[lora["name"] for lora in from_json(job["loras"])],
             is_nsfw=bool(job["is_nsfw"]),
             content_policy=policy.engine_hints(self._database.connection, job["user_id"]),
             parameters=parameters,
