@@ -27,7 +27,7 @@ from seidra.config import Settings
 from seidra.database import init_database
 from seidra.database.sqlite.connect import open_connection
 from seidra.jobs.results import media_id
-from seidra.values import timestamp, to_json
+from seidra.values import new_uid, timestamp, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "benchmarks" / "work"
@@ -214,7 +214,11 @@ def _rows(
             **shared,
             "id": at + 1,
             "name_key": folding.fold(body["name"]),
-            **{name: to_json(body[name]) for name in ("lora_models", "generation_params", "tags")},
+            "uid": new_uid(),
+            "loras": to_json(
+                [{"name": name, "weight": 1, "enabled": True} for name in body["lora_models"]]
+            ),
+            **{name: to_json(body[name]) for name in ("generation_params", "tags")},
         }
         text = {
             "doc_id": (owner << 32) | (at + 1),
@@ -244,7 +248,7 @@ def _rows(
             "prompt": body["style_prompt"],
             "negative_prompt": body["negative_prompt"],
             "model_name": "sdxl-base",
-            "lora_models": persona["lora_models"],
+            "loras": persona["loras"],
             "parameters": to_json(parameters),
             "metadata": to_json({"persona_name": body["name"], "engine": "mock"}),
             "attempts": 1,

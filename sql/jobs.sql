@@ -1,18 +1,18 @@
 -- name: create!
 -- Queue a job.
 INSERT INTO generation_jobs (
-    id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, lora_models, parameters, metadata,
-    is_nsfw, search_text, engine, run_after, created_at, updated_at
+    id, user_id, persona_id, persona_revision, job_type, prompt, negative_prompt, model_name, loras, parameters, count,
+    warnings, metadata, is_nsfw, search_text, engine, run_after, created_at, updated_at
 )
 VALUES (
-    :id, :user_id, :persona_id, :job_type, :prompt, :negative_prompt, :model_name, :lora_models, :parameters, :metadata,
-    :is_nsfw, :search_text, :engine, :now, :now, :now
+    :id, :user_id, :persona_id, :persona_revision, :job_type, :prompt, :negative_prompt, :model_name, :loras,
+    :parameters, :count, :warnings, :metadata, :is_nsfw, :search_text, :engine, :now, :now, :now
 );
 
 -- name: get_for_update^
 -- One job as it is stored, read inside the transaction that changes it.
-SELECT j.id, j.status, j.persona_id, j.job_type, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.search_text, j.version
+SELECT j.id, j.status, j.persona_id, j.persona_revision, j.job_type, j.prompt, j.negative_prompt, j.model_name,
+    j.loras, j.parameters, j.count, j.warnings, j.metadata, j.is_nsfw, j.search_text, j.engine, j.version
 FROM generation_jobs AS j
 WHERE j.id = :id AND j.user_id = :user_id
     AND (j.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = j.user_id));
@@ -75,9 +75,10 @@ ORDER BY completed_at DESC LIMIT 1;
 -- family: which status: AND status = :status AND (is_nsfw = FALSE OR :nsfw = TRUE)
 -- family: which one: AND id = :id AND (is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
 SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.version,
-    j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
+    j.id, j.status, j.progress, j.job_type, j.persona_id, j.persona_revision, j.engine, j.prompt, j.negative_prompt,
+    j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
+    j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
+    m.id AS media_id, m.width, m.height
 FROM (
     SELECT id FROM generation_jobs
     WHERE user_id = :user_id AND is_nsfw = FALSE

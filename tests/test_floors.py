@@ -21,7 +21,7 @@ import seidra
 
 HOUSE = Path(seidra.__file__).parent
 
-LEAVES = ("errors", "parsers", "values", "folding", "config", "prompts", "parameters")
+LEAVES = ("errors", "parsers", "values", "folding", "config", "parameters", "prompts")
 ADAPTERS = ("database", "files", "engines")
 FEATURES = ("auth", "nsfw", "media", "jobs", "personas")
 ROOF = (

@@ -237,7 +237,7 @@ def test_the_way_back_gives_files_the_names_of_01(
 
 @pytest.mark.parametrize(
     ("module", "name", "calls"),
-    [(os, "link", 1), (os, "link", 2), (LocalFiles, "delete", 1), (migrate, "rollback", 1)],
+    [(os, "link", 1), (os, "link", 2), (LocalFiles, "delete", 1), (migrate, "undo_migrations", 1)],
 )
 def test_a_way_back_that_is_killed_can_be_gone_again_or_not(
     old: Settings,

@@ -16,6 +16,7 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines import read_setup
 from seidra.errors import Conflict, NotFound, Problem
+from seidra.prompts import join_loras
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
 PREVIEW = "persona_preview"
@@ -38,12 +39,15 @@ TURN_SECONDS = 600.0
 
 _RETRIED = (
     "persona_id",
+    "persona_revision",
     "job_type",
     "prompt",
     "negative_prompt",
     "model_name",
-    "lora_models",
+    "loras",
     "parameters",
+    "count",
+    "warnings",
     "is_nsfw",
     "search_text",
 )
@@ -68,12 +72,15 @@ def add_preview(
         settings,
         {
             "persona_id": persona["id"],
+            "persona_revision": persona["revision"],
             "job_type": PREVIEW,
             "prompt": persona["style_prompt"],
             "negative_prompt": persona["negative_prompt"],
             "model_name": parameters["model_name"],
-            "lora_models": to_json(persona["lora_models"]),
+            "loras": to_json(join_loras(persona["loras"])),
             "parameters": to_json(parameters),
+            "count": 1,
+            "warnings": "[]",
             "metadata": to_json({"persona_name": persona["name"], "tags": persona["tags"]}),
             "is_nsfw": persona["is_nsfw"],
             "search_text": folding.document([persona["style_prompt"], persona["name"]]),

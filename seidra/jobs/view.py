@@ -9,7 +9,7 @@ from typing import Any
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.media.links import Links
-from seidra.values import json_fragment
+from seidra.values import from_json, json_fragment
 
 
 def job_rows(connection: Connection, user_id: int, job_id: str) -> list[Row]:
@@ -40,7 +40,7 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "prompt": row["prompt"],
         "negative_prompt": row["negative_prompt"],
         "model_name": row["model_name"],
-        "lora_models": json_fragment(row["lora_models"]),
+        "lora_models": [lora["name"] for lora in from_json(row["loras"])],
         "parameters": json_fragment(row["parameters"]),
         "result_images": [
             links.make(r["media_id"], "content", user_id) for r in rows if r["media_id"]

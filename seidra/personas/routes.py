@@ -166,7 +166,7 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         row = write.read_persona(tx, g.user["id"], persona_id)
-        persona = {**write.stored_values(row), "id": persona_id}
+        persona = {**write.stored_values(row), "id": persona_id, "revision": row["revision"]}
         answer = queue.add_preview(tx, g.user["id"], persona, body.get("seed"), services().settings)
     services().wake.set()
     return reply(

@@ -6,7 +6,8 @@ from typing import Any
 
 from seidra.database.base import Row
 from seidra.media.links import Links
-from seidra.values import json_fragment
+from seidra.personas.loras import lora_names
+from seidra.values import from_json, json_fragment
 
 
 def persona_json(row: Row, links: Links) -> dict[str, Any]:
@@ -19,7 +20,7 @@ def persona_json(row: Row, links: Links) -> dict[str, Any]:
         "description": row["description"],
         "style_prompt": row["style_prompt"],
         "negative_prompt": row["negative_prompt"],
-        "lora_models": json_fragment(row["lora_models"]),
+        "lora_models": lora_names(from_json(row["loras"])),
         "generation_params": json_fragment(row["generation_params"]),
         "tags": json_fragment(row["tags"]),
         "is_favorite": bool(row["is_favorite"]),

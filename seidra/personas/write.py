@@ -17,14 +17,15 @@ from seidra.errors import Invalid, NotFound
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
 from seidra.personas import search
-from seidra.values import from_json, timestamp, to_json
+from seidra.personas.loras import take_loras
+from seidra.values import from_json, new_uid, timestamp, to_json
 
 CheckVersion = Callable[[int], None]
 
 _DEFAULTS: dict[str, Any] = {
     "description": "",
     "negative_prompt": "",
-    "lora_models": [],
+    "loras": [],
     "generation_params": {},
     "tags": [],
     "is_favorite": False,
@@ -32,8 +33,11 @@ _DEFAULTS: dict[str, Any] = {
     "avatar_url": None,
     "avatar_media_id": None,
 }
-_JSON = ("lora_models", "generation_params", "tags")
+_JSON = ("loras", "generation_params", "tags")
 _STORED = ("name", "style_prompt", *_DEFAULTS)
+
+_LOOK = ("name", "description", "style_prompt", "negative_prompt", "loras", "generation_params")
+"""What a picture is made of and called by: a change of it is a revision."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ class NewPersona:
 def prepare_persona(body: dict[str, Any]) -> NewPersona:
     """The persona that a body asks for, with defaults, and folded before its turn: nobody else
     writes while a transaction is open."""
+    body, _ = take_loras(body, [])
     values = _DEFAULTS | body
     return NewPersona(values, search.found_by(values))
 
@@ -69,7 +74,9 @@ def create_persona(tx: Connection, user_id: int, persona: NewPersona) -> Row:
     one's avatar."""
     policy.check_may_make(tx, user_id, persona.values["is_nsfw"])
     values = _with_avatar(tx, user_id, persona.values, None)
-    persona_id = queries.personas.create(tx, user_id=user_id, now=timestamp(), **_columns(values))
+    persona_id = queries.personas.create(
+        tx, uid=new_uid(), user_id=user_id, now=timestamp(), **_columns(values)
+    )
     _write_found_by(tx, user_id, persona_id, values, persona.found_by)
     return read_persona(tx, user_id, persona_id)
 
@@ -86,6 +93,7 @@ def change_persona(
     row = read_persona(tx, user_id, persona_id)
     check_version(row["version"])
     stored = stored_values(row)
+    change, _ = take_loras(change, stored["loras"])
     values = stored | change
     if values["is_nsfw"] and not stored["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
@@ -93,7 +101,7 @@ def change_persona(
         queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
     if "avatar_url" in change:
         values = _with_avatar(tx, user_id, values, stored["avatar_media_id"])
-    return _update(tx, user_id, persona_id, values)
+    return _update(tx, user_id, row, values)
 
 
 def set_avatar(
@@ -105,7 +113,7 @@ def set_avatar(
     check_version(row["version"])
     _check_own_media(tx, user_id, media_id, "media_id")
     avatar = {"avatar_url": None, "avatar_media_id": media_id}
-    return _update(tx, user_id, persona_id, stored_values(row) | avatar)
+    return _update(tx, user_id, row, stored_values(row) | avatar)
 
 
 def duplicate_persona(tx: Connection, user_id: int, persona_id: int, name: str | None) -> Row:
@@ -138,8 +146,17 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _update(tx: Connection, user_id: int, persona_id: int, values: dict[str, Any]) -> Row:
-    queries.personas.update(tx, id=persona_id, user_id=user_id, now=timestamp(), **_columns(values))
+def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> Row:
+    persona_id = row["id"]
+    stored = stored_values(row)
+    queries.personas.update(
+        tx,
+        id=persona_id,
+        user_id=user_id,
+        revision=row["revision"] + any(values[name] != stored[name] for name in _LOOK),
+        now=timestamp(),
+        **_columns(values),
+    )
     queries.personas.tags_clear(tx, persona_id=persona_id)
     _write_found_by(tx, user_id, persona_id, values, search.found_by(values))
     return read_persona(tx, user_id, persona_id)
