@@ -45,7 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or get_settings()
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
-    engines.make_selected(settings)
+    engines.check_setup(settings)
     init_database(settings)
     app = make_app(make_services(settings))
     rates.count_requests(app, settings)

@@ -17,9 +17,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from seidra import create_app, engines
+from seidra import create_app
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.engines.mock import MockEngine
 from seidra.jobs.worker import Worker
 from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
@@ -200,6 +201,4 @@ def worker(app: Flask) -> Worker:
     """A worker that is not started: `worker.work_one()` works off one job in the test's own
     thread."""
     settings = services_of(app).settings
-    return make_worker(
-        settings, services_of(app).database, engines.make("mock", "mock"), threading.Event()
-    )
+    return make_worker(settings, services_of(app).database, [MockEngine()], threading.Event())

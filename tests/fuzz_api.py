@@ -19,8 +19,9 @@ from pathlib import Path
 from conftest import Person, environment
 from werkzeug.serving import make_server
 
-from seidra import create_app, engines
+from seidra import create_app
 from seidra.config import Settings
+from seidra.engines.mock import MockEngine
 from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
 
@@ -122,9 +123,7 @@ def _furnish(person: Person) -> None:
     persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
     person.preview(persona)
     settings = services_of(app).settings
-    worker = make_worker(
-        settings, services_of(app).database, engines.make("mock", "mock"), threading.Event()
-    )
+    worker = make_worker(settings, services_of(app).database, [MockEngine()], threading.Event())
     assert worker.work_one()
     person.preview(persona)
 

@@ -22,10 +22,10 @@ from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
 from PIL import Image
 
-from seidra import engines
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, EngineError, RenderContext, RenderedImage, RenderRequest
+from seidra.engines.mock import MockEngine
 from seidra.files.local import LocalFiles
 from seidra.jobs import results
 from seidra.jobs.results import media_id
@@ -50,15 +50,15 @@ def picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> RenderedI
 class Held(Engine):
     """Shows a picture once it is released, deaf to everything else."""
 
-    name = "mock"
-
     def __init__(self, colour: str = "teal") -> None:
+        super().__init__("mock")
         self.entered, self.released = threading.Event(), threading.Event()
         self.picture = picture(colour)
         self.context: RenderContext
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
         self.context = context
+        context.submitting()
         self.entered.set()
         assert self.released.wait(60)
         return [self.picture]
@@ -67,12 +67,12 @@ class Held(Engine):
 class Doing(Engine):
     """Does what the test says."""
 
-    name = "mock"
-
     def __init__(self, render: Callable[[RenderContext], list[RenderedImage]]) -> None:
+        super().__init__("mock")
         self._render = render
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
+        context.submitting()
         return self._render(context)
 
 
@@ -82,7 +82,7 @@ def hire(app: Flask, database: SqliteDatabase, settings: Settings) -> Callable[.
 
     def make(engine: Engine, wake: threading.Event | None = None, **changes: Any) -> Worker:
         return make_worker(
-            dataclasses.replace(settings, **changes), database, engine, wake or threading.Event()
+            dataclasses.replace(settings, **changes), database, [engine], wake or threading.Event()
         )
 
     return make
@@ -278,7 +278,7 @@ def test_the_late_result_of_a_cancelled_job_is_thrown_away(
         answer = alice.post(f"/api/jobs/{job_id}/cancel")
         assert (answer.status_code, answer.get_json()["status"]) == (200, "cancelled")
         if noticed:
-            wait_for(lambda: engine.context.over)
+            wait_for(lambda: engine.context.cancelled)
         engine.released.set()
     assert alice.get(f"/api/jobs/{job_id}").get_json() == answer.get_json()
     assert files(settings) == items(alice) == []
@@ -802,7 +802,7 @@ def test_a_worker_takes_only_the_jobs_of_its_engine(
             (PAST, third),
         )
     queued_for(alice, database, "mock")
-    assert hire(engines.make("mock", "mock")).work_one() is True
+    assert hire(MockEngine()).work_one() is True
     assert row(database, third)["status"] == "processing"
     assert red.work_one() is True
     assert row(database, third)["status"] == "failed"
@@ -811,20 +811,20 @@ def test_a_worker_takes_only_the_jobs_of_its_engine(
 def test_jobs_are_queued_for_the_engine_that_is_selected(
     settings: Settings, alice: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
-    assert row(database, alice.preview(alice.persona()["id"]))["engine"] == settings.engine
+    assert row(database, alice.preview(alice.persona()["id"]))["engine"] == "mock"
     assert worker.work_one() is True
     [job_id] = queued_for(alice, database, "sold")
     assert worker.work_one() is False
     alice.post(f"/api/jobs/{job_id}/cancel")
     again = alice.post(f"/api/jobs/{job_id}/retry").get_json()["job_id"]
-    assert row(database, again)["engine"] == settings.engine
+    assert row(database, again)["engine"] == "mock"
 
 
 def test_a_worker_of_two_engines_lets_none_wait_for_the_other(
     alice: Person, settings: Settings, database: SqliteDatabase
 ) -> None:
     waiting = queued_for(alice, database, "red", "red", "blue")
-    both = {name: Named(name) for name in ("red", "blue")}
+    both = [Named(name) for name in ("red", "blue")]
     worker = Worker(
         settings, database, LocalFiles(settings), both, threading.Event(), lambda idle: None
     )
@@ -840,7 +840,9 @@ def test_a_worker_that_is_told_to_stop_takes_no_job_of_its_other_engine(
         return [picture()]
 
     waiting = queued_for(alice, database, "red", "blue")
-    both = {"red": Doing(render), "blue": Named("blue")}
+    red = Doing(render)
+    red.name = "red"
+    both = [red, Named("blue")]
     worker = Worker(
         settings, database, LocalFiles(settings), both, threading.Event(), lambda idle: None
     )
@@ -856,7 +858,7 @@ def test_an_idle_worker_is_woken_by_a_request(
 ) -> None:
     persona = alice.persona(**SMALL)
     # It would look by itself every hour.
-    with started(hire(engines.make("mock", "mock"), services_of(app).wake, job_poll_ms=3_600_000)):
+    with started(hire(MockEngine(), services_of(app).wake, job_poll_ms=3_600_000)):
         for _ in range(3):
             job_id = alice.preview(persona["id"])
             wait_for(
@@ -871,7 +873,7 @@ def test_an_idle_worker_is_woken_by_a_request(
 def test_an_idle_worker_finds_the_jobs_of_other_processes(
     alice: Person, hire: Callable[..., Worker]
 ) -> None:
-    with started(hire(engines.make("mock", "mock"), job_poll_ms=50)):
+    with started(hire(MockEngine(), job_poll_ms=50)):
         job_id = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed")
 
@@ -882,7 +884,7 @@ def test_a_worker_goes_on_after_a_failure_of_its_own(
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     with database.transaction() as tx:
         tx.execute("UPDATE generation_jobs SET parameters = '{}' WHERE id = ?", (job_id,))
-    with started(hire(engines.make("mock", "mock"), job_poll_ms=50, job_max_attempts=1)):
+    with started(hire(MockEngine(), job_poll_ms=50, job_max_attempts=1)):
         good = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{good}").get_json()["status"] == "completed")
     assert alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "failed"

@@ -45,7 +45,7 @@ REMOTE = ("comfyui", "sdapi", "openai")
 """The kinds that are called at a URL."""
 KINDS = (*REMOTE, "diffusers", MOCK)
 DIALECTS: Mapping[str, Sequence[str]] = {
-    "openai": ("openai", "localai", "vllm-omni", "sdcpp"),
+    "openai": ("openai", "localai"),
     "sdapi": ("a1111", "forge", "sdnext", "sdcpp"),
 }
 NO_TURNS = frozenset({MOCK, "openai"})

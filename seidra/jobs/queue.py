@@ -14,8 +14,8 @@ from seidra import folding
 from seidra.config import Settings
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines import read_setup
 from seidra.errors import Conflict, NotFound, Problem
-from seidra.jobs import chores
 from seidra.prompts import join_loras
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
@@ -33,6 +33,9 @@ DEFAULTS: dict[str, Any] = {
 }
 _FIRST_ESTIMATE = 0.3
 """Seconds that a preview is said to take before the first one has been measured."""
+
+TURN_SECONDS = 600.0
+"""For how long the seconds that an account had of an engine count against it."""
 
 _RETRIED = (
     "persona_id",
@@ -156,9 +159,8 @@ def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str
             headers={"Retry-After": "5"},
         )
     job_id = str(uuid.uuid4())
-    queries.jobs.create(
-        tx, id=job_id, user_id=user_id, engine=settings.engine, now=timestamp(), **columns
-    )
+    engine = read_setup(settings).default
+    queries.jobs.create(tx, id=job_id, user_id=user_id, engine=engine, now=timestamp(), **columns)
     return job_id
 
 
@@ -172,28 +174,29 @@ def _stored_job(tx: Connection, user_id: int, job_id: str) -> Row:
 # --------------------------------------------------------------------------------------- the worker
 
 
-def claim_job(tx: Connection, engine: str, claim: str, settings: Settings) -> Row | None:
-    """Take the job of an engine that waits longest under a lease, stamped `claim`; None when none
-    is due. Those that workers were lost with too often end first."""
-    chores.fail_exhausted(tx, engine, settings.job_max_attempts)
+def claim_job(
+    tx: Connection, engine: str, at_once: int, claim: str, settings: Settings
+) -> Row | None:
+    """Take the job whose turn it is on an engine under a lease, stamped `claim`; None when none is
+    due, or workers hold `at_once` of them."""
     return queries.jobs.claim(
         tx,
         engine=engine,
+        at_once=at_once,
+        recent=timestamp_in(-TURN_SECONDS),
         now=timestamp(),
         claim=claim,
         leased_until=timestamp_in(settings.job_lease_seconds),
     )
 
 
-def give_back_job(tx: Connection, job_id: str, claim: str) -> None:
-    """Let another attempt take a job at once; this one does not count. Nothing happens where it is
-    not this claim's any more."""
-    queries.jobs.give_back(
+def add_turn(tx: Connection, job: Row, seconds: float, began: str) -> None:
+    """Add to what a job's owner had of its engine, in the minute in which the job was claimed."""
+    queries.engines.add_turn(
         tx,
-        id=job_id,
-        claim=claim,
-        run_after=timestamp(),
-        uncounted=1,
-        error_message=None,
+        engine=job["engine"],
+        user_id=job["user_id"],
+        minute=began[:16],
+        seconds=seconds,
         now=timestamp(),
     )

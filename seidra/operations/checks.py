@@ -97,9 +97,11 @@ def _sqlite(product: str) -> Check:
 
 def _settings(settings: Settings) -> Check:
     try:
-        engines.make_selected(settings)
+        setup = engines.check_setup(settings)
     except StartError as error:
-        return Check("settings", FAIL, error.message, "Correct SEIDRA_ENGINE.")
+        return Check(
+            "settings", FAIL, error.message, "Correct SEIDRA_ENGINE or the file of SEIDRA_ENGINES."
+        )
     if settings.public_url and settings.registration == "open":
         return Check(
             "settings",
@@ -121,7 +123,9 @@ def _settings(settings: Settings) -> Check:
             "Access tokens outlive refresh tokens.",
             "Lower SEIDRA_ACCESS_TOKEN_SECONDS.",
         )
-    return Check("settings", OK, f"Every setting is valid; the engine is {settings.engine}.")
+    if setup.warnings:
+        return Check("settings", WARN, setup.warnings[0], "Close the file to others.")
+    return Check("settings", OK, f"Every setting is valid; the engine is {setup.default}.")
 
 
 def _secrets(settings: Settings) -> Check:

@@ -8,6 +8,7 @@ from seidra.auth.tickets import Tickets
 from seidra.auth.tokens import Verifier
 from seidra.config import Settings
 from seidra.database import open_database
+from seidra.engines import read_setup
 from seidra.files.local import LocalFiles
 from seidra.jobs.streams import Streams
 from seidra.media.links import Links
@@ -22,6 +23,7 @@ def make_services(settings: Settings) -> Services:
     files.check()
     return Services(
         settings=settings,
+        setup=read_setup(settings),
         database=open_database(settings),
         files=files,
         links=Links(settings),
