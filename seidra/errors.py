@@ -4,6 +4,7 @@ of them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 Errors = Mapping[str, list[str]]
 
@@ -17,9 +18,11 @@ class StartError(Exception):
 
 
 class Problem(Exception):
-    """An answer that is a failure. `errors` maps a field's dotted name to its messages."""
+    """An answer that is a failure. `errors` maps a field's dotted name to its messages; `more` are
+    further members of the answer. `code` is its word for programs, where it has one."""
 
     status = 500
+    code: str | None = None
 
     def __init__(
         self,
@@ -28,10 +31,12 @@ class Problem(Exception):
         errors: Errors | None = None,
         headers: Mapping[str, str] | None = None,
         status: int | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = errors
+        self.more = dict(more or {})
         self.headers = dict(headers or {})
         self.status = status or self.status
 
@@ -76,9 +81,9 @@ class Invalid(Problem):
 
     status = 422
 
-    def __init__(self, errors: Errors) -> None:
+    def __init__(self, errors: Errors, *, more: Mapping[str, Any] | None = None) -> None:
         names = ", ".join(errors)
-        super().__init__(f"The request has invalid values: {names}.", errors=errors)
+        super().__init__(f"The request has invalid values: {names}.", errors=errors, more=more)
 
 
 class Unavailable(Problem):

@@ -51,6 +51,30 @@ def fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", kept.translate(_PLAIN)).split())
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text has nothing to see: blanks, controls, and characters that are invisible."""
+    return all(_is_unseen(c) for c in text)
+
+
+_UNSEEN = frozenset(
+    map(
+        chr, [0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x2800, 0x3164, 0xFFA0, *range(0x180B, 0x1810)]
+    )
+)
+"""What Unicode calls default-ignorable, beside format characters and variation selectors, and the
+empty Braille pattern."""
+
+
+def _is_unseen(character: str) -> bool:
+    return (
+        character.isspace()
+        or character in _UNSEEN
+        or "\ufe00" <= character <= "\ufe0f"
+        or "\U000e0000" <= character <= "\U000e0fff"
+        or unicodedata.category(character) in ("Cf", "Cc")
+    )
+
+
 def _is_accent(character: str) -> bool:
     # Canonical combining classes (Unicode Standard, section 4.3): 1 overlays, 10-36 Hebrew, Arabic
     # and Syriac points, 200 and up attached, above and below; 7-9 and 103-132 are the marks that

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from seidra.errors import Invalid
+
 MAX_SEED = 2**63 - 1
 EXACT_SEED = 2**53 - 1
 """The largest seed that a JavaScript number holds; larger ones are answered as text."""
@@ -342,6 +344,17 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def merge_patch(stored: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Stored parameters with a JSON merge patch (RFC 7396): null removes, objects merge."""
+    removed = {key for key, value in patch.items() if value is None}
+    merged = merge(stored, {key: value for key, value in patch.items() if key not in removed})
+    for key, value in patch.items():
+        if isinstance(value, Mapping):
+            below = stored.get(key)
+            merged[key] = merge_patch(below if isinstance(below, Mapping) else {}, value)
+    return {key: value for key, value in merged.items() if key not in removed}
+
+
 def draw_seed() -> int:
     """A new seed for a generation: 31 bits, which every tool can take."""
     return secrets.randbits(31)
@@ -364,20 +377,35 @@ def seed_of_picture(seed: int, position: int) -> int:
     return (seed + position) % 2**63
 
 
-def messages(errors: Iterable[Remark]) -> dict[str, list[str]]:
-    """Errors as {field: [messages]}, which `seidra.errors.Invalid` takes."""
+def messages(errors: Iterable[Remark], within: str = "") -> dict[str, list[str]]:
+    """Errors as {field: [messages]}, which `seidra.errors.Invalid` takes; `within` goes before each
+    field's name."""
     found: dict[str, list[str]] = {}
     for error in errors:
-        found.setdefault(error.field, []).append(error.detail)
+        found.setdefault(within + error.field, []).append(error.detail)
     return found
 
 
-def codes(errors: Sequence[Remark]) -> dict[str, list[dict[str, Any]]]:
+def codes(errors: Iterable[Remark], within: str = "") -> dict[str, list[dict[str, Any]]]:
     """Errors as {field: [{code, min, max, ...}]}: what a translation needs beside the messages."""
     found: dict[str, list[dict[str, Any]]] = {}
     for error in errors:
-        found.setdefault(error.field, []).append({"code": error.code, **error.limits})
+        found.setdefault(within + error.field, []).append({"code": error.code, **error.limits})
     return found
+
+
+def invalid_parameters(errors: Sequence[Remark], within: str) -> Invalid:
+    """The 422 for wrong parameters, whose names `within` goes before."""
+    return Invalid(messages(errors, within), more={"codes": codes(errors, within)})
+
+
+def read_seed(value: Any) -> int:
+    """A seed as it may be written: a whole number, or its decimal text. Raises ValueError, with a
+    sentence, for anything else."""
+    try:
+        return _seed(value)
+    except _Broken as broken:
+        raise ValueError(f"Must be {broken.rule}.") from None
 
 
 def _fold(key: str) -> str:

@@ -1,13 +1,109 @@
-"""Queries and answers of /api/jobs."""
+"""Bodies, queries and answers of /api/jobs, and what bodies of personas and jobs have in common."""
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields
+from typing import Any
 
-from seidra.web.fields import MAX_INTEGER, PageQuery, Query, QueryFlag, QueryWhole, Text, one_of
+from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
+
+from seidra.parameters import EXACT_SEED, MAX_SEED, RANDOM_SEED, read_seed
+from seidra.prompts import MAX_LORAS, MAX_WEIGHT
+from seidra.web.fields import (
+    MAX_INTEGER,
+    Body,
+    Flag,
+    Number,
+    PageQuery,
+    Query,
+    QueryFlag,
+    QueryWhole,
+    Text,
+    Whole,
+    check_json,
+    check_size,
+    one_of,
+)
 
 STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
 FINAL = ("completed", "failed", "cancelled")
+
+
+_SEED_DOCUMENTED = {
+    "anyOf": [
+        {"type": "integer", "minimum": RANDOM_SEED, "maximum": EXACT_SEED},
+        {"type": "string", "pattern": "^(-1|[0-9]{1,18})$"},
+        {"type": "null"},
+    ],
+    "description": f"0 to {MAX_SEED}, as text beyond {EXACT_SEED}; -1 for a new one.",
+}
+
+
+class Seed(fields.Field[Any]):
+    """A seed, as a number or its decimal text; -1 is a new one each time, null is none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_none=True, metadata=_SEED_DOCUMENTED, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        try:
+            return read_seed(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class LoraSchema(Body):
+    """A LoRA; `clip_weight` is that of the text encoder, where it is another."""
+
+    name = Text(1, 200, line=True, required=True)
+    weight = Number(-MAX_WEIGHT, MAX_WEIGHT, load_default=1)
+    clip_weight = Number(-MAX_WEIGHT, MAX_WEIGHT, allow_none=True)
+    enabled = Flag(load_default=True)
+
+    def load(self, data: Any, **kwargs: Any) -> Any:
+        """A whole one, also in a body that changes only some fields."""
+        return super().load(data, **kwargs | {"partial": False})
+
+    @post_load
+    def _without_null(self, lora: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {name: value for name, value in lora.items() if value is not None}
+
+
+class Loras(fields.List[dict[str, Any]]):
+    """At most 50 LoRAs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        rule = validate.Length(max=MAX_LORAS, error=f"Must have at most {MAX_LORAS} LoRAs.")
+        super().__init__(fields.Nested(LoraSchema), validate=rule, **kwargs)
+
+
+class GenerationParamsSchema(Body):
+    """Generation parameters: the known ones are checked, the common names of other tools are read
+    as ours, others are kept as they are; 8 KB in all."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    width = Whole(64, 2048, metadata={"description": "Pixels."})
+    height = Whole(64, 2048, metadata={"description": "Pixels."})
+    num_inference_steps = Whole(1, 150)
+    guidance_scale = Number(0, 30)
+    seed = Seed()
+    scheduler = Text(1, 200, line=True)
+    quality = Text(validate=one_of("draft", "standard", "high"))
+    model_name = Text(1, 200, line=True)
+    engine = Text(1, 200, line=True)
+
+    def load(self, data: Any, **kwargs: Any) -> Any:
+        """An object that can be stored; `seidra.parameters.understand` reads what is in it."""
+        if not isinstance(data, dict):
+            raise ValidationError("Must be an object.")
+        check_json(data)
+        check_size(data, MAX_PARAMETERS)
+        return dict(data)
+
+
+MAX_PARAMETERS = 8192
+"""Bytes of generation parameters as JSON."""
 
 
 class WaitingSchema(Schema):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g
+from flask import Response, g, request
 
 from seidra.auth.tokens import login_required
 from seidra.database.base import Row
@@ -45,13 +45,15 @@ blp = Blueprint(
 )
 
 
-def _answer(row: Row, status: int = 200, **headers: str) -> Response:
+def _answer(row: Row, status: int = 200, warnings: write.Warnings = (), **headers: str) -> Response:
     shown = persona_json(row, services().links)
+    if warnings:
+        shown["warnings"] = warnings
     return reply_versioned(shown, row["version"], status, **headers)
 
 
-def _answer_created(row: Row) -> Response:
-    return _answer(row, 201, Location=f"{public_url()}/api/personas/{row['id']}")
+def _answer_created(row: Row, warnings: write.Warnings = ()) -> Response:
+    return _answer(row, 201, warnings, Location=f"{public_url()}/api/personas/{row['id']}")
 
 
 @blp.route("", methods=["GET"])
@@ -87,7 +89,7 @@ def create(body: dict[str, Any]) -> Response:
     persona = write.prepare_persona(body)
     with services().database.transaction(g.user["id"], shared=True) as tx:
         row = write.create_persona(tx, g.user["id"], persona)
-    return _answer_created(row)
+    return _answer_created(row, persona.warnings)
 
 
 @blp.route("/<id:persona_id>", methods=["PUT"])
@@ -108,14 +110,17 @@ def put(change: dict[str, Any], persona_id: int) -> Response:
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(412, "PROBLEM")
 def patch(change: dict[str, Any], persona_id: int) -> Response:
-    """Change a persona; what is left out stays."""
-    return _change(persona_id, change)
+    """Change a persona; what is left out stays. As `application/merge-patch+json` it merges
+    `generation_params` (null removes), as `application/json` it replaces them."""
+    return _change(persona_id, change, merge=request.mimetype == "application/merge-patch+json")
 
 
-def _change(persona_id: int, change: dict[str, Any]) -> Response:
+def _change(persona_id: int, body: dict[str, Any], *, merge: bool = False) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
-        row = write.change_persona(tx, g.user["id"], persona_id, change, check_if_match)
-    return _answer(row)
+        row, warnings = write.change_persona(
+            tx, g.user["id"], persona_id, body, check_if_match, merge=merge
+        )
+    return _answer(row, 200, warnings)
 
 
 @blp.route("/<id:persona_id>", methods=["DELETE"])

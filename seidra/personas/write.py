@@ -6,14 +6,16 @@ have changed meanwhile, `check_version` gets the version that is stored and rais
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seidra import folding
+from seidra import folding, parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines.samplers import recognise
 from seidra.errors import Invalid, NotFound
+from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
 from seidra.personas import search
@@ -21,9 +23,12 @@ from seidra.personas.loras import take_loras
 from seidra.values import from_json, new_uid, timestamp, to_json
 
 CheckVersion = Callable[[int], None]
+Warnings = Sequence[dict[str, Any]]
+"""What to tell of a write that was done: [{code, field, detail}]."""
 
 _DEFAULTS: dict[str, Any] = {
     "description": "",
+    "style_prompt": "",
     "negative_prompt": "",
     "loras": [],
     "generation_params": {},
@@ -34,26 +39,80 @@ _DEFAULTS: dict[str, Any] = {
     "avatar_media_id": None,
 }
 _JSON = ("loras", "generation_params", "tags")
-_STORED = ("name", "style_prompt", *_DEFAULTS)
+_STORED = ("name", *_DEFAULTS)
 
 _LOOK = ("name", "description", "style_prompt", "negative_prompt", "loras", "generation_params")
 """What a picture is made of and called by: a change of it is a revision."""
+_TOGETHER = ("style_prompt", "negative_prompt", "generation_params")
+"""What `_check_whole` looks at; what is stored already stays as it is."""
 
 
 @dataclass(frozen=True)
 class NewPersona:
-    """A persona that is about to be made: all of its fields, and what it is found by."""
+    """A persona that is about to be made: all of its fields, what it is found by, and what to tell
+    whoever makes it."""
 
     values: dict[str, Any]
     found_by: search.FoundBy
+    warnings: Warnings = ()
 
 
 def prepare_persona(body: dict[str, Any]) -> NewPersona:
     """The persona that a body asks for, with defaults, and folded before its turn: nobody else
     writes while a transaction is open."""
-    body, _ = take_loras(body, [])
-    values = _DEFAULTS | body
-    return NewPersona(values, search.found_by(values))
+    change, warnings = body_change(body, _DEFAULTS)
+    values = _DEFAULTS | change
+    _check_whole(values)
+    return NewPersona(values, search.found_by(values), warnings)
+
+
+def body_change(
+    body: dict[str, Any], stored: Mapping[str, Any], *, merge: bool = False
+) -> tuple[dict[str, Any], Warnings]:
+    """What a body changes of what is stored, under the names that columns have, and what to tell of
+    it. `merge`: its generation parameters are a merge patch (RFC 7396).
+
+    What is already stored may be written back as it is. Raises Invalid for wrong parameters.
+    """
+    change, both = take_loras(body, stored["loras"])
+    warnings = [_BOTH_LORAS] if both else []
+    written = change.pop("generation_params", None)
+    kept = stored["generation_params"]
+    if written is None or written == parameters.shown(kept):
+        return change, warnings
+    removed = {key: None for key, value in written.items() if merge and value is None}
+    understood = parameters.understand(
+        {key: value for key, value in written.items() if key not in removed}, recognise
+    )
+    understood, negative = parameters.take_negative_prompt(
+        understood, change.get("negative_prompt")
+    )
+    if understood.errors:
+        raise parameters.invalid_parameters(understood.errors, "generation_params.")
+    if negative is not None:
+        change["negative_prompt"] = negative
+    params = understood.ours
+    change["generation_params"] = (
+        parameters.merge_patch(kept, params | removed) if merge else params
+    )
+    return change, [*warnings, *(remark.shown() for remark in understood.warnings)]
+
+
+_BOTH_LORAS = {
+    "code": "lora_models_unused",
+    "field": "lora_models",
+    "detail": "'loras' and 'lora_models' name different LoRAs; 'loras' was taken.",
+}
+
+
+def _check_whole(values: Mapping[str, Any]) -> None:
+    """The rules that fields have together. Raises Invalid."""
+    if folding.is_blank(values["style_prompt"]) and folding.is_blank(values["negative_prompt"]):
+        sentence = "Must not be blank where there is no negative prompt either."
+        raise Invalid({"style_prompt": [sentence]})
+    if len(to_json(values["generation_params"]).encode()) > MAX_PARAMETERS:
+        sentence = f"Must not take more than {MAX_PARAMETERS} bytes as JSON."
+        raise Invalid({"generation_params": [sentence]})
 
 
 def read_persona(connection: Connection, user_id: int, persona_id: int) -> Row:
@@ -85,23 +144,28 @@ def change_persona(
     tx: Connection,
     user_id: int,
     persona_id: int,
-    change: dict[str, Any],
+    body: dict[str, Any],
     check_version: CheckVersion,
-) -> Row:
-    """Merge a change into a persona; what becomes NSFW takes its jobs and media along. Returns the
-    row; raises as `create_persona` does, and NotFound."""
+    *,
+    merge: bool = False,
+) -> tuple[Row, Warnings]:
+    """Change a persona as a body says (see `body_change`); what becomes NSFW takes its jobs and
+    media along. Returns the row, and what to tell; raises as `create_persona` does, and
+    NotFound."""
     row = read_persona(tx, user_id, persona_id)
     check_version(row["version"])
     stored = stored_values(row)
-    change, _ = take_loras(change, stored["loras"])
+    change, warnings = body_change(body, stored, merge=merge)
     values = stored | change
+    if not change.keys().isdisjoint(_TOGETHER):
+        _check_whole(values)
     if values["is_nsfw"] and not stored["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
         queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
         queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
     if "avatar_url" in change:
         values = _with_avatar(tx, user_id, values, stored["avatar_media_id"])
-    return _update(tx, user_id, row, values)
+    return _update(tx, user_id, row, values), warnings
 
 
 def set_avatar(
@@ -121,7 +185,7 @@ def duplicate_persona(tx: Connection, user_id: int, persona_id: int, name: str |
     values = stored_values(read_persona(tx, user_id, persona_id))
     suffix = " (copy)"
     values["name"] = name or values["name"][: 100 - len(suffix)] + suffix
-    return create_persona(tx, user_id, prepare_persona(values))
+    return create_persona(tx, user_id, NewPersona(values, search.found_by(values)))
 
 
 def delete_persona(

@@ -176,11 +176,11 @@ class Tags(fields.List[str]):
 
 
 class Names(fields.List[str]):
-    """At most 50 names of 1-100 characters, such as LoRA models."""
+    """At most 50 names of 1-200 characters, such as LoRA models."""
 
     def __init__(self, **kwargs: Any) -> None:
         rule = validate.Length(max=50, error="Must have at most 50 names.")
-        super().__init__(Text(1, 100, line=True), validate=rule, **kwargs)
+        super().__init__(Text(1, 200, line=True), validate=rule, **kwargs)
 
 
 class QueryWhole(fields.Integer):

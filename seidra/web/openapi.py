@@ -27,11 +27,17 @@ class ProblemSchema(Schema):
     type = fields.String()
     title = fields.String()
     status = fields.Integer()
+    code = fields.String(metadata={"description": "A word for programs, where there is one."})
     detail = fields.String(metadata={"description": "A sentence for people."})
     errors = fields.Dict(
         keys=fields.String(),
         values=fields.List(fields.String()),
         metadata={"description": "{field: [messages]}"},
+    )
+    codes = fields.Dict(
+        keys=fields.String(),
+        values=fields.List(fields.Dict()),
+        metadata={"description": "{field: [{code, min, max, ...}]}, of generation parameters"},
     )
     request_id = fields.String(allow_none=True)
 

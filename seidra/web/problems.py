@@ -62,7 +62,8 @@ def problem_response(
 
 def problem_of(error: Problem) -> Response:
     """The answer for a Problem."""
-    response = problem_response(error.status, error.detail, error.errors)
+    code = {"code": error.code} if error.code else {}
+    response = problem_response(error.status, error.detail, error.errors, **code, **error.more)
     response.headers.update(error.headers)
     return response
 
