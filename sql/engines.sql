@@ -47,8 +47,13 @@ WHERE status IN ('queued', 'processing')
 GROUP BY engine;
 
 -- name: add_turn!
--- Add to the seconds of an engine that an account had in a minute; what was estimated too high is taken off again.
-INSERT INTO engine_turns (engine, user_id, minute, seconds, last_at) VALUES (:engine, :user_id, :minute, :seconds, :now)
+-- Add to the seconds of an engine that an account had in a minute; what was estimated too high is taken off again. The
+-- account may be gone meanwhile.
+INSERT INTO engine_turns (engine, user_id, minute, seconds, last_at)
+SELECT CAST(:engine AS TEXT) AS engine, u.id, CAST(:minute AS TEXT) AS minute, CAST(:seconds AS REAL) AS seconds,
+    CAST(:now AS TEXT) AS last_at
+FROM users AS u
+WHERE u.id = :user_id
 ON CONFLICT (engine, user_id, minute) DO UPDATE
 SET seconds = engine_turns.seconds + excluded.seconds, last_at = excluded.last_at;
 

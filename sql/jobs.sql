@@ -78,7 +78,7 @@ SELECT
     j.id, j.status, j.progress, j.job_type, j.persona_id, j.persona_revision, j.engine, j.prompt, j.negative_prompt,
     j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
     j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
-    m.id AS media_id, m.width, m.height
+    j.waiting_since, m.id AS media_id, m.width, m.height
 FROM (
     SELECT id FROM generation_jobs
     WHERE user_id = :user_id AND is_nsfw = FALSE

@@ -131,14 +131,14 @@ def test_a_worker_shows_itself_while_a_job_takes_long(
 ) -> None:
     slow = threading.Event()
     alice.preview(alice.persona()["id"])
-    engine = worker._engines["mock"]
+    [slot] = worker._slots
 
-    class Slow(type(engine)):  # type: ignore[misc]
+    class Slow(type(slot.engine)):  # type: ignore[misc]
         def render(self, request, context):  # type: ignore[no-untyped-def]
             slow.wait(30)
             return super().render(request, context)
 
-    worker._engines = {"mock": Slow(name="mock")}
+    slot.engine = Slow(name="mock")
     thread = threading.Thread(target=worker.work_one)
     thread.start()
     try:

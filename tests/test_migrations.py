@@ -61,6 +61,9 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "media_tags": {"user_id": 7, "tag_key": "sea", "media_id": "m1"},
     "file_deletions": {"key": f"go/{GONE}.png", "due_at": NOW},
+    "engines": {"name": "studio", "kind": "comfyui", "probe_due_at": NOW},
+    "engine_turns": {"engine": "studio", "user_id": 7, "minute": NOW[:16], "seconds": 1.5, "last_at": NOW},
+    "engine_orphans": {"job_id": "j9", "engine": "studio", "state": "{}", "since": NOW},
     "workers": {"id": "w1", "host": "h", "pid": 3, "engine": "mock", "started_at": NOW, "seen_at": NOW},
 }  # fmt: skip
 
@@ -331,6 +334,8 @@ def test_personas_get_uids_of_the_moment_they_were_made(
 def test_the_way_back_refuses_texts_that_are_too_long(
     settings: Settings, filled: Connection, column: str, text: str
 ) -> None:
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0020."))
     filled.execute("UPDATE personas SET negative_prompt = 'x'")
     filled.execute(f"UPDATE personas SET {column} = ?", [text])
     before = dump(filled), content(filled)
@@ -427,6 +432,9 @@ NOT_NULL = [
         "job_events": "user_id job_id version was_nsfw created_at",
         "media_tags": "user_id tag_key media_id",
         "file_deletions": "key",
+        "engines": "name kind capabilities probe_due_at",
+        "engine_turns": "engine user_id minute seconds last_at",
+        "engine_orphans": "job_id engine state since",
         "workers": "id host pid engine started_at seen_at",
     }.items()
     for column in columns.split()
@@ -466,6 +474,8 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("generation_jobs", "parameters", "jobs_parameters_json", ["{"]),
     ("generation_jobs", "metadata", "jobs_metadata_json", ["{"]),
     ("generation_jobs", "engine_state", "jobs_engine_state_json", ["{"]),
+    ("engines", "capabilities", "engines_capabilities_json", ["{"]),
+    ("engine_orphans", "state", "engine_orphans_state_json", ["{"]),
     ("generation_jobs", "is_nsfw", "jobs_is_nsfw", [2]),
     ("generation_jobs", "attempts", "jobs_attempts", [-1]),
     ("generation_jobs", "claim", "jobs_claim_while_processing", ["worker-1"]),
@@ -498,6 +508,9 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
     "file_deletions": {"key": "an/other.png"},
+    "engines": {"name": "other"},
+    "engine_turns": {"minute": "2026-01-31T12:01"},
+    "engine_orphans": {"job_id": "j10"},
     "workers": {"id": "w2"},
 }
 
@@ -620,7 +633,13 @@ def left(connection: Connection) -> set[str]:
 
 def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connection) -> None:
     filled.execute("DELETE FROM users WHERE id = 7")
-    assert left(filled) == {"platform_state", "file_deletions", "workers"}
+    assert left(filled) == {
+        "platform_state",
+        "file_deletions",
+        "workers",
+        "engines",
+        "engine_orphans",
+    }
     assert content(filled)["file_deletions"] == [(f"go/{GONE}.png", NOW), ("m1/m1.png", None)]
     assert all(content(filled)[table] == [] for table in COUNTERS)
 

@@ -6,12 +6,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.engines.base import Capabilities, Engine, EngineError
+from seidra.engines.stored import capabilities_json
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
 PROBE_SECONDS = 300.0
@@ -23,11 +23,6 @@ _HOLDERS_SECONDS = 2.0
 second."""
 
 _log = logging.getLogger(__name__)
-
-
-def capabilities_json(capabilities: Capabilities) -> dict[str, Any]:
-    """What an engine can do, as it is stored."""
-    return asdict(capabilities) | {"features": sorted(capabilities.features)}
 
 
 class EngineWatch:

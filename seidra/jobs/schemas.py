@@ -106,6 +106,14 @@ MAX_PARAMETERS = 8192
 """Bytes of generation parameters as JSON."""
 
 
+class WaitingSchema(Schema):
+    """What a job waits for: `engine`, which is away since then."""
+
+    code = fields.String(validate=one_of("engine"))
+    engine = fields.String()
+    since = fields.DateTime()
+
+
 class JobSchema(Schema):
     """A generation job; times are null until they come."""
 
@@ -126,6 +134,7 @@ class JobSchema(Schema):
     is_nsfw = fields.Boolean()
     error_message = fields.String(allow_none=True)
     attempts = fields.Integer()
+    waiting_for = fields.Nested(WaitingSchema, allow_none=True)
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
     started_at = fields.DateTime(allow_none=True)
@@ -221,6 +230,7 @@ JOB_EXAMPLE = {
     "is_nsfw": False,
     "error_message": None,
     "attempts": 1,
+    "waiting_for": None,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.180000Z",
     "started_at": "2026-01-31T12:00:00.010000Z",

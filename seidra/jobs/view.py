@@ -49,11 +49,19 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "is_nsfw": bool(row["is_nsfw"]),
         "error_message": row["error_message"],
         "attempts": row["attempts"],
+        "waiting_for": waiting_for(row),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "started_at": row["started_at"],
         "completed_at": row["completed_at"],
     }
+
+
+def waiting_for(row: Row) -> dict[str, str] | None:
+    """What a job waits for that is not its turn: its engine, and since when."""
+    if row["waiting_since"] is None or row["status"] not in ("queued", "processing"):
+        return None
+    return {"code": "engine", "engine": row["engine"], "since": row["waiting_since"]}
 
 
 def jobs_json(rows: Iterable[Row], links: Links, user_id: int) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ class Worker:
         self._presence = Presence(database, self.name, ", ".join(names))
         workshop = Workshop(settings, database, files, self._presence.show)
         self._slots = [
-            _Slot(engine, workshop, f"{self.name}-{number}")
+            _Slot(engine, workshop, f"{self.name}.{number}")
             for number, engine in enumerate(engines)
         ]
         self._watch = EngineWatch(database, watched)
