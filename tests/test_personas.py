@@ -58,6 +58,7 @@ def test_created_with_location_etag_and_defaults(alice: Person) -> None:
     made = answer.get_json()
     assert (answer.status_code, answer.headers["ETag"]) == (201, '"1"')
     assert answer.headers["Location"] == f"/api/personas/{made['id']}"
+    assert made.pop("warnings") == []
     assert made.pop("created_at") == made.pop("updated_at")
     assert made == LOOK | {
         "id": made["id"],
@@ -264,9 +265,9 @@ def test_names_alone_keep_the_weights_they_have(alice: Person) -> None:
     # With both in a body, the one that differs from what is stored counts.
     changed = now | {"lora_models": ["grain"]}
     now = alice.put(path, json=changed).get_json()
-    assert (now["loras"], now.get("warnings")) == ([GRAIN], None)
+    assert (now["loras"], now["warnings"]) == ([GRAIN], [])
     now = alice.put(path, json=now | {"loras": [GRAIN | {"weight": 2}]}).get_json()
-    assert (now["loras"], now.get("warnings")) == ([GRAIN | {"weight": 2}], None)
+    assert (now["loras"], now["warnings"]) == ([GRAIN | {"weight": 2}], [])
     both = {"lora_models": ["a"], "loras": [GRAIN | {"name": "b"}]}
     now = alice.patch(path, json=both).get_json()
     assert now["lora_models"] == ["b"]
@@ -274,7 +275,7 @@ def test_names_alone_keep_the_weights_they_have(alice: Person) -> None:
     assert "warnings" not in alice.get(path).get_json()
     agreed = {"lora_models": ["c"], "loras": [{"name": "c", "weight": 3}]}
     now = alice.patch(path, json=agreed).get_json()
-    assert (now["loras"][0]["weight"], now.get("warnings")) == (3, None)
+    assert (now["loras"][0]["weight"], now["warnings"]) == (3, [])
 
 
 def test_other_tools_words_are_stored_as_ours(alice: Person) -> None:
@@ -399,6 +400,7 @@ def test_get_edit_put_works_with_read_only_fields(alice: Person, method: str) ->
     answer = alice.open(method, f"/api/personas/{made['id']}", json=edited)
     assert answer.status_code == 200, answer.text
     now = answer.get_json()
+    assert now.pop("warnings") == []
     assert now.pop("updated_at") > made.pop("updated_at")
     assert now == made | {"name": "Nova", "version": 2, "revision": 2}
 
@@ -408,7 +410,7 @@ def test_what_a_change_leaves_out_stays(alice: Person, method: str) -> None:
     made = alice.persona(**FULL)
     path = f"/api/personas/{made['id']}"
     changed = alice.open(method, path, json={"description": ""}).get_json()
-    changes = {"description": "", "version": 2, "revision": 2}
+    changes = {"description": "", "version": 2, "revision": 2, "warnings": []}
     assert changed == made | changes | {"updated_at": changed["updated_at"]}
     assert alice.open(method, path, json={"avatar_url": None}).get_json()["avatar_url"] is None
     for empty in ({}, {"id": 3, "created_at": "x"}):

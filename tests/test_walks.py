@@ -661,7 +661,11 @@ def check_fields(document: dict[str, Any], schema: dict[str, Any], value: Any) -
     if isinstance(value, list):
         for item in value:
             check_fields(document, schema.get("items", {}), item)
-    elif isinstance(value, dict) and "properties" in schema and name != "GenerationParams":
+    elif (
+        isinstance(value, dict)
+        and "properties" in schema
+        and name not in ("GenerationParams", "Lora")
+    ):
         assert value.keys() == schema["properties"].keys(), name
         for field, part in value.items():
             check_fields(document, schema["properties"][field], part)

@@ -15,6 +15,7 @@ from seidra.personas import pages, write
 from seidra.personas.schemas import (
     PERSONA_BODY_EXAMPLE,
     PERSONA_EXAMPLE,
+    WRITTEN_EXAMPLE,
     AvatarSchema,
     DuplicateQuery,
     DuplicateSchema,
@@ -22,6 +23,7 @@ from seidra.personas.schemas import (
     PersonaQuery,
     PersonaSchema,
     PreviewSchema,
+    WrittenPersonaSchema,
 )
 from seidra.personas.view import persona_json
 from seidra.web import rates
@@ -45,14 +47,16 @@ blp = Blueprint(
 )
 
 
-def _answer(row: Row, status: int = 200, warnings: write.Warnings = (), **headers: str) -> Response:
+def _answer(
+    row: Row, status: int = 200, warnings: write.Warnings | None = None, **headers: str
+) -> Response:
     shown = persona_json(row, services().links)
-    if warnings:
+    if warnings is not None:
         shown["warnings"] = warnings
     return reply_versioned(shown, row["version"], status, **headers)
 
 
-def _answer_created(row: Row, warnings: write.Warnings = ()) -> Response:
+def _answer_created(row: Row, warnings: write.Warnings | None = None) -> Response:
     return _answer(row, 201, warnings, Location=f"{public_url()}/api/personas/{row['id']}")
 
 
@@ -82,7 +86,7 @@ def read(persona_id: int) -> Response:
 @blp.route("", methods=["POST"])
 @login_required
 @blp.arguments(PersonaSchema, example=PERSONA_BODY_EXAMPLE)
-@blp.response(201, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.response(201, WrittenPersonaSchema, example=WRITTEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 def create(body: dict[str, Any]) -> Response:
     """Make a persona."""
@@ -95,7 +99,7 @@ def create(body: dict[str, Any]) -> Response:
 @blp.route("/<id:persona_id>", methods=["PUT"])
 @login_required
 @blp.arguments(PersonaChangeSchema, example={"is_favorite": True})
-@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.response(200, WrittenPersonaSchema, example=WRITTEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(412, "PROBLEM")
 def put(change: dict[str, Any], persona_id: int) -> Response:
@@ -106,7 +110,7 @@ def put(change: dict[str, Any], persona_id: int) -> Response:
 @blp.route("/<id:persona_id>", methods=["PATCH"])
 @login_required
 @blp.arguments(PersonaChangeSchema, example={"is_favorite": True})
-@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.response(200, WrittenPersonaSchema, example=WRITTEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(412, "PROBLEM")
 def patch(change: dict[str, Any], persona_id: int) -> Response:

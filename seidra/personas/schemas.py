@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 from marshmallow.validate import URL
 
 from seidra.jobs.schemas import GenerationParamsSchema, Loras, Seed
@@ -42,6 +42,8 @@ class AvatarUrl(Text):
 class PersonaSchema(Body):
     """A persona: a look that pictures are made with. One of the two prompts must be there."""
 
+    READ_ONLY = frozenset({"warnings"})
+
     id = fields.Integer(dump_only=True)
     uid = fields.UUID(dump_only=True)
     name = Text(1, 100, line=True, required=True)
@@ -65,16 +67,26 @@ class PersonaSchema(Body):
     revision = fields.Integer(
         dump_only=True, metadata={"description": "Counts the changes of what a picture is made of."}
     )
-    warnings = fields.List(
-        fields.Dict(),
-        dump_only=True,
-        metadata={
-            "description": "[{code, field, detail}]: what a write kept, and no engine uses; only"
-            " in its answer."
-        },
-    )
     created_at = fields.DateTime(dump_only=True)
     updated_at = fields.DateTime(dump_only=True)
+
+
+class WarningSchema(Schema):
+    """What was done otherwise than it was written: a word for programs, and a sentence."""
+
+    code = fields.String()
+    field = fields.String()
+    detail = fields.String()
+
+
+class WrittenPersonaSchema(PersonaSchema):
+    """A persona, and what to tell of how it was written."""
+
+    warnings = fields.List(
+        fields.Nested(WarningSchema),
+        dump_only=True,
+        metadata={"description": "What was kept, and no engine uses."},
+    )
 
 
 class PersonaChangeSchema(PersonaSchema):
@@ -158,6 +170,7 @@ PERSONA_EXAMPLE = {
     "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.000000Z",
 }
+WRITTEN_EXAMPLE = PERSONA_EXAMPLE | {"warnings": []}
 PERSONA_BODY_EXAMPLE = {
     name: value
     for name, value in PERSONA_EXAMPLE.items()
