@@ -218,7 +218,16 @@ def test_the_engines_are_listed(
     done = invoke(monkeypatch, settings, "list")
     assert done.exit_code == 0
     first, second = done.output.splitlines()
-    assert first.split() == ["comfyui", "comfyui", "ready", "0", "running,", "0", "waiting", "default"]
+    assert first.split() == [
+        "comfyui",
+        "comfyui",
+        "ready",
+        "0",
+        "running,",
+        "0",
+        "waiting",
+        "default",
+    ]
     assert second.split() == ["mock", "mock", "ready", "0", "running,", "0", "waiting"]
 
 
