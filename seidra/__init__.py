@@ -11,6 +11,8 @@ from seidra.auth import passwords, tokens
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
+from seidra.jobs.engines import admin_blp as engines_admin_blp
+from seidra.jobs.engines import blp as engines_blp
 from seidra.jobs.events import blp as events_blp
 from seidra.jobs.routes import blp as jobs_blp
 from seidra.media.routes import blp as media_blp
@@ -32,6 +34,8 @@ _BLUEPRINTS = (
     personas_blp,
     jobs_blp,
     events_blp,
+    engines_blp,
+    engines_admin_blp,
     media_blp,
     platform_blp,
 )

@@ -36,6 +36,7 @@ NAMES = [
     "media",
     "jobs",
     "workers",
+    "engines",
 ]
 
 

@@ -77,6 +77,9 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", f"{JOB}/cancel"): None,
     ("POST", f"{JOB}/retry"): None,
     ("POST", f"{JOB}/again"): None,
+    ("GET", "/api/engines"): None,
+    ("GET", "/api/engines/<name>/catalogue"): None,
+    ("POST", "/api/admin/engines/<name>/check"): None,
     ("GET", "/api/media"): None,
     ("GET", "/api/media/stats"): None,
     ("GET", MEDIA): None,
@@ -107,7 +110,11 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/docs"): None,
     ("GET", "/api/docs/files/<path:name>"): None,
 }
-WITH_ID = {route: body for route, body in ROUTES.items() if "<" in route[1]}
+WITH_ID = {
+    route: body for route, body in ROUTES.items() if "<" in route[1] and "<name>" not in route[1]
+}
+"""The routes of things that have an owner: engines have none."""
+
 WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is not None}
 OPTIONAL_BODY = {
     ("POST", f"{PERSONA}/duplicate"),
@@ -132,6 +139,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "id:persona_id": things["persona"],
         "uuid:job_id": things["job"],
         "uuid:media_id": things["media"],
+        "name": "mock",
     }
     return re.sub(r"<([^>]+)>", lambda match: str(ids.get(match[1], "swagger-ui.css")), text)
 

@@ -87,6 +87,9 @@ def examine(settings: Settings) -> Iterator[Check]:
                 )
 
 
+_ENGINE_ADVICE = "Correct SEIDRA_ENGINE, or the file that SEIDRA_ENGINES names."
+
+
 def _sqlite(product: str) -> Check:
     try:
         migrate.check_version()
@@ -99,9 +102,7 @@ def _settings(settings: Settings) -> Check:
     try:
         setup = engines.check_setup(settings)
     except StartError as error:
-        return Check(
-            "settings", FAIL, error.message, "Correct SEIDRA_ENGINE or the file of SEIDRA_ENGINES."
-        )
+        return Check("settings", FAIL, error.message, _ENGINE_ADVICE)
     if settings.public_url and settings.registration == "open":
         return Check(
             "settings",
@@ -258,6 +259,24 @@ def _workers(settings: Settings, database: Database) -> Check:
     return Check("workers", OK, f"{len(alive)} workers are at work.")
 
 
+def _engines(settings: Settings, database: Database) -> Check:
+    try:
+        setup = engines.read_setup(settings)
+    except StartError:
+        return Check("engines", OK, "Which there are is to be told once the settings are right.")
+    known = {row["name"]: row for row in queries.engines.list_all(database.connection)}
+    for name in setup.engines:
+        row = known.get(name)
+        if row is not None and row["unreachable_since"] is not None:
+            return Check(
+                "engines",
+                WARN,
+                f"{name} has not answered since {row['unreachable_since'][:16]}: {row['message']}",
+                f"See that it runs; `flask engines check {name}` asks it now.",
+            )
+    return Check("engines", OK, f"There is {', '.join(setup.engines)}.")
+
+
 _DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {
     "integrity": _integrity,
     "references": _foreign_keys,
@@ -266,4 +285,5 @@ _DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {
     "media": _media,
     "jobs": _jobs,
     "workers": _workers,
+    "engines": _engines,
 }

@@ -4,10 +4,11 @@ mark."""
 from __future__ import annotations
 
 import fcntl
+import io
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,12 @@ from seidra.errors import StartError
 
 OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables, RETURNING and the trigram tokenizer need 3.37; 3.38 has JSON built in."""
+
+
+def _quiet() -> AbstractContextManager[object]:
+    """yoyo prints what a statement answers, and a column added with a check answers SQLite's own
+    test of it."""
+    return redirect_stdout(io.StringIO())
 
 
 class _Backend(SQLiteBackend):  # type: ignore[misc]
@@ -37,13 +44,15 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
     def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
         self.ensure_internal_schema_updated()
         with self.transaction():
-            migration.process_steps(self, "apply", force=force)
+            with _quiet():
+                migration.process_steps(self, "apply", force=force)
             self.mark_one(migration)
 
     def rollback_one(self, migration: Any, force: bool = False) -> None:
         self.ensure_internal_schema_updated()
         with self.transaction():
-            migration.process_steps(self, "rollback", force=force)
+            with _quiet():
+                migration.process_steps(self, "rollback", force=force)
             self.unmark_one(migration)
 
 
