@@ -251,6 +251,8 @@ CHANGING = {
     "started_at",
     "completed_at",
     "result_images",
+    "results",
+    "uid",
 }
 
 

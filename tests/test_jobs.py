@@ -22,15 +22,23 @@ FIELDS = {
     "progress",
     "job_type",
     "persona_id",
+    "persona_revision",
+    "persona",
+    "engine",
     "prompt",
     "negative_prompt",
     "model_name",
+    "loras",
     "lora_models",
     "parameters",
+    "count",
     "result_images",
+    "results",
     "metadata",
     "is_nsfw",
     "error_message",
+    "error_code",
+    "warnings",
     "attempts",
     "waiting_for",
     "created_at",
@@ -88,7 +96,7 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
     assert isinstance(body["message"], str)
     queued = alice.get(answer.headers["Location"]).get_json()
     assert set(queued) == FIELDS
-    for name in ("started_at", "completed_at", "error_message", "waiting_for"):
+    for name in ("started_at", "completed_at", "error_message", "error_code", "waiting_for"):
         assert queued.pop(name) is None
     assert queued == {
         "job_id": body["job_id"],
@@ -99,8 +107,15 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
         "prompt": "moonlit ocean",
         "negative_prompt": "text",
         "model_name": "sdxl-base",
+        "loras": [{"name": "grain", "weight": 1}],
         "lora_models": ["grain"],
+        "engine": "mock",
+        "count": 1,
+        "persona_revision": 1,
+        "persona": {"id": persona["id"], "name": "Luna"},
         "result_images": [],
+        "results": [],
+        "warnings": [],
         "is_nsfw": False,
         "attempts": 0,
         "parameters": {
@@ -372,9 +387,14 @@ def test_a_retry_is_a_new_job_of_the_same_work(
         "prompt",
         "negative_prompt",
         "model_name",
+        "loras",
         "lora_models",
         "parameters",
+        "count",
+        "engine",
+        "persona",
         "persona_id",
+        "persona_revision",
         "job_type",
         "is_nsfw",
     )
@@ -420,6 +440,7 @@ def test_somebody_elses_job_does_not_exist(
             ("DELETE", ""),
             ("POST", "/cancel"),
             ("POST", "/retry"),
+            ("POST", "/again"),
         ):
             assert alice.open(method, f"/api/jobs/{job_id}{action}").status_code == 404
     assert listed(alice) == listed(alice, "search=moon") == listed(alice, "status=failed") == []

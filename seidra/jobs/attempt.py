@@ -32,6 +32,7 @@ from seidra.engines.base import (
 )
 from seidra.files.base import Files
 from seidra.jobs import queue, results
+from seidra.jobs.requests import DEFAULTS
 from seidra.media.thumbnails import TooLarge
 from seidra.nsfw import policy
 from seidra.parameters import seed_of_picture
@@ -174,7 +175,7 @@ class Attempt:
 
     def _make_request(self) -> RenderRequest:
         job, parameters = self._job, from_json(self._job["parameters"])
-        defaults = queue.DEFAULTS
+        defaults = DEFAULTS
         seed = int(parameters["seed"])
         connection = self._shop.database.connection
         made = {row["position"] for row in queries.media.positions(connection, job_id=job["id"])}

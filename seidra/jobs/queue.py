@@ -6,7 +6,6 @@ All take a connection inside a transaction, the owner's where there is one.
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from typing import Any
 
@@ -14,23 +13,12 @@ from seidra import folding
 from seidra.config import Settings
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
-from seidra.engines import read_setup
+from seidra.engines.findings import has_errors
 from seidra.errors import Conflict, NotFound, Problem
-from seidra.prompts import join_loras
+from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft, Look
+from seidra.parameters import draw_seed
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
-PREVIEW = "persona_preview"
-"""The type of a preview's job."""
-
-DEFAULTS: dict[str, Any] = {
-    "width": 768,
-    "height": 768,
-    "num_inference_steps": 25,
-    "guidance_scale": 7.5,
-    "scheduler": "ddim",
-    "quality": "standard",
-    "model_name": "sdxl-base",
-}
 _FIRST_ESTIMATE = 0.3
 """Seconds that a preview is said to take before the first one has been measured."""
 
@@ -50,6 +38,7 @@ _RETRIED = (
     "warnings",
     "is_nsfw",
     "search_text",
+    "engine",
 )
 """What a job that is tried again has in common with the first."""
 
@@ -57,48 +46,50 @@ _RETRIED = (
 # ---------------------------------------------------------------------------------------- the owner
 
 
-def add_preview(
-    tx: Connection, user_id: int, persona: dict[str, Any], seed: int | None, settings: Settings
+def add_job(
+    tx: Connection,
+    user_id: int,
+    draft: Draft,
+    look: Look | None,
+    job_type: str,
+    force: bool,
+    settings: Settings,
 ) -> dict[str, Any]:
-    """Queue a preview of a persona; returns the contract's answer. Raises a 429 Problem at the
-    user's limit."""
-    parameters = DEFAULTS | persona["generation_params"]
-    if seed is not None:
-        parameters["seed"] = seed
-    parameters.setdefault("seed", persona_seed(persona["id"]))
+    """Queue a job; returns the contract's answer. Raises CannotBeMade where its engine lacks what
+    it needs, unless forced, and a 429 Problem at the user's limit."""
+    if has_errors(draft.findings) and not force:
+        raise CannotBeMade(draft.engine, draft.findings)
+    told = [finding.shown() for finding in draft.findings]
     job_id = _add_job(
         tx,
         user_id,
         settings,
         {
-            "persona_id": persona["id"],
-            "persona_revision": persona["revision"],
-            "job_type": PREVIEW,
-            "prompt": persona["style_prompt"],
-            "negative_prompt": persona["negative_prompt"],
-            "model_name": parameters["model_name"],
-            "loras": to_json(join_loras(persona["loras"])),
-            "parameters": to_json(parameters),
-            "count": 1,
-            "warnings": "[]",
-            "metadata": to_json({"persona_name": persona["name"], "tags": persona["tags"]}),
-            "is_nsfw": persona["is_nsfw"],
-            "search_text": folding.document([persona["style_prompt"], persona["name"]]),
+            "persona_id": look.id if look else None,
+            "persona_revision": look.revision if look else None,
+            "job_type": job_type,
+            "prompt": draft.prompt,
+            "negative_prompt": draft.negative_prompt,
+            "model_name": draft.model_name,
+            "loras": to_json(draft.loras),
+            "parameters": to_json(draft.parameters),
+            "count": draft.count,
+            "warnings": to_json([*draft.warnings, *told]),
+            "metadata": to_json({"persona_name": look.name, "tags": look.tags} if look else {}),
+            "is_nsfw": look is not None and look.is_nsfw,
+            "search_text": folding.document([draft.prompt, look.name if look else ""]),
+            "engine": draft.engine,
         },
     )
+    what = "preview" if job_type == PREVIEW else "generation"
     return {
         "job_id": job_id,
         "status": "queued",
-        "message": "The preview is queued.",
-        "persona_id": persona["id"],
+        "message": f"The {what} is queued.",
+        "persona_id": look.id if look else None,
         "estimated_time": estimate_seconds(tx, user_id),
+        "warnings": [*draft.warnings, *told],
     }
-
-
-def persona_seed(persona_id: int) -> int:
-    """The seed of a persona that has none: its own, and always the same. 0 to 2**53-1."""
-    digest = hashlib.sha256(f"persona {persona_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 11
 
 
 def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
@@ -113,6 +104,22 @@ def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> 
     metadata = from_json(job["metadata"]) | {"retry_of": job["id"]}
     kept = {name: job[name] for name in _RETRIED}
     return _add_job(tx, user_id, settings, kept | {"metadata": to_json(metadata)})
+
+
+def repeat_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
+    """Queue a new job like a final one, with another seed; returns its id. Raises as `retry_job`
+    does."""
+    job = _stored_job(tx, user_id, job_id)
+    if job["status"] in ("queued", "processing"):
+        raise Conflict(f"The job is {job['status']}; only a final one can be made again.")
+    stored = from_json(job["metadata"])
+    metadata = {name: stored[name] for name in ("persona_name", "tags") if name in stored}
+    parameters = from_json(job["parameters"]) | {"seed": draw_seed()}
+    changed = {
+        "parameters": to_json(parameters),
+        "metadata": to_json(metadata | {"again_of": job["id"]}),
+    }
+    return _add_job(tx, user_id, settings, {name: job[name] for name in _RETRIED} | changed)
 
 
 def cancel_job(tx: Connection, user_id: int, job_id: str) -> None:
@@ -151,7 +158,7 @@ def estimate_seconds(tx: Connection, user_id: int) -> float:
 
 
 def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:
-    """Queue a job for the engine that is selected now; returns its id."""
+    """Queue a job; returns its id."""
     if queries.jobs.queued(tx, user_id=user_id) >= settings.max_queued_jobs:
         raise Problem(
             f"You have {settings.max_queued_jobs} jobs waiting already; let some of them finish.",
@@ -159,8 +166,7 @@ def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str
             headers={"Retry-After": "5"},
         )
     job_id = str(uuid.uuid4())
-    engine = read_setup(settings).default
-    queries.jobs.create(tx, id=job_id, user_id=user_id, engine=engine, now=timestamp(), **columns)
+    queries.jobs.create(tx, id=job_id, user_id=user_id, now=timestamp(), **columns)
     return job_id
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from seidra.parameters import EXACT_SEED, MAX_SEED, RANDOM_SEED, read_seed
-from seidra.prompts import MAX_LORAS, MAX_WEIGHT
+from seidra.prompts import MAX_LORAS, MAX_NEGATIVE_PROMPT, MAX_REQUEST_PROMPT, MAX_WEIGHT
 from seidra.web.fields import (
     MAX_INTEGER,
     Body,
@@ -114,6 +114,92 @@ class WaitingSchema(Schema):
     since = fields.DateTime()
 
 
+class PreviewSchema(Body):
+    """What a preview may ask for beside the persona's own look."""
+
+    prompt = Text(metadata={"maxLength": MAX_REQUEST_PROMPT})
+    count = Whole(1, 8, load_default=1, metadata={"description": "Pictures, with seed + k each."})
+    seed = Seed()
+    engine = Text(1, 50, line=True, metadata={"description": "The name of an engine, or `auto`."})
+    force = Flag(metadata={"description": "Queue it whatever the engine was seen to lack."})
+
+
+class GenerationSchema(PreviewSchema):
+    """What to make. What is given here goes before the persona's."""
+
+    prompt = Text(required=True, metadata={"maxLength": MAX_REQUEST_PROMPT})
+    negative_prompt = Text(metadata={"maxLength": MAX_NEGATIVE_PROMPT})
+    persona_id = Whole(1, MAX_INTEGER, allow_none=True)
+    loras = Loras()
+    parameters = fields.Nested(GenerationParamsSchema)
+    dry_run = Flag(metadata={"description": "Answer what would be sent, and queue nothing."})
+
+
+class FindingSchema(Schema):
+    """One thing that an engine lacks or does otherwise."""
+
+    level = fields.String(validate=one_of("error", "warning"))
+    code = fields.String()
+    field = fields.String()
+    value = fields.Raw(allow_none=True)
+    detail = fields.String()
+    suggestions = fields.List(fields.String())
+
+
+class CheckQuery(Query):
+    """Which engine to compare with."""
+
+    engine = Text(1, 50, line=True)
+
+
+class CheckSchema(Schema):
+    """What an engine, as it was last seen, lacks for a persona or does otherwise."""
+
+    ok = fields.Boolean()
+    engine = fields.String()
+    findings = fields.List(fields.Nested(FindingSchema))
+
+
+class DryRunSchema(Schema):
+    """What would be sent; a seed of -1 would be drawn."""
+
+    ok = fields.Boolean()
+    engine = fields.String()
+    prompt = fields.String()
+    negative_prompt = fields.String()
+    model_name = fields.String()
+    loras = fields.List(fields.Nested(LoraSchema))
+    parameters = fields.Dict()
+    count = fields.Integer()
+    warnings = fields.List(fields.Dict())
+    findings = fields.List(fields.Nested(FindingSchema))
+
+
+class ThumbnailSchema(Schema):
+    """A smaller picture."""
+
+    url = fields.String()
+    width = fields.Integer()
+    height = fields.Integer()
+
+
+class ResultSchema(Schema):
+    """A picture of a job, with signed links."""
+
+    media_id = fields.UUID()
+    url = fields.String()
+    thumbnails = fields.List(fields.Nested(ThumbnailSchema))
+    width = fields.Integer()
+    height = fields.Integer()
+
+
+class JobPersonaSchema(Schema):
+    """The persona of a job, as it was called then."""
+
+    id = fields.Integer()
+    name = fields.String()
+
+
 class JobSchema(Schema):
     """A generation job; times are null until they come."""
 
@@ -122,17 +208,28 @@ class JobSchema(Schema):
     progress = fields.Float(metadata={"minimum": 0, "maximum": 1})
     job_type = fields.String()
     persona_id = fields.Integer(allow_none=True)
+    persona_revision = fields.Integer(allow_none=True)
+    persona = fields.Nested(JobPersonaSchema, allow_none=True)
+    engine = fields.String()
     prompt = fields.String()
     negative_prompt = fields.String()
     model_name = fields.String()
+    loras = fields.List(fields.Nested(LoraSchema))
     lora_models = fields.List(fields.String())
     parameters = fields.Dict()
+    count = fields.Integer()
     result_images = fields.List(
         fields.String(), metadata={"description": "Signed links to the pictures."}
     )
+    results = fields.List(fields.Nested(ResultSchema))
     metadata = fields.Dict()
     is_nsfw = fields.Boolean()
     error_message = fields.String(allow_none=True)
+    error_code = fields.String(allow_none=True)
+    warnings = fields.List(
+        fields.Dict(),
+        metadata={"description": "What was not done as it was asked: [{code, field, detail}]"},
+    )
     attempts = fields.Integer()
     waiting_for = fields.Nested(WaitingSchema, allow_none=True)
     created_at = fields.DateTime()
@@ -194,13 +291,14 @@ class TicketSchema(Schema):
 
 
 class PreviewAnswerSchema(Schema):
-    """A preview that was queued; `estimated_time` in seconds."""
+    """A preview or generation that was queued; `estimated_time` in seconds."""
 
     job_id = fields.UUID()
     status = fields.String(validate=one_of("queued"))
     message = fields.String()
-    persona_id = fields.Integer()
+    persona_id = fields.Integer(allow_none=True)
     estimated_time = fields.Float()
+    warnings = fields.List(fields.Dict())
 
 
 JOB_EXAMPLE = {
@@ -209,9 +307,13 @@ JOB_EXAMPLE = {
     "progress": 1.0,
     "job_type": "persona_preview",
     "persona_id": 1,
+    "persona_revision": 1,
+    "persona": {"id": 1, "name": "Élodie of the Tides"},
+    "engine": "mock",
     "prompt": "moonlit ocean, soft teal light, film grain",
     "negative_prompt": "text, watermark",
     "model_name": "sdxl-base",
+    "loras": [{"name": "film-grain-xl", "weight": 0.8}],
     "lora_models": ["film-grain-xl"],
     "parameters": {
         "width": 768,
@@ -223,12 +325,30 @@ JOB_EXAMPLE = {
         "model_name": "sdxl-base",
         "seed": 42,
     },
+    "count": 1,
     "result_images": [
         "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…"
+    ],
+    "results": [
+        {
+            "media_id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10",
+            "url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…",
+            "thumbnails": [
+                {
+                    "url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/thumbnail?user=2&expires=1769990400&signature=…",
+                    "width": 320,
+                    "height": 320,
+                }
+            ],
+            "width": 768,
+            "height": 768,
+        }
     ],
     "metadata": {"persona_name": "Élodie of the Tides", "tags": ["sea"], "engine": "mock"},
     "is_nsfw": False,
     "error_message": None,
+    "error_code": None,
+    "warnings": [],
     "attempts": 1,
     "waiting_for": None,
     "created_at": "2026-01-31T12:00:00.000000Z",
@@ -242,4 +362,32 @@ PREVIEW_EXAMPLE = {
     "message": "The preview is queued.",
     "persona_id": 1,
     "estimated_time": 0.2,
+    "warnings": [],
+}
+GENERATION_EXAMPLE = {"prompt": "a lighthouse at dusk", "persona_id": 1, "count": 2}
+CHECK_EXAMPLE = {
+    "ok": False,
+    "engine": "studio",
+    "findings": [
+        {
+            "level": "error",
+            "code": "lora_missing",
+            "field": "loras",
+            "value": "film-grain",
+            "detail": "This engine has no LoRA called 'film-grain'.",
+            "suggestions": ["film-grain-xl"],
+        }
+    ],
+}
+DRY_RUN_EXAMPLE = {
+    "ok": True,
+    "engine": "mock",
+    "prompt": "a lighthouse at dusk, moonlit ocean, soft teal light, film grain",
+    "negative_prompt": "text, watermark",
+    "model_name": "sdxl-base",
+    "loras": [{"name": "film-grain-xl", "weight": 0.8}],
+    "parameters": JOB_EXAMPLE["parameters"],
+    "count": 2,
+    "warnings": [],
+    "findings": [],
 }

@@ -9,7 +9,17 @@ from flask import Response, g, request
 from seidra.auth.tokens import login_required
 from seidra.database.base import Row
 from seidra.jobs import queue
-from seidra.jobs.schemas import PREVIEW_EXAMPLE, PreviewAnswerSchema
+from seidra.jobs.requests import PREVIEW, draft_job, look_of, read_asked
+from seidra.jobs.routes import reply_queued
+from seidra.jobs.schemas import (
+    CHECK_EXAMPLE,
+    PREVIEW_EXAMPLE,
+    CheckQuery,
+    CheckSchema,
+    PreviewAnswerSchema,
+    PreviewSchema,
+)
+from seidra.jobs.view import check_json
 from seidra.nsfw import policy
 from seidra.personas import pages, write
 from seidra.personas.schemas import (
@@ -22,13 +32,11 @@ from seidra.personas.schemas import (
     PersonaChangeSchema,
     PersonaQuery,
     PersonaSchema,
-    PreviewSchema,
     WrittenPersonaSchema,
 )
 from seidra.personas.view import persona_json
 from seidra.web import rates
 from seidra.web.answers import (
-    PRIVATE,
     check_if_match,
     no_content,
     page_headers,
@@ -173,11 +181,24 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
 def preview(body: dict[str, Any], persona_id: int) -> Response:
     """Queue a preview of the persona's style; follow the job at Location."""
     rates.count_request("preview", str(g.user["id"]))
+    asked = read_asked(body)
+    setup, settings = services().setup, services().settings
     with services().database.transaction(g.user["id"], shared=True) as tx:
-        row = write.read_persona(tx, g.user["id"], persona_id)
-        persona = {**write.stored_values(row), "id": persona_id, "revision": row["revision"]}
-        answer = queue.add_preview(tx, g.user["id"], persona, body.get("seed"), services().settings)
+        look = look_of(write.read_persona(tx, g.user["id"], persona_id))
+        draft = draft_job(tx, setup, asked, look, PREVIEW)
+        answer = queue.add_job(tx, g.user["id"], draft, look, PREVIEW, asked.force, settings)
     services().wake.set()
-    return reply(
-        answer, 202, {**PRIVATE, "Location": f"{public_url()}/api/jobs/{answer['job_id']}"}
-    )
+    return reply_queued(answer)
+
+
+@blp.route("/<id:persona_id>/check", methods=["GET"])
+@login_required
+@blp.arguments(CheckQuery, location="query")
+@blp.response(200, CheckSchema, example=CHECK_EXAMPLE)
+def check(query: dict[str, Any], persona_id: int) -> Response:
+    """What an engine (default: the one that a preview would take), as it was last seen, lacks for
+    the persona or does otherwise."""
+    connection = services().database.connection
+    look = look_of(write.read_persona(connection, g.user["id"], persona_id))
+    draft = draft_job(connection, services().setup, read_asked(query), look, PREVIEW)
+    return reply(check_json(draft))

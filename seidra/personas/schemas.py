@@ -7,7 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 from marshmallow.validate import URL
 
-from seidra.jobs.schemas import GenerationParamsSchema, Loras, Seed
+from seidra.jobs.schemas import GenerationParamsSchema, Loras
 from seidra.media.links import is_media_link
 from seidra.web.fields import (
     Body,
@@ -143,12 +143,6 @@ class AvatarSchema(Body):
     """Which of one's own media items is the avatar."""
 
     media_id = fields.UUID(required=True)
-
-
-class PreviewSchema(Body):
-    """The seed, when it should not be the persona's own."""
-
-    seed = Seed()
 
 
 PERSONA_EXAMPLE = {

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from PIL import Image
 
+from seidra.engines import infotext
 from seidra.engines.base import (
     Capabilities,
     Engine,
@@ -86,23 +87,23 @@ class MockEngine(Engine):
             plan = make_plan(alone)
             image = _draw(plan, alone, progress)
             image = _finish(image, plan, alone, progress)
-            data = finish.encode(image, alone)
-            progress.end_picture()
-            metadata = {
-                "engine": self.name,
-                "palette": plan.palette.name,
-                "motif": plan.motif,
-                "figure": plan.figure,
-            }
-            yield RenderedImage(
-                data,
+            made = RenderedImage(
+                b"",
                 "image/png",
                 request.width,
                 request.height,
-                metadata,
+                {
+                    "engine": self.name,
+                    "palette": plan.palette.name,
+                    "motif": plan.motif,
+                    "figure": plan.figure,
+                },
                 position=picture.position,
                 seed=picture.seed,
             )
+            data = finish.encode(image, infotext.write(infotext.of_picture(alone, made)))
+            progress.end_picture()
+            yield replace(made, data=data)
 
 
 class _Progress:
