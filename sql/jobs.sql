@@ -36,6 +36,29 @@ WHERE id = :id AND user_id = :user_id AND status IN ('completed', 'failed', 'can
 -- How many jobs of a user wait, from the counters.
 SELECT COALESCE(SUM(n), 0) FROM job_counts WHERE user_id = :user_id AND status = 'queued';
 
+-- name: position$
+-- Which place on its engine an account's last job of a type has, 1 for the next: behind what workers hold, the
+-- account's own, previews first, and as many of each other account as of its own, for they take turns.
+WITH queues (user_id, n) AS (
+    SELECT j.user_id, COUNT(*) AS n FROM generation_jobs AS j
+    WHERE j.engine = :engine AND j.status = 'queued'
+    GROUP BY j.user_id
+),
+
+own (n) AS (
+    SELECT COUNT(*) AS n FROM generation_jobs AS j
+    WHERE j.engine = :engine AND j.status = 'queued' AND j.user_id = :user_id AND j.job_type >= :job_type
+)
+
+SELECT
+    own.n
+    + (
+        SELECT COALESCE(SUM(CASE WHEN q.n < own.n THEN q.n ELSE own.n END), 0) FROM queues AS q
+        WHERE q.user_id <> :user_id
+    )
+    + (SELECT COUNT(*) FROM generation_jobs AS j WHERE j.engine = :engine AND j.status = 'processing') AS place
+FROM own;
+
 -- name: mark_nsfw!
 -- Make all jobs of a persona NSFW.
 UPDATE generation_jobs SET is_nsfw = TRUE, version = version + 1, updated_at = :now

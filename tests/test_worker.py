@@ -1090,6 +1090,21 @@ def test_accounts_take_turns_by_what_they_had_lately(
     assert row(database, late)["status"] == "queued"
 
 
+def test_a_place_in_the_queue_counts_what_everybody_has_there(
+    alice: Person, bob: Person, hire: Callable[..., Worker]
+) -> None:
+    mine, other = alice.persona(), bob.persona()
+
+    def place(person: Person, persona: dict[str, Any]) -> int:
+        answer = person.post(f"/api/personas/{persona['id']}/preview")
+        return int(answer.get_json()["position"])
+
+    assert [place(alice, mine) for _ in range(4)] == [1, 2, 3, 4]
+    # In turns: behind one of hers, then behind two.
+    assert [place(bob, other) for _ in range(2)] == [2, 4]
+    assert place(alice, mine) == 7
+
+
 def test_previews_come_before_an_accounts_own_generations(
     alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:

@@ -6,6 +6,7 @@ All take a connection inside a transaction, the owner's where there is one.
 
 from __future__ import annotations
 
+import math
 import uuid
 from typing import Any
 
@@ -13,7 +14,9 @@ from seidra import folding
 from seidra.config import Settings
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines import read_setup
 from seidra.engines.findings import has_errors
+from seidra.engines.setup import AUTO
 from seidra.errors import Conflict, NotFound, Problem
 from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft, Look
 from seidra.parameters import draw_seed
@@ -81,13 +84,18 @@ def add_job(
             "engine": draft.engine,
         },
     )
+    position: int = queries.jobs.position(
+        tx, engine=draft.engine, user_id=user_id, job_type=job_type
+    )
+    at_once = read_setup(settings).engines[draft.engine].options.at_once
     what = "preview" if job_type == PREVIEW else "generation"
     return {
         "job_id": job_id,
         "status": "queued",
         "message": f"The {what} is queued.",
         "persona_id": look.id if look else None,
-        "estimated_time": estimate_seconds(tx, user_id),
+        "position": position,
+        "estimated_time": estimate_seconds(tx, user_id, position, at_once),
         "warnings": [*draft.warnings, *told],
     }
 
@@ -147,24 +155,26 @@ def delete_job(tx: Connection, user_id: int, job_id: str) -> None:
         raise Conflict(f"The job is {status}; cancel it first.")
 
 
-def estimate_seconds(tx: Connection, user_id: int) -> float:
-    """Seconds until a preview queued now is done: what the user's completed ones took, for each job
-    that waits."""
+def estimate_seconds(tx: Connection, user_id: int, position: int, at_once: int) -> float:
+    """Seconds until the job at a position of its engine's queue is done: what the account's
+    completed previews took, for each turn until then."""
     counts = queries.jobs.counts(tx, user_id=user_id, nsfw=True, status=None, job_type=PREVIEW)
     done = next((row for row in counts if row["status"] == "completed" and row["n"]), None)
     each = float(done["seconds"] / done["n"]) if done else _FIRST_ESTIMATE
-    waiting: int = queries.jobs.queued(tx, user_id=user_id)
-    return round(each * max(waiting, 1), 2)
+    return round(each * math.ceil(position / at_once), 2)
 
 
 def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:
-    """Queue a job; returns its id."""
+    """Queue a job; returns its id. One that is made again may be from an engine that is no more."""
     if queries.jobs.queued(tx, user_id=user_id) >= settings.max_queued_jobs:
         raise Problem(
             f"You have {settings.max_queued_jobs} jobs waiting already; let some of them finish.",
             status=429,
             headers={"Retry-After": "5"},
         )
+    setup = read_setup(settings)
+    if columns["engine"] not in setup.engines:
+        columns |= {"engine": next(iter(setup.engines)) if setup.default == AUTO else setup.default}
     job_id = str(uuid.uuid4())
     queries.jobs.create(tx, id=job_id, user_id=user_id, now=timestamp(), **columns)
     return job_id

@@ -291,12 +291,14 @@ class TicketSchema(Schema):
 
 
 class PreviewAnswerSchema(Schema):
-    """A preview or generation that was queued; `estimated_time` in seconds."""
+    """A preview or generation that was queued: its place on its engine, where 1 is the next, and
+    `estimated_time` in seconds; both count everybody's jobs."""
 
     job_id = fields.UUID()
     status = fields.String(validate=one_of("queued"))
     message = fields.String()
     persona_id = fields.Integer(allow_none=True)
+    position = fields.Integer()
     estimated_time = fields.Float()
     warnings = fields.List(fields.Dict())
 
@@ -361,6 +363,7 @@ PREVIEW_EXAMPLE = {
     "status": "queued",
     "message": "The preview is queued.",
     "persona_id": 1,
+    "position": 1,
     "estimated_time": 0.2,
     "warnings": [],
 }
