@@ -216,7 +216,7 @@ class Settings:
         "How long a silent worker keeps a job; its heartbeat comes three times in it.",
     )
     job_max_attempts: int = setting(
-        parsers.integer(1, 100), 3, "How often a job is tried before it fails."
+        parsers.integer(1, 100), 3, "How often a job is sent to its engine before it fails."
     )
     job_poll_ms: int = setting(
         parsers.integer(50, 1000),
