@@ -31,7 +31,7 @@ from seidra.engines.base import (
     RenderRequest,
 )
 from seidra.files.base import Files
-from seidra.jobs import queue, results
+from seidra.jobs import results
 from seidra.jobs.requests import DEFAULTS
 from seidra.media.thumbnails import TooLarge
 from seidra.nsfw import policy
