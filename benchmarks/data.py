@@ -27,7 +27,7 @@ from seidra.config import Settings
 from seidra.database import init_database
 from seidra.database.sqlite.connect import open_connection
 from seidra.jobs.results import media_id
-from seidra.values import new_uid, timestamp, to_json
+from seidra.values import timestamp, to_json
 
 ROOT = Path(__file__).resolve().parent.parent
 WORK = ROOT / "benchmarks" / "work"
@@ -209,15 +209,14 @@ def _rows(
             "created_at": now,
             "updated_at": now,
         }
+        loras = [{"name": name, "weight": 1} for name in body.pop("lora_models")]
         persona = {
             **body,
             **shared,
             "id": at + 1,
+            "uid": str(uuid.UUID(int=at + 1)),
             "name_key": folding.fold(body["name"]),
-            "uid": new_uid(),
-            "loras": to_json(
-                [{"name": name, "weight": 1, "enabled": True} for name in body["lora_models"]]
-            ),
+            "loras": to_json([{**lora, "enabled": True} for lora in loras]),
             **{name: to_json(body[name]) for name in ("generation_params", "tags")},
         }
         text = {
@@ -248,7 +247,7 @@ def _rows(
             "prompt": body["style_prompt"],
             "negative_prompt": body["negative_prompt"],
             "model_name": "sdxl-base",
-            "loras": persona["loras"],
+            "loras": to_json(loras),
             "parameters": to_json(parameters),
             "metadata": to_json({"persona_name": body["name"], "engine": "mock"}),
             "attempts": 1,

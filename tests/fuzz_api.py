@@ -27,7 +27,8 @@ from seidra.web.services import services_of
 
 EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
 # What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose
-# a media item is, what the instance's NSFW default allows, how deep and large a free object is, how
+# a media item or a persona is, which engines there are, that a prompt says something, which words
+# mean the same, what the instance's NSFW default allows, how deep and large a free object is, how
 # many tags two parameters make.
 CONFIG = "\n".join(
     f'''
@@ -42,6 +43,9 @@ checks.positive_data_acceptance.expected-statuses = [
         "PUT /api/personas/{persona_id}",
         "PATCH /api/personas/{persona_id}",
         "PUT /api/personas/{persona_id}/avatar",
+        "POST /api/personas/{persona_id}/preview",
+        "GET /api/personas/{persona_id}/check",
+        "POST /api/jobs",
         "PUT /api/settings/nsfw",
         "PATCH /api/settings/nsfw",
         "PUT /api/settings/nsfw/default",

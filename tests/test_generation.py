@@ -1,4 +1,4 @@
-"""Generations: what a person asks for, with or without a persona, and what an engine lacks for it."""
+"""Generations: what people ask for, with or without a persona, and what engines lack for it."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ def test_thumbnails_have_the_size_that_is_told() -> None:
         assert thumbnail_size(*size) == image.size, size
 
 
-# --------------------------------------------------------------------------------- again and dry run
+# -------------------------------------------------------------------------------- again and dry run
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])

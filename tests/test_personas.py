@@ -229,7 +229,7 @@ def test_infinite_numbers_are_no_json(alice: Person) -> None:
     assert answer.status_code == 400
 
 
-# ----------------------------------------------------------------------------- prompts, LoRAs, words
+# ---------------------------------------------------------------------------- prompts, LoRAs, words
 
 
 @pytest.mark.parametrize("blank", ["", " \n", "\u200b\ufeff", "\u2800", "\U000e0101\u3164"])

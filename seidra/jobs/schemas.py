@@ -303,6 +303,8 @@ class PreviewAnswerSchema(Schema):
     warnings = fields.List(fields.Dict())
 
 
+_PICTURE = "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"
+_SIGNED = "?user=2&expires=1769990400&signature=…"
 JOB_EXAMPLE = {
     "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
     "status": "completed",
@@ -328,20 +330,12 @@ JOB_EXAMPLE = {
         "seed": 42,
     },
     "count": 1,
-    "result_images": [
-        "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…"
-    ],
+    "result_images": [f"{_PICTURE}/content{_SIGNED}"],
     "results": [
         {
             "media_id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10",
-            "url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…",
-            "thumbnails": [
-                {
-                    "url": "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/thumbnail?user=2&expires=1769990400&signature=…",
-                    "width": 320,
-                    "height": 320,
-                }
-            ],
+            "url": f"{_PICTURE}/content{_SIGNED}",
+            "thumbnails": [{"url": f"{_PICTURE}/thumbnail{_SIGNED}", "width": 320, "height": 320}],
             "width": 768,
             "height": 768,
         }
