@@ -209,12 +209,15 @@ def _rows(
             "created_at": now,
             "updated_at": now,
         }
+        loras = [{"name": name, "weight": 1} for name in body.pop("lora_models")]
         persona = {
             **body,
             **shared,
             "id": at + 1,
+            "uid": str(uuid.UUID(int=at + 1)),
             "name_key": folding.fold(body["name"]),
-            **{name: to_json(body[name]) for name in ("lora_models", "generation_params", "tags")},
+            "loras": to_json([{**lora, "enabled": True} for lora in loras]),
+            **{name: to_json(body[name]) for name in ("generation_params", "tags")},
         }
         text = {
             "doc_id": (owner << 32) | (at + 1),
@@ -244,7 +247,7 @@ def _rows(
             "prompt": body["style_prompt"],
             "negative_prompt": body["negative_prompt"],
             "model_name": "sdxl-base",
-            "lora_models": persona["lora_models"],
+            "loras": to_json(loras),
             "parameters": to_json(parameters),
             "metadata": to_json({"persona_name": body["name"], "engine": "mock"}),
             "attempts": 1,

@@ -11,6 +11,8 @@ from seidra.auth import tokens
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
+from seidra.jobs.engines import admin_blp as engines_admin_blp
+from seidra.jobs.engines import blp as engines_blp
 from seidra.jobs.events import blp as events_blp
 from seidra.jobs.routes import blp as jobs_blp
 from seidra.media.routes import blp as media_blp
@@ -33,6 +35,8 @@ _BLUEPRINTS = (
     personas_blp,
     jobs_blp,
     events_blp,
+    engines_blp,
+    engines_admin_blp,
     media_blp,
     platform_blp,
 )
@@ -46,7 +50,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or get_settings()
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
-    engines.make_selected(settings)
+    engines.check_setup(settings)
     init_database(settings)
     app = make_app(make_services(settings))
     rates.count_requests(app, settings)

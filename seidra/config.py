@@ -106,11 +106,6 @@ def read_settings(declaring: type, prefix: str, environ: Mapping[str, str]) -> d
     return values
 
 
-def engine_prefix(kind: str) -> str:
-    """How the variables of the settings begin that a kind of engine declares."""
-    return f"{PREFIX}{kind.upper()}_"
-
-
 @dataclass(frozen=True)
 class Settings:
     """Every setting, parsed. Field `x_y` is the variable `SEIDRA_X_Y`. Made by `Settings.load`."""
@@ -199,8 +194,30 @@ class Settings:
         parsers.integer(8, 4_194_304), 19_456, "Memory of one password hash, in KiB."
     )
     argon2_time_cost: int = setting(parsers.integer(1, 100), 2, "Passes of one password hash.")
-    engine: str = setting(
-        parsers.text, "mock", "The engine that renders: `mock` draws real pictures without a model."
+    engines: str | None = setting(
+        parsers.text,
+        None,
+        "A TOML file that says which engines there are (docs/engines.md), instead of the three"
+        " settings for one.",
+    )
+    engine: str | None = setting(
+        parsers.text,
+        None,
+        "The kind of the engine that renders: `comfyui`, `sdapi`, `openai`, or `mock`, which draws"
+        " real pictures without a model.",
+        "`mock`",
+    )
+    engine_url: str | None = dataclasses.field(
+        default=None,
+        repr=False,
+        metadata={
+            "parse": parsers.text,
+            "doc": "Where that engine is called, such as http://127.0.0.1:8188.",
+            "shown": None,
+        },
+    )
+    engine_key_file: str | None = setting(
+        parsers.text, None, "A file that holds the engine's key or token, on one line."
     )
     embedded_worker: bool = setting(
         parsers.flag, True, "Whether each server process also works off jobs."
@@ -211,7 +228,7 @@ class Settings:
         "How long a silent worker keeps a job; its heartbeat comes three times in it.",
     )
     job_max_attempts: int = setting(
-        parsers.integer(1, 100), 3, "How often a job is tried before it fails."
+        parsers.integer(1, 100), 3, "How often a job is sent to its engine before it fails."
     )
     job_poll_ms: int = setting(
         parsers.integer(50, 1000),
@@ -301,11 +318,6 @@ class Settings:
     log_level: str = setting(
         parsers.choice("debug", "info", "warning", "error"), "info", "How much is logged."
     )
-    engine_variables: Mapping[str, str] = dataclasses.field(
-        default_factory=dict, repr=False, compare=False
-    )
-    """The variables of the selected engine's own settings, as they stand in the environment:
-    `seidra.engines` knows what they mean."""
 
     @staticmethod
     def variable(field: str) -> str:
@@ -320,13 +332,7 @@ class Settings:
         """
         if environ is None:
             environ = _dotenv() | dict(os.environ)
-        selected = environ.get(cls.variable("engine"), "").strip() or cls.engine
-        own = {
-            name: text for name, text in environ.items() if name.startswith(engine_prefix(selected))
-        }
-        rest = {name: text for name, text in environ.items() if name not in own}
-        values = read_settings(cls, PREFIX, rest)
-        return cls(**_with_folders(values), engine_variables=own)
+        return cls(**_with_folders(read_settings(cls, PREFIX, environ)))
 
     @property
     def database_path(self) -> Path:

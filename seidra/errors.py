@@ -4,6 +4,7 @@ of them."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 Errors = Mapping[str, list[str]]
 
@@ -32,9 +33,11 @@ class StartError(Exception):
 
 class Problem(Exception):
     """An answer that is a failure. `errors` maps a field's dotted name to its messages; `code` is a
-    stable word for programs, by default the status's own."""
+    stable word for programs, by default the status's own; `more` are further members of the
+    answer."""
 
     status = 500
+    code: str | None = None
 
     def __init__(
         self,
@@ -44,11 +47,13 @@ class Problem(Exception):
         errors: Errors | None = None,
         headers: Mapping[str, str] | None = None,
         status: int | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.code = code
+        self.code = code or self.code
         self.errors = errors
+        self.more = dict(more or {})
         self.headers = dict(headers or {})
         self.status = status or self.status
 
@@ -96,9 +101,9 @@ class Invalid(Problem):
 
     status = 422
 
-    def __init__(self, errors: Errors) -> None:
+    def __init__(self, errors: Errors, *, more: Mapping[str, Any] | None = None) -> None:
         names = ", ".join(errors)
-        super().__init__(f"The request has invalid values: {names}.", errors=errors)
+        super().__init__(f"The request has invalid values: {names}.", errors=errors, more=more)
 
 
 class Unavailable(Problem):

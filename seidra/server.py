@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 def prepare_start() -> None:
     """What must work before anything listens; raises StartError. Done once: a reload cannot end a
     running server."""
-    engines.make_selected(get_settings())
+    engines.check_setup(get_settings())
     init_database()
 
 

@@ -1,7 +1,10 @@
-"""Small values that rows and answers are made of: times as text, JSON as text, folded keys."""
+"""Small values that rows and answers are made of: times as text, JSON as text, ids."""
 
 from __future__ import annotations
 
+import secrets
+import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,6 +26,16 @@ def timestamp_in(seconds: float) -> str:
 def parse_timestamp(text: str) -> datetime:
     """The aware datetime of a timestamp."""
     return datetime.fromisoformat(text)
+
+
+def new_uid() -> str:
+    """A new UUID of version 7 (RFC 9562): milliseconds and random bits, so that text order is time
+    order."""
+    bits = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    # What says version and variant, in the middle of the random bits.
+    bits = bits & ~(0xF << 76) | 0x7 << 76
+    bits = bits & ~(0x3 << 62) | 0x2 << 62
+    return str(uuid.UUID(int=bits))
 
 
 def to_json(value: Any) -> str:

@@ -1,18 +1,18 @@
 -- name: create!
 -- Queue a job.
 INSERT INTO generation_jobs (
-    id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, lora_models, parameters, metadata,
-    is_nsfw, search_text, engine, run_after, created_at, updated_at
+    id, user_id, persona_id, persona_revision, job_type, prompt, negative_prompt, model_name, loras, parameters, count,
+    warnings, metadata, is_nsfw, search_text, engine, run_after, created_at, updated_at
 )
 VALUES (
-    :id, :user_id, :persona_id, :job_type, :prompt, :negative_prompt, :model_name, :lora_models, :parameters, :metadata,
-    :is_nsfw, :search_text, :engine, :now, :now, :now
+    :id, :user_id, :persona_id, :persona_revision, :job_type, :prompt, :negative_prompt, :model_name, :loras,
+    :parameters, :count, :warnings, :metadata, :is_nsfw, :search_text, :engine, :now, :now, :now
 );
 
 -- name: get_for_update^
 -- One job as it is stored, read inside the transaction that changes it.
-SELECT j.id, j.status, j.persona_id, j.job_type, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.search_text, j.version
+SELECT j.id, j.status, j.persona_id, j.persona_revision, j.job_type, j.prompt, j.negative_prompt, j.model_name,
+    j.loras, j.parameters, j.count, j.warnings, j.metadata, j.is_nsfw, j.search_text, j.engine, j.version
 FROM generation_jobs AS j
 WHERE j.id = :id AND j.user_id = :user_id
     AND (j.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = j.user_id));
@@ -35,6 +35,29 @@ WHERE id = :id AND user_id = :user_id AND status IN ('completed', 'failed', 'can
 -- name: queued$
 -- How many jobs of a user wait, from the counters.
 SELECT COALESCE(SUM(n), 0) FROM job_counts WHERE user_id = :user_id AND status = 'queued';
+
+-- name: position$
+-- Which place on its engine an account's last job of a type has, 1 for the next: behind what workers hold, the
+-- account's own, previews first, and as many of each other account as of its own, for they take turns.
+WITH queues (user_id, n) AS (
+    SELECT j.user_id, COUNT(*) AS n FROM generation_jobs AS j
+    WHERE j.engine = :engine AND j.status = 'queued'
+    GROUP BY j.user_id
+),
+
+own (n) AS (
+    SELECT COUNT(*) AS n FROM generation_jobs AS j
+    WHERE j.engine = :engine AND j.status = 'queued' AND j.user_id = :user_id AND j.job_type >= :job_type
+)
+
+SELECT
+    own.n
+    + (
+        SELECT COALESCE(SUM(CASE WHEN q.n < own.n THEN q.n ELSE own.n END), 0) FROM queues AS q
+        WHERE q.user_id <> :user_id
+    )
+    + (SELECT COUNT(*) FROM generation_jobs AS j WHERE j.engine = :engine AND j.status = 'processing') AS place
+FROM own;
 
 -- name: mark_nsfw!
 -- Make all jobs of a persona NSFW.
@@ -75,9 +98,10 @@ ORDER BY completed_at DESC LIMIT 1;
 -- family: which status: AND status = :status AND (is_nsfw = FALSE OR :nsfw = TRUE)
 -- family: which one: AND id = :id AND (is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
 SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.version,
-    j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
+    j.id, j.status, j.progress, j.job_type, j.persona_id, j.persona_revision, j.engine, j.prompt, j.negative_prompt,
+    j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
+    j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
+    j.waiting_since, m.id AS media_id, m.width, m.height
 FROM (
     SELECT id FROM generation_jobs
     WHERE user_id = :user_id AND is_nsfw = FALSE
@@ -118,28 +142,70 @@ SELECT 1 FROM generation_jobs
 WHERE engine = :engine AND status IN ('queued', 'processing') AND run_after <= :now
 LIMIT 1;
 
--- name: fail_exhausted
--- End the jobs of an engine whose worker is gone and whose attempts are used up.
-UPDATE generation_jobs
-SET status = 'failed', claim = NULL, error_message = :error_message, completed_at = :now, updated_at = :now,
-    version = version + 1
-WHERE engine = :engine AND status IN ('queued', 'processing') AND run_after <= :now
-    AND status = 'processing' AND attempts >= :max_attempts
-RETURNING id;
-
 -- name: claim^
--- Take an engine's job that waits longest, or one whose worker is gone, under a lease.
-UPDATE generation_jobs
-SET status = 'processing', claim = :claim, run_after = :leased_until, attempts = attempts + 1,
-    started_at = COALESCE(started_at, :now), updated_at = :now, version = version + 1
-WHERE id = (
-    SELECT id FROM generation_jobs
-    WHERE engine = :engine AND status IN ('queued', 'processing') AND run_after <= :now
-    ORDER BY run_after, id
-    LIMIT 1
+-- Take a job of an engine under a lease, where workers hold fewer than at_once: before all others one whose worker is
+-- gone, for the engine may be at it; then one of the account that had the least of the engine's seconds lately, an
+-- account's own in order, previews first.
+WITH RECURSIVE owners (user_id) AS (
+    SELECT MIN(j.user_id) AS user_id FROM generation_jobs AS j WHERE j.engine = :engine AND j.status = 'queued'
+    UNION ALL
+    SELECT (
+        SELECT MIN(j.user_id) FROM generation_jobs AS j
+        WHERE j.engine = :engine AND j.status = 'queued' AND j.user_id > o.user_id
+    ) AS user_id
+    FROM owners AS o
+    WHERE o.user_id IS NOT NULL
+),
+
+heads (id, user_id) AS (
+    SELECT
+        (
+            SELECT j.id FROM generation_jobs AS j
+            WHERE j.engine = :engine AND j.status = 'queued' AND j.user_id = o.user_id AND j.run_after <= :now
+            ORDER BY j.job_type DESC, j.run_after, j.id
+            LIMIT 1
+        ) AS id,
+        o.user_id
+    FROM owners AS o
+    WHERE o.user_id IS NOT NULL
 )
-RETURNING id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, lora_models, parameters, metadata,
-    is_nsfw, engine, attempts, engine_state, started_at;
+
+UPDATE generation_jobs
+SET status = 'processing', claim = :claim, run_after = :leased_until,
+    started_at = COALESCE(started_at, :now), updated_at = :now, version = version + 1
+WHERE id = COALESCE(
+    (
+        SELECT j.id FROM generation_jobs AS j
+        WHERE j.engine = :engine AND j.status = 'processing' AND j.run_after <= :now
+        ORDER BY j.run_after, j.id
+        LIMIT 1
+    ),
+    (
+        SELECT j.id FROM heads AS h
+        INNER JOIN generation_jobs AS j ON j.id = h.id
+        LEFT JOIN (
+            SELECT t.user_id, SUM(t.seconds) AS seconds, MAX(t.last_at) AS last_at FROM engine_turns AS t
+            WHERE t.engine = :engine AND t.minute >= :recent
+            GROUP BY t.user_id
+        ) AS had ON had.user_id = h.user_id
+        ORDER BY COALESCE(had.seconds, 0), COALESCE(had.last_at, ''), j.run_after, j.id
+        LIMIT 1
+    )
+)
+AND (
+    SELECT COUNT(*) FROM generation_jobs AS j
+    WHERE j.engine = :engine AND j.status = 'processing' AND j.run_after > :now AND j.claim IS NOT NULL
+) < :at_once
+RETURNING id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, loras, parameters, count, metadata,
+    warnings, is_nsfw, engine, attempts, engine_state, waiting_since, started_at;
+
+-- name: submit$
+-- Count that a job is about to be sent to its engine, unless that was done often enough.
+UPDATE generation_jobs
+SET attempts = attempts + 1, submissions = submissions + 1, waiting_since = NULL, updated_at = :now,
+    version = version + 1
+WHERE id = :id AND claim = :claim AND status = 'processing' AND attempts < :max_attempts
+RETURNING attempts;
 
 -- name: heartbeat!
 -- Renew the lease of a job that is still this claim.
@@ -149,7 +215,7 @@ WHERE id = :id AND claim = :claim AND status = 'processing';
 -- name: progress!
 -- Write how far a job is, and renew its lease.
 UPDATE generation_jobs
-SET progress = :progress, run_after = :leased_until, updated_at = :now, version = version + 1
+SET progress = :progress, run_after = :leased_until, waiting_since = NULL, updated_at = :now, version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing';
 
 -- name: remember!
@@ -161,26 +227,35 @@ WHERE id = :id AND claim = :claim AND status = 'processing';
 -- Whether a job that was claimed is still being made, or is made, whoever does it.
 SELECT 1 FROM generation_jobs WHERE id = :id AND status IN ('processing', 'completed');
 
--- name: finish^
--- Complete a job that is still this claim; answers the flags that its media take.
+-- name: keep_picture^
+-- One of the pictures of a job that is still this claim is made, and not the last; answers the flags that it takes.
 UPDATE generation_jobs
-SET status = 'completed', progress = 1, claim = NULL, error_message = NULL, seconds = :seconds, metadata = :metadata,
-    completed_at = :now, updated_at = :now, version = version + 1
+SET metadata = :metadata, warnings = :warnings, waiting_since = NULL, updated_at = :now, version = version + 1
+WHERE id = :id AND claim = :claim AND status = 'processing'
+RETURNING user_id, persona_id, is_nsfw;
+
+-- name: finish^
+-- Complete a job that is still this claim with its last picture; answers the flags that it takes.
+UPDATE generation_jobs
+SET status = 'completed', progress = 1, claim = NULL, error_message = NULL, error_code = NULL, waiting_since = NULL,
+    seconds = :seconds, metadata = :metadata, warnings = :warnings, completed_at = :now, updated_at = :now,
+    version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing'
 RETURNING user_id, persona_id, is_nsfw;
 
 -- name: fail!
--- End a job that is still this claim as failed.
+-- End a job that is still this claim as failed; what failed before anything was sent counts as an attempt too.
 UPDATE generation_jobs
-SET status = 'failed', claim = NULL, error_message = :error_message, completed_at = :now, updated_at = :now,
-    version = version + 1
+SET status = 'failed', claim = NULL, attempts = attempts + :counted, error_message = :error_message,
+    error_code = :error_code, waiting_since = NULL, completed_at = :now, updated_at = :now, version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing';
 
 -- name: give_back!
--- Let another attempt take a job from run_after on; one that was not the job's fault is not counted.
+-- Let another attempt take a job from run_after on; this one counts more, less or not at all, and the job says since
+-- when it waits for its engine, where it does.
 UPDATE generation_jobs
-SET claim = NULL, run_after = :run_after, attempts = attempts - :uncounted, error_message = :error_message,
-    updated_at = :now, version = version + 1
+SET claim = NULL, run_after = :run_after, attempts = attempts + :counted, error_message = :error_message,
+    error_code = :error_code, waiting_since = :waiting_since, updated_at = :now, version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing';
 
 -- name: misdated$

@@ -9,6 +9,10 @@ VALUES (
     :metadata, :is_nsfw, :search_text, :now, :now
 );
 
+-- name: positions
+-- Which pictures of a job there are.
+SELECT position FROM media_items WHERE job_id = :job_id ORDER BY position;
+
 -- name: get^
 -- One media item of a user that the NSFW settings in force let be seen.
 SELECT

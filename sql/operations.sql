@@ -41,6 +41,11 @@ SELECT 1 FROM file_deletions WHERE key = :key;
 -- Forget the key of an item whose file has the name of 0.1 again.
 UPDATE media_items SET file_key = NULL WHERE id = :id;
 
+-- name: personas_too_long$
+-- How many personas have texts that 0.1 has no room for.
+SELECT COUNT(*) FROM personas
+WHERE LENGTH(description) > 500 OR LENGTH(style_prompt) NOT BETWEEN 1 AND 1000 OR LENGTH(negative_prompt) > 1000;
+
 -- name: quick_integrity
 -- The same without comparing indexes with their tables: a tenth of the time.
 SELECT quick_check AS message FROM pragma_quick_check LIMIT 5;

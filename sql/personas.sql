@@ -1,11 +1,11 @@
 -- name: create$
 -- Insert a persona.
 INSERT INTO personas (
-    user_id, name, description, style_prompt, negative_prompt, lora_models, generation_params, tags,
+    uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags,
     is_favorite, is_nsfw, avatar_url, avatar_media_id, name_key, created_at, updated_at
 )
 VALUES (
-    :user_id, :name, :description, :style_prompt, :negative_prompt, :lora_models, :generation_params, :tags,
+    :uid, :user_id, :name, :description, :style_prompt, :negative_prompt, :loras, :generation_params, :tags,
     :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :now, :now
 )
 RETURNING id;
@@ -14,8 +14,9 @@ RETURNING id;
 -- One persona of a user, when the NSFW settings in force let it be seen. `shown_media_id` is its avatar while that is
 -- there and may be seen too. `page`, and `persona_page` of search.sql, read the same columns.
 SELECT
-    p.id, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params,
-    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.version, p.created_at, p.updated_at,
+    p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
+    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.revision, p.version, p.created_at,
+    p.updated_at,
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id
@@ -37,8 +38,9 @@ WHERE p.id = :id AND p.user_id = :user_id
 -- family: order -name: name_key DESC, id DESC
 -- family: order name: name_key ASC, id ASC
 SELECT
-    p.id, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params,
-    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.version, p.created_at, p.updated_at,
+    p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
+    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.revision, p.version, p.created_at,
+    p.updated_at,
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -64,9 +66,9 @@ WHERE user_id = :user_id
 -- Write a whole persona.
 UPDATE personas
 SET name = :name, description = :description, style_prompt = :style_prompt, negative_prompt = :negative_prompt,
-    lora_models = :lora_models, generation_params = :generation_params, tags = :tags,
+    loras = :loras, generation_params = :generation_params, tags = :tags,
     is_favorite = :is_favorite, is_nsfw = :is_nsfw, avatar_url = :avatar_url, avatar_media_id = :avatar_media_id,
-    name_key = :name_key, version = version + 1, updated_at = :now
+    name_key = :name_key, revision = :revision, version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id;
 
 -- name: version$

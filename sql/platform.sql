@@ -16,8 +16,7 @@ SELECT status, SUM(n) AS n FROM job_counts GROUP BY status;
 
 -- name: oldest_queued$
 -- Since when the job that waits longest could have been claimed.
-SELECT MIN(run_after) FROM generation_jobs
-WHERE status IN ('queued', 'processing') AND status = 'queued';
+SELECT MIN(run_after) FROM generation_jobs WHERE status = 'queued';
 
 -- name: media_bytes$
 -- How many bytes all media have.

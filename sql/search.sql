@@ -39,8 +39,9 @@ FROM (SELECT id FROM personas WHERE user_id = :user_id ORDER BY updated_at, id) 
 -- name: persona_page
 -- The personas of a page that a search has found, in the order of their ids' array.
 SELECT
-    p.id, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.lora_models, p.generation_params,
-    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.version, p.created_at, p.updated_at,
+    p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
+    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.revision, p.version, p.created_at,
+    p.updated_at,
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -89,9 +90,10 @@ WHERE NOT EXISTS (
 -- Jobs that were found, by ids in a JSON array and in its order: a row for each picture that may be shown, or one
 -- without.
 SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.prompt, j.negative_prompt, j.model_name, j.lora_models,
-    j.parameters, j.metadata, j.is_nsfw, j.error_message, j.attempts, j.version,
-    j.created_at, j.updated_at, j.started_at, j.completed_at, m.id AS media_id
+    j.id, j.status, j.progress, j.job_type, j.persona_id, j.persona_revision, j.engine, j.prompt, j.negative_prompt,
+    j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
+    j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
+    j.waiting_since, m.id AS media_id, m.width, m.height
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN generation_jobs AS j
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)

@@ -19,14 +19,16 @@ from pathlib import Path
 from conftest import Person, environment
 from werkzeug.serving import make_server
 
-from seidra import create_app, engines
+from seidra import create_app
 from seidra.config import Settings
+from seidra.engines.mock import MockEngine
 from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
 
 EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
 # What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose
-# a media item is, what the instance's NSFW default allows, how deep and large a free object is, how
+# a media item or a persona is, which engines there are, that a prompt says something, which words
+# mean the same, what the instance's NSFW default allows, how deep and large a free object is, how
 # many tags two parameters make.
 CONFIG = "\n".join(
     f'''
@@ -41,6 +43,9 @@ checks.positive_data_acceptance.expected-statuses = [
         "PUT /api/personas/{persona_id}",
         "PATCH /api/personas/{persona_id}",
         "PUT /api/personas/{persona_id}/avatar",
+        "POST /api/personas/{persona_id}/preview",
+        "GET /api/personas/{persona_id}/check",
+        "POST /api/jobs",
         "PUT /api/settings/nsfw",
         "PATCH /api/settings/nsfw",
         "PUT /api/settings/nsfw/default",
@@ -122,9 +127,7 @@ def _furnish(person: Person) -> None:
     persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
     person.preview(persona)
     settings = services_of(app).settings
-    worker = make_worker(
-        settings, services_of(app).database, engines.make("mock", "mock"), threading.Event()
-    )
+    worker = make_worker(settings, services_of(app).database, [MockEngine()], threading.Event())
     assert worker.work_one()
     person.preview(persona)
 

@@ -24,10 +24,11 @@ from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
 from test_start import GUNICORN, ROOT, Server, run, variables
 
-from seidra import create_app, engines
+from seidra import create_app
 from seidra.config import Settings
 from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.engines.mock import MockEngine
 from seidra.errors import StartError
 from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
@@ -473,7 +474,7 @@ def sound(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     app = create_app(settings)
     database = services_of(app).database
     alice = Person(app, "alice")
-    worker = make_worker(settings, database, engines.make("mock", "mock"), threading.Event())
+    worker = make_worker(settings, database, [MockEngine()], threading.Event())
     for _ in range(2):
         alice.preview(alice.persona(**SMALL)["id"])
         worker.work_one()

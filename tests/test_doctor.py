@@ -46,6 +46,7 @@ NAMES = [
     "media",
     "jobs",
     "workers",
+    "engines",
 ]
 
 

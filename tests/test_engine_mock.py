@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageFont, ImageStat
 
-from seidra.engines.base import EngineError, RenderCancelled, RenderContext, RenderRequest
+from seidra.engines import infotext
+from seidra.engines.base import (
+    EngineError,
+    Lora,
+    Picture,
+    RenderCancelled,
+    RenderContext,
+    RenderRequest,
+)
 from seidra.engines.mock import MockEngine, lettering
 from seidra.engines.mock.lettering import legible
 
@@ -117,7 +125,7 @@ def test_guidance_makes_bolder() -> None:
 def test_words_choose_and_negative_words_refuse() -> None:
     def metadata(prompt: str, negative: str = "", seed: int = 1) -> Any:
         request = RenderRequest(prompt, seed, 64, 64, negative_prompt=negative)
-        return MockEngine(name="mock").render(request, RenderContext())[0].metadata
+        return next(iter(MockEngine().render(request, RenderContext()))).metadata
 
     assert metadata("a desert of dunes") | {"figure": None} == {
         "engine": "mock",
@@ -182,17 +190,34 @@ def test_wrong_size_is_permanent(size: tuple[int, int]) -> None:
 
 
 def test_text_chunks_say_how_it_was_made() -> None:
-    data = render(
-        replace(PERSONA, negative_prompt="blurry", lora_models=["ink", "film"], width=64, height=64)
-    )
+    loras = [Lora("ink"), Lora("film", 0.8, 0.5)]
+    data = render(replace(PERSONA, negative_prompt="blurry", loras=loras, width=64, height=64))
     assert picture(data).info == {
-        "parameters": "portrait of a mermaid by the ocean, moon <lora:ink:1> <lora:film:1>\n"
+        "parameters": "portrait of a mermaid by the ocean, moon <lora:ink:1><lora:film:0.5:0.8>\n"
         "Negative prompt: blurry\n"
-        "Steps: 25, Sampler: ddim, CFG scale: 7.5, Seed: 7, Size: 64x64, Model: sdxl-base",
+        "Steps: 25, Sampler: DDIM, Schedule type: Automatic, CFG scale: 7.5, Seed: 7, Size: 64x64,"
+        " Model: sdxl-base, App: SEIDRA",
         "Software": "SEIDRA mock engine",
     }
     assert b"iTXt" not in chunk_kinds(data)
     assert b"tIME" not in chunk_kinds(data)
+
+
+def test_no_model_says_another_seed() -> None:
+    request = replace(PERSONA, model_name="m, Seed: 999", width=64, height=64)
+    said = infotext.read(picture(render(request)).info["parameters"])
+    assert (said.model, said.seed) == ("m, Seed: 999", 7)
+
+
+def test_each_picture_says_its_own_seed() -> None:
+    request = replace(
+        PERSONA, width=64, height=64, pictures=(Picture(0, 7), Picture(1, 8), Picture(2, 2**63 - 1))
+    )
+    said = [
+        infotext.read(picture(image.data).info["parameters"]).seed
+        for image in MockEngine().render(request, RenderContext())
+    ]
+    assert said == [7, 8, 2**63 - 1]
 
 
 @pytest.mark.parametrize("prompt", ["月の海、静かな夜", "a mermaid 🧜‍♀️", "tale of Łódź"])

@@ -2,107 +2,92 @@
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from seidra import create_app, engines, parsers
-from seidra.config import Settings, setting, variables_of
+from seidra import create_app, engines
+from seidra.config import Settings
+from seidra.engines import setup
 from seidra.engines.base import (
-    Engine,
+    Options,
     RenderCancelled,
     RenderContext,
     RenderDetached,
-    RenderedImage,
-    RenderRequest,
 )
+from seidra.engines.setup import REMOTE, Configured
 from seidra.errors import StartError
-
-
-@dataclass(kw_only=True, eq=False)
-class Easel(Engine):
-    """An engine with settings."""
-
-    kind = "easel"
-    at_once: int = setting(parsers.integer(1, 9), 2, "How many it paints at a time.")
-    url: str | None = setting(parsers.public_url, None, "Where it stands.")
-
-    def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
-        raise NotImplementedError
-
-
-@pytest.fixture
-def easel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines, "KINDS", {**engines.KINDS, "easel": (__name__, "Easel")})
-
-
-def selected(**variables: str) -> Any:
-    """The engine that an environment selects."""
-    return engines.make_selected(Settings.load({"SEIDRA_ENGINE": "easel", **variables}))
-
+from seidra.web.services import services_of
 
 # ----------------------------------------------------------------------------------- how it is made
+
+URL = "http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("kind", engines.KINDS)
 def test_every_kind_can_be_made_and_says_its_name(kind: str) -> None:
-    engine = engines.make(kind, "studio")
-    assert (engine.kind, engine.name) == (kind, "studio")
-    for variable, field in variables_of(type(engine)).items():
-        assert field.metadata["doc"].endswith("."), variable
+    options = Options(url=URL if kind in REMOTE else "")
+    engine = engines.make("studio", Configured(kind, options))
+    assert (engine.kind, engine.name, engine.options) == (kind, "studio", options)
 
 
-@pytest.mark.usefixtures("easel")
-def test_an_engine_has_the_settings_that_it_declares() -> None:
-    assert (selected().name, selected().at_once, selected().url) == ("easel", 2, None)
-    engine = selected(SEIDRA_EASEL_AT_ONCE="3", SEIDRA_EASEL_URL="http://10.0.0.5:8188/")
-    assert (engine.at_once, engine.url) == (3, "http://10.0.0.5:8188")
+def test_every_kind_of_the_file_has_a_module_or_says_that_it_has_none() -> None:
+    for kind in set(setup.KINDS) - set(engines.KINDS):
+        with pytest.raises(StartError, match=f"'studio' is of the kind '{kind}', which this"):
+            engines.make("studio", Configured(kind, Options()))
 
 
-@pytest.mark.usefixtures("easel")
-def test_a_bad_setting_of_the_engine_stops_the_start_and_names_the_variable(
-    settings: Settings,
+def test_without_any_setting_there_is_the_mock(settings: Settings) -> None:
+    found = engines.check_setup(settings)
+    assert (list(found.engines), found.default) == (["mock"], "mock")
+
+
+def test_a_real_engine_is_the_default_with_the_mock_beside_it(settings: Settings) -> None:
+    chosen = dataclasses.replace(settings, engine="comfyui", engine_url=URL)
+    found = engines.check_setup(chosen)
+    assert (list(found.engines), found.default) == (["comfyui", "mock"], "comfyui")
+    app = create_app(chosen)
+    assert services_of(app).setup == found
+    services_of(app).database.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"engine": "comfi"}, "^SEIDRA_ENGINE names no kind of engine: 'comfi' "),
+        ({"engine": "comfyui"}, "^SEIDRA_ENGINE_URL must be set"),
+        ({"engine_url": URL}, "^SEIDRA_ENGINE_URL is set, but 'mock'"),
+        ({"engine": "diffusers"}, "which this version has not"),
+        ({"engines": "/nowhere.toml"}, "^SEIDRA_ENGINES: /nowhere.toml cannot be read"),
+    ],
+)
+def test_a_wrong_engine_stops_the_start_in_one_sentence(
+    settings: Settings, changes: dict[str, str], rule: str
 ) -> None:
-    rule = "^SEIDRA_EASEL_AT_ONCE must be a whole number from 1 to 9.$"
-    with pytest.raises(StartError, match=rule):
-        selected(SEIDRA_EASEL_AT_ONCE="0")
-    url = f"sqlite:////{settings.database_path}"
-    variables = {"SEIDRA_DATABASE_URL": url, "SEIDRA_EASEL_AT_ONCE": "many"}
-    with pytest.raises(StartError, match=rule):
-        create_app(Settings.load({"SEIDRA_ENGINE": "easel", **variables}))
+    with pytest.raises(StartError, match=rule) as caught:
+        create_app(dataclasses.replace(settings, **changes))
+    assert "\n" not in caught.value.message
 
 
-@pytest.mark.usefixtures("easel")
-def test_a_misspelt_setting_of_the_engine_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        selected(SEIDRA_EASEL_AT_ONE="3")
-    assert "SEIDRA_EASEL_AT_ONE is unknown and has no effect; did you mean" in caplog.text
-    assert "SEIDRA_EASEL_AT_ONCE?" in caplog.text
-    caplog.clear()
-    with caplog.at_level(logging.WARNING):
-        selected(SEIDRA_EASEL_AT_ONCE="3")
-        assert caplog.text == ""
-        Settings.load({"SEIDRA_EASEL_AT_ONCE": "3"})
-    assert "SEIDRA_EASEL_AT_ONCE is unknown" in caplog.text
+def test_a_wrong_workflow_in_the_file_stops_the_start(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text('{"6": {"class_type": "CLIPTextEncode", "inputs": {}}}')
+    file = tmp_path / "engines.toml"
+    file.write_text(
+        f'[engines.a]\nkind = "comfyui"\nurl = "{URL}"\nworkflow = "own.json"\n'
+        'inputs = {colour = ["6.text"]}\n'
+    )
+    with pytest.raises(StartError, match="colour"):
+        create_app(dataclasses.replace(settings, engines=str(file)))
 
 
-@pytest.mark.usefixtures("easel")
-def test_what_an_engine_is_told_is_no_part_of_how_the_settings_read() -> None:
-    loaded = Settings.load({"SEIDRA_ENGINE": "easel", "SEIDRA_EASEL_URL": "http://a:hunter2@b"})
+def test_where_an_engine_is_called_is_no_part_of_how_the_settings_read() -> None:
+    loaded = Settings.load({"SEIDRA_ENGINE": "sdapi", "SEIDRA_ENGINE_URL": "http://a:hunter2@b"})
     assert "hunter2" not in repr(loaded)
 
 
-def test_an_unknown_kind_names_those_that_there_are() -> None:
-    with pytest.raises(
-        StartError, match=r"^SEIDRA_ENGINE names no engine: 'abacus'; there is .*\bmock\b"
-    ):
-        engines.make("abacus", "abacus")
-
-
-# ---------------------------------------------------------------------------------- how it is ended
+# ----------------------------------------------------------------------------------- how it is ended
 
 
 @pytest.mark.parametrize(
@@ -117,12 +102,12 @@ def test_a_cancelled_render_tells_the_server_and_one_that_is_left_does_not(
 ) -> None:
     context, heard = RenderContext(), list[str]()
     context.on_cancel(lambda: heard.append("early"))
-    assert not context.over
+    assert not context.cancelled
     end(context)
     context.on_cancel(lambda: heard.append("late"))
-    assert context.over
+    assert context.cancelled is bool(told)
     assert heard == told
-    for call in (lambda: context.report(0.5), lambda: context.wait(60), context.raise_if_over):
+    for call in (lambda: context.report(0.5), lambda: context.wait(60), context.raise_if_ended):
         with pytest.raises(raised):
             call()
     # What comes first is what counts.
@@ -130,4 +115,4 @@ def test_a_cancelled_render_tells_the_server_and_one_that_is_left_does_not(
     context.cancel()
     assert heard == told
     with pytest.raises(raised):
-        context.raise_if_over()
+        context.raise_if_ended()

@@ -19,11 +19,12 @@ from flask import Flask
 from test_start import GUNICORN, Server, run, variables
 from werkzeug.test import TestResponse
 
-from seidra import create_app, engines
+from seidra import create_app
 from seidra.config import Settings
 from seidra.database.sqlite import writer
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
+from seidra.engines.mock import MockEngine
 from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
 from seidra.operations.housekeeping import Housekeeper
@@ -147,7 +148,7 @@ def apart(tmp_path: Path, disk: SmallDisk) -> Iterator[tuple[Flask, Worker]]:
     )
     app = create_app(settings)
     database, wake = services_of(app).database, services_of(app).wake
-    worker = make_worker(settings, database, engines.make("mock", "mock"), wake)
+    worker = make_worker(settings, database, MockEngine(), wake)
     worker.start()
     yield app, worker
     worker.stop(10)
@@ -292,7 +293,7 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
             " WHERE id = ?",
             (held,),
         )
-    worker = make_worker(settings, database, engines.make("mock", "mock"), services_of(app).wake)
+    worker = make_worker(settings, database, MockEngine(), services_of(app).wake)
     assert not worker.work_one()
     Housekeeper(database, LocalFiles(settings), settings).run(idle=True)
     assert worker.work_one()
@@ -308,14 +309,14 @@ def test_a_job_in_hand_outlives_a_jump_of_the_clock(
     """Its lease is in the past all at once; another worker may take it, and just one of the two
     brings the picture."""
     alice.preview(alice.persona(generation_params=TINY)["id"])
-    other = make_worker(settings, database, engines.make("mock", "mock"), threading.Event())
+    other = make_worker(settings, database, MockEngine(), threading.Event())
 
     class Jumping(Engine):
         def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
             with database.transaction() as tx:
                 tx.execute("UPDATE generation_jobs SET run_after = ?", (timestamp_in(-3600),))
             assert other.work_one()
-            return engines.make("mock", "mock").render(request, context)
+            return MockEngine().render(request, context)
 
     assert make_worker(settings, database, Jumping(name="mock"), threading.Event()).work_one()
     Housekeeper(database, LocalFiles(settings), settings).run(idle=True)

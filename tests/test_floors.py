@@ -21,7 +21,16 @@ import seidra
 
 HOUSE = Path(seidra.__file__).parent
 
-LEAVES = ("errors", "common_passwords", "parsers", "values", "folding", "config")
+LEAVES = (
+    "errors",
+    "common_passwords",
+    "parsers",
+    "values",
+    "folding",
+    "config",
+    "parameters",
+    "prompts",
+)
 ADAPTERS = ("database", "files", "engines")
 FEATURES = ("auth", "nsfw", "media", "jobs", "personas")
 ROOF = (

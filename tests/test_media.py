@@ -18,9 +18,9 @@ from flask.testing import FlaskClient
 from PIL import Image
 from werkzeug.test import TestResponse
 
-from seidra import engines
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.engines.mock import MockEngine
 from seidra.jobs.worker import Worker
 from seidra.media import links as links_module
 from seidra.media.links import Links
@@ -690,9 +690,7 @@ def test_behind_a_proxy_the_group_may_read_the_files_and_nothing_else(
 
     app = make_app(x_accel_redirect="/protected")
     parts = services_of(app)
-    worker = make_worker(
-        parts.settings, parts.database, engines.make("mock", "mock"), threading.Event()
-    )
+    worker = make_worker(parts.settings, parts.database, MockEngine(), threading.Event())
     previous = os.umask(0o077)
     try:
         alice.preview(alice.persona(generation_params={"width": 64, "height": 64})["id"])

@@ -11,10 +11,10 @@ from conftest import Person, wait_for
 from flask import Flask
 from test_start import GUNICORN, Server
 
-from seidra import engines
 from seidra.config import Settings
 from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.engines.mock import MockEngine
 from seidra.jobs import presence
 from seidra.jobs.worker import Worker
 from seidra.operations.workers import make_worker
@@ -99,7 +99,7 @@ def rows(database: SqliteDatabase) -> list[tuple[str, str]]:
 
 
 def test_a_worker_shows_itself_and_leaves(database: SqliteDatabase, settings: Settings) -> None:
-    worker = make_worker(settings, database, engines.make("mock", "mock"), threading.Event())
+    worker = make_worker(settings, database, [MockEngine()], threading.Event())
     worker.start()
     wait_for(lambda: [id for id, _ in rows(database)] == [worker.name])
     worker.stop(5)
@@ -131,14 +131,14 @@ def test_a_worker_shows_itself_while_a_job_takes_long(
 ) -> None:
     slow = threading.Event()
     alice.preview(alice.persona()["id"])
-    engine = worker._engines["mock"]
+    [slot] = worker._slots
 
-    class Slow(type(engine)):  # type: ignore[misc]
+    class Slow(type(slot.engine)):  # type: ignore[misc]
         def render(self, request, context):  # type: ignore[no-untyped-def]
             slow.wait(120)
             return super().render(request, context)
 
-    worker._engines = {"mock": Slow(name="mock")}
+    slot.engine = Slow(name="mock")
     thread = threading.Thread(target=worker.work_one)
     thread.start()
     try:

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,7 @@ from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import open_connection
 from seidra.database.sqlite.writer import Connection
 from seidra.errors import StartError
+from seidra.operations.rollback import rollback
 
 NOW = "2026-01-31T12:00:00.000000Z"
 GONE = "gone0000-0000-0000-0000-000000000000"
@@ -42,7 +44,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "overrides": "{}", "updated_at": NOW,
     },
     "personas": {
-        "id": 11, "user_id": 7, "name": "Luna", "style_prompt": "moon", "name_key": "luna",
+        "id": 11, "uid": "u11", "user_id": 7, "name": "Luna", "style_prompt": "moon", "name_key": "luna",
         "created_at": NOW, "updated_at": NOW,
     },
     "persona_tags": {"user_id": 7, "tag_key": "sea", "persona_id": 11},
@@ -65,6 +67,11 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "media_tags": {"user_id": 7, "tag_key": "sea", "media_id": "m1"},
     "file_deletions": {"key": f"go/{GONE}.png", "due_at": NOW},
+    "engines": {"name": "studio", "kind": "comfyui", "probe_due_at": NOW},
+    "engine_turns": {
+        "engine": "studio", "user_id": 7, "minute": NOW[:16], "seconds": 1.5, "last_at": NOW,
+    },
+    "engine_orphans": {"job_id": "j9", "engine": "studio", "state": "{}", "since": NOW},
     "workers": {
         "id": "w1", "host": "h", "pid": 3, "engine": "mock", "started_at": NOW, "seen_at": NOW,
     },
@@ -242,7 +249,7 @@ def test_a_column_added_at_the_end_stands_in_nobodys_way(filled: Connection) -> 
     """What a migration for a new field of a persona does, and its way back."""
     before = dump(filled)
     filled.execute("ALTER TABLE personas ADD COLUMN added TEXT NOT NULL DEFAULT ''")
-    insert(filled, "personas", id=12, added="low")
+    insert(filled, "personas", id=12, uid="u12", added="low")
     assert filled.execute("SELECT added FROM personas ORDER BY id").fetchall()[1][0] == "low"
     filled.execute("ALTER TABLE personas DROP COLUMN added")
     assert dump(filled) == before
@@ -253,7 +260,7 @@ def test_the_way_back_to_cards_keeps_what_ids_have_reached(
 ) -> None:
     """And what refers to personas, and makes again what was derived from them."""
     for id in range(12, 16):
-        insert(filled, "personas", id=id, is_nsfw=id % 2)
+        insert(filled, "personas", id=id, uid=f"u{id}", is_nsfw=id % 2)
     filled.execute("DELETE FROM personas WHERE id > 12")
     depth = len(STEPS) - STEPS.index("0016.plain_personas")
     with migrate.start_lock(settings):
@@ -276,7 +283,7 @@ def test_the_way_back_to_cards_keeps_what_ids_have_reached(
     filled.execute(
         "INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1)"
     )
-    insert(filled, "personas", id=...)
+    insert(filled, "personas", id=..., uid="u16")
     assert filled.execute("SELECT MAX(id) FROM personas").fetchone()[0] == 16
     for table in ("generation_jobs", "media_items"):
         assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] == 11
@@ -293,6 +300,83 @@ def test_the_way_back_to_cards_refuses_what_refers_to_no_persona(
         migrate.undo_migrations(settings, depth)
     assert migrate.Status("0016.plain_personas", True) in migrate.list_migrations(settings)
     assert "card" not in columns_of(filled, "personas")
+
+
+def depth_of(number: str) -> int:
+    """How many steps back it is to before a migration."""
+    return len(STEPS) - next(n for n, id in enumerate(STEPS) if id.startswith(number))
+
+
+def test_names_of_loras_become_loras_and_the_other_way_round(
+    settings: Settings, filled: Connection
+) -> None:
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0019."))
+    names = ["grain", 'a "b", c', "grain"]
+    filled.execute("UPDATE personas SET lora_models = ?", [json.dumps(names)])
+    filled.execute("UPDATE generation_jobs SET lora_models = ?", ['["grain"]'])
+    with migrate.start_lock(settings):
+        migrate.apply_migrations(settings)
+    loras = json.loads(filled.execute("SELECT loras FROM personas").fetchone()[0])
+    assert loras == [{"name": name, "weight": 1, "enabled": True} for name in names]
+    job = filled.execute("SELECT loras, count, warnings FROM generation_jobs").fetchone()
+    assert tuple(job) == ('[{"name":"grain","weight":1}]', 1, "[]")
+    loras[1] |= {"enabled": False}
+    loras[2] |= {"weight": 0.5}
+    filled.execute("UPDATE personas SET loras = ?", [json.dumps(loras)])
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0019."))
+    assert filled.execute("SELECT lora_models FROM personas").fetchone()[0] == '["grain","grain"]'
+    assert filled.execute("SELECT lora_models FROM generation_jobs").fetchone()[0] == '["grain"]'
+
+
+def test_personas_get_uids_of_the_moment_they_were_made(
+    settings: Settings, filled: Connection
+) -> None:
+    for id in range(12, 16):
+        insert(filled, "personas", id=id, uid=f"u{id}", created_at="2026-01-31T12:00:00.123456Z")
+    filled.execute("UPDATE personas SET created_at = 'no time' WHERE id = 14")
+    filled.execute("DELETE FROM personas WHERE id = 15")
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0019."))
+        migrate.apply_migrations(settings)
+    rows = filled.execute("SELECT uid, revision FROM personas ORDER BY id").fetchall()
+    uids = [uuid.UUID(row[0]) for row in rows]
+    assert len(set(uids)) == 4
+    assert {uid.version for uid in uids} == {7}
+    assert {uid.variant for uid in uids} == {uuid.RFC_4122}
+    made = [1769860800000, 1769860800123, 1769860800123, 0]
+    assert [uid.int >> 80 for uid in uids] == made
+    assert [row[1] for row in rows] == [1, 1, 1, 1]
+    assert all(str(uid) == row[0] for uid, row in zip(uids, rows, strict=True))
+    # An id that was given away does not come again.
+    insert(filled, "personas", id=..., uid="u16")
+    assert filled.execute("SELECT MAX(id) FROM personas").fetchone()[0] == 16
+
+
+@pytest.mark.parametrize(
+    ("column", "text"),
+    [("description", "x" * 501), ("style_prompt", "x" * 1001), ("style_prompt", ""),
+     ("negative_prompt", "x" * 1001)],
+)  # fmt: skip
+def test_the_way_back_refuses_texts_that_are_too_long(
+    settings: Settings, filled: Connection, column: str, text: str
+) -> None:
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0020."))
+    filled.execute("UPDATE personas SET negative_prompt = 'x'")
+    filled.execute(f"UPDATE personas SET {column} = ?", [text])
+    before = dump(filled), content(filled)
+    with pytest.raises(StartError, match="personas_fit"), migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0019."))
+    with pytest.raises(StartError) as refused:
+        rollback(settings, depth_of("0018."))
+    assert refused.value.message == (
+        "1 of the personas do not fit into the version before: it has descriptions of at most 500"
+        " characters, and prompts of at most 1,000 with a style in each. Shorten these first;"
+        " nothing has been changed."
+    )
+    assert (dump(filled), content(filled)) == before
 
 
 def test_the_keys_of_files_that_go_become_ids_and_the_other_way_round(
@@ -357,7 +441,6 @@ def test_the_database_is_sound(filled: Connection) -> None:
 
 # -------------------------------------------------------------------------------------- constraints
 
-LONG = "x" * 1001
 NOT_NULL = [
     (table, column)
     for table, columns in {
@@ -367,18 +450,22 @@ NOT_NULL = [
         "sessions": "id user_id created_at expires_at",
         "refresh_tokens": "digest session_id",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
-        "personas": "user_id name description style_prompt negative_prompt lora_models"
-        " generation_params tags is_favorite is_nsfw name_key version created_at updated_at",
+        "personas": "uid user_id name description style_prompt negative_prompt loras"
+        " generation_params tags is_favorite is_nsfw name_key revision version created_at"
+        " updated_at",
         "persona_tags": "user_id tag_key persona_id",
         "persona_texts": "safety favor search_text",
         "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name"
-        " lora_models parameters metadata is_nsfw attempts version run_after engine engine_state"
-        " search_text created_at updated_at",
+        " loras parameters count warnings submissions metadata is_nsfw attempts version run_after"
+        " engine engine_state search_text created_at updated_at",
         "media_items": "id user_id position file_type mime_type width height file_size metadata"
         " tags is_favorite is_nsfw nsfw_tags search_text version created_at updated_at",
         "job_events": "user_id job_id version was_nsfw created_at",
         "media_tags": "user_id tag_key media_id",
         "file_deletions": "key",
+        "engines": "name kind capabilities probe_due_at",
+        "engine_turns": "engine user_id minute seconds last_at",
+        "engine_orphans": "job_id engine state since",
         "workers": "id host pid engine started_at seen_at",
     }.items()
     for column in columns.split()
@@ -398,10 +485,11 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("nsfw_settings", "overrides", "nsfw_overrides_json", ["["]),
     ("personas", "id", "id BETWEEN 1 AND 4294967295", [0, 2**32]),
     ("personas", "name", "personas_name_length", ["", "x" * 101]),
-    ("personas", "description", "personas_description_length", ["x" * 501]),
-    ("personas", "style_prompt", "personas_style_prompt_length", ["", LONG]),
-    ("personas", "negative_prompt", "personas_negative_prompt_length", [LONG]),
-    ("personas", "lora_models", "personas_lora_models_json", ["[", "a, b"]),
+    ("personas", "description", "personas_description_length", ["x" * 8001]),
+    ("personas", "style_prompt", "personas_style_prompt_length", ["x" * 8001]),
+    ("personas", "negative_prompt", "personas_negative_prompt_length", ["x" * 16001]),
+    ("personas", "style_prompt", "personas_a_prompt", [""]),
+    ("personas", "loras", "personas_loras_json", ["[", "a, b"]),
     ("personas", "generation_params", "personas_generation_params_json", ["{"]),
     ("personas", "tags", "personas_tags_json", ["sea"]),
     ("personas", "is_favorite", "personas_is_favorite", [2]),
@@ -410,10 +498,15 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("persona_texts", "favor", "persona_texts_favor", ["yes"]),
     ("generation_jobs", "status", "jobs_status", ["done", "", "QUEUED"]),
     ("generation_jobs", "progress", "jobs_progress", [-0.1, 1.1]),
-    ("generation_jobs", "lora_models", "jobs_lora_models_json", ["["]),
+    ("generation_jobs", "loras", "jobs_loras_json", ["["]),
+    ("generation_jobs", "count", "jobs_count", [0, 9]),
+    ("generation_jobs", "warnings", "jobs_warnings_json", ["["]),
+    ("generation_jobs", "submissions", "jobs_submissions", [-1]),
     ("generation_jobs", "parameters", "jobs_parameters_json", ["{"]),
     ("generation_jobs", "metadata", "jobs_metadata_json", ["{"]),
     ("generation_jobs", "engine_state", "jobs_engine_state_json", ["{"]),
+    ("engines", "capabilities", "engines_capabilities_json", ["{"]),
+    ("engine_orphans", "state", "engine_orphans_state_json", ["{"]),
     ("generation_jobs", "is_nsfw", "jobs_is_nsfw", [2]),
     ("generation_jobs", "attempts", "jobs_attempts", [-1]),
     ("generation_jobs", "claim", "jobs_claim_while_processing", ["worker-1"]),
@@ -438,7 +531,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "sessions": {"id": "s2"},
     "refresh_tokens": {"digest": "d2"},
     "nsfw_settings": {"user_id": 8},
-    "personas": {"id": 12},
+    "personas": {"id": 12, "uid": "u12"},
     "persona_tags": {"tag_key": "sun"},
     "persona_texts": {"doc_id": (7 << 32) | 12},
     "generation_jobs": {"id": "j2"},
@@ -446,6 +539,9 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
     "file_deletions": {"key": "an/other.png"},
+    "engines": {"name": "other"},
+    "engine_turns": {"minute": "2026-01-31T12:01"},
+    "engine_orphans": {"job_id": "j10"},
     "workers": {"id": "w2"},
 }
 
@@ -518,6 +614,7 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("refresh_tokens", {}, "refresh_tokens.digest"),
         ("nsfw_settings", {}, "index 'nsfw_settings_owner'"),
         ("nsfw_settings", {"user_id": None}, "index 'nsfw_settings_owner'"),
+        ("personas", {"id": 12}, "personas.uid"),
         ("persona_tags", {}, "persona_tags.user_id, persona_tags.tag_key, persona_tags.persona_id"),
         ("generation_jobs", {}, "generation_jobs.id"),
         ("media_items", {"id": "m2"}, "media_items.job_id, media_items.position"),
@@ -536,7 +633,7 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("sessions", {"id": "s2", "user_id": 99}),
         ("refresh_tokens", {"digest": "d2", "session_id": "none"}),
         ("nsfw_settings", {"user_id": 99}),
-        ("personas", {"id": 12, "user_id": 99}),
+        ("personas", {"id": 12, "uid": "u12", "user_id": 99}),
         ("persona_tags", {"tag_key": "sun", "persona_id": 99}),
         ("generation_jobs", {"id": "j2", "user_id": 99}),
         ("generation_jobs", {"id": "j2", "persona_id": 99}),
@@ -567,7 +664,13 @@ def left(connection: Connection) -> set[str]:
 
 def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connection) -> None:
     filled.execute("DELETE FROM users WHERE id = 7")
-    assert left(filled) == {"platform_state", "file_deletions", "workers"}
+    assert left(filled) == {
+        "platform_state",
+        "file_deletions",
+        "workers",
+        "engines",
+        "engine_orphans",
+    }
     assert content(filled)["file_deletions"] == [(f"go/{GONE}.png", NOW), ("m1/m1.png", None)]
     assert all(content(filled)[table] == [] for table in COUNTERS)
 
@@ -612,9 +715,10 @@ def test_deleting_a_session_takes_its_tokens(filled: Connection) -> None:
 @pytest.mark.parametrize("table", ["users", "personas"])
 def test_ids_are_never_used_again(filled: Connection, table: str) -> None:
     # A column may be left out of the first insert, so that the database chooses.
-    again = {"users": {"username_key": "bob", "email_key": "bob@example.com"}, "personas": {}}[
-        table
-    ]
+    again = {
+        "users": {"username_key": "bob", "email_key": "bob@example.com"},
+        "personas": {"uid": "u12"},
+    }[table]
     insert(filled, table, **again, id=...)
     (used,) = filled.execute(f"SELECT MAX(id) FROM {table}").fetchone()
     filled.execute(f"DELETE FROM {table} WHERE id > 6")
@@ -635,7 +739,7 @@ def counted(connection: Connection, table: str) -> list[tuple[Any, ...]]:
 
 
 def test_personas_are_counted(filled: Connection) -> None:
-    insert(filled, "personas", id=12, is_favorite=1)
+    insert(filled, "personas", id=12, uid="u12", is_favorite=1)
     assert counted(filled, "persona_counts") == [(0, 0, 1), (0, 1, 1)]
     filled.execute("UPDATE personas SET is_nsfw = 1")
     assert counted(filled, "persona_counts") == [(1, 0, 1), (1, 1, 1)]

@@ -11,10 +11,10 @@ from conftest import Person
 from flask import Flask
 from flask.testing import FlaskClient
 
-from seidra import engines
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
+from seidra.engines.mock import MockEngine
 from seidra.jobs.worker import Worker
 from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
@@ -528,23 +528,22 @@ def test_marking_is_one_transaction(
 class Meanwhile(Engine):
     """The mock, with something that happens while it renders."""
 
-    name = "mock"
-
     def __init__(self) -> None:
+        super().__init__("mock")
         self.requests: list[RenderRequest] = []
         self.happens: Any = lambda: None
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
         self.requests.append(request)
         self.happens()
-        return engines.make("mock", "mock").render(request, context)
+        return MockEngine().render(request, context)
 
 
 @pytest.fixture
 def meanwhile(app: Flask, settings: Settings) -> tuple[Meanwhile, Worker]:
     """An engine that tells what it was asked for, and its worker."""
     engine = Meanwhile()
-    return engine, make_worker(settings, services_of(app).database, engine, threading.Event())
+    return engine, make_worker(settings, services_of(app).database, [engine], threading.Event())
 
 
 def test_what_is_being_rendered_is_marked_too(

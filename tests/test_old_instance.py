@@ -21,11 +21,12 @@ from conftest import PASSWORD, environment
 from flask import Flask
 from flask.testing import FlaskClient
 
-from seidra import create_app, engines
+from seidra import create_app
 from seidra.config import Settings
 from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import SqliteDatabase, open_connection
 from seidra.engines.base import RenderedImage
+from seidra.engines.mock import MockEngine
 from seidra.files.local import LocalFiles
 from seidra.jobs import results
 from seidra.operations import backup, restore
@@ -193,7 +194,7 @@ def grown(old: Settings, serve: Callable[[Settings], Flask]) -> dict[str, list[b
     and those of an attempt that was killed."""
     app = serve(old)
     parts = services_of(app)
-    worker = make_worker(old, parts.database, engines.make("mock", "mock"), threading.Event())
+    worker = make_worker(old, parts.database, [MockEngine()], threading.Event())
     client, headers = login(app)
     [persona] = client.get("/api/personas", headers=headers).get_json()
     for seed in range(10, 13):

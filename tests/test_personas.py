@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+import time
+import uuid
 from typing import Any
 
 import pytest
@@ -63,11 +65,16 @@ def test_created_with_location_etag_and_defaults(alice: Person) -> None:
     made = answer.get_json()
     assert (answer.status_code, version_of(answer)) == (201, 1)
     assert answer.headers["Location"] == f"/api/personas/{made['id']}"
+    assert made.pop("warnings") == []
     assert made.pop("created_at") == made.pop("updated_at")
     assert made == LOOK | {
         "id": made["id"],
+        "uid": made["uid"],
+        "version": 1,
+        "revision": 1,
         "description": "",
         "negative_prompt": "",
+        "loras": [],
         "lora_models": [],
         "generation_params": {},
         "tags": [],
@@ -97,19 +104,30 @@ def test_every_field_comes_back_as_sent(alice: Person) -> None:
         ("name", "two\nlines"),
         ("name", "a\x00b"),
         ("name", "\ud800"),
-        ("description", "x" * 501),
+        ("description", "x" * 8001),
         ("description", None),
         ("style_prompt", ""),
         ("style_prompt", " \n "),
-        ("style_prompt", "x" * 1001),
+        ("style_prompt", "x" * 8001),
         ("style_prompt", None),
-        ("negative_prompt", "x" * 1001),
+        ("negative_prompt", "x" * 16_001),
         ("negative_prompt", ["no"]),
         ("lora_models", "one"),
-        ("lora_models", ["x" * 101]),
+        ("lora_models", ["x" * 201]),
         ("lora_models", [""]),
         ("lora_models", [1]),
         ("lora_models", None),
+        ("loras", "one"),
+        ("loras", None),
+        ("loras", [{"name": "grain"}] * 51),
+        ("loras", [{}]),
+        ("loras", [{"name": ""}]),
+        ("loras", [{"name": "x" * 201}]),
+        ("loras", [{"name": "grain", "weight": 10.5}]),
+        ("loras", [{"name": "grain", "weight": "1"}]),
+        ("loras", [{"name": "grain", "clip_weight": -11}]),
+        ("loras", [{"name": "grain", "enabled": 1}]),
+        ("loras", [{"name": "grain", "color": "red"}]),
         ("generation_params", []),
         ("generation_params", None),
         ("tags", "a"),
@@ -131,7 +149,6 @@ def test_every_field_comes_back_as_sent(alice: Person) -> None:
         ("avatar_url", 7),
         ("nmae", "x"),
         ("user_id", 1),
-        ("version", 3),
         ("avatar_media_id", "x"),
     ],
 )
@@ -157,12 +174,12 @@ def test_a_required_field_left_out_is_422(alice: Person, missing: str) -> None:
     [
         ("name", "x" * 100),
         ("name", "🌊" * 100),
-        ("description", "y" * 500),
+        ("description", "y" * 8000),
         ("description", ""),
-        ("style_prompt", "x" * 1000),
+        ("style_prompt", "x" * 8000),
         ("style_prompt", "two\nlines"),
-        ("negative_prompt", "x" * 1000),
-        ("lora_models", ["x" * 100] * 50),
+        ("negative_prompt", "x" * 16_000),
+        ("lora_models", ["x" * 200] * 50),
         ("tags", [f"{n:050}" for n in range(50)]),
         ("avatar_url", "http://localhost:9000/a.png"),
         ("avatar_url", None),
@@ -179,10 +196,10 @@ def test_a_value_on_the_limit_is_kept(alice: Person, field: str, value: Any) -> 
         ("height", [64, 2048], [63, 2049, "512"]),
         ("num_inference_steps", [1, 150], [0, 151, 2.5]),
         ("guidance_scale", [0, 7.5, 30], [-0.1, 30.1, "7", True, None]),
-        ("seed", [0, 2**53 - 1], [-1, 2**53, 1.5]),
-        ("scheduler", ["ddim", "x" * 100], ["", "x" * 101, 1, None]),
+        ("seed", [-1, 0, 2**53 - 1, str(2**63 - 1)], [-2, str(2**63), 1.5, "x", True]),
+        ("scheduler", ["ddim", "x" * 200], ["", "x" * 201, 1, None]),
         ("quality", ["draft", "standard", "high"], ["ultra", "", 1, None]),
-        ("model_name", ["sdxl-base", "x" * 100], ["", "x" * 101, None]),
+        ("model_name", ["sdxl-base", "x" * 200], ["", "x" * 201, None]),
         ("own_key", [None, 1.5, "x" * 8000, {"deep": [1, "ß"]}], [2**63, "\ud800", "x" * 8192]),
     ],
 )
@@ -219,6 +236,167 @@ def test_infinite_numbers_are_no_json(alice: Person) -> None:
     assert answer.status_code == 400
 
 
+# ---------------------------------------------------------------------------- prompts, LoRAs, words
+
+
+@pytest.mark.parametrize("blank", ["", " \n", "\u200b\ufeff", "\u2800", "\U000e0101\u3164"])
+def test_one_of_the_two_prompts_must_be_there(alice: Person, blank: str) -> None:
+    made = alice.persona(style_prompt=blank, negative_prompt="text")
+    assert (made["style_prompt"], made["negative_prompt"]) == (blank, "text")
+    path = f"/api/personas/{made['id']}"
+    assert wrong_fields(alice.patch(path, json={"negative_prompt": blank})) == {"style_prompt"}
+    assert alice.patch(path, json={"negative_prompt": "", "style_prompt": "x"}).status_code == 200
+    assert wrong_fields(alice.patch(path, json={"style_prompt": blank})) == {"style_prompt"}
+    body = {"name": "Luna", "style_prompt": blank, "negative_prompt": blank}
+    assert wrong_fields(alice.post("/api/personas", json=body)) == {"style_prompt"}
+
+
+GRAIN = {"name": "grain", "weight": 0.5, "enabled": True}
+
+
+def test_loras_come_back_with_their_weights(alice: Person) -> None:
+    loras = [GRAIN, {"name": "ink", "weight": -1, "clip_weight": 2, "enabled": False}]
+    made = alice.persona(loras=[*loras, {"name": "film", "clip_weight": None}])
+    assert made["loras"] == [*loras, {"name": "film", "weight": 1, "enabled": True}]
+    assert made["lora_models"] == ["grain", "ink", "film"]
+    again = alice.put(f"/api/personas/{made['id']}", json=made).get_json()
+    assert (again["loras"], again["revision"], again["version"]) == (made["loras"], 1, 2)
+
+
+def test_names_alone_keep_the_weights_they_have(alice: Person) -> None:
+    made = alice.persona(loras=[GRAIN, {"name": "ink"}])
+    path = f"/api/personas/{made['id']}"
+    names = ["film", "grain"]
+    now = alice.patch(path, json={"lora_models": names}).get_json()
+    assert now["loras"] == [{"name": "film", "weight": 1, "enabled": True}, GRAIN]
+    # With both in a body, the one that differs from what is stored counts.
+    changed = now | {"lora_models": ["grain"]}
+    now = alice.put(path, json=changed).get_json()
+    assert (now["loras"], now["warnings"]) == ([GRAIN], [])
+    now = alice.put(path, json=now | {"loras": [GRAIN | {"weight": 2}]}).get_json()
+    assert (now["loras"], now["warnings"]) == ([GRAIN | {"weight": 2}], [])
+    both = {"lora_models": ["a"], "loras": [GRAIN | {"name": "b"}]}
+    now = alice.patch(path, json=both).get_json()
+    assert now["lora_models"] == ["b"]
+    assert [warning["code"] for warning in now["warnings"]] == ["lora_models_unused"]
+    assert "warnings" not in alice.get(path).get_json()
+    agreed = {"lora_models": ["c"], "loras": [{"name": "c", "weight": 3}]}
+    now = alice.patch(path, json=agreed).get_json()
+    assert (now["loras"][0]["weight"], now["warnings"]) == (3, [])
+
+
+def test_other_tools_words_are_stored_as_ours(alice: Person) -> None:
+    params = {
+        "steps": 30, "cfg_scale": "6.5", "sampler_name": "DPM++ 2M", "scheduler": "karras",
+        "negative": "blurry", "model": "m.safetensors", "seed": None, "own": 1,
+    }  # fmt: skip
+    answer = alice.post("/api/personas", json=LOOK | {"generation_params": params}).get_json()
+    assert answer["negative_prompt"] == "blurry"
+    assert answer["generation_params"] == {
+        "num_inference_steps": 30, "guidance_scale": 6.5, "scheduler": "dpmpp_2m_karras",
+        "model_name": "m.safetensors", "own": 1,
+    }  # fmt: skip
+    assert [(w["code"], w["field"]) for w in answer["warnings"]] == [("unused_parameter", "own")]
+    path = f"/api/personas/{answer['id']}"
+    both = {"steps": 30, "num_inference_steps": 20}
+    refused = alice.patch(path, json={"generation_params": both})
+    assert wrong_fields(refused) == {"generation_params.steps"}
+    assert refused.get_json()["codes"] == {"generation_params.steps": [{"code": "says_otherwise"}]}
+    refused = alice.patch(path, json={"generation_params": {"width": 1}})
+    assert refused.get_json()["codes"] == {
+        "generation_params.width": [{"code": "range", "min": 64, "max": 2048}]
+    }
+    differing = {"negative_prompt": "text", "generation_params": {"negative": "blurry"}}
+    assert wrong_fields(alice.patch(path, json=differing)) == {"generation_params.negative_prompt"}
+
+
+def test_what_is_stored_already_may_be_written_back(
+    alice: Person, database: SqliteDatabase
+) -> None:
+    """As 0.1 stored it: other tools' words too, whatever they say."""
+    made = alice.persona()
+    stored = '{"steps":999,"num_inference_steps":20,"width":4000}'
+    with database.transaction() as tx:
+        tx.execute("UPDATE personas SET generation_params = ?", (stored,))
+    read = alice.get(f"/api/personas/{made['id']}").get_json()
+    assert read["generation_params"] == {"steps": 999, "num_inference_steps": 20, "width": 4000}
+    again = alice.put(f"/api/personas/{made['id']}", json=read | {"is_favorite": True})
+    assert again.status_code == 200, again.text
+    assert again.get_json()["generation_params"] == read["generation_params"]
+    assert again.get_json()["revision"] == 1
+
+
+def test_a_large_seed_is_answered_as_text(alice: Person) -> None:
+    made = alice.persona(generation_params={"seed": 2**53})
+    assert made["generation_params"] == {"seed": str(2**53)}
+    path = f"/api/personas/{made['id']}"
+    assert alice.put(path, json=made).get_json()["revision"] == 1
+    body = {"generation_params": {"seed": "17"}}
+    assert alice.patch(path, json=body).get_json()["generation_params"] == {"seed": 17}
+
+
+def test_a_merge_patch_merges_parameters(alice: Person) -> None:
+    params = {"width": 512, "height": 512, "own": {"a": 1, "b": {"c": 2}}, "scheduler": "ddim"}
+    path = f"/api/personas/{alice.persona(generation_params=params)['id']}"
+
+    def merged(**patch: Any) -> Any:
+        answer = alice.patch(
+            path,
+            json={"generation_params": patch},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.get_json()["generation_params"]
+
+    assert merged() == params
+    params |= {"width": 640}
+    del params["height"]
+    assert merged(width=640, height=None, absent=None) == params
+    patched = merged(own={"a": None, "b": {"d": 3}})
+    assert patched == params | {"own": {"b": {"c": 2, "d": 3}}}
+    assert merged(sampler_name="Euler a", own=None) == {"width": 640, "scheduler": "euler_a"}
+    for n in range(3):
+        room = "x" * 4000
+        answer = alice.patch(
+            path,
+            json={"generation_params": {f"own{n}": room}},
+            headers={"Content-Type": "application/merge-patch+json"},
+        )
+        assert answer.status_code == (422 if n == 2 else 200)
+    replaced = alice.patch(path, json={"generation_params": {"width": 64}}).get_json()
+    assert replaced["generation_params"] == {"width": 64}
+
+
+def test_a_revision_is_a_change_of_what_a_picture_is_made_of(alice: Person) -> None:
+    made = alice.persona(**FULL)
+    path = f"/api/personas/{made['id']}"
+    revision = 1
+    for body, changes in [
+        ({"is_favorite": False}, 0),
+        ({"tags": ["other"], "avatar_url": None}, 0),
+        ({"name": made["name"]}, 0),
+        ({"name": "Nova"}, 1),
+        ({"description": "x"}, 1),
+        ({"style_prompt": "x"}, 1),
+        ({"negative_prompt": "x", "style_prompt": "y"}, 1),
+        ({"loras": [{"name": "film-grain", "weight": 0.5}]}, 1),
+        ({"lora_models": ["film-grain"]}, 0),
+        ({"generation_params": {"width": 64}}, 1),
+    ]:
+        revision += changes
+        now = alice.patch(path, json=body).get_json()
+        assert now["revision"] == revision, body
+    assert (now["version"], now["uid"]) == (11, made["uid"])
+
+
+def test_uids_are_in_the_order_of_making(alice: Person) -> None:
+    uids = [uuid.UUID(alice.persona()["uid"]) for _ in range(3)]
+    assert {uid.version for uid in uids} == {7}
+    moments = [uid.int >> 80 for uid in uids]
+    assert moments == sorted(moments)
+    assert abs(moments[0] / 1000 - time.time()) < 60
+
+
 # ----------------------------------------------------------------------------------------- changing
 
 
@@ -229,8 +407,9 @@ def test_get_edit_put_works_with_read_only_fields(alice: Person, method: str) ->
     answer = alice.open(method, f"/api/personas/{made['id']}", json=edited)
     assert answer.status_code == 200, answer.text
     now = answer.get_json()
+    assert now.pop("warnings") == []
     assert now.pop("updated_at") > made.pop("updated_at")
-    assert now == made | {"name": "Nova"}
+    assert now == made | {"name": "Nova", "version": 2, "revision": 2}
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -238,7 +417,8 @@ def test_what_a_change_leaves_out_stays(alice: Person, method: str) -> None:
     made = alice.persona(**FULL)
     path = f"/api/personas/{made['id']}"
     changed = alice.open(method, path, json={"description": ""}).get_json()
-    assert changed == made | {"description": "", "updated_at": changed["updated_at"]}
+    changes = {"description": "", "version": 2, "revision": 2, "warnings": []}
+    assert changed == made | changes | {"updated_at": changed["updated_at"]}
     assert alice.open(method, path, json={"avatar_url": None}).get_json()["avatar_url"] is None
     for empty in ({}, {"id": 3, "created_at": "x"}):
         wrong_fields(alice.open(method, path, json=empty))
@@ -293,7 +473,7 @@ def test_a_copy_is_named_as_asked(alice: Person, query: str, body: Any, name: st
     assert (answer.status_code, version_of(answer)) == (201, 1)
     assert answer.headers["Location"] == f"/api/personas/{copy['id']}"
     assert copy["id"] != made["id"]
-    own = ("id", "name", "created_at", "updated_at")
+    own = ("id", "uid", "name", "created_at", "updated_at")
     assert copy["name"] == name
     assert {k: v for k, v in copy.items() if k not in own} == {
         k: v for k, v in made.items() if k not in own

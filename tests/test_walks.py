@@ -67,7 +67,9 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", f"{PERSONA}/duplicate"): {"name": "Luna again"},
     ("PUT", f"{PERSONA}/avatar"): {"media_id": "{media}"},
     ("POST", f"{PERSONA}/preview"): {"seed": 42},
+    ("GET", f"{PERSONA}/check"): None,
     ("GET", "/api/jobs"): None,
+    ("POST", "/api/jobs"): {"prompt": "a lighthouse", "parameters": {"width": 64, "height": 64}},
     ("GET", "/api/jobs/stats"): None,
     ("GET", "/api/jobs/events"): None,
     ("POST", "/api/jobs/events/ticket"): None,
@@ -75,6 +77,10 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", f"{JOB}/events"): None,
     ("POST", f"{JOB}/cancel"): None,
     ("POST", f"{JOB}/retry"): None,
+    ("POST", f"{JOB}/again"): None,
+    ("GET", "/api/engines"): None,
+    ("GET", "/api/engines/<name>/catalogue"): None,
+    ("POST", "/api/admin/engines/<name>/check"): None,
     ("GET", "/api/media"): None,
     ("GET", "/api/media/stats"): None,
     ("GET", MEDIA): None,
@@ -105,7 +111,10 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/docs"): None,
     ("GET", "/api/docs/files/<path:name>"): None,
 }
-WITH_ID = {route: body for route, body in ROUTES.items() if "<" in route[1]}
+WITH_ID = {
+    route: body for route, body in ROUTES.items() if "<" in route[1] and "<name>" not in route[1]
+}
+"""The routes of things that have an owner: engines have none."""
 PAGES = {("GET", "/"), ("GET", "/docs"), ("GET", "/favicon.ico")}
 """What a browser asks for by itself: no part of the API."""
 
@@ -133,6 +142,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "id:persona_id": things["persona"],
         "uuid:job_id": things["job"],
         "uuid:media_id": things["media"],
+        "name": "mock",
     }
     return re.sub(r"<([^>]+)>", lambda match: str(ids.get(match[1], "swagger-ui.css")), text)
 
@@ -659,7 +669,11 @@ def check_fields(document: dict[str, Any], schema: dict[str, Any], value: Any) -
     if isinstance(value, list):
         for item in value:
             check_fields(document, schema.get("items", {}), item)
-    elif isinstance(value, dict) and "properties" in schema and name != "GenerationParams":
+    elif (
+        isinstance(value, dict)
+        and "properties" in schema
+        and name not in ("GenerationParams", "Lora")
+    ):
         assert value.keys() == schema["properties"].keys(), name
         for field, part in value.items():
             check_fields(document, schema["properties"][field], part)

@@ -6,13 +6,14 @@ from __future__ import annotations
 import dataclasses
 import errno
 import io
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,12 +23,21 @@ from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
 from PIL import Image
 
-from seidra import engines
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
-from seidra.engines.base import Engine, EngineError, RenderContext, RenderedImage, RenderRequest
+from seidra.engines.base import (
+    Engine,
+    EngineError,
+    EngineUnavailable,
+    Options,
+    RenderContext,
+    RenderedImage,
+    RenderRequest,
+)
+from seidra.engines.mock import MockEngine
 from seidra.files.local import LocalFiles
 from seidra.jobs import results
+from seidra.jobs.engine_watch import EngineWatch
 from seidra.jobs.results import media_id
 from seidra.jobs.worker import Worker
 from seidra.operations import housekeeping
@@ -41,24 +51,26 @@ LARGE = {"generation_params": {"width": 2048, "height": 2048, "quality": "high"}
 PAST = "2000-01-01T00:00:00.000000Z"
 
 
-def picture(colour: str = "teal", size: tuple[int, int] = (64, 64)) -> RenderedImage:
+def picture(
+    colour: str = "teal", size: tuple[int, int] = (64, 64), position: int = 0
+) -> RenderedImage:
     out = io.BytesIO()
     Image.new("RGB", size, colour).save(out, "PNG")
-    return RenderedImage(out.getvalue(), "image/png", *size)
+    return RenderedImage(out.getvalue(), "image/png", *size, position=position)
 
 
 class Held(Engine):
     """Shows a picture once it is released, deaf to everything else."""
 
-    name = "mock"
-
     def __init__(self, colour: str = "teal") -> None:
+        super().__init__("mock")
         self.entered, self.released = threading.Event(), threading.Event()
         self.picture = picture(colour)
         self.context: RenderContext
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
         self.context = context
+        context.submitting()
         self.entered.set()
         assert self.released.wait(60)
         return [self.picture]
@@ -67,13 +79,38 @@ class Held(Engine):
 class Doing(Engine):
     """Does what the test says."""
 
-    name = "mock"
-
     def __init__(self, render: Callable[[RenderContext], list[RenderedImage]]) -> None:
+        super().__init__("mock")
         self._render = render
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
+        context.submitting()
         return self._render(context)
+
+
+class Several(Engine):
+    """Makes each picture that is wanted in the colour of its position, and keeps which it made."""
+
+    COLOURS = ("red", "green", "blue", "teal")
+
+    def __init__(self) -> None:
+        super().__init__("mock")
+        self.made: list[tuple[int, int]] = []
+        self.before: Callable[[int], None] = lambda position: None
+
+    def render(self, request: RenderRequest, context: RenderContext) -> Iterator[RenderedImage]:
+        context.submitting()
+        for wanted in request.wanted():
+            self.before(wanted.position)
+            self.made.append((wanted.position, wanted.seed))
+            yield picture(self.COLOURS[wanted.position], position=wanted.position)
+
+
+def several(database: SqliteDatabase, job_id: str, count: int) -> str:
+    """Let a job be one of so many pictures."""
+    with database.transaction() as tx:
+        tx.execute("UPDATE generation_jobs SET count = ? WHERE id = ?", (count, job_id))
+    return job_id
 
 
 @pytest.fixture
@@ -82,7 +119,7 @@ def hire(app: Flask, database: SqliteDatabase, settings: Settings) -> Callable[.
 
     def make(engine: Engine, wake: threading.Event | None = None, **changes: Any) -> Worker:
         return make_worker(
-            dataclasses.replace(settings, **changes), database, engine, wake or threading.Event()
+            dataclasses.replace(settings, **changes), database, [engine], wake or threading.Event()
         )
 
     return make
@@ -141,10 +178,11 @@ def crashed(
     job_id: str,
     pictures: list[RenderedImage],
     claim: str = "dead-1",
-) -> list[results.Picture]:
+) -> list[results.StoredPicture]:
     """What an attempt leaves that crashed between its files and its rows."""
-    prepared = results.prepare_pictures(job_id, claim, pictures)
-    results.store_pictures(database, LocalFiles(settings), prepared)
+    prepared = [results.prepare_picture(job_id, claim, made) for made in pictures]
+    for made in prepared:
+        results.store_picture(database, LocalFiles(settings), made)
     return prepared
 
 
@@ -221,27 +259,95 @@ def test_jobs_are_taken_in_the_order_in_which_they_wait(
         assert person.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed"
 
 
-def test_several_pictures_come_in_order(alice: Person, hire: Callable[..., Worker]) -> None:
-    colours = ["red", "green", "blue"]
-    job_id = alice.preview(alice.persona()["id"])
-    hire(Doing(lambda context: [picture(colour) for colour in colours])).work_one()
+def test_several_pictures_come_in_order(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    job_id = several(database, alice.preview(alice.persona()["id"], seed=2**53 - 1), 3)
+    hire(Several()).work_one()
     links = alice.get(f"/api/jobs/{job_id}").get_json()["result_images"]
     assert [alice.client.get(link, buffered=True).data for link in links] == [
-        picture(colour).data for colour in colours
+        picture(colour).data for colour in ("red", "green", "blue")
     ]
     assert alice.get("/api/jobs").get_json()["total"] == 1
+    seeds = [
+        json.loads(found[0])["seed"]
+        for found in database.connection.execute(
+            "SELECT metadata FROM media_items ORDER BY position"
+        )
+    ]
+    assert seeds == [2**53 - 1, 2**53, 2**53 + 1]
 
 
-@pytest.mark.parametrize("count", [0, 9])
-def test_no_pictures_and_too_many_are_the_engines_fault(
-    alice: Person, hire: Callable[..., Worker], settings: Settings, count: int
+def test_each_picture_is_there_as_soon_as_it_is_made(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    job_id = several(database, alice.preview(alice.persona()["id"]), 3)
+    engine, seen = Several(), list[tuple[str, int]]()
+
+    def look(position: int) -> None:
+        job = alice.get(f"/api/jobs/{job_id}").get_json()
+        seen.append((job["status"], len(job["result_images"])))
+
+    engine.before = look
+    hire(engine).work_one()
+    assert seen == [("processing", 0), ("processing", 1), ("processing", 2)]
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], len(job["result_images"])) == ("completed", 3)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_job_that_ends_early_keeps_the_pictures_it_has(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, end: str
+) -> None:
+    job_id = several(database, alice.preview(alice.persona()["id"]), 3)
+    engine = Several()
+
+    def happens(position: int) -> None:
+        if position == 1 and end == "failed":
+            raise EngineError("No.", permanent=True)
+        if position == 1:
+            alice.post(f"/api/jobs/{job_id}/cancel")
+
+    engine.before = happens
+    hire(engine).work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], len(job["result_images"])) == (end, 1)
+
+
+def test_an_attempt_that_follows_makes_only_what_is_missing(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    job_id = several(database, alice.preview(alice.persona()["id"], seed=7), 3)
+    engine, failed = Several(), list[int]()
+
+    def fails_at_the_second(position: int) -> None:
+        if position == 1 and not failed:
+            failed.append(position)
+            raise EngineError("Not yet.")
+
+    engine.before = fails_at_the_second
+    worker = hire(engine)
+    worker.work_one()
+    due_again(database, job_id)
+    worker.work_one()
+    assert engine.made == [(0, 7), (1, 8), (2, 9)]
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"], len(job["result_images"])) == ("completed", 2, 3)
+
+
+def test_no_pictures_are_the_engines_fault_and_too_many_are_left(
+    alice: Person, hire: Callable[..., Worker], settings: Settings
 ) -> None:
     job_id = alice.preview(alice.persona()["id"])
-    hire(Doing(lambda context: [picture()] * count)).work_one()
+    hire(Doing(lambda context: [])).work_one()
     job = alice.get(f"/api/jobs/{job_id}").get_json()
     assert (job["status"], job["attempts"]) == ("failed", 1)
-    assert str(count) in job["error_message"]
+    assert "0 of 1" in job["error_message"]
     assert files(settings) == items(alice) == []
+    job_id = alice.preview(alice.persona()["id"])
+    hire(Doing(lambda context: [picture(position=n % 3) for n in range(9)])).work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], len(job["result_images"]), len(files(settings))) == ("completed", 1, 2)
 
 
 def test_media_take_the_flags_of_the_moment_the_job_ends(
@@ -278,7 +384,7 @@ def test_the_late_result_of_a_cancelled_job_is_thrown_away(
         answer = alice.post(f"/api/jobs/{job_id}/cancel")
         assert (answer.status_code, answer.get_json()["status"]) == (200, "cancelled")
         if noticed:
-            wait_for(lambda: engine.context.over)
+            wait_for(lambda: engine.context.cancelled)
         engine.released.set()
     assert alice.get(f"/api/jobs/{job_id}").get_json() == answer.get_json()
     assert files(settings) == items(alice) == []
@@ -340,7 +446,8 @@ def test_a_crash_between_files_and_rows_leaves_nothing_in_the_end(
 ) -> None:
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     # More pictures than the attempt that follows.
-    crashed(database, settings, job_id, [picture("red"), picture("green"), picture("blue")])
+    colours = ("red", "green", "blue")
+    crashed(database, settings, job_id, [picture(c, position=n) for n, c in enumerate(colours)])
     worker.work_one()
     [item] = items(alice)
     shown = alice.client.get(item["url"], buffered=True).data
@@ -362,7 +469,8 @@ def test_a_crash_at_any_step_leaves_nothing_in_the_end(
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Three pictures are on their way when the worker dies; the attempt that follows makes one."""
+    """The worker dies somewhere on the way to three pictures; the attempt that follows makes those
+    that are missing."""
 
     class Killed(BaseException):
         pass
@@ -384,15 +492,14 @@ def test_a_crash_at_any_step_leaves_nothing_in_the_end(
     for module, name in (
         (os, "fsync"),
         (os, "replace"),
-        (results, "store_pictures"),
-        (results, "add_pictures"),
+        (results, "store_picture"),
+        (results, "add_picture"),
     ):
         mortal(module, name)
     persona, died = alice.persona(), 0
-    first = hire(Doing(lambda context: [picture("red"), picture("green"), picture("blue")]))
-    second = hire(Doing(lambda context: [picture("teal")]))
+    first, second = hire(Several()), hire(Several())
     while True:
-        job_id = alice.preview(persona["id"])
+        job_id = several(database, alice.preview(persona["id"]), 3)
         left = died + 1
         try:
             first.work_one()
@@ -406,9 +513,9 @@ def test_a_crash_at_any_step_leaves_nothing_in_the_end(
         assert row(database, job_id)["status"] == "completed"
         announcements_run_out(database)
         keeper.run(idle=True)
-        assert len(files(settings)) == 2 * died, f"killed at step {died}"
+        assert len(files(settings)) == 6 * died, f"killed at step {died}"
         assert queued_deletions(database) == []
-    assert died == 20
+    assert died == 24
     left = 0
     assert {alice.client.get(item["url"], buffered=True).status_code for item in items(alice)} == {
         200
@@ -428,7 +535,7 @@ def test_who_stored_too_late_names_no_file_that_goes(
     """Its announcements have run out, though the job is still its own; the next attempt is in
     time."""
     job_id = alice.preview(alice.persona()["id"])
-    store, late = results.store_pictures, True
+    store, late = results.store_picture, True
 
     def stores(*arguments: Any) -> None:
         store(*arguments)
@@ -444,7 +551,7 @@ def test_who_stored_too_late_names_no_file_that_goes(
     def refuse(*arguments: Any) -> None:
         raise OSError(errno.EROFS, "x")
 
-    monkeypatch.setattr(results, "store_pictures", stores)
+    monkeypatch.setattr(results, "store_picture", stores)
     worker = hire(Doing(lambda context: [picture()]))
     worker.work_one()
     assert row(database, job_id)["error_message"] == "Storing the picture took too long."
@@ -497,7 +604,8 @@ def test_a_late_attempt_neither_overwrites_nor_deletes_the_picture_of_another(
     shown = alice.client.get(item["url"], buffered=True).data
     late = crashed(database, settings, job_id, [picture("red")])
     assert alice.client.get(item["url"], buffered=True).data == shown
-    results.abandon_pictures(database, LocalFiles(settings), late)
+    for made in late:
+        results.abandon_picture(database, LocalFiles(settings), made)
     keeper.run(idle=True)
     assert alice.client.get(item["url"], buffered=True).data == shown
     assert len(files(settings)) == 2
@@ -511,9 +619,9 @@ def test_giving_up_spares_what_was_named_after_all(
     worker.work_one()
     [item] = items(alice)
     [key] = database.connection.execute("SELECT file_key FROM media_items").fetchone()
-    [made] = results.prepare_pictures(job_id, "any", [picture()])
+    made = results.prepare_picture(job_id, "any", picture())
     made = dataclasses.replace(made, key=key)
-    results.abandon_pictures(database, LocalFiles(settings), [made])
+    results.abandon_picture(database, LocalFiles(settings), made)
     assert alice.client.get(item["url"], buffered=True).status_code == 200
     assert len(files(settings)) == 2
     assert queued_deletions(database) == []
@@ -612,7 +720,8 @@ def test_a_job_whose_workers_were_lost_too_often_fails(
             " run_after = ? WHERE id = ?",
             (PAST, job_id),
         )
-    worker.work_one()
+    for _ in range(2):
+        worker.work_one()
     job = alice.get(f"/api/jobs/{job_id}").get_json()
     assert (job["status"], job["attempts"]) == ("failed", 3)
     assert "lost 3 times" in job["error_message"]
@@ -803,7 +912,7 @@ def test_a_worker_takes_only_the_jobs_of_its_engine(
             (PAST, third),
         )
     queued_for(alice, database, "mock")
-    assert hire(engines.make("mock", "mock")).work_one() is True
+    assert hire(MockEngine()).work_one() is True
     assert row(database, third)["status"] == "processing"
     assert red.work_one() is True
     assert row(database, third)["status"] == "failed"
@@ -812,20 +921,20 @@ def test_a_worker_takes_only_the_jobs_of_its_engine(
 def test_jobs_are_queued_for_the_engine_that_is_selected(
     settings: Settings, alice: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
-    assert row(database, alice.preview(alice.persona()["id"]))["engine"] == settings.engine
+    assert row(database, alice.preview(alice.persona()["id"]))["engine"] == "mock"
     assert worker.work_one() is True
     [job_id] = queued_for(alice, database, "sold")
     assert worker.work_one() is False
     alice.post(f"/api/jobs/{job_id}/cancel")
     again = alice.post(f"/api/jobs/{job_id}/retry").get_json()["job_id"]
-    assert row(database, again)["engine"] == settings.engine
+    assert row(database, again)["engine"] == "mock"
 
 
 def test_a_worker_of_two_engines_lets_none_wait_for_the_other(
     alice: Person, settings: Settings, database: SqliteDatabase
 ) -> None:
     waiting = queued_for(alice, database, "red", "red", "blue")
-    both = {name: Named(name) for name in ("red", "blue")}
+    both = [Named(name) for name in ("red", "blue")]
     worker = Worker(
         settings, database, LocalFiles(settings), both, threading.Event(), lambda idle: None
     )
@@ -841,12 +950,212 @@ def test_a_worker_that_is_told_to_stop_takes_no_job_of_its_other_engine(
         return [picture()]
 
     waiting = queued_for(alice, database, "red", "blue")
-    both = {"red": Doing(render), "blue": Named("blue")}
+    red = Doing(render)
+    red.name = "red"
+    both = [red, Named("blue")]
     worker = Worker(
         settings, database, LocalFiles(settings), both, threading.Event(), lambda idle: None
     )
     assert worker.work_one() is True
     assert [row(database, id)["status"] for id in waiting] == ["completed", "queued"]
+
+
+# ---------------------------------------------------------------------------- the engine is away
+
+
+class Away(Engine):
+    """An engine that cannot be reached, or that goes away in the middle, until it is back."""
+
+    def __init__(self, in_the_middle: bool = False) -> None:
+        super().__init__("mock")
+        self.in_the_middle, self.back = in_the_middle, False
+        self.sent = 0
+
+    def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
+        if not context.state and (self.back or self.in_the_middle):
+            context.remember(id="one")
+            context.submitting()
+            self.sent += 1
+        if not self.back:
+            raise EngineUnavailable("The engine does not answer.")
+        return [picture()]
+
+
+@pytest.mark.parametrize("in_the_middle", [False, True])
+def test_an_engine_that_is_away_burns_no_attempts(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase, in_the_middle: bool
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    engine, pauses = Away(in_the_middle), list[int]()
+    for _ in range(8):
+        # Each by a worker of its own: one leaves an engine alone for a while that it found away.
+        assert hire(engine).work_one() is True
+        stored = row(database, job_id)
+        assert (stored["status"], stored["claim"]) == ("processing", None)
+        assert stored["attempts"] == int(in_the_middle)
+        waited = parse_timestamp(stored["run_after"]) - parse_timestamp(stored["updated_at"])
+        pauses.append(round(waited.total_seconds()))
+        job = alice.get(f"/api/jobs/{job_id}").get_json()
+        assert job["waiting_for"] == {
+            "code": "engine",
+            "engine": "mock",
+            "since": stored["waiting_since"],
+        }
+        assert job["error_message"] == "The engine does not answer."
+        since = timestamp_in(-2 * pauses[-1])
+        with database.transaction() as tx:
+            tx.execute("UPDATE generation_jobs SET waiting_since = ?", (since,))
+        due_again(database, job_id)
+    assert pauses == [5, 10, 20, 40, 60, 60, 60, 60]
+    engine.back = True
+    hire(engine).work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"], job["waiting_for"]) == ("completed", 1, None)
+    assert (job["error_message"], engine.sent) == (None, 1)
+
+
+def test_a_worker_leaves_an_engine_alone_for_a_while_that_it_found_away(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    persona = alice.persona()
+    waiting = [alice.preview(persona["id"]) for _ in range(2)]
+    worker = hire(Away())
+    assert worker.work_one() is True
+    assert worker.work_one() is False
+    assert [row(database, id)["status"] for id in waiting] == ["processing", "queued"]
+
+
+# ------------------------------------------------------------------------------------- whose turn
+
+
+def plain() -> Engine:
+    """An engine that makes a picture."""
+    return Doing(lambda context: [picture()])
+
+
+def test_workers_hold_at_most_at_once_of_an_engines_jobs(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    persona = alice.persona()
+    first, second = (alice.preview(persona["id"]) for _ in range(2))
+    engine = Held()
+    with background(database, hire(engine).work_one):
+        assert engine.entered.wait(30)
+        assert hire(plain()).work_one() is False
+        two = plain()
+        two.options = Options(at_once=2)
+        assert hire(two).work_one() is True
+        engine.released.set()
+    assert {row(database, id)["status"] for id in (first, second)} == {"completed"}
+
+
+def test_what_a_lost_worker_held_comes_before_all_others_in_its_own_slot(
+    alice: Person, bob: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    persona = alice.persona()
+    early, lost = (alice.preview(persona["id"]) for _ in range(2))
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'x', run_after = ?"
+            " WHERE id = ?",
+            (timestamp_in(-1), lost),
+        )
+    hire(plain()).work_one()
+    assert [row(database, id)["status"] for id in (early, lost)] == ["queued", "completed"]
+
+
+def test_accounts_take_turns_by_what_they_had_lately(
+    alice: Person, bob: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    mine, other = alice.persona(), bob.persona()
+    many = [alice.preview(mine["id"]) for _ in range(5)]
+    worker = hire(plain())
+    worker.work_one()
+    late = bob.preview(other["id"])
+    worker.work_one()
+    assert row(database, late)["status"] == "completed"
+    assert [row(database, id)["status"] for id in many] == ["completed", *["queued"] * 4]
+    # Who had much a while ago has as good a turn as anybody.
+    late = bob.preview(other["id"])
+    with database.transaction() as tx:
+        tx.execute("UPDATE engine_turns SET seconds = 100 WHERE user_id = ?", (bob.id,))
+        tx.execute(
+            "UPDATE engine_turns SET minute = '2000-01-01T00:00' WHERE user_id = ?", (bob.id,)
+        )
+    worker.work_one()
+    assert row(database, late)["status"] == "completed"
+    with database.transaction() as tx:
+        tx.execute("UPDATE engine_turns SET seconds = 100 WHERE user_id = ?", (bob.id,))
+    late = bob.preview(other["id"])
+    worker.work_one()
+    assert row(database, late)["status"] == "queued"
+
+
+def test_a_place_in_the_queue_counts_what_everybody_has_there(
+    alice: Person, bob: Person, hire: Callable[..., Worker]
+) -> None:
+    mine, other = alice.persona(), bob.persona()
+
+    def place(person: Person, persona: dict[str, Any]) -> int:
+        answer = person.post(f"/api/personas/{persona['id']}/preview")
+        return int(answer.get_json()["position"])
+
+    assert [place(alice, mine) for _ in range(4)] == [1, 2, 3, 4]
+    # In turns: behind one of hers, then behind two.
+    assert [place(bob, other) for _ in range(2)] == [2, 4]
+    assert place(alice, mine) == 7
+
+
+def test_previews_come_before_an_accounts_own_generations(
+    alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
+) -> None:
+    persona = alice.persona()
+    generation, preview = (alice.preview(persona["id"]) for _ in range(2))
+    with database.transaction() as tx:
+        tx.execute("UPDATE generation_jobs SET job_type = 'generation' WHERE id = ?", (generation,))
+    hire(plain()).work_one()
+    assert [row(database, id)["status"] for id in (generation, preview)] == ["queued", "completed"]
+
+
+# --------------------------------------------------------------------------- cancelled and unheld
+
+
+class Orphaned(Several):
+    """Says only the second time that nothing runs any more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[Any] = []
+
+    def abandon(self, state: Mapping[str, Any]) -> bool:
+        self.asked.append(state)
+        return len(self.asked) > 1
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_is_cancelled_while_nobody_holds_it_is_stopped_on_the_engine(
+    alice: Person, database: SqliteDatabase, deleted: bool
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    with database.transaction() as tx:
+        tx.execute(
+            "UPDATE generation_jobs SET status = 'processing', claim = 'gone', engine_state = ?"
+            " WHERE id = ?",
+            ('{"id":"far"}', job_id),
+        )
+    assert alice.post(f"/api/jobs/{job_id}/cancel").status_code == 200
+    if deleted:
+        assert alice.delete(f"/api/jobs/{job_id}").status_code == 204
+    engine = Orphaned()
+    watch = EngineWatch(database, [engine])
+    watch.stop_orphans()
+    # Its holder, had it one, would learn of it by itself.
+    assert engine.asked == []
+    with database.transaction() as tx:
+        tx.execute("UPDATE engine_orphans SET since = ?", (PAST,))
+    for _ in range(3):
+        watch.stop_orphans()
+    assert engine.asked == [{"id": "far"}] * 2
 
 
 # ----------------------------------------------------------------------------- running and stopping
@@ -857,7 +1166,7 @@ def test_an_idle_worker_is_woken_by_a_request(
 ) -> None:
     persona = alice.persona(**SMALL)
     # It would look by itself every hour.
-    with started(hire(engines.make("mock", "mock"), services_of(app).wake, job_poll_ms=3_600_000)):
+    with started(hire(MockEngine(), services_of(app).wake, job_poll_ms=3_600_000)):
         for _ in range(3):
             job_id = alice.preview(persona["id"])
             wait_for(
@@ -872,7 +1181,7 @@ def test_an_idle_worker_is_woken_by_a_request(
 def test_an_idle_worker_finds_the_jobs_of_other_processes(
     alice: Person, hire: Callable[..., Worker]
 ) -> None:
-    with started(hire(engines.make("mock", "mock"), job_poll_ms=50)):
+    with started(hire(MockEngine(), job_poll_ms=50)):
         job_id = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "completed")
 
@@ -883,7 +1192,7 @@ def test_a_worker_goes_on_after_a_failure_of_its_own(
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     with database.transaction() as tx:
         tx.execute("UPDATE generation_jobs SET parameters = '{}' WHERE id = ?", (job_id,))
-    with started(hire(engines.make("mock", "mock"), job_poll_ms=50, job_max_attempts=1)):
+    with started(hire(MockEngine(), job_poll_ms=50, job_max_attempts=1)):
         good = alice.preview(alice.persona(**SMALL)["id"])
         wait_for(lambda: alice.get(f"/api/jobs/{good}").get_json()["status"] == "completed")
     assert alice.get(f"/api/jobs/{job_id}").get_json()["status"] == "failed"

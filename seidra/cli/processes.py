@@ -23,7 +23,7 @@ from seidra.cli.groups import CheckedCommand
 from seidra.config import Settings, get_settings
 from seidra.database import DatabaseService, init_database
 from seidra.files.local import LocalFiles
-from seidra.operations.workers import make_worker, start_worker
+from seidra.operations.workers import make_whole_worker, start_worker
 from seidra.platform import metrics
 from seidra.web import logs
 
@@ -57,7 +57,8 @@ def worker(grace: float) -> None:
 
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
-        running = make_worker(settings, service.database, engines.make_selected(settings), wake)
+        setup = engines.read_setup(settings)
+        running = make_whole_worker(settings, service.database, setup, wake)
         running.start()
         stop.wait()
         running.stop(grace)
@@ -65,7 +66,7 @@ def worker(grace: float) -> None:
 
 def _prepare_worker(settings: Settings) -> None:
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
-    engines.make_selected(settings)
+    engines.check_setup(settings)
     init_database(settings)
     LocalFiles(settings).check()
 

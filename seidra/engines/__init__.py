@@ -1,38 +1,56 @@
-"""The kinds of engines. A new one is a module here and a line in `KINDS`; it is imported when it is
-asked for."""
+"""The kinds of engines, and how the configured ones are made. A new kind is a module here and a
+line in `KINDS`; it is imported when an engine of it is made."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from importlib import import_module
-from types import MappingProxyType
 from typing import cast
 
-from seidra.config import Settings, engine_prefix, read_settings
+from seidra.config import Settings
 from seidra.engines.base import Engine
+from seidra.engines.setup import Configured, Setup, read_engines
 from seidra.errors import StartError
 
-KINDS: Mapping[str, tuple[str, str]] = {"mock": ("seidra.engines.mock", "MockEngine")}
+KINDS: Mapping[str, tuple[str, str]] = {
+    "mock": ("seidra.engines.mock", "MockEngine"),
+    "comfyui": ("seidra.engines.comfyui", "ComfyUIEngine"),
+    "sdapi": ("seidra.engines.sdapi", "SdapiEngine"),
+    "openai": ("seidra.engines.openai", "OpenaiEngine"),
+}
 """The module and the class of each kind."""
 
 
-def engine_class(kind: str) -> type[Engine]:
-    """The class of a kind of engine. Raises StartError, listing the known ones, for any other."""
-    if kind not in KINDS:
+@lru_cache(maxsize=4)
+def read_setup(settings: Settings) -> Setup:
+    """Which engines there are, as these settings say; files are read at the first call. Raises
+    StartError."""
+    return read_engines(
+        {
+            settings.variable(field): getattr(settings, field) or ""
+            for field in ("engines", "engine", "engine_url", "engine_key_file")
+        }
+    )
+
+
+def make(name: str, configured: Configured) -> Engine:
+    """Make an engine, called `name`: one for each thread that renders. Raises StartError for a kind
+    that this version has not, or options that break the kind's rules."""
+    if configured.kind not in KINDS:
         raise StartError(
-            f"SEIDRA_ENGINE names no engine: {kind!r}; there is {', '.join(sorted(KINDS))}."
+            f"The engine {name!r} is of the kind {configured.kind!r}, which this version has not;"
+            f" there is {', '.join(sorted(KINDS))}."
         )
-    module, name = KINDS[kind]
-    return cast(type[Engine], getattr(import_module(module), name))
+    module, class_name = KINDS[configured.kind]
+    kind = cast(type[Engine], getattr(import_module(module), class_name))
+    return kind(name, configured.options)
 
 
-def make(kind: str, name: str, variables: Mapping[str, str] = MappingProxyType({})) -> Engine:
-    """Make an engine of a kind, called `name`, with the settings that the kind declares as
-    `variables` give them. Raises StartError for another kind or a value that breaks its rule."""
-    declaring = engine_class(kind)
-    return declaring(name=name, **read_settings(declaring, engine_prefix(kind), variables))
-
-
-def make_selected(settings: Settings) -> Engine:
-    """The engine that SEIDRA_ENGINE selects: the only one of its kind, and called like it."""
-    return make(settings.engine, settings.engine, settings.engine_variables)
+def check_setup(settings: Settings) -> Setup:
+    """Read which engines there are and make each once, so that a wrong one stops the start. Raises
+    StartError."""
+    setup = read_setup(settings)
+    for name, configured in setup.engines.items():
+        make(name, configured)
+    return setup

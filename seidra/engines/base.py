@@ -11,34 +11,65 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 
 class EngineError(Exception):
     """A render failed. `permanent` says that trying again cannot help; the message is shown to the
-    job's owner."""
+    job's owner, and so holds no secret, no address of the operator's and no prompt. `code` is a
+    stable word for programs, such as `out_of_memory`."""
 
-    def __init__(self, message: str, *, permanent: bool = False) -> None:
+    def __init__(
+        self, message: str, *, permanent: bool = False, code: str = "engine_failed"
+    ) -> None:
         super().__init__(message)
         self.permanent = permanent
+        self.code = code
+
+
+class EngineUnavailable(EngineError):
+    """The engine cannot be reached, and was sent nothing: not this job's fault, and no attempt."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="engine_unreachable")
 
 
 class RenderCancelled(Exception):
-    """Nobody wants the result any more: raised by the context to leave a render early. What runs
-    elsewhere for it is to be stopped."""
+    """Nobody wants the result any more: the render ends, and what runs on a server is stopped."""
 
 
 class RenderDetached(Exception):
-    """The caller leaves a render that is still wanted, likewise raised by the context: what runs
-    elsewhere for it is left alone, and another attempt goes on with it."""
+    """The caller leaves while the job is still wanted: the render ends here, and what runs on a
+    server goes on, for the next attempt to take up from the state remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRA to apply, by SEIDRA's name for it. Weights from -10 to 10; `clip_weight` where the
+    text encoder's differs."""
+
+    name: str
+    weight: float = 1.0
+    clip_weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture to make: its position in the job, from 0, and its seed, 0 to 2**63-1."""
+
+    position: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class RenderRequest:
-    """What to render. Sizes in pixels; `guidance_scale` 0-30; `steps` 1-150; `seed` 0 to
-    2**53-1."""
+    """What to render. Sizes in pixels; `guidance_scale` 0-30; `steps` 1-150; `seed` 0 to 2**63-1.
+
+    `pictures` are those that are still to be made, each as if it were made alone; where they are
+    not given there is one, with `seed`. Prompts are composed: they hold no LoRA tags.
+    """
 
     prompt: str
     seed: int
@@ -58,6 +89,14 @@ class RenderRequest:
     """Hints: {intensity: low|medium|high, categories: {name: bool}}."""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Every generation parameter as the persona keeps it, unknown ones included."""
+    loras: Sequence[Lora] = ()
+    """By name, without doubles and without those of weight 0."""
+    job_id: str = ""
+    pictures: Sequence[Picture] = ()
+
+    def wanted(self) -> Sequence[Picture]:
+        """The pictures to make, one at least."""
+        return self.pictures or (Picture(0, self.seed),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +108,87 @@ class RenderedImage:
     width: int
     height: int
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    position: int = 0
+    seed: int | None = None
+    """The seed that was used; None where the engine cannot tell."""
+    used: Mapping[str, Any] = field(default_factory=dict)
+    """What was really used, as the engine names it: model, loras, sampler, schedule, width, ..."""
+    dropped: Sequence[str] = ()
+    """The fields of the request that the engine could not do, such as negative_prompt."""
+
+
+# --------------------------------------------------------------------------- what an engine can do
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model of an engine: its name there, and its family (sd1, sdxl, sd3, flux, qwen, zimage)."""
+
+    file: str
+    family: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """The sizes of pictures that an engine makes, in pixels. `fixed` lists the only ones, where
+    there are only some."""
+
+    low: int = 64
+    high: int = 2048
+    multiple: int = 8
+    fixed: Sequence[tuple[int, int]] = ()
+
+
+FEATURES = frozenset({
+    "negative_prompt", "seed", "steps", "guidance", "loras", "lora_weights", "sizes", "progress",
+    "frames", "cancel_queued", "cancel_running", "own_id", "ask",
+})  # fmt: skip
+"""What `Capabilities.features` may name. `own_id`: a job is sent under an id of ours. `ask`: the
+engine can be asked after a crash what became of a job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine has and can do, as `probe` found it; plain enough to be stored as JSON.
+
+    `models` and `loras` go by the names that SEIDRA uses: the operator's from the map, and the
+    engine's own. An empty `models` means that the engine does not tell. `schedulers` are SEIDRA's
+    names (`seidra.engines.samplers`), `foreign` the engine's own names for samplers and schedules.
+    """
+
+    version: str = ""
+    models: Mapping[str, Model] = field(default_factory=dict)
+    loras: Mapping[str, Model] = field(default_factory=dict)
+    schedulers: Sequence[str] = ()
+    foreign: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """{"samplers": [...], "schedules": [...]}"""
+    features: frozenset[str] = frozenset()
+    sizes: Sizes = Sizes()
+    max_count: int = 8
+    """How many pictures a job may ask for; the engine may make them one by one."""
+    seed_max: int = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the operator set an engine up. `key` is the secret itself, read from its file; it is
+    never shown. `models` and `loras` map SEIDRA's names to the engine's."""
+
+    url: str = ""
+    key: str = field(default="", repr=False)
+    at_once: int = 1
+    turn_s: int = 60
+    timeout_s: int = 1800
+    """Seconds without a sign of progress after which a render is given up."""
+    dialect: str = ""
+    default_model: str = ""
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    loras: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    workflow: Mapping[str, Any] | None = None
+    """The operator's own ComfyUI graph, in API format."""
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Where the workflow takes what: {"prompt": ["6.text"], "seed": ["3.seed"], ...}"""
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 class RenderContext:
@@ -79,91 +199,130 @@ class RenderContext:
         on_progress: Callable[[float], None] = lambda fraction: None,
         on_remember: Callable[[dict[str, Any]], None] = lambda state: None,
         state: Mapping[str, Any] | None = None,
+        on_submit: Callable[[], None] = lambda: None,
+        on_frame: Callable[[bytes], None] = lambda data: None,
     ) -> None:
         self._on_progress = on_progress
         self._on_remember = on_remember
+        self._on_submit = on_submit
+        self._on_frame = on_frame
+        self._ended = threading.Event()
         self._lock = threading.Lock()
-        self._over = threading.Event()
-        self._reason: type[Exception] = RenderCancelled
         self._hooks: list[Callable[[], None]] = []
+        self._leave_hooks: list[Callable[[], None]] = []
+        self._reason: type[Exception] = RenderCancelled
         self.state: dict[str, Any] = dict(state or {})
         """What an earlier attempt at this job remembered; empty at the first."""
+        self.step: tuple[int, int] | None = None
+        """The sampling step and how many there are, as last told."""
 
-    def report(self, fraction: float) -> None:
-        """Tell how far the render is, 0 to 1. Raises what `raise_if_over` does."""
-        self.raise_if_over()
+    def report(self, fraction: float, step: int | None = None, steps: int | None = None) -> None:
+        """Tell how far the render is, 0 to 1, and at which of how many steps.
+
+        Raises RenderCancelled or RenderDetached once the render is to end.
+        """
+        self.raise_if_ended()
+        if step is not None and steps is not None:
+            self.step = (step, steps)
         self._on_progress(min(max(fraction, 0.0), 1.0))
+
+    def show_frame(self, data: bytes) -> None:
+        """Show an unfinished picture (encoded, any size); the caller makes it small and drops what
+        comes too fast."""
+        self._on_frame(data)
 
     def remember(self, **state: Any) -> None:
         """Save JSON values (an outside server's job id, say) that the next attempt finds in
-        `state`. Raises when the job is not this attempt's any more: what comes next must not be
-        begun."""
+        `state`. Raises RenderDetached when the job is not this attempt's any more: then nothing
+        may be sent for it."""
         self.state.update(state)
         self._on_remember(dict(self.state))
 
+    def submitting(self) -> None:
+        """Say that a job is about to be sent to a server: that is what counts as an attempt.
+        Raises as `report` does."""
+        self.raise_if_ended()
+        self._on_submit()
+
     def wait(self, seconds: float) -> None:
-        """Sleep between two polls of an outside server. Raises what `raise_if_over` does, as soon
-        as it would."""
-        self._over.wait(seconds)
-        self.raise_if_over()
+        """Sleep between two polls of an outside server. Raises at once when the render is to
+        end."""
+        self._ended.wait(seconds)
+        self.raise_if_ended()
 
     def on_cancel(self, hook: Callable[[], None]) -> None:
-        """Run `hook` once when the render is cancelled (at once if it already is): close a socket,
-        tell a server. It does not run for a render that is only left."""
+        """Run `hook` once when the render is cancelled (at once if it already is): tell a server
+        to stop. It does not run when the caller only leaves."""
         with self._lock:
-            if not self._over.is_set():
+            if not self._ended.is_set():
                 self._hooks.append(hook)
                 return
-            cancelled = self._reason is RenderCancelled
-        if cancelled:
+            run = self._reason is RenderCancelled
+        if run:
             hook()
 
+    def on_end(self, hook: Callable[[], None]) -> None:
+        """Run `hook` once when the render is to end for whatever reason (at once if it already
+        is): close a socket that something waits on."""
+        with self._lock:
+            if not self._ended.is_set():
+                self._leave_hooks.append(hook)
+                return
+        hook()
+
     def cancel(self) -> None:
-        """Ask the render to stop, as nobody wants it; the caller's side. Later calls do nothing."""
-        if self._end(RenderCancelled):
-            for hook in self._hooks:
-                hook()
+        """Ask the render to stop for good; the caller's side. Later calls do nothing."""
+        self._end(RenderCancelled)
 
     def detach(self) -> None:
-        """Ask the render to stop, as its caller leaves and another goes on; the caller's side.
-        Later calls do nothing."""
+        """Ask the render to end while its job goes on elsewhere; the caller's side."""
         self._end(RenderDetached)
 
-    def _end(self, reason: type[Exception]) -> bool:
-        """Whether this is what ends the render."""
+    def _end(self, reason: type[Exception]) -> None:
         with self._lock:
-            if self._over.is_set():
-                return False
+            if self._ended.is_set():
+                return
             self._reason = reason
-            self._over.set()
-            return True
+            self._ended.set()
+            hooks = [*(self._hooks if reason is RenderCancelled else ()), *self._leave_hooks]
+        for hook in hooks:
+            hook()
 
     @property
-    def over(self) -> bool:
-        """Whether the render is cancelled or left."""
-        return self._over.is_set()
+    def cancelled(self) -> bool:
+        """Whether the render is to stop for good."""
+        return self._ended.is_set() and self._reason is RenderCancelled
 
-    def raise_if_over(self) -> None:
-        """Raise RenderCancelled or RenderDetached once the render is cancelled or left."""
-        if self._over.is_set():
+    def raise_if_ended(self) -> None:
+        """Raise RenderCancelled or RenderDetached once the render is to end."""
+        if self._ended.is_set():
             raise self._reason
 
 
-@dataclass(kw_only=True, eq=False)
 class Engine(ABC):
     """Renders requests. One instance serves one worker thread.
 
-    A kind is a subclass; what it needs to know, it declares as fields made by `config.setting`,
-    each with its parser and its sentence, and is a dataclass then. Field `x_y` of the kind `mock`
-    is the variable `SEIDRA_MOCK_X_Y`.
+    `kind` is the module's word for what it talks to, `name` what the operator calls this one.
     """
 
     kind: ClassVar[str]
-    """What SEIDRA_ENGINE selects."""
 
-    name: str
-    """What jobs and people call this one."""
+    def __init__(self, name: str = "", options: Options | None = None) -> None:
+        self.name = name or self.kind
+        self.options = options or Options()
+
+    def probe(self) -> Capabilities:
+        """What the engine has and can do, within five seconds. Raises EngineUnavailable."""
+        return Capabilities()
 
     @abstractmethod
-    def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
-        """Render at least one picture. Raises EngineError, or what the context raises."""
+    def render(self, request: RenderRequest, context: RenderContext) -> Iterable[RenderedImage]:
+        """Render `request.wanted()`, each picture handed out as soon as it is made.
+
+        Raises EngineError, EngineUnavailable, or what `context` raises.
+        """
+
+    def abandon(self, state: Mapping[str, Any]) -> bool:
+        """Stop what runs on a server for a job that nobody holds any more, by the state that its
+        attempt remembered; True when it is sure that nothing runs. Raises EngineUnavailable."""
+        return True

@@ -1,11 +1,8 @@
-"""What has to be done about jobs now and then, whoever's they are: housekeeping says when, and the
-worker before it claims."""
+"""What has to be done about jobs now and then, whoever's they are; housekeeping says when."""
 
 from __future__ import annotations
 
-import logging
-
-from seidra.database.base import Connection, Database
+from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.values import timestamp, timestamp_in
 
@@ -13,17 +10,6 @@ _BATCH = 500
 """Rows that one transaction deletes: a few hundredths of a second."""
 
 _DAY = 86_400.0
-
-_log = logging.getLogger(__name__)
-
-
-def fail_exhausted(tx: Connection, engine: str, max_attempts: int) -> None:
-    """End an engine's jobs that workers were lost with as often as a job is tried."""
-    message = f"The worker was lost {max_attempts} times while it made this; the job is given up."
-    for row in queries.jobs.fail_exhausted(
-        tx, engine=engine, now=timestamp(), max_attempts=max_attempts, error_message=message
-    ):
-        _log.error("job failed: its workers were lost", extra={"fields": {"job": row["id"]}})
 
 
 def prune_jobs(database: Database, keep_days: int) -> None:
@@ -57,3 +43,11 @@ def prune_events(database: Database, keep_seconds: float) -> None:
             deleted = queries.events.prune(
                 tx, before=timestamp_in(-keep_seconds), beyond=timestamp_in(60), limit=_BATCH
             )
+
+
+def prune_turns(database: Database, keep_seconds: float) -> None:
+    """Forget which account had how much of an engine before the time that counts."""
+    with database.transaction() as tx:
+        queries.engines.prune_turns(
+            tx, before=timestamp_in(-keep_seconds)[:16], horizon=timestamp_in(60)
+        )

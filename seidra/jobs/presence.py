@@ -23,6 +23,7 @@ class Presence:
     """One worker's row in `workers`. A failure is logged: no sign of life is worth a job."""
 
     def __init__(self, database: Database, worker: str, engine: str) -> None:
+        self.engine = engine
         self._database = database
         self._row = {
             "id": worker,

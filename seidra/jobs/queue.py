@@ -6,7 +6,7 @@ All take a connection inside a transaction, the owner's where there is one.
 
 from __future__ import annotations
 
-import hashlib
+import math
 import uuid
 from typing import Any
 
@@ -14,35 +14,34 @@ from seidra import folding
 from seidra.config import Settings
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines import read_setup
+from seidra.engines.findings import has_errors
+from seidra.engines.setup import AUTO
 from seidra.errors import Conflict, NotFound, Problem
-from seidra.jobs import chores
+from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft, Look
+from seidra.parameters import draw_seed
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
-PREVIEW = "persona_preview"
-"""The type of a preview's job."""
-
-DEFAULTS: dict[str, Any] = {
-    "width": 768,
-    "height": 768,
-    "num_inference_steps": 25,
-    "guidance_scale": 7.5,
-    "scheduler": "ddim",
-    "quality": "standard",
-    "model_name": "sdxl-base",
-}
 _FIRST_ESTIMATE = 0.3
 """Seconds that a preview is said to take before the first one has been measured."""
 
+TURN_SECONDS = 600.0
+"""For how long the seconds that an account had of an engine count against it."""
+
 _RETRIED = (
     "persona_id",
+    "persona_revision",
     "job_type",
     "prompt",
     "negative_prompt",
     "model_name",
-    "lora_models",
+    "loras",
     "parameters",
+    "count",
+    "warnings",
     "is_nsfw",
     "search_text",
+    "engine",
 )
 """What a job that is tried again has in common with the first."""
 
@@ -50,45 +49,55 @@ _RETRIED = (
 # ---------------------------------------------------------------------------------------- the owner
 
 
-def add_preview(
-    tx: Connection, user_id: int, persona: dict[str, Any], seed: int | None, settings: Settings
+def add_job(
+    tx: Connection,
+    user_id: int,
+    draft: Draft,
+    look: Look | None,
+    job_type: str,
+    force: bool,
+    settings: Settings,
 ) -> dict[str, Any]:
-    """Queue a preview of a persona; returns the contract's answer. Raises a 429 Problem at the
-    user's limit."""
-    parameters = DEFAULTS | persona["generation_params"]
-    if seed is not None:
-        parameters["seed"] = seed
-    parameters.setdefault("seed", persona_seed(persona["id"]))
+    """Queue a job; returns the contract's answer. Raises CannotBeMade where its engine lacks what
+    it needs, unless forced, and a 429 Problem at the user's limit."""
+    if has_errors(draft.findings) and not force:
+        raise CannotBeMade(draft.engine, draft.findings)
+    told = [finding.shown() for finding in draft.findings]
     job_id = _add_job(
         tx,
         user_id,
         settings,
         {
-            "persona_id": persona["id"],
-            "job_type": PREVIEW,
-            "prompt": persona["style_prompt"],
-            "negative_prompt": persona["negative_prompt"],
-            "model_name": parameters["model_name"],
-            "lora_models": to_json(persona["lora_models"]),
-            "parameters": to_json(parameters),
-            "metadata": to_json({"persona_name": persona["name"], "tags": persona["tags"]}),
-            "is_nsfw": persona["is_nsfw"],
-            "search_text": folding.document([persona["style_prompt"], persona["name"]]),
+            "persona_id": look.id if look else None,
+            "persona_revision": look.revision if look else None,
+            "job_type": job_type,
+            "prompt": draft.prompt,
+            "negative_prompt": draft.negative_prompt,
+            "model_name": draft.model_name,
+            "loras": to_json(draft.loras),
+            "parameters": to_json(draft.parameters),
+            "count": draft.count,
+            "warnings": to_json([*draft.warnings, *told]),
+            "metadata": to_json({"persona_name": look.name, "tags": look.tags} if look else {}),
+            "is_nsfw": look is not None and look.is_nsfw,
+            "search_text": folding.document([draft.prompt, look.name if look else ""]),
+            "engine": draft.engine,
         },
     )
+    position: int = queries.jobs.position(
+        tx, engine=draft.engine, user_id=user_id, job_type=job_type
+    )
+    at_once = read_setup(settings).engines[draft.engine].options.at_once
+    what = "preview" if job_type == PREVIEW else "generation"
     return {
         "job_id": job_id,
         "status": "queued",
-        "message": "The preview is queued.",
-        "persona_id": persona["id"],
-        "estimated_time": estimate_seconds(tx, user_id),
+        "message": f"The {what} is queued.",
+        "persona_id": look.id if look else None,
+        "position": position,
+        "estimated_time": estimate_seconds(tx, user_id, position, at_once),
+        "warnings": [*draft.warnings, *told],
     }
-
-
-def persona_seed(persona_id: int) -> int:
-    """The seed of a persona that has none: its own, and always the same. 0 to 2**53-1."""
-    digest = hashlib.sha256(f"persona {persona_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 11
 
 
 def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
@@ -103,6 +112,22 @@ def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> 
     metadata = from_json(job["metadata"]) | {"retry_of": job["id"]}
     kept = {name: job[name] for name in _RETRIED}
     return _add_job(tx, user_id, settings, kept | {"metadata": to_json(metadata)})
+
+
+def repeat_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
+    """Queue a new job like a final one, with another seed; returns its id. Raises as `retry_job`
+    does."""
+    job = _stored_job(tx, user_id, job_id)
+    if job["status"] in ("queued", "processing"):
+        raise Conflict(f"The job is {job['status']}; only a final one can be made again.")
+    stored = from_json(job["metadata"])
+    metadata = {name: stored[name] for name in ("persona_name", "tags") if name in stored}
+    parameters = from_json(job["parameters"]) | {"seed": draw_seed()}
+    changed = {
+        "parameters": to_json(parameters),
+        "metadata": to_json(metadata | {"again_of": job["id"]}),
+    }
+    return _add_job(tx, user_id, settings, {name: job[name] for name in _RETRIED} | changed)
 
 
 def cancel_job(tx: Connection, user_id: int, job_id: str) -> None:
@@ -130,28 +155,28 @@ def delete_job(tx: Connection, user_id: int, job_id: str) -> None:
         raise Conflict(f"The job is {status}; cancel it first.")
 
 
-def estimate_seconds(tx: Connection, user_id: int) -> float:
-    """Seconds until a preview queued now is done: what the user's completed ones took, for each job
-    that waits."""
+def estimate_seconds(tx: Connection, user_id: int, position: int, at_once: int) -> float:
+    """Seconds until the job at a position of its engine's queue is done: what the account's
+    completed previews took, for each turn until then."""
     counts = queries.jobs.counts(tx, user_id=user_id, nsfw=True, status=None, job_type=PREVIEW)
     done = next((row for row in counts if row["status"] == "completed" and row["n"]), None)
     each = float(done["seconds"] / done["n"]) if done else _FIRST_ESTIMATE
-    waiting: int = queries.jobs.queued(tx, user_id=user_id)
-    return round(each * max(waiting, 1), 2)
+    return round(each * math.ceil(position / at_once), 2)
 
 
 def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:
-    """Queue a job for the engine that is selected now; returns its id."""
+    """Queue a job; returns its id. One that is made again may be from an engine that is no more."""
     if queries.jobs.queued(tx, user_id=user_id) >= settings.max_queued_jobs:
         raise Problem(
             f"You have {settings.max_queued_jobs} jobs waiting already; let some of them finish.",
             status=429,
             headers={"Retry-After": "5"},
         )
+    setup = read_setup(settings)
+    if columns["engine"] not in setup.engines:
+        columns |= {"engine": next(iter(setup.engines)) if setup.default == AUTO else setup.default}
     job_id = str(uuid.uuid4())
-    queries.jobs.create(
-        tx, id=job_id, user_id=user_id, engine=settings.engine, now=timestamp(), **columns
-    )
+    queries.jobs.create(tx, id=job_id, user_id=user_id, now=timestamp(), **columns)
     return job_id
 
 
@@ -165,28 +190,29 @@ def _stored_job(tx: Connection, user_id: int, job_id: str) -> Row:
 # --------------------------------------------------------------------------------------- the worker
 
 
-def claim_job(tx: Connection, engine: str, claim: str, settings: Settings) -> Row | None:
-    """Take the job of an engine that waits longest under a lease, stamped `claim`; None when none
-    is due. Those that workers were lost with too often end first."""
-    chores.fail_exhausted(tx, engine, settings.job_max_attempts)
+def claim_job(
+    tx: Connection, engine: str, at_once: int, claim: str, settings: Settings
+) -> Row | None:
+    """Take the job whose turn it is on an engine under a lease, stamped `claim`; None when none is
+    due, or workers hold `at_once` of them."""
     return queries.jobs.claim(
         tx,
         engine=engine,
+        at_once=at_once,
+        recent=timestamp_in(-TURN_SECONDS),
         now=timestamp(),
         claim=claim,
         leased_until=timestamp_in(settings.job_lease_seconds),
     )
 
 
-def give_back_job(tx: Connection, job_id: str, claim: str) -> None:
-    """Let another attempt take a job at once; this one does not count. Nothing happens where it is
-    not this claim's any more."""
-    queries.jobs.give_back(
+def add_turn(tx: Connection, job: Row, seconds: float, began: str) -> None:
+    """Add to what a job's owner had of its engine, in the minute in which the job was claimed."""
+    queries.engines.add_turn(
         tx,
-        id=job_id,
-        claim=claim,
-        run_after=timestamp(),
-        uncounted=1,
-        error_message=None,
+        engine=job["engine"],
+        user_id=job["user_id"],
+        minute=began[:16],
+        seconds=seconds,
         now=timestamp(),
     )

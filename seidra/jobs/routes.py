@@ -11,21 +11,29 @@ from seidra import folding
 from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
-from seidra.errors import NotFound
+from seidra.errors import Invalid, NotFound
 from seidra.jobs import queue
+from seidra.jobs.requests import GENERATION, Look, draft_job, look_of, read_asked
 from seidra.jobs.schemas import (
+    DRY_RUN_EXAMPLE,
     FINAL,
+    GENERATION_EXAMPLE,
     JOB_EXAMPLE,
+    PREVIEW_EXAMPLE,
+    DryRunSchema,
+    GenerationSchema,
     JobSchema,
     JobsQuery,
     JobsSchema,
     JobStatsSchema,
+    PreviewAnswerSchema,
 )
-from seidra.jobs.view import job_json, job_rows, jobs_json
+from seidra.jobs.view import draft_json, job_json, job_rows, jobs_json
 from seidra.nsfw import policy
 from seidra.values import to_json
 from seidra.web import rates
 from seidra.web.answers import (
+    PRIVATE,
     check_if_match,
     no_content,
     page_headers,
@@ -105,6 +113,44 @@ def _matching_page(
     return rows, len(ids)
 
 
+@blp.route("", methods=["POST"])
+@login_required
+@blp.arguments(GenerationSchema, example=GENERATION_EXAMPLE)
+@blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
+@blp.alt_response(200, schema=DryRunSchema, example=DRY_RUN_EXAMPLE, description="A dry run")
+@blp.alt_response(429, "PROBLEM")
+def create(body: dict[str, Any]) -> Response:
+    """Queue a generation: a prompt, with or without a persona; follow the job at Location."""
+    asked = read_asked(body)
+    setup, settings = services().setup, services().settings
+    if body.get("dry_run"):
+        connection = services().database.connection
+        look = _look(connection, body.get("persona_id"))
+        return reply(draft_json(draft_job(connection, setup, asked, look, GENERATION)))
+    rates.count_request("preview", str(g.user["id"]))
+    with services().database.transaction(g.user["id"], shared=True) as tx:
+        look = _look(tx, body.get("persona_id"))
+        draft = draft_job(tx, setup, asked, look, GENERATION)
+        answer = queue.add_job(tx, g.user["id"], draft, look, GENERATION, asked.force, settings)
+    services().wake.set()
+    return reply_queued(answer)
+
+
+def _look(connection: Connection, persona_id: int | None) -> Look | None:
+    if persona_id is None:
+        return None
+    row = queries.personas.get(connection, id=persona_id, user_id=g.user["id"])
+    if row is None:
+        raise Invalid({"persona_id": ["Must be one of your own personas."]})
+    return look_of(row)
+
+
+def reply_queued(answer: dict[str, Any]) -> Response:
+    """The answer for a job that was queued."""
+    location = f"{public_url()}/api/jobs/{answer['job_id']}"
+    return reply(answer, 202, {**PRIVATE, "Location": location})
+
+
 @blp.route("/stats", methods=["GET"])
 @login_required
 @blp.arguments(StatsQuery, location="query")
@@ -180,6 +226,21 @@ def retry(job_id: UUID) -> Response:
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"]) as tx:
         new_id = queue.retry_job(tx, g.user["id"], str(job_id), services().settings)
+        answer = _job_reply(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
+    services().wake.set()
+    return answer
+
+
+@blp.route("/<uuid:job_id>/again", methods=["POST"])
+@login_required
+@blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
+@blp.alt_response(409, "PROBLEM")
+@blp.alt_response(429, "PROBLEM")
+def again(job_id: UUID) -> Response:
+    """Queue a new job like one that is final, with another seed."""
+    rates.count_request("preview", str(g.user["id"]))
+    with services().database.transaction(g.user["id"]) as tx:
+        new_id = queue.repeat_job(tx, g.user["id"], str(job_id), services().settings)
         answer = _job_reply(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
     services().wake.set()
     return answer

@@ -1,13 +1,203 @@
-"""Queries and answers of /api/jobs."""
+"""Bodies, queries and answers of /api/jobs, and what bodies of personas and jobs have in common."""
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields
+from typing import Any
 
-from seidra.web.fields import MAX_INTEGER, PageQuery, Query, QueryFlag, QueryWhole, Text, one_of
+from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
+
+from seidra.parameters import EXACT_SEED, MAX_SEED, RANDOM_SEED, read_seed
+from seidra.prompts import MAX_LORAS, MAX_NEGATIVE_PROMPT, MAX_REQUEST_PROMPT, MAX_WEIGHT
+from seidra.web.fields import (
+    MAX_INTEGER,
+    Body,
+    Flag,
+    Number,
+    PageQuery,
+    Query,
+    QueryFlag,
+    QueryWhole,
+    Text,
+    Whole,
+    check_json,
+    check_size,
+    one_of,
+)
 
 STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
 FINAL = ("completed", "failed", "cancelled")
+
+
+_SEED_DOCUMENTED = {
+    "anyOf": [
+        {"type": "integer", "minimum": RANDOM_SEED, "maximum": EXACT_SEED},
+        {"type": "string", "pattern": "^(-1|[0-9]{1,18})$"},
+        {"type": "null"},
+    ],
+    "description": f"0 to {MAX_SEED}, as text beyond {EXACT_SEED}; -1 for a new one.",
+}
+
+
+class Seed(fields.Field[Any]):
+    """A seed, as a number or its decimal text; -1 is a new one each time, null is none."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_none=True, metadata=_SEED_DOCUMENTED, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> int:
+        try:
+            return read_seed(value)
+        except ValueError as error:
+            raise ValidationError(str(error)) from None
+
+
+class LoraSchema(Body):
+    """A LoRA; `clip_weight` is that of the text encoder, where it is another."""
+
+    name = Text(1, 200, line=True, required=True)
+    weight = Number(-MAX_WEIGHT, MAX_WEIGHT, load_default=1)
+    clip_weight = Number(-MAX_WEIGHT, MAX_WEIGHT, allow_none=True)
+    enabled = Flag(load_default=True)
+
+    def load(self, data: Any, **kwargs: Any) -> Any:
+        """A whole one, also in a body that changes only some fields."""
+        return super().load(data, **kwargs | {"partial": False})
+
+    @post_load
+    def _without_null(self, lora: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {name: value for name, value in lora.items() if value is not None}
+
+
+class Loras(fields.List[dict[str, Any]]):
+    """At most 50 LoRAs."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        rule = validate.Length(max=MAX_LORAS, error=f"Must have at most {MAX_LORAS} LoRAs.")
+        super().__init__(fields.Nested(LoraSchema), validate=rule, **kwargs)
+
+
+class GenerationParamsSchema(Body):
+    """Generation parameters: the known ones are checked, the common names of other tools are read
+    as ours, others are kept as they are; 8 KB in all."""
+
+    class Meta:
+        unknown = INCLUDE
+
+    width = Whole(64, 2048, metadata={"description": "Pixels."})
+    height = Whole(64, 2048, metadata={"description": "Pixels."})
+    num_inference_steps = Whole(1, 150)
+    guidance_scale = Number(0, 30)
+    seed = Seed()
+    scheduler = Text(1, 200, line=True)
+    quality = Text(validate=one_of("draft", "standard", "high"))
+    model_name = Text(1, 200, line=True)
+    engine = Text(1, 200, line=True)
+
+    def load(self, data: Any, **kwargs: Any) -> Any:
+        """An object that can be stored; `seidra.parameters.understand` reads what is in it."""
+        if not isinstance(data, dict):
+            raise ValidationError("Must be an object.")
+        check_json(data)
+        check_size(data, MAX_PARAMETERS)
+        return dict(data)
+
+
+MAX_PARAMETERS = 8192
+"""Bytes of generation parameters as JSON."""
+
+
+class WaitingSchema(Schema):
+    """What a job waits for: `engine`, which is away since then."""
+
+    code = fields.String(validate=one_of("engine"))
+    engine = fields.String()
+    since = fields.DateTime()
+
+
+class PreviewSchema(Body):
+    """What a preview may ask for beside the persona's own look."""
+
+    prompt = Text(metadata={"maxLength": MAX_REQUEST_PROMPT})
+    count = Whole(1, 8, load_default=1, metadata={"description": "Pictures, with seed + k each."})
+    seed = Seed()
+    engine = Text(1, 50, line=True, metadata={"description": "The name of an engine, or `auto`."})
+    force = Flag(metadata={"description": "Queue it whatever the engine was seen to lack."})
+
+
+class GenerationSchema(PreviewSchema):
+    """What to make. What is given here goes before the persona's."""
+
+    prompt = Text(required=True, metadata={"maxLength": MAX_REQUEST_PROMPT})
+    negative_prompt = Text(metadata={"maxLength": MAX_NEGATIVE_PROMPT})
+    persona_id = Whole(1, MAX_INTEGER, allow_none=True)
+    loras = Loras()
+    parameters = fields.Nested(GenerationParamsSchema)
+    dry_run = Flag(metadata={"description": "Answer what would be sent, and queue nothing."})
+
+
+class FindingSchema(Schema):
+    """One thing that an engine lacks or does otherwise."""
+
+    level = fields.String(validate=one_of("error", "warning"))
+    code = fields.String()
+    field = fields.String()
+    value = fields.Raw(allow_none=True)
+    detail = fields.String()
+    suggestions = fields.List(fields.String())
+
+
+class CheckQuery(Query):
+    """Which engine to compare with."""
+
+    engine = Text(1, 50, line=True)
+
+
+class CheckSchema(Schema):
+    """What an engine, as it was last seen, lacks for a persona or does otherwise."""
+
+    ok = fields.Boolean()
+    engine = fields.String()
+    findings = fields.List(fields.Nested(FindingSchema))
+
+
+class DryRunSchema(Schema):
+    """What would be sent; a seed of -1 would be drawn."""
+
+    ok = fields.Boolean()
+    engine = fields.String()
+    prompt = fields.String()
+    negative_prompt = fields.String()
+    model_name = fields.String()
+    loras = fields.List(fields.Nested(LoraSchema))
+    parameters = fields.Dict()
+    count = fields.Integer()
+    warnings = fields.List(fields.Dict())
+    findings = fields.List(fields.Nested(FindingSchema))
+
+
+class ThumbnailSchema(Schema):
+    """A smaller picture."""
+
+    url = fields.String()
+    width = fields.Integer()
+    height = fields.Integer()
+
+
+class ResultSchema(Schema):
+    """A picture of a job, with signed links."""
+
+    media_id = fields.UUID()
+    url = fields.String()
+    thumbnails = fields.List(fields.Nested(ThumbnailSchema))
+    width = fields.Integer()
+    height = fields.Integer()
+
+
+class JobPersonaSchema(Schema):
+    """The persona of a job, as it was called then."""
+
+    id = fields.Integer()
+    name = fields.String()
 
 
 class JobSchema(Schema):
@@ -18,18 +208,30 @@ class JobSchema(Schema):
     progress = fields.Float(metadata={"minimum": 0, "maximum": 1})
     job_type = fields.String()
     persona_id = fields.Integer(allow_none=True)
+    persona_revision = fields.Integer(allow_none=True)
+    persona = fields.Nested(JobPersonaSchema, allow_none=True)
+    engine = fields.String()
     prompt = fields.String()
     negative_prompt = fields.String()
     model_name = fields.String()
+    loras = fields.List(fields.Nested(LoraSchema))
     lora_models = fields.List(fields.String())
     parameters = fields.Dict()
+    count = fields.Integer()
     result_images = fields.List(
         fields.String(), metadata={"description": "Signed links to the pictures."}
     )
+    results = fields.List(fields.Nested(ResultSchema))
     metadata = fields.Dict()
     is_nsfw = fields.Boolean()
     error_message = fields.String(allow_none=True)
+    error_code = fields.String(allow_none=True)
+    warnings = fields.List(
+        fields.Dict(),
+        metadata={"description": "What was not done as it was asked: [{code, field, detail}]"},
+    )
     attempts = fields.Integer()
+    waiting_for = fields.Nested(WaitingSchema, allow_none=True)
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
     started_at = fields.DateTime(allow_none=True)
@@ -89,24 +291,33 @@ class TicketSchema(Schema):
 
 
 class PreviewAnswerSchema(Schema):
-    """A preview that was queued; `estimated_time` in seconds."""
+    """A preview or generation that was queued: its place on its engine, where 1 is the next, and
+    `estimated_time` in seconds; both count everybody's jobs."""
 
     job_id = fields.UUID()
     status = fields.String(validate=one_of("queued"))
     message = fields.String()
-    persona_id = fields.Integer()
+    persona_id = fields.Integer(allow_none=True)
+    position = fields.Integer()
     estimated_time = fields.Float()
+    warnings = fields.List(fields.Dict())
 
 
+_PICTURE = "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"
+_SIGNED = "?user=2&expires=1769990400&signature=…"
 JOB_EXAMPLE = {
     "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
     "status": "completed",
     "progress": 1.0,
     "job_type": "persona_preview",
     "persona_id": 1,
+    "persona_revision": 1,
+    "persona": {"id": 1, "name": "Élodie of the Tides"},
+    "engine": "mock",
     "prompt": "moonlit ocean, soft teal light, film grain",
     "negative_prompt": "text, watermark",
     "model_name": "sdxl-base",
+    "loras": [{"name": "film-grain-xl", "weight": 0.8}],
     "lora_models": ["film-grain-xl"],
     "parameters": {
         "width": 768,
@@ -118,13 +329,24 @@ JOB_EXAMPLE = {
         "model_name": "sdxl-base",
         "seed": 42,
     },
-    "result_images": [
-        "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/content?user=2&expires=1769990400&signature=…"
+    "count": 1,
+    "result_images": [f"{_PICTURE}/content{_SIGNED}"],
+    "results": [
+        {
+            "media_id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10",
+            "url": f"{_PICTURE}/content{_SIGNED}",
+            "thumbnails": [{"url": f"{_PICTURE}/thumbnail{_SIGNED}", "width": 320, "height": 320}],
+            "width": 768,
+            "height": 768,
+        }
     ],
     "metadata": {"persona_name": "Élodie of the Tides", "tags": ["sea"], "engine": "mock"},
     "is_nsfw": False,
     "error_message": None,
+    "error_code": None,
+    "warnings": [],
     "attempts": 1,
+    "waiting_for": None,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.180000Z",
     "started_at": "2026-01-31T12:00:00.010000Z",
@@ -135,5 +357,34 @@ PREVIEW_EXAMPLE = {
     "status": "queued",
     "message": "The preview is queued.",
     "persona_id": 1,
+    "position": 1,
     "estimated_time": 0.2,
+    "warnings": [],
+}
+GENERATION_EXAMPLE = {"prompt": "a lighthouse at dusk", "persona_id": 1, "count": 2}
+CHECK_EXAMPLE = {
+    "ok": False,
+    "engine": "studio",
+    "findings": [
+        {
+            "level": "error",
+            "code": "lora_missing",
+            "field": "loras",
+            "value": "film-grain",
+            "detail": "This engine has no LoRA called 'film-grain'.",
+            "suggestions": ["film-grain-xl"],
+        }
+    ],
+}
+DRY_RUN_EXAMPLE = {
+    "ok": True,
+    "engine": "mock",
+    "prompt": "a lighthouse at dusk, moonlit ocean, soft teal light, film grain",
+    "negative_prompt": "text, watermark",
+    "model_name": "sdxl-base",
+    "loras": [{"name": "film-grain-xl", "weight": 0.8}],
+    "parameters": JOB_EXAMPLE["parameters"],
+    "count": 2,
+    "warnings": [],
+    "findings": [],
 }

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from seidra import parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines.findings import has_errors
+from seidra.jobs.requests import Draft
 from seidra.media.links import Links
-from seidra.values import json_fragment
+from seidra.media.thumbnails import thumbnail_size
+from seidra.values import from_json, json_fragment
 
 
 def job_rows(connection: Connection, user_id: int, job_id: str) -> list[Row]:
@@ -31,28 +35,88 @@ def job_rows(connection: Connection, user_id: int, job_id: str) -> list[Row]:
 def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
     """One job, from its rows: one for each of its pictures, or one without."""
     row = rows[0]
+    loras, metadata = from_json(row["loras"]), from_json(row["metadata"])
+    pictures = [_result_json(r, links, user_id) for r in rows if r["media_id"]]
+    # The name that it had then: a persona that is renamed makes no new version of its jobs.
+    persona = {"id": row["persona_id"], "name": metadata.get("persona_name", "")}
     return {
         "job_id": row["id"],
         "status": row["status"],
         "progress": row["progress"],
         "job_type": row["job_type"],
         "persona_id": row["persona_id"],
+        "persona_revision": row["persona_revision"],
+        "persona": persona if row["persona_id"] is not None else None,
+        "engine": row["engine"],
         "prompt": row["prompt"],
         "negative_prompt": row["negative_prompt"],
         "model_name": row["model_name"],
-        "lora_models": json_fragment(row["lora_models"]),
-        "parameters": json_fragment(row["parameters"]),
-        "result_images": [
-            links.make(r["media_id"], "content", user_id) for r in rows if r["media_id"]
-        ],
-        "metadata": json_fragment(row["metadata"]),
+        "loras": loras,
+        "lora_models": [lora["name"] for lora in loras],
+        "parameters": parameters.shown(from_json(row["parameters"])),
+        "count": row["count"],
+        "result_images": [picture["url"] for picture in pictures],
+        "results": pictures,
+        "metadata": metadata,
         "is_nsfw": bool(row["is_nsfw"]),
         "error_message": row["error_message"],
+        "error_code": row["error_code"],
+        "warnings": json_fragment(row["warnings"]),
+        "waiting_for": waiting_for(row),
         "attempts": row["attempts"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "started_at": row["started_at"],
         "completed_at": row["completed_at"],
+    }
+
+
+def waiting_for(row: Row) -> dict[str, str] | None:
+    """What a job waits for that is not its turn: its engine, and since when."""
+    if row["waiting_since"] is None or row["status"] not in ("queued", "processing"):
+        return None
+    return {"code": "engine", "engine": row["engine"], "since": row["waiting_since"]}
+
+
+def _result_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
+    """A picture of a job, with its thumbnail where that is smaller."""
+    width, height = row["width"], row["height"]
+    small = thumbnail_size(width, height)
+    thumbnail = {
+        "url": links.make(row["media_id"], "thumbnail", user_id),
+        "width": small[0],
+        "height": small[1],
+    }
+    return {
+        "media_id": row["media_id"],
+        "url": links.make(row["media_id"], "content", user_id),
+        "thumbnails": [thumbnail] if small != (width, height) else [],
+        "width": width,
+        "height": height,
+    }
+
+
+def draft_json(draft: Draft) -> dict[str, Any]:
+    """What would be sent, as a dry run answers it."""
+    seed = draft.parameters["seed"] if draft.seed_given else parameters.RANDOM_SEED
+    return {
+        **check_json(draft),
+        "prompt": draft.prompt,
+        "negative_prompt": draft.negative_prompt,
+        "model_name": draft.model_name,
+        "loras": draft.loras,
+        "parameters": parameters.shown(draft.parameters | {"seed": seed}),
+        "count": draft.count,
+        "warnings": draft.warnings,
+    }
+
+
+def check_json(draft: Draft) -> dict[str, Any]:
+    """What the engine of a draft lacks for it or does otherwise."""
+    return {
+        "ok": not has_errors(draft.findings),
+        "engine": draft.engine,
+        "findings": [finding.shown() for finding in draft.findings],
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+from collections.abc import Callable
 
 from PIL import Image
 
@@ -31,6 +33,23 @@ def thumbnail(data: bytes) -> bytes:
     except (ValueError, SyntaxError) as error:
         # How Pillow puts some kinds of damage, such as a text that decompresses to far too much.
         raise OSError(f"The picture cannot be read: {error}") from None
+
+
+def thumbnail_size(width: int, height: int) -> tuple[int, int]:
+    """The size of the thumbnail of a picture, which is never enlarged: as Pillow's `thumbnail`
+    has it."""
+    if max(width, height) <= SIZE:
+        return width, height
+    aspect = width / height
+    if width >= height:
+        small = _nearest_length(SIZE / aspect, lambda length: abs(aspect - SIZE / max(length, 0.1)))
+        return SIZE, small
+    return _nearest_length(SIZE * aspect, lambda length: abs(aspect - length / SIZE)), SIZE
+
+
+def _nearest_length(exact: float, distance: Callable[[int], float]) -> int:
+    """Of the two whole lengths beside an exact one, that of the nearest shape."""
+    return max(min(math.floor(exact), math.ceil(exact), key=distance), 1)
 
 
 def thumbnail_key(files: Files, key: str) -> str:

@@ -124,6 +124,9 @@ def _version() -> Check:
     return Check("version", OK, f"SEIDRA {version('seidra')} in {PACKAGE_DIR}, Python {python}.")
 
 
+_ENGINE_ADVICE = "Correct SEIDRA_ENGINE, or the file that SEIDRA_ENGINES names."
+
+
 def _sqlite(product: str) -> Check:
     try:
         migrate.check_version()
@@ -134,9 +137,9 @@ def _sqlite(product: str) -> Check:
 
 def _settings(settings: Settings) -> Check:
     try:
-        engines.make_selected(settings)
+        setup = engines.check_setup(settings)
     except StartError as error:
-        return Check("settings", FAIL, error.message, "Correct SEIDRA_ENGINE.")
+        return Check("settings", FAIL, error.message, _ENGINE_ADVICE)
     if settings.public_url and settings.registration == "open":
         return Check(
             "settings",
@@ -158,11 +161,13 @@ def _settings(settings: Settings) -> Check:
             "Access tokens outlive refresh tokens.",
             "Lower SEIDRA_ACCESS_TOKEN_SECONDS.",
         )
+    if setup.warnings:
+        return Check("settings", WARN, setup.warnings[0], "Close the file to others.")
     source = settings_file() or "the environment alone"
     return Check(
         "settings",
         OK,
-        f"Every setting is valid, read from {source}; the engine is {settings.engine}.",
+        f"Every setting is valid, read from {source}; the engine is {setup.default}.",
     )
 
 
@@ -335,6 +340,24 @@ def _workers(settings: Settings, database: Database) -> Check:
     return Check("workers", OK, f"{len(alive)} workers are at work.")
 
 
+def _engines(settings: Settings, database: Database) -> Check:
+    try:
+        setup = engines.read_setup(settings)
+    except StartError:
+        return Check("engines", OK, "Which there are is to be told once the settings are right.")
+    known = {row["name"]: row for row in queries.engines.list_all(database.connection)}
+    for name in setup.engines:
+        row = known.get(name)
+        if row is not None and row["unreachable_since"] is not None:
+            return Check(
+                "engines",
+                WARN,
+                f"{name} has not answered since {row['unreachable_since'][:16]}: {row['message']}",
+                f"See that it runs; `flask engines check {name}` asks it now.",
+            )
+    return Check("engines", OK, f"There is {', '.join(setup.engines)}.")
+
+
 _DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {
     "integrity": _integrity,
     "references": _foreign_keys,
@@ -343,4 +366,5 @@ _DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {
     "media": _media,
     "jobs": _jobs,
     "workers": _workers,
+    "engines": _engines,
 }

@@ -10,6 +10,7 @@ from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.files.local import LocalFiles
 from seidra.jobs import chores as job_chores
+from seidra.jobs.queue import TURN_SECONDS
 from seidra.media import chores as media_chores
 from seidra.values import timestamp
 
@@ -51,6 +52,7 @@ class Housekeeper:
         if now - self._last_events > _EVENT_SECONDS:
             self._last_events = now
             job_chores.prune_events(self._database, self._settings.event_seconds)
+            job_chores.prune_turns(self._database, TURN_SECONDS)
 
 
 def purge_account(database: Database) -> None:

@@ -16,6 +16,9 @@ from seidra.values import timestamp_in
 _FILE_KEYS = "0018."
 """The migration that gave files their keys; its SQL cannot rename them."""
 
+_REAL_PRESETS = "0019."
+"""The migration that gave personas longer texts; its SQL can only refuse."""
+
 _BATCH = 200
 
 
@@ -32,16 +35,31 @@ def count_after(settings: Settings, step: str) -> int:
 
 
 def rollback(settings: Settings, count: int | None = 1) -> list[str]:
-    """Undo the last `count` migrations (None: all), with their data; returns their ids."""
+    """Undo the last `count` migrations (None: all), with their data; returns their ids. Raises
+    StartError, before anything is done, where texts would not fit."""
     with migrate.start_lock(settings):
         applied = [step.id for step in migrate.list_migrations(settings) if step.applied]
-        if any(id.startswith(_FILE_KEYS) for id in applied[::-1][:count]):
+        undone = tuple(id[:5] for id in applied[::-1][:count])
+        if _REAL_PRESETS in undone or _FILE_KEYS in undone:
             database = open_database(settings)
             try:
-                give_plain_names(database, LocalFiles(settings))
+                if _REAL_PRESETS in undone:
+                    _check_texts_fit(database)
+                if _FILE_KEYS in undone:
+                    give_plain_names(database, LocalFiles(settings))
             finally:
                 database.close()
         return migrate.undo_migrations(settings, count)
+
+
+def _check_texts_fit(database: Database) -> None:
+    too_long = queries.operations.personas_too_long(database.connection)
+    if too_long:
+        raise StartError(
+            f"{too_long} of the personas do not fit into the version before: it has descriptions of"
+            " at most 500 characters, and prompts of at most 1,000 with a style in each. Shorten"
+            " these first; nothing has been changed."
+        )
 
 
 def give_plain_names(database: Database, files: LocalFiles) -> None:

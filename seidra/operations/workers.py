@@ -4,6 +4,7 @@ by the app, and the one of `flask worker`."""
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 from flask import Flask
 
@@ -11,19 +12,41 @@ from seidra import engines
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.engines.base import Engine
+from seidra.engines.setup import Setup
 from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
 from seidra.operations.housekeeping import Housekeeper
 from seidra.web.services import services_of
 
 
+def make_slots(setup: Setup) -> list[Engine]:
+    """An engine for each slot of each that there is: at_once of them render at a time."""
+    return [
+        engines.make(name, configured)
+        for name, configured in setup.engines.items()
+        for _ in range(configured.options.at_once)
+    ]
+
+
 def make_worker(
-    settings: Settings, database: Database, engine: Engine, wake: threading.Event
+    settings: Settings,
+    database: Database,
+    slots: Sequence[Engine],
+    wake: threading.Event,
+    watched: Sequence[Engine] = (),
 ) -> Worker:
-    """A worker that also keeps house; it is not started."""
+    """A worker that has an engine for each slot and also keeps house; it is not started."""
     files = LocalFiles(settings)
     keeper = Housekeeper(database, files, settings)
-    return Worker(settings, database, files, {engine.name: engine}, wake, keeper.run)
+    return Worker(settings, database, files, slots, wake, keeper.run, watched)
+
+
+def make_whole_worker(
+    settings: Settings, database: Database, setup: Setup, wake: threading.Event
+) -> Worker:
+    """A worker for everything that there is; it is not started."""
+    watched = [engines.make(name, configured) for name, configured in setup.engines.items()]
+    return make_worker(settings, database, make_slots(setup), wake, watched)
 
 
 def start_worker(app: Flask) -> Worker | None:
@@ -31,7 +54,6 @@ def start_worker(app: Flask) -> Worker | None:
     services = services_of(app)
     if not services.settings.embedded_worker:
         return None
-    engine = engines.make_selected(services.settings)
-    worker = make_worker(services.settings, services.database, engine, services.wake)
+    worker = make_whole_worker(services.settings, services.database, services.setup, services.wake)
     worker.start()
     return worker

@@ -4,29 +4,39 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g
+from flask import Response, g, request
 
 from seidra.auth.tokens import login_required
 from seidra.database.base import Row
 from seidra.jobs import queue
-from seidra.jobs.schemas import PREVIEW_EXAMPLE, PreviewAnswerSchema
+from seidra.jobs.requests import PREVIEW, draft_job, look_of, read_asked
+from seidra.jobs.routes import reply_queued
+from seidra.jobs.schemas import (
+    CHECK_EXAMPLE,
+    PREVIEW_EXAMPLE,
+    CheckQuery,
+    CheckSchema,
+    PreviewAnswerSchema,
+    PreviewSchema,
+)
+from seidra.jobs.view import check_json
 from seidra.nsfw import policy
 from seidra.personas import pages, write
 from seidra.personas.schemas import (
     PERSONA_BODY_EXAMPLE,
     PERSONA_EXAMPLE,
+    WRITTEN_EXAMPLE,
     AvatarSchema,
     DuplicateQuery,
     DuplicateSchema,
     PersonaChangeSchema,
     PersonaQuery,
     PersonaSchema,
-    PreviewSchema,
+    WrittenPersonaSchema,
 )
 from seidra.personas.view import persona_json
 from seidra.web import rates
 from seidra.web.answers import (
-    PRIVATE,
     check_if_match,
     no_content,
     page_headers,
@@ -45,13 +55,17 @@ blp = Blueprint(
 )
 
 
-def _answer(row: Row, status: int = 200, **headers: str) -> Response:
+def _answer(
+    row: Row, status: int = 200, warnings: write.Warnings | None = None, **headers: str
+) -> Response:
     shown = persona_json(row, services().links)
+    if warnings is not None:
+        shown["warnings"] = warnings
     return reply_versioned(shown, row["version"], status, **headers)
 
 
-def _answer_created(row: Row) -> Response:
-    return _answer(row, 201, Location=f"{public_url()}/api/personas/{row['id']}")
+def _answer_created(row: Row, warnings: write.Warnings | None = None) -> Response:
+    return _answer(row, 201, warnings, Location=f"{public_url()}/api/personas/{row['id']}")
 
 
 @blp.route("", methods=["GET"])
@@ -80,20 +94,20 @@ def read(persona_id: int) -> Response:
 @blp.route("", methods=["POST"])
 @login_required
 @blp.arguments(PersonaSchema, example=PERSONA_BODY_EXAMPLE)
-@blp.response(201, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.response(201, WrittenPersonaSchema, example=WRITTEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 def create(body: dict[str, Any]) -> Response:
     """Make a persona."""
     persona = write.prepare_persona(body)
     with services().database.transaction(g.user["id"], shared=True) as tx:
         row = write.create_persona(tx, g.user["id"], persona)
-    return _answer_created(row)
+    return _answer_created(row, persona.warnings)
 
 
 @blp.route("/<id:persona_id>", methods=["PUT"])
 @login_required
 @blp.arguments(PersonaChangeSchema, example={"is_favorite": True})
-@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.response(200, WrittenPersonaSchema, example=WRITTEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(412, "PROBLEM")
 def put(change: dict[str, Any], persona_id: int) -> Response:
@@ -104,18 +118,21 @@ def put(change: dict[str, Any], persona_id: int) -> Response:
 @blp.route("/<id:persona_id>", methods=["PATCH"])
 @login_required
 @blp.arguments(PersonaChangeSchema, example={"is_favorite": True})
-@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.response(200, WrittenPersonaSchema, example=WRITTEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(412, "PROBLEM")
 def patch(change: dict[str, Any], persona_id: int) -> Response:
-    """Change a persona; what is left out stays."""
-    return _change(persona_id, change)
+    """Change a persona; what is left out stays. As `application/merge-patch+json` it merges
+    `generation_params` (null removes), as `application/json` it replaces them."""
+    return _change(persona_id, change, merge=request.mimetype == "application/merge-patch+json")
 
 
-def _change(persona_id: int, change: dict[str, Any]) -> Response:
+def _change(persona_id: int, body: dict[str, Any], *, merge: bool = False) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
-        row = write.change_persona(tx, g.user["id"], persona_id, change, check_if_match)
-    return _answer(row)
+        row, warnings = write.change_persona(
+            tx, g.user["id"], persona_id, body, check_if_match, merge=merge
+        )
+    return _answer(row, 200, warnings)
 
 
 @blp.route("/<id:persona_id>", methods=["DELETE"])
@@ -164,11 +181,24 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
 def preview(body: dict[str, Any], persona_id: int) -> Response:
     """Queue a preview of the persona's style; follow the job at Location."""
     rates.count_request("preview", str(g.user["id"]))
+    asked = read_asked(body)
+    setup, settings = services().setup, services().settings
     with services().database.transaction(g.user["id"], shared=True) as tx:
-        row = write.read_persona(tx, g.user["id"], persona_id)
-        persona = {**write.stored_values(row), "id": persona_id}
-        answer = queue.add_preview(tx, g.user["id"], persona, body.get("seed"), services().settings)
+        look = look_of(write.read_persona(tx, g.user["id"], persona_id))
+        draft = draft_job(tx, setup, asked, look, PREVIEW)
+        answer = queue.add_job(tx, g.user["id"], draft, look, PREVIEW, asked.force, settings)
     services().wake.set()
-    return reply(
-        answer, 202, {**PRIVATE, "Location": f"{public_url()}/api/jobs/{answer['job_id']}"}
-    )
+    return reply_queued(answer)
+
+
+@blp.route("/<id:persona_id>/check", methods=["GET"])
+@login_required
+@blp.arguments(CheckQuery, location="query")
+@blp.response(200, CheckSchema, example=CHECK_EXAMPLE)
+def check(query: dict[str, Any], persona_id: int) -> Response:
+    """What an engine (default: the one that a preview would take), as it was last seen, lacks for
+    the persona or does otherwise."""
+    connection = services().database.connection
+    look = look_of(write.read_persona(connection, g.user["id"], persona_id))
+    draft = draft_job(connection, services().setup, read_asked(query), look, PREVIEW)
+    return reply(check_json(draft))

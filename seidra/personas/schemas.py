@@ -4,51 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import INCLUDE, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 from marshmallow.validate import URL
 
+from seidra.jobs.schemas import GenerationParamsSchema, Loras
 from seidra.media.links import is_media_link
 from seidra.web.fields import (
     Body,
     Flag,
     Names,
-    Number,
     PageQuery,
     Query,
     QueryFlag,
     Tags,
     Text,
-    Whole,
-    check_json,
-    check_size,
     one_of,
 )
 
 SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
-MAX_SEED = 2**53 - 1
-"""Above it a JavaScript number cannot hold a seed."""
-
-
-class GenerationParamsSchema(Body):
-    """Generation parameters: the known ones are checked, others are kept as they are; 8 KB in
-    all."""
-
-    class Meta:
-        unknown = INCLUDE
-
-    width = Whole(64, 2048, metadata={"description": "Pixels."})
-    height = Whole(64, 2048, metadata={"description": "Pixels."})
-    num_inference_steps = Whole(1, 150)
-    guidance_scale = Number(0, 30)
-    seed = Whole(0, MAX_SEED)
-    scheduler = Text(1, 100, line=True)
-    quality = Text(validate=one_of("draft", "standard", "high"))
-    model_name = Text(1, 100, line=True)
-
-    @validates_schema(pass_original=True)
-    def _fits(self, data: Any, original: Any, **kwargs: Any) -> None:
-        check_json(original)
-        check_size(original, 8192)
 
 
 class AvatarUrl(Text):
@@ -67,21 +40,53 @@ class AvatarUrl(Text):
 
 
 class PersonaSchema(Body):
-    """A persona: a look that pictures are made with."""
+    """A persona: a look that pictures are made with. One of the two prompts must be there."""
+
+    READ_ONLY = frozenset({"warnings"})
 
     id = fields.Integer(dump_only=True)
+    uid = fields.UUID(dump_only=True)
     name = Text(1, 100, line=True, required=True)
-    description = Text(0, 500)
-    style_prompt = Text(1, 1000, required=True)
-    negative_prompt = Text(0, 1000)
-    lora_models = Names()
+    description = Text(0, 8000)
+    style_prompt = Text(
+        0,
+        8000,
+        metadata={"description": "{prompt} in it stands for what a person asks for."},
+    )
+    negative_prompt = Text(0, 16_000)
+    loras = Loras()
+    lora_models = Names(
+        metadata={"description": "The names of `loras`; written alone, new ones get the weight 1."}
+    )
     generation_params = fields.Nested(GenerationParamsSchema)
     tags = Tags()
     is_favorite = Flag()
     is_nsfw = Flag()
     avatar_url = AvatarUrl()
+    version = fields.Integer(dump_only=True)
+    revision = fields.Integer(
+        dump_only=True, metadata={"description": "Counts the changes of what a picture is made of."}
+    )
     created_at = fields.DateTime(dump_only=True)
     updated_at = fields.DateTime(dump_only=True)
+
+
+class WarningSchema(Schema):
+    """What was done otherwise than it was written: a word for programs, and a sentence."""
+
+    code = fields.String()
+    field = fields.String()
+    detail = fields.String()
+
+
+class WrittenPersonaSchema(PersonaSchema):
+    """A persona, and what to tell of how it was written."""
+
+    warnings = fields.List(
+        fields.Nested(WarningSchema),
+        dump_only=True,
+        metadata={"description": "What was kept, and no engine uses."},
+    )
 
 
 class PersonaChangeSchema(PersonaSchema):
@@ -140,29 +145,28 @@ class AvatarSchema(Body):
     media_id = fields.UUID(required=True)
 
 
-class PreviewSchema(Body):
-    """The seed, when it should not be the persona's own."""
-
-    seed = Whole(0, MAX_SEED)
-
-
 PERSONA_EXAMPLE = {
     "id": 1,
+    "uid": "019c13ec-9e00-7c3a-9d1f-5b0c8a7e4f21",
     "name": "Élodie of the Tides",
     "description": "Sea-worn portraits",
     "style_prompt": "moonlit ocean, soft teal light, film grain",
     "negative_prompt": "text, watermark",
+    "loras": [{"name": "film-grain-xl", "weight": 0.8, "enabled": True}],
     "lora_models": ["film-grain-xl"],
     "generation_params": {"width": 768, "height": 768, "guidance_scale": 7.5},
     "tags": ["sea", "portrait"],
     "is_favorite": True,
     "is_nsfw": False,
     "avatar_url": None,
+    "version": 1,
+    "revision": 1,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.000000Z",
 }
+WRITTEN_EXAMPLE = PERSONA_EXAMPLE | {"warnings": []}
 PERSONA_BODY_EXAMPLE = {
     name: value
     for name, value in PERSONA_EXAMPLE.items()
-    if name not in ("id", "created_at", "updated_at")
+    if name not in ("id", "uid", "version", "revision", "lora_models", "created_at", "updated_at")
 }

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from typing import Any
 
+from seidra import parameters
 from seidra.database.base import Row
 from seidra.media.links import Links
-from seidra.values import json_fragment
+from seidra.personas.loras import lora_names
+from seidra.values import from_json, json_fragment
 
 
 def persona_json(row: Row, links: Links) -> dict[str, Any]:
     """A row of `personas.get` or a page, as its owner sees it; an avatar of their media is a fresh
     link."""
     media_id = row["shown_media_id"]
+    loras = from_json(row["loras"])
     return {
         "id": row["id"],
+        "uid": row["uid"],
         "name": row["name"],
         "description": row["description"],
         "style_prompt": row["style_prompt"],
         "negative_prompt": row["negative_prompt"],
-        "lora_models": json_fragment(row["lora_models"]),
-        "generation_params": json_fragment(row["generation_params"]),
+        "loras": loras,
+        "lora_models": lora_names(loras),
+        "generation_params": parameters.shown(from_json(row["generation_params"])),
         "tags": json_fragment(row["tags"]),
         "is_favorite": bool(row["is_favorite"]),
         "is_nsfw": bool(row["is_nsfw"]),
+        "version": row["version"],
+        "revision": row["revision"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "avatar_url": links.make(media_id, "thumbnail", row["user_id"])

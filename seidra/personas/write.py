@@ -6,25 +6,31 @@ have changed meanwhile, `check_version` gets the version that is stored and rais
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from seidra import folding
+from seidra import folding, parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines.samplers import recognise
 from seidra.errors import Invalid, NotFound
+from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
 from seidra.personas import search
-from seidra.values import from_json, timestamp, to_json
+from seidra.personas.loras import take_loras
+from seidra.values import from_json, new_uid, timestamp, to_json
 
 CheckVersion = Callable[[int], None]
+Warnings = Sequence[dict[str, Any]]
+"""What to tell of a write that was done: [{code, field, detail}]."""
 
 _DEFAULTS: dict[str, Any] = {
     "description": "",
+    "style_prompt": "",
     "negative_prompt": "",
-    "lora_models": [],
+    "loras": [],
     "generation_params": {},
     "tags": [],
     "is_favorite": False,
@@ -32,23 +38,81 @@ _DEFAULTS: dict[str, Any] = {
     "avatar_url": None,
     "avatar_media_id": None,
 }
-_JSON = ("lora_models", "generation_params", "tags")
-_STORED = ("name", "style_prompt", *_DEFAULTS)
+_JSON = ("loras", "generation_params", "tags")
+_STORED = ("name", *_DEFAULTS)
+
+_LOOK = ("name", "description", "style_prompt", "negative_prompt", "loras", "generation_params")
+"""What a picture is made of and called by: a change of it is a revision."""
+_TOGETHER = ("style_prompt", "negative_prompt", "generation_params")
+"""What `_check_whole` looks at; what is stored already stays as it is."""
 
 
 @dataclass(frozen=True)
 class NewPersona:
-    """A persona that is about to be made: all of its fields, and what it is found by."""
+    """A persona that is about to be made: all of its fields, what it is found by, and what to tell
+    whoever makes it."""
 
     values: dict[str, Any]
     found_by: search.FoundBy
+    warnings: Warnings = ()
 
 
 def prepare_persona(body: dict[str, Any]) -> NewPersona:
     """The persona that a body asks for, with defaults, and folded before its turn: nobody else
     writes while a transaction is open."""
-    values = _DEFAULTS | body
-    return NewPersona(values, search.found_by(values))
+    change, warnings = body_change(body, _DEFAULTS)
+    values = _DEFAULTS | change
+    _check_whole(values)
+    return NewPersona(values, search.found_by(values), warnings)
+
+
+def body_change(
+    body: dict[str, Any], stored: Mapping[str, Any], *, merge: bool = False
+) -> tuple[dict[str, Any], Warnings]:
+    """What a body changes of what is stored, under the names that columns have, and what to tell of
+    it. `merge`: its generation parameters are a merge patch (RFC 7396).
+
+    What is already stored may be written back as it is. Raises Invalid for wrong parameters.
+    """
+    change, both = take_loras(body, stored["loras"])
+    warnings = [_BOTH_LORAS] if both else []
+    written = change.pop("generation_params", None)
+    kept = stored["generation_params"]
+    if written is None or written == parameters.shown(kept):
+        return change, warnings
+    removed = {key: None for key, value in written.items() if merge and value is None}
+    understood = parameters.understand(
+        {key: value for key, value in written.items() if key not in removed}, recognise
+    )
+    understood, negative = parameters.take_negative_prompt(
+        understood, change.get("negative_prompt")
+    )
+    if understood.errors:
+        raise parameters.invalid_parameters(understood.errors, "generation_params.")
+    if negative is not None:
+        change["negative_prompt"] = negative
+    params = understood.ours
+    change["generation_params"] = (
+        parameters.merge_patch(kept, params | removed) if merge else params
+    )
+    return change, [*warnings, *(remark.shown() for remark in understood.warnings)]
+
+
+_BOTH_LORAS = {
+    "code": "lora_models_unused",
+    "field": "lora_models",
+    "detail": "'loras' and 'lora_models' name different LoRAs; 'loras' was taken.",
+}
+
+
+def _check_whole(values: Mapping[str, Any]) -> None:
+    """The rules that fields have together. Raises Invalid."""
+    if folding.is_blank(values["style_prompt"]) and folding.is_blank(values["negative_prompt"]):
+        sentence = "Must not be blank where there is no negative prompt either."
+        raise Invalid({"style_prompt": [sentence]})
+    if len(to_json(values["generation_params"]).encode()) > MAX_PARAMETERS:
+        sentence = f"Must not take more than {MAX_PARAMETERS} bytes as JSON."
+        raise Invalid({"generation_params": [sentence]})
 
 
 def read_persona(connection: Connection, user_id: int, persona_id: int) -> Row:
@@ -69,7 +133,9 @@ def create_persona(tx: Connection, user_id: int, persona: NewPersona) -> Row:
     one's avatar."""
     policy.check_may_make(tx, user_id, persona.values["is_nsfw"])
     values = _with_avatar(tx, user_id, persona.values, None)
-    persona_id = queries.personas.create(tx, user_id=user_id, now=timestamp(), **_columns(values))
+    persona_id = queries.personas.create(
+        tx, uid=new_uid(), user_id=user_id, now=timestamp(), **_columns(values)
+    )
     _write_found_by(tx, user_id, persona_id, values, persona.found_by)
     return read_persona(tx, user_id, persona_id)
 
@@ -78,22 +144,28 @@ def change_persona(
     tx: Connection,
     user_id: int,
     persona_id: int,
-    change: dict[str, Any],
+    body: dict[str, Any],
     check_version: CheckVersion,
-) -> Row:
-    """Merge a change into a persona; what becomes NSFW takes its jobs and media along. Returns the
-    row; raises as `create_persona` does, and NotFound."""
+    *,
+    merge: bool = False,
+) -> tuple[Row, Warnings]:
+    """Change a persona as a body says (see `body_change`); what becomes NSFW takes its jobs and
+    media along. Returns the row, and what to tell; raises as `create_persona` does, and
+    NotFound."""
     row = read_persona(tx, user_id, persona_id)
     check_version(row["version"])
     stored = stored_values(row)
+    change, warnings = body_change(body, stored, merge=merge)
     values = stored | change
+    if not change.keys().isdisjoint(_TOGETHER):
+        _check_whole(values)
     if values["is_nsfw"] and not stored["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
         queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
         queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
     if "avatar_url" in change:
         values = _with_avatar(tx, user_id, values, stored["avatar_media_id"])
-    return _update(tx, user_id, persona_id, values)
+    return _update(tx, user_id, row, values), warnings
 
 
 def set_avatar(
@@ -105,7 +177,7 @@ def set_avatar(
     check_version(row["version"])
     _check_own_media(tx, user_id, media_id, "media_id")
     avatar = {"avatar_url": None, "avatar_media_id": media_id}
-    return _update(tx, user_id, persona_id, stored_values(row) | avatar)
+    return _update(tx, user_id, row, stored_values(row) | avatar)
 
 
 def duplicate_persona(tx: Connection, user_id: int, persona_id: int, name: str | None) -> Row:
@@ -113,7 +185,7 @@ def duplicate_persona(tx: Connection, user_id: int, persona_id: int, name: str |
     values = stored_values(read_persona(tx, user_id, persona_id))
     suffix = " (copy)"
     values["name"] = name or values["name"][: 100 - len(suffix)] + suffix
-    return create_persona(tx, user_id, prepare_persona(values))
+    return create_persona(tx, user_id, NewPersona(values, search.found_by(values)))
 
 
 def delete_persona(
@@ -138,8 +210,17 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _update(tx: Connection, user_id: int, persona_id: int, values: dict[str, Any]) -> Row:
-    queries.personas.update(tx, id=persona_id, user_id=user_id, now=timestamp(), **_columns(values))
+def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> Row:
+    persona_id = row["id"]
+    stored = stored_values(row)
+    queries.personas.update(
+        tx,
+        id=persona_id,
+        user_id=user_id,
+        revision=row["revision"] + any(values[name] != stored[name] for name in _LOOK),
+        now=timestamp(),
+        **_columns(values),
+    )
     queries.personas.tags_clear(tx, persona_id=persona_id)
     _write_found_by(tx, user_id, persona_id, values, search.found_by(values))
     return read_persona(tx, user_id, persona_id)

@@ -11,7 +11,7 @@ import hmac
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from flask import Flask, Response, request
 
 from seidra.auth.tokens import bearer_token
 from seidra.config import Settings, ensure_directory
-from seidra.database.base import Database
+from seidra.database.base import Database, Row
 from seidra.database.queries import queries
 from seidra.errors import Unauthorized
 from seidra.files.local import METRICS
@@ -128,6 +128,9 @@ class _State:
             oldest = queries.platform.oldest_queued(connection)
             workers = queries.workers.list_all(connection)
             media_bytes = queries.platform.media_bytes(connection)
+            engines = queries.engines.list_all(connection)
+            load = {row["engine"]: row for row in queries.engines.load(connection)}
+            orphans = {row["engine"]: row["n"] for row in queries.engines.orphans_count(connection)}
         jobs = GaugeMetricFamily("seidra_jobs", "Jobs by status.", labels=["status"])
         for status in STATUSES:
             jobs.add_metric([status], found.get(status, 0))
@@ -144,6 +147,7 @@ class _State:
         for row in workers:
             seen.add_metric([row["id"], row["engine"]], _seconds_since(row["seen_at"]))
         yield seen
+        yield from _engine_gauges(engines, load, orphans)
         yield GaugeMetricFamily("seidra_media_bytes", "Bytes of all pictures.", value=media_bytes)
         yield from self._disk()
 
@@ -168,6 +172,40 @@ class _State:
             total.add_metric([name], space.f_blocks * space.f_frsize)
         yield free
         yield total
+
+
+def _engine_gauges(
+    engines: Iterable[Row], load: Mapping[str, Row], orphans: Mapping[str, int]
+) -> Iterator[GaugeMetricFamily]:
+    """What is known of the engines that workers have served."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    up = GaugeMetricFamily(
+        "seidra_engine_up", "Whether the engine answered.", labels=["engine", "kind"]
+    )
+    age = GaugeMetricFamily(
+        "seidra_engine_checked_seconds", "Seconds since it was looked at.", labels=["engine"]
+    )
+    waiting = GaugeMetricFamily(
+        "seidra_engine_waiting_jobs", "Jobs that wait for it.", labels=["engine"]
+    )
+    running = GaugeMetricFamily(
+        "seidra_engine_running_jobs", "Jobs of it that workers hold.", labels=["engine"]
+    )
+    orphaned = GaugeMetricFamily(
+        "seidra_engine_orphaned_jobs",
+        "Cancelled jobs that it may still work on.",
+        labels=["engine"],
+    )
+    for row in engines:
+        name = row["name"]
+        if row["probed_at"]:
+            up.add_metric([name, row["kind"]], row["unreachable_since"] is None)
+            age.add_metric([name], _seconds_since(row["probed_at"]))
+        waiting.add_metric([name], load[name]["waiting"] if name in load else 0)
+        running.add_metric([name], load[name]["running"] if name in load else 0)
+        orphaned.add_metric([name], orphans.get(name, 0))
+    yield from (up, age, waiting, running, orphaned)
 
 
 def _seconds_since(then: str) -> float:

@@ -10,6 +10,7 @@ from seidra.auth.tokens import Verifier
 from seidra.config import Settings
 from seidra.database import open_database
 from seidra.database.queries import queries
+from seidra.engines import read_setup
 from seidra.files.local import LocalFiles
 from seidra.jobs.streams import Streams
 from seidra.media.links import Links
@@ -26,6 +27,7 @@ def make_services(settings: Settings) -> Services:
     costs = [row["cost"] for row in queries.users.password_costs(database.connection)]
     return Services(
         settings=settings,
+        setup=read_setup(settings),
         database=database,
         files=files,
         links=Links(settings),

@@ -208,10 +208,10 @@ class Tags(Items):
 
 
 class Names(Items):
-    """At most 50 names of 1-100 characters, such as LoRA models."""
+    """At most 50 names of 1-200 characters, such as LoRA models."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Text(1, 100, line=True), 50, "names", **kwargs)
+        super().__init__(Text(1, 200, line=True), 50, "names", **kwargs)
 
 
 class QueryWhole(fields.Integer):

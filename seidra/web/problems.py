@@ -84,7 +84,9 @@ def _mistake_code(sentence: str) -> dict[str, Any]:
 
 def problem_of(error: Problem) -> Response:
     """The answer for a Problem."""
-    response = problem_response(error.status, error.detail, error.errors, code=error.code)
+    response = problem_response(
+        error.status, error.detail, error.errors, code=error.code, **error.more
+    )
     response.headers.update(error.headers)
     return response
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from seidra.auth.passwords import LoginChecker
     from seidra.auth.tickets import Tickets
     from seidra.auth.tokens import Verifier
+    from seidra.engines.setup import Setup
     from seidra.jobs.streams import Streams
     from seidra.media.links import Links
     from seidra.web.rates import Rates
@@ -30,6 +31,8 @@ class Services:
     """The parts of one app. `rates` is None where limits are switched off."""
 
     settings: Settings
+    setup: Setup
+    """Which engines there are, and which is the default."""
     database: Database
     files: LocalFiles
     links: Links

@@ -9,8 +9,9 @@ from sqlalchemy import create_engine
 
 from benchmarks.peers.fastapi_app.models import Base
 
-_COLUMNS = """id, user_id, name, description, style_prompt, negative_prompt, lora_models,
-    generation_params, tags, is_favorite, is_nsfw, avatar_url"""
+_COLUMNS = """id, user_id, name, description, style_prompt, negative_prompt, generation_params, tags,
+    is_favorite, is_nsfw, avatar_url"""
+_LORA_NAMES = "(SELECT JSON_GROUP_ARRAY(JSON_EXTRACT(value, '$.name')) FROM JSON_EACH(loras))"
 
 
 def copy(source: sqlite3.Connection, path: Path) -> None:
@@ -27,7 +28,7 @@ def copy(source: sqlite3.Connection, path: Path) -> None:
         f"REPLACE(SUBSTR({name}, 1, 26), 'T', ' ')" for name in ("created_at", "updated_at")
     )
     source.execute(
-        f"INSERT INTO peer.personas ({_COLUMNS}, created_at, updated_at)"
-        f" SELECT {_COLUMNS}, {times} FROM main.personas ORDER BY id"
+        f"INSERT INTO peer.personas ({_COLUMNS}, lora_models, created_at, updated_at)"
+        f" SELECT {_COLUMNS}, {_LORA_NAMES}, {times} FROM main.personas ORDER BY id"
     )
     source.execute("DETACH peer")

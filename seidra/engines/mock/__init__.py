@@ -9,11 +9,21 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from PIL import Image
 
-from seidra.engines.base import Engine, EngineError, RenderContext, RenderedImage, RenderRequest
+from seidra.engines import infotext
+from seidra.engines.base import (
+    Capabilities,
+    Engine,
+    EngineError,
+    RenderContext,
+    RenderedImage,
+    RenderRequest,
+    Sizes,
+)
 from seidra.engines.mock import finish, forms, land, made
 from seidra.engines.mock.canvas import Canvas, Point
 from seidra.engines.mock.figure import figure
@@ -48,43 +58,73 @@ _UNDER_A_SKY = frozenset({"mountains", "ocean", "desert", "forest", "city", "gri
 
 
 class MockEngine(Engine):
-    """Draws a picture of the request's size from its words and seed; the same request always gives
+    """Draws pictures of the request's size from its words and seeds; the same request always gives
     the same bytes."""
 
     kind = "mock"
 
-    def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
-        """Render one RGB PNG. Raises EngineError for a side outside 64-2048 pixels."""
+    def probe(self) -> Capabilities:
+        """What it can do; it has no models, and takes any name for one."""
+        return Capabilities(
+            version="1",
+            features=frozenset(
+                {"negative_prompt", "seed", "steps", "guidance", "loras", "sizes", "progress"}
+            ),
+            sizes=Sizes(_SMALLEST, _LARGEST, 1),
+        )
+
+    def render(self, request: RenderRequest, context: RenderContext) -> Iterator[RenderedImage]:
+        """Render RGB PNGs. Raises EngineError for a side outside 64-2048 pixels."""
         for side, length in (("width", request.width), ("height", request.height)):
             if not _SMALLEST <= length <= _LARGEST:
                 rule = f"{side} must be between {_SMALLEST} and {_LARGEST} pixels, and is {length}"
                 raise EngineError(rule, permanent=True)
-        progress = _Progress(context)
-        plan = make_plan(request)
-        image = _draw(plan, request, progress)
-        image = _finish(image, plan, request, progress)
-        data = finish.encode(image, request)
-        context.report(1.0)
-        metadata = {
-            "engine": self.name,
-            "palette": plan.palette.name,
-            "motif": plan.motif,
-            "figure": plan.figure,
-        }
-        return [RenderedImage(data, "image/png", request.width, request.height, metadata)]
+        context.submitting()
+        wanted = request.wanted()
+        progress = _Progress(context, len(wanted))
+        for picture in wanted:
+            alone = replace(request, seed=picture.seed, pictures=())
+            plan = make_plan(alone)
+            image = _draw(plan, alone, progress)
+            image = _finish(image, plan, alone, progress)
+            made = RenderedImage(
+                b"",
+                "image/png",
+                request.width,
+                request.height,
+                {
+                    "engine": self.name,
+                    "palette": plan.palette.name,
+                    "motif": plan.motif,
+                    "figure": plan.figure,
+                },
+                position=picture.position,
+                seed=picture.seed,
+            )
+            data = finish.encode(image, infotext.write(infotext.of_picture(alone, made)))
+            progress.end_picture()
+            yield replace(made, data=data)
 
 
 class _Progress:
     """Reports after each layer. How many there will be depends on the scene, so each takes a share
-    of what is left."""
+    of what is left of its picture."""
 
-    def __init__(self, context: RenderContext) -> None:
+    def __init__(self, context: RenderContext, pictures: int) -> None:
         self._context = context
+        self._pictures = pictures
+        self._done = 0
         self._fraction = 0.0
 
     def __call__(self) -> None:
         self._fraction += (0.95 - self._fraction) * 0.08
-        self._context.report(self._fraction)
+        self._context.report((self._done + self._fraction) / self._pictures)
+
+    def end_picture(self) -> None:
+        """The picture in hand is whole."""
+        self._done += 1
+        self._fraction = 0.0
+        self._context.report(self._done / self._pictures)
 
 
 def _draw(plan: Plan, request: RenderRequest, progress: _Progress) -> Image.Image:

@@ -9,7 +9,6 @@ import zlib
 from PIL import Image, ImageChops, ImageFilter
 from PIL.PngImagePlugin import PngInfo
 
-from seidra.engines.base import RenderRequest
 from seidra.engines.mock.colours import Colour
 
 _GRAIN_SIDE = 256
@@ -56,27 +55,11 @@ def grain(image: Image.Image, rng: random.Random) -> Image.Image:
     return ImageChops.add(image, sheet, 1, -1)
 
 
-def infotext(request: RenderRequest) -> str:
-    """The request as AUTOMATIC1111 and those who read its pictures write it."""
-    loras = "".join(f" <lora:{name}:1>" for name in request.lora_models)
-    lines = [request.prompt + loras]
-    if request.negative_prompt:
-        lines.append(f"Negative prompt: {request.negative_prompt}")
-    lines.append(
-        f"Steps: {request.steps}, Sampler: {request.scheduler}, CFG scale: "
-        f"{request.guidance_scale}, "
-        f"Seed: {request.seed}, Size: {request.width}x{request.height}, Model: {request.model_name}"
-    )
-    return "\n".join(lines)
-
-
-def encode(image: Image.Image, request: RenderRequest) -> bytes:
+def encode(image: Image.Image, infotext: str) -> bytes:
     """`image` as a PNG that says how it was made; text outside Latin-1 goes into an iTXt chunk."""
     chunks = PngInfo()
-    # A chunk's text ends at a NUL, and a lone surrogate (JSON may carry one) has no UTF-8.
-    text = infotext(request).replace("\0", "").encode("utf-8", "replace").decode("utf-8")
     # add_text writes tEXt, and by itself turns to iTXt where the text is not Latin-1.
-    chunks.add_text("parameters", text)
+    chunks.add_text("parameters", infotext)
     chunks.add_text("Software", "SEIDRA mock engine")
     file = io.BytesIO()
     # Gradients under grain repeat in runs or not at all: run lengths are both faster and smaller

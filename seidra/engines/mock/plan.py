@@ -17,6 +17,8 @@ from seidra.engines.mock.colours import PALETTE_WORDS, PALETTES, Palette, tuned
 # What these say shows in the picture directly; out of the digest, changing one refines a picture
 # instead of replacing it.
 _DIRECT = frozenset({"steps", "guidance_scale", "quality"})
+# What was told of a request later than the pictures of 0.1, which stay the same.
+_LATER = frozenset({"loras", "job_id", "pictures"})
 
 MOTIF_WORDS = {
     "mountains": (
@@ -141,7 +143,7 @@ def _digest(request: RenderRequest) -> str:
     told = {
         item.name: getattr(request, item.name)
         for item in fields(request)
-        if item.name not in _DIRECT
+        if item.name not in _DIRECT | _LATER
     }
     told["parameters"] = {
         key: value for key, value in request.parameters.items() if key not in _DIRECT

@@ -1,0 +1,258 @@
+"""What a person asks for becomes what an engine is sent: composed with a persona's look, settled on
+an engine, and compared with what that engine has.
+
+Nothing here is written; `seidra.jobs.queue` queues the draft.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seidra import parameters
+from seidra.database.base import Connection, Row
+from seidra.database.queries import queries
+from seidra.engines import findings, samplers
+from seidra.engines.base import Capabilities, Lora, Model, Picture, RenderRequest, Sizes
+from seidra.engines.findings import Finding
+from seidra.engines.setup import AUTO, MOCK, Setup
+from seidra.errors import Invalid
+from seidra.folding import is_blank
+from seidra.parameters import RANDOM_SEED, draw_seed, seed_of_picture
+from seidra.prompts import Layer, LoraEntry, compose
+from seidra.values import from_json
+
+PREVIEW, GENERATION = "persona_preview", "generation"
+"""The types of jobs."""
+
+DEFAULTS: dict[str, Any] = {
+    "width": 768,
+    "height": 768,
+    "num_inference_steps": 25,
+    "guidance_scale": 7.5,
+    "scheduler": "ddim",
+    "quality": "standard",
+    "model_name": "sdxl-base",
+}
+"""What the mock takes where nobody says anything else; a real engine has its own defaults."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a body asks for, with parameters under SEIDRA's names."""
+
+    layer: Layer
+    seed: int | None = None
+    count: int = 1
+    engine: str | None = None
+    warnings: Sequence[dict[str, Any]] = ()
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a persona brings to a job."""
+
+    id: int
+    revision: int
+    name: str
+    tags: list[str]
+    is_nsfw: bool
+    layer: Layer
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A job as it would be queued. `seed_given` is false where the seed was drawn for it."""
+
+    engine: str
+    prompt: str
+    negative_prompt: str
+    loras: list[LoraEntry]
+    parameters: dict[str, Any]
+    count: int
+    seed_given: bool
+    warnings: list[dict[str, Any]]
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def model_name(self) -> str:
+        """The model that was chosen; nothing where the engine's default is taken."""
+        return str(self.parameters.get("model_name", ""))
+
+
+class CannotBeMade(Invalid):
+    """An engine lacks what a request needs."""
+
+    code = "cannot_be_made"
+
+    def __init__(self, engine: str, found: Sequence[Finding]) -> None:
+        errors: dict[str, list[str]] = {}
+        for finding in found:
+            if finding.level == "error":
+                errors.setdefault(finding.field, []).append(finding.detail)
+        super().__init__(
+            errors, more={"engine": engine, "findings": [finding.shown() for finding in found]}
+        )
+
+
+def read_asked(body: Mapping[str, Any]) -> Asked:
+    """What a body of a generation or preview asks for. Raises Invalid for wrong parameters."""
+    understood = parameters.understand(body.get("parameters", {}), samplers.recognise)
+    understood, negative_prompt = parameters.take_negative_prompt(
+        understood, body.get("negative_prompt")
+    )
+    if understood.errors:
+        raise parameters.invalid_parameters(understood.errors, "parameters.")
+    ours = dict(understood.ours)
+    engine = body.get("engine") or ours.pop("engine", None)
+    layer = Layer(body.get("prompt", ""), negative_prompt or "", body.get("loras", ()), ours)
+    return Asked(
+        layer,
+        body.get("seed"),
+        body.get("count", 1),
+        engine,
+        [remark.shown() for remark in understood.warnings],
+        body.get("force", False),
+    )
+
+
+def look_of(row: Row) -> Look:
+    """What the persona of a row of `personas.get` brings to a job."""
+    return Look(
+        row["id"],
+        row["revision"],
+        row["name"],
+        from_json(row["tags"]),
+        bool(row["is_nsfw"]),
+        Layer(
+            row["style_prompt"],
+            row["negative_prompt"],
+            from_json(row["loras"]),
+            from_json(row["generation_params"]),
+        ),
+    )
+
+
+def draft_job(
+    connection: Connection, setup: Setup, asked: Asked, look: Look | None, job_type: str
+) -> Draft:
+    """The job that a request makes, on the engine that it, else the persona, else the instance
+    names; `auto` is the least busy of those that can. Raises Invalid, also for an engine that is
+    not there."""
+    wanted, warnings = _wanted_engine(setup, asked, look)
+    drafts = []
+    for name in _least_busy(connection, setup) if wanted == AUTO else [wanted]:
+        draft = _compose_draft(asked, look, name, setup.engines[name].kind, job_type, warnings)
+        draft.findings.extend(_check_draft(connection, draft))
+        if not findings.has_errors(draft.findings):
+            return draft
+        drafts.append(draft)
+    return drafts[0]
+
+
+def _wanted_engine(
+    setup: Setup, asked: Asked, look: Look | None
+) -> tuple[str, list[dict[str, Any]]]:
+    known = (*setup.engines, AUTO)
+    if asked.engine is not None:
+        if asked.engine not in known:
+            raise Invalid({"engine": [f"Must be one of: {', '.join(known)}."]})
+        return asked.engine, []
+    chosen = look.layer.parameters.get("engine") if look else None
+    if chosen is None or chosen in known:
+        return chosen or setup.default, []
+    # Stored when there was such an engine; the persona stays of use without it.
+    detail = f"There is no engine {chosen!r} any more; {setup.default!r} was taken."
+    return setup.default, [{"code": "engine_unknown", "field": "engine", "detail": detail}]
+
+
+def _least_busy(connection: Connection, setup: Setup) -> list[str]:
+    """The engines that `auto` may choose, the least busy first; drawn pictures only where there is
+    nothing else."""
+    load = {
+        row["engine"]: row["waiting"] + row["running"] for row in queries.engines.load(connection)
+    }
+    real = [name for name, configured in setup.engines.items() if configured.kind != MOCK]
+    return sorted(
+        real or list(setup.engines),
+        key=lambda name: load.get(name, 0) / setup.engines[name].options.at_once,
+    )
+
+
+def _compose_draft(
+    asked: Asked,
+    look: Look | None,
+    engine: str,
+    kind: str,
+    job_type: str,
+    warnings: Sequence[dict[str, Any]],
+) -> Draft:
+    composed = compose(
+        look.layer if look else None, asked.layer, DEFAULTS if kind == MOCK else None
+    )
+    if is_blank(composed.prompt) and is_blank(composed.negative_prompt):
+        raise Invalid({"prompt": ["Must not be blank."]})
+    chosen = {name: value for name, value in composed.parameters.items() if name != "engine"}
+    seed = chosen.get("seed") if asked.seed is None else asked.seed
+    if seed is None and look is not None and job_type == PREVIEW:
+        seed = persona_seed(look.id)
+    given = seed is not None and seed != RANDOM_SEED
+    return Draft(
+        engine,
+        composed.prompt,
+        composed.negative_prompt,
+        composed.loras,
+        chosen | {"seed": seed if given else draw_seed()},
+        asked.count,
+        given,
+        [*warnings, *asked.warnings, *(warned._asdict() for warned in composed.warnings)],
+    )
+
+
+def persona_seed(persona_id: int) -> int:
+    """The seed of a preview of a persona that has none: always the same. 0 to 2**53-1."""
+    digest = hashlib.sha256(f"persona {persona_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 11
+
+
+def _check_draft(connection: Connection, draft: Draft) -> list[Finding]:
+    """What the engine of a draft, as it was last seen, lacks for it or does otherwise; nothing
+    where it was never seen."""
+    row = queries.engines.get(connection, name=draft.engine)
+    seen = from_json(row["capabilities"]) if row is not None else {}
+    if not seen:
+        return []
+    params, seed = draft.parameters, draft.parameters["seed"]
+    request = RenderRequest(
+        prompt=draft.prompt,
+        negative_prompt=draft.negative_prompt,
+        seed=seed,
+        width=params.get("width", DEFAULTS["width"]),
+        height=params.get("height", DEFAULTS["height"]),
+        scheduler=params.get("scheduler") or "",
+        model_name=draft.model_name,
+        loras=[
+            Lora(entry["name"], entry.get("weight", 1), entry.get("clip_weight"))
+            for entry in draft.loras
+        ],
+        parameters=params,
+        pictures=[Picture(k, seed_of_picture(seed, k)) for k in range(draft.count)],
+    )
+    return findings.check(request, read_capabilities(seen))
+
+
+def read_capabilities(seen: Mapping[str, Any]) -> Capabilities:
+    """Capabilities as they are stored: JSON of their fields."""
+    sizes = dict(seen["sizes"])
+    return Capabilities(
+        **{
+            **seen,
+            "models": {name: Model(**model) for name, model in seen["models"].items()},
+            "loras": {name: Model(**lora) for name, lora in seen["loras"].items()},
+            "features": frozenset(seen["features"]),
+            "sizes": Sizes(**sizes | {"fixed": [tuple(size) for size in sizes["fixed"]]}),
+        }
+    )
