@@ -170,7 +170,7 @@ def test_sql_in_every_field_is_text(alice: Person) -> None:
         for name in [name for name, value in whole.items() if isinstance(value, str)]:
             for text in SQL:
                 answer = alice.open(method, fill(rule, NOTHING), json=whole | {name: text})
-                assert answer.status_code in (200, 201, 401, 403, 404, 409, 422), (
+                assert answer.status_code in (200, 201, 202, 401, 403, 404, 409, 422), (
                     method,
                     rule,
                     name,
@@ -251,7 +251,9 @@ def test_a_login_takes_one_hash_whoever_is_asked_for(
     calls: list[str] = []
     real = passwords.verify_password
     monkeypatch.setattr(
-        passwords, "verify", lambda encoded, given: calls.append(encoded) or real(encoded, given)
+        passwords,
+        "verify_password",
+        lambda encoded, given: calls.append(encoded) or real(encoded, given),
     )
     texts = set()
     for name in ("alice", "nobody", "alice@example.com", "nobody@example.com", "system"):
