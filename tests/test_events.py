@@ -32,6 +32,7 @@ from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 ALL = "/api/jobs/events"
+TURN = {"engine": "mock", "at_once": 1, "recent": "2026"}
 
 
 class Listener:
@@ -151,7 +152,7 @@ def test_a_change_that_is_taken_back_leaves_no_event(
 def test_jobs_that_workers_lost_leave_events(alice: Person, database: SqliteDatabase) -> None:
     job = alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
-        queries.jobs.claim(tx, engine="mock", now=timestamp(), claim="a", leased_until="2026-01-01")
+        queries.jobs.claim(tx, **TURN, now=timestamp(), claim="a", leased_until="2026-01-01")
         queries.jobs.heartbeat(tx, id=job, claim="a", leased_until="2026-01-02")
         queries.jobs.progress(
             tx, id=job, claim="a", progress=0.5, leased_until="2026-01-02", now=timestamp()
@@ -168,7 +169,7 @@ def test_each_step_of_a_worker_makes_a_new_version(alice: Person, database: Sqli
     again = {"run_after": timestamp(), "uncounted": 0}
     tags = [alice.get(f"/api/jobs/{job}").headers["ETag"]]
     with database.transaction() as tx:
-        claim = {"engine": "mock", "claim": "a", "leased_until": "2999"}
+        claim = TURN | {"claim": "a", "leased_until": "2999"}
         assert queries.jobs.claim(tx, now=timestamp(), **claim)
         assert queries.jobs.give_back(tx, now=timestamp(), **mine, **again)
         assert queries.jobs.claim(tx, now=timestamp(), **claim)
@@ -221,7 +222,7 @@ def test_each_step_of_a_job_is_told(alice: Person, database: SqliteDatabase) -> 
     with listen(alice, f"/api/jobs/{job}/events") as listener:
         assert listener.next()[1]["status"] == "queued"
         with database.transaction() as tx:
-            queries.jobs.claim(tx, engine="mock", now=timestamp(), claim="a", leased_until="2999")
+            queries.jobs.claim(tx, **TURN, now=timestamp(), claim="a", leased_until="2999")
         assert listener.next()[1]["status"] == "processing"
         for fraction in (0.25, 0.5):
             with database.transaction() as tx:

@@ -148,7 +148,7 @@ def apart(tmp_path: Path, disk: SmallDisk) -> Iterator[tuple[Flask, Worker]]:
     )
     app = create_app(settings)
     database, wake = services_of(app).database, services_of(app).wake
-    worker = make_worker(settings, database, MockEngine(), wake)
+    worker = make_worker(settings, database, [MockEngine()], wake)
     worker.start()
     yield app, worker
     worker.stop(10)
@@ -293,7 +293,7 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
             " WHERE id = ?",
             (held,),
         )
-    worker = make_worker(settings, database, MockEngine(), services_of(app).wake)
+    worker = make_worker(settings, database, [MockEngine()], services_of(app).wake)
     assert not worker.work_one()
     Housekeeper(database, LocalFiles(settings), settings).run(idle=True)
     assert worker.work_one()
@@ -309,7 +309,7 @@ def test_a_job_in_hand_outlives_a_jump_of_the_clock(
     """Its lease is in the past all at once; another worker may take it, and just one of the two
     brings the picture."""
     alice.preview(alice.persona(generation_params=TINY)["id"])
-    other = make_worker(settings, database, MockEngine(), threading.Event())
+    other = make_worker(settings, database, [MockEngine()], threading.Event())
 
     class Jumping(Engine):
         def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:

@@ -13,6 +13,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,9 @@ def grown(old: Settings, serve: Callable[[Settings], Flask]) -> dict[str, list[b
         if seed < 12:
             assert worker.work_one()
     picture = RenderedImage(plain(old, KEPT[0])[0].read_bytes(), "image/png", 64, 64)
-    made = results.prepare_pictures(job, "dead-1", [picture, picture])
-    results.store_pictures(parts.database, parts.files, made)
+    for position in (0, 1):
+        made = results.prepare_picture(job, "dead-1", replace(picture, position=position))
+        results.store_picture(parts.database, parts.files, made)
     newest = client.get("/api/media", headers=headers).get_json()["items"][0]["id"]
     assert client.delete(f"/api/media/{newest}", headers=headers).status_code == 204
     loaded = shown(app)
