@@ -4,6 +4,7 @@ try."""
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import io
 import json
@@ -15,7 +16,6 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -340,10 +340,10 @@ def test_a_bomb_of_a_picture_is_not_decoded(
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # KiB
     job = alice.preview(alice.persona()["id"])
     image = RenderedImage(data=data, mime_type="image/png", width=64, height=64)
-    slot = worker._slots[0]
+    [slot] = worker._slots
     slot.engine.render = lambda *_: [image]  # type: ignore[method-assign]
-    once = replace(slot._shop.settings, job_max_attempts=1)
-    slot._shop = replace(slot._shop, settings=once)
+    few = dataclasses.replace(slot._shop.settings, job_max_attempts=1)
+    slot._shop = dataclasses.replace(slot._shop, settings=few)
     assert worker.work_one()
     shown = alice.get(f"/api/jobs/{job}").get_json()
     assert (shown["status"], shown["error_message"]) == (
