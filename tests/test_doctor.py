@@ -80,7 +80,7 @@ def test_a_sound_instance(filled: Settings) -> None:
     assert [check.advice for check in found if check.state == "ok"] == [""] * sum(
         c.state == "ok" for c in found
     )
-    assert found[-3].seen == "1 items and 2 files agree."
+    assert found[-4].seen == "1 items and 2 files agree."
 
 
 def execute(settings: Settings, *statements: str) -> None:

@@ -21,7 +21,7 @@ from seidra.engines.setup import REMOTE, Configured
 from seidra.errors import StartError
 from seidra.web.services import services_of
 
-# ----------------------------------------------------------------------------------- how it is made
+# --------------------------------------------------------------------------------- how it is made
 
 URL = "http://127.0.0.1:9"
 
@@ -87,7 +87,7 @@ def test_where_an_engine_is_called_is_no_part_of_how_the_settings_read() -> None
     assert "hunter2" not in repr(loaded)
 
 
-# ----------------------------------------------------------------------------------- how it is ended
+# --------------------------------------------------------------------------------- how it is ended
 
 
 @pytest.mark.parametrize(

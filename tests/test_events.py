@@ -156,27 +156,36 @@ def test_a_change_that_is_taken_back_leaves_no_event(
     assert stored(database) == before
 
 
+CLAIM: dict[str, Any] = {"engine": "mock", "at_once": 1, "recent": "2026", "claim": "a"}
+
+
 def test_jobs_that_workers_lost_leave_events(alice: Person, database: SqliteDatabase) -> None:
     job = alice.preview(alice.persona()["id"])
     with database.transaction() as tx:
-        queries.jobs.claim(tx, engine="mock", now=timestamp(), claim="a", leased_until="2026-01-01")
+        queries.jobs.claim(tx, **CLAIM, now=timestamp(), leased_until="2026-01-01")
         queries.jobs.heartbeat(tx, id=job, claim="a", leased_until="2026-01-02")
         queries.jobs.progress(
             tx, id=job, claim="a", progress=0.5, leased_until="2026-01-02", now=timestamp()
         )
-        queries.jobs.fail_exhausted(
-            tx, engine="mock", now=timestamp(), max_attempts=1, error_message="lost"
+        queries.jobs.fail(
+            tx,
+            id=job,
+            claim="a",
+            counted=0,
+            error_message="lost",
+            error_code="lost",
+            now=timestamp(),
         )
     assert stored(database) == [(job, 1, 0), (job, 2, 0), (job, 3, 0), (job, 4, 0)]
 
 
 def test_each_step_of_a_worker_makes_a_new_version(alice: Person, database: SqliteDatabase) -> None:
     job = alice.preview(alice.persona()["id"])
-    mine = {"id": job, "claim": "a", "error_message": "busy"}
-    again = {"run_after": timestamp(), "uncounted": 0}
+    mine = {"id": job, "claim": "a", "counted": 0, "error_message": "busy", "error_code": "busy"}
+    again = {"run_after": timestamp(), "waiting_since": None}
     tags = [alice.get(f"/api/jobs/{job}").headers["ETag"]]
     with database.transaction() as tx:
-        claim = {"engine": "mock", "claim": "a", "leased_until": "2999"}
+        claim = CLAIM | {"leased_until": "2999"}
         assert queries.jobs.claim(tx, now=timestamp(), **claim)
         assert queries.jobs.give_back(tx, now=timestamp(), **mine, **again)
         assert queries.jobs.claim(tx, now=timestamp(), **claim)
@@ -229,7 +238,7 @@ def test_each_step_of_a_job_is_told(alice: Person, database: SqliteDatabase) -> 
     with listen(alice, f"/api/jobs/{job}/events") as listener:
         assert listener.next()[1]["status"] == "queued"
         with database.transaction() as tx:
-            queries.jobs.claim(tx, engine="mock", now=timestamp(), claim="a", leased_until="2999")
+            queries.jobs.claim(tx, **CLAIM, now=timestamp(), leased_until="2999")
         assert listener.next()[1]["status"] == "processing"
         for fraction in (0.25, 0.5):
             with database.transaction() as tx:

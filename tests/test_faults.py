@@ -148,7 +148,7 @@ def apart(tmp_path: Path, disk: SmallDisk) -> Iterator[tuple[Flask, Worker]]:
     )
     app = create_app(settings)
     database, wake = services_of(app).database, services_of(app).wake
-    worker = make_worker(settings, database, MockEngine(), wake)
+    worker = make_worker(settings, database, [MockEngine()], wake)
     worker.start()
     yield app, worker
     worker.stop(10)
@@ -293,14 +293,15 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
             " WHERE id = ?",
             (held,),
         )
-    worker = make_worker(settings, database, MockEngine(), services_of(app).wake)
+    worker = make_worker(settings, database, [MockEngine()], services_of(app).wake)
     assert not worker.work_one()
     Housekeeper(database, LocalFiles(settings), settings).run(idle=True)
-    assert worker.work_one()
-    assert alice.get(f"/api/jobs/{queued}").get_json()["status"] == "completed"
-    # The other may still be held: its worker, were it alive, has a lease's time to say so.
-    wait_for(worker.work_one)
-    assert alice.get(f"/api/jobs/{held}").get_json()["status"] == "completed"
+    # One may still be held, and the engine does one at once: its worker, were it alive, has a
+    # lease's time to say so.
+    for _ in range(2):
+        wait_for(worker.work_one)
+    for job in (held, queued):
+        assert alice.get(f"/api/jobs/{job}").get_json()["status"] == "completed"
 
 
 def test_a_job_in_hand_outlives_a_jump_of_the_clock(
@@ -309,7 +310,7 @@ def test_a_job_in_hand_outlives_a_jump_of_the_clock(
     """Its lease is in the past all at once; another worker may take it, and just one of the two
     brings the picture."""
     alice.preview(alice.persona(generation_params=TINY)["id"])
-    other = make_worker(settings, database, MockEngine(), threading.Event())
+    other = make_worker(settings, database, [MockEngine()], threading.Event())
 
     class Jumping(Engine):
         def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
@@ -318,7 +319,7 @@ def test_a_job_in_hand_outlives_a_jump_of_the_clock(
             assert other.work_one()
             return MockEngine().render(request, context)
 
-    assert make_worker(settings, database, Jumping(name="mock"), threading.Event()).work_one()
+    assert make_worker(settings, database, [Jumping(name="mock")], threading.Event()).work_one()
     Housekeeper(database, LocalFiles(settings), settings).run(idle=True)
     check_whole(settings)
     [job] = alice.get("/api/jobs").get_json()["jobs"]

@@ -690,7 +690,7 @@ def test_behind_a_proxy_the_group_may_read_the_files_and_nothing_else(
 
     app = make_app(x_accel_redirect="/protected")
     parts = services_of(app)
-    worker = make_worker(parts.settings, parts.database, MockEngine(), threading.Event())
+    worker = make_worker(parts.settings, parts.database, [MockEngine()], threading.Event())
     previous = os.umask(0o077)
     try:
         alice.preview(alice.persona(generation_params={"width": 64, "height": 64})["id"])

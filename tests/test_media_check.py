@@ -174,13 +174,21 @@ def test_a_suspicion_that_has_become_wrong_mends_nothing(
 class Pair(Engine):
     """Two pictures, so that there is a moment between files and rows."""
 
-    name = "mock"
-
     def __init__(self, image: bytes) -> None:
+        super().__init__("mock")
         self._image = image
 
     def render(self, request: RenderRequest, context: RenderContext) -> list[RenderedImage]:
-        return [RenderedImage(self._image, "image/png", 64, 64)] * 2
+        return [
+            RenderedImage(self._image, "image/png", 64, 64, position=picture.position)
+            for picture in request.wanted()
+        ]
+
+
+def two_each(database: SqliteDatabase) -> None:
+    """Let each job that waits be one of two pictures."""
+    with database.transaction() as tx:
+        tx.execute("UPDATE generation_jobs SET count = 2 WHERE status = 'queued'")
 
 
 def test_a_file_whose_row_is_about_to_commit_is_left_alone(
@@ -190,17 +198,18 @@ def test_a_file_whose_row_is_about_to_commit_is_left_alone(
     rows."""
     stored, go_on = threading.Event(), threading.Event()
     worker = make_worker(
-        filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event()
+        filled, database, [Pair(pictures(filled)[0].read_bytes())], threading.Event()
     )
-    real = results.store_pictures
+    real = results.store_picture
 
     def halting(*arguments: Any) -> None:
         real(*arguments)
         stored.set()
         assert go_on.wait(120)
 
-    monkeypatch.setattr(results, "store_pictures", halting)
+    monkeypatch.setattr(results, "store_picture", halting)
     job_id = alice.preview(alice.persona(**SMALL)["id"])
+    two_each(database)
     repaired: list[Any] = []
 
     def work() -> None:
@@ -233,9 +242,10 @@ def test_a_check_while_a_worker_works_finds_nothing(
 ) -> None:
     persona = alice.persona(**SMALL)
     worker = make_worker(
-        filled, database, Pair(pictures(filled)[0].read_bytes()), threading.Event()
+        filled, database, [Pair(pictures(filled)[0].read_bytes())], threading.Event()
     )
     jobs = [alice.preview(persona["id"]) for _ in range(20)]
+    two_each(database)
     worker.start()
     try:
         seen: list[tuple[str, Path]] = []
@@ -259,8 +269,9 @@ def test_files_of_an_attempt_that_crashed_are_no_finding_and_go(
     """It had stored more pictures than the attempt that follows."""
     job_id = alice.preview(alice.persona(**SMALL)["id"])
     files, data = LocalFiles(filled), pictures(filled)[0].read_bytes()
-    made = [RenderedImage(data, "image/png", 64, 64)] * 3
-    results.store_pictures(database, files, results.prepare_pictures(job_id, "dead-1", made))
+    made = [RenderedImage(data, "image/png", 64, 64, position=position) for position in range(3)]
+    for image in made:
+        results.store_picture(database, files, results.prepare_picture(job_id, "dead-1", image))
     with database.transaction() as tx:
         tx.execute(
             "UPDATE generation_jobs SET attempts = 1, status = 'processing' WHERE id = ?", (job_id,)

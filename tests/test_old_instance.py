@@ -6,6 +6,7 @@ and the temporary folder of an attempt that was killed.
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import io
 import os
@@ -203,8 +204,10 @@ def grown(old: Settings, serve: Callable[[Settings], Flask]) -> dict[str, list[b
         if seed < 12:
             assert worker.work_one()
     picture = RenderedImage(plain(old, KEPT[0])[0].read_bytes(), "image/png", 64, 64)
-    made = results.prepare_pictures(job, "dead-1", [picture, picture])
-    results.store_pictures(parts.database, parts.files, made)
+    for position in range(2):
+        lost = dataclasses.replace(picture, position=position)
+        made = results.prepare_picture(job, "dead-1", lost)
+        results.store_picture(parts.database, parts.files, made)
     newest = client.get("/api/media", headers=headers).get_json()["items"][0]["id"]
     assert client.delete(f"/api/media/{newest}", headers=headers).status_code == 204
     loaded = shown(app)

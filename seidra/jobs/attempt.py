@@ -260,7 +260,7 @@ class Attempt:
             # Why the picture is given up says more. Its announcement runs out by itself.
             _log.warning("a picture of a lost attempt stays for a while", exc_info=True)
 
-    # -------------------------------------------------------------------------- while the engine works
+    # ------------------------------------------------------------------- while the engine works
 
     def _write_progress(self, fraction: float) -> None:
         if time.monotonic() - self._told < _PROGRESS_SECONDS:
@@ -339,7 +339,7 @@ class Attempt:
             tx, id=self.job_id, claim=self._claim, leased_until=self._shop.lease_end()
         )
 
-    # ------------------------------------------------------------------------------ ends without result
+    # ------------------------------------------------------------------- ends without result
 
     def _fail(self, message: str, code: str, *, permanent: bool = False) -> None:
         """End the job as failed, or let it be tried again a little later while it has attempts

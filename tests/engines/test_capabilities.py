@@ -61,10 +61,11 @@ COLUMNS: dict[str, Callable[[], frozenset[str]]] = {
 def table() -> str:
     """The rows of the page's table, as the engines themselves say it."""
     can = {name: features() for name, features in COLUMNS.items()}
-    return "".join(
-        f"| `{feature}` | {' | '.join('yes' if feature in can[name] else '' for name in COLUMNS)} |\n"
-        for feature in sorted(FEATURES)
-    )
+    rows = []
+    for feature in sorted(FEATURES):
+        answers = ("yes" if feature in features else "" for features in can.values())
+        rows.append(f"| `{feature}` | {' | '.join(answers)} |\n")
+    return "".join(rows)
 
 
 def test_the_page_says_what_each_can() -> None:
