@@ -44,8 +44,8 @@ ROWS: dict[str, dict[str, Any]] = {
         "overrides": "{}", "updated_at": NOW,
     },
     "personas": {
-        "id": 11, "uid": "u11", "user_id": 7, "name": "Luna", "style_prompt": "moon", "name_key": "luna",
-        "created_at": NOW, "updated_at": NOW,
+        "id": 11, "uid": "u11", "user_id": 7, "name": "Luna", "style_prompt": "moon",
+        "name_key": "luna", "created_at": NOW, "updated_at": NOW,
     },
     "persona_tags": {"user_id": 7, "tag_key": "sea", "persona_id": 11},
     "persona_texts": {

@@ -57,6 +57,8 @@ ENGINES, ENGINE, URL, KEY_FILE = (
     "SEIDRA_ENGINE_URL",
     "SEIDRA_ENGINE_KEY_FILE",
 )
+_DRAWN_AT_ONCE = 2
+"""How many pictures `mock` draws at a time: as many as the server processes of the defaults."""
 _MAX_FILE = 1 << 20
 _MAX_KEY = 4096
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,49}")
@@ -147,7 +149,8 @@ def _read_one(given: Mapping[str, str], read: ReadFile) -> Setup:
 
 
 def _options(kind: str, **more: Any) -> Options:
-    return Options(**{"turn_s": 0 if kind in NO_TURNS else 60, **more})
+    at_once = _DRAWN_AT_ONCE if kind == MOCK else 1
+    return Options(**{"turn_s": 0 if kind in NO_TURNS else 60, "at_once": at_once, **more})
 
 
 def _mock_beside(kind: str) -> dict[str, Configured]:

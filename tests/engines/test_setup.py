@@ -132,7 +132,7 @@ def test_a_full_file() -> None:
     cloud = found.engines["cloud"]
     assert (cloud.options.key, cloud.options.turn_s, cloud.options.at_once) == ("sk-secret", 0, 1)
     assert found.engines["card"] == ("diffusers", Options(extra={"device": "cuda:1"}))
-    assert found.engines["mock"] == ("mock", Options(turn_s=0))
+    assert found.engines["mock"] == ("mock", Options(turn_s=0, at_once=2))
     assert "secret" not in repr(found)
 
 
@@ -285,7 +285,7 @@ def test_a_key_that_others_can_read_is_told() -> None:
 def test_nothing_set_is_mock() -> None:
     for values in ({}, {"SEIDRA_ENGINE": "mock"}, {"SEIDRA_ENGINE": " ", "SEIDRA_ENGINES": ""}):
         found = read_engines(values, files(""))
-        assert found == Setup({"mock": Configured("mock", Options(turn_s=0))}, "mock")
+        assert found == Setup({"mock": Configured("mock", Options(turn_s=0, at_once=2))}, "mock")
 
 
 def test_one_engine_and_mock_beside_it() -> None:
