@@ -37,10 +37,10 @@ CREATE TABLE engine_orphans (
 CREATE INDEX engine_orphans_engine ON engine_orphans (engine, since);
 
 CREATE TRIGGER jobs_orphan AFTER UPDATE OF status ON generation_jobs
-WHEN OLD.status = 'processing' AND NEW.status = 'cancelled' AND NEW.engine_state <> '{}'
+WHEN old.status = 'processing' AND new.status = 'cancelled' AND new.engine_state <> '{}'
 BEGIN
     INSERT INTO engine_orphans (job_id, engine, state, since)
-    VALUES (NEW.id, NEW.engine, NEW.engine_state, NEW.updated_at);
+    VALUES (new.id, new.engine, new.engine_state, new.updated_at);
 END;
 
 ALTER TABLE generation_jobs ADD COLUMN waiting_since TEXT;

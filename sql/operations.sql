@@ -26,7 +26,8 @@ SELECT integrity_check AS message FROM pragma_integrity_check LIMIT 5;
 -- name: schema_parts
 -- What the schema is made of; SQLite's own parts aside.
 SELECT type, name, sql FROM sqlite_master
-WHERE name NOT IN ('sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4') AND name NOT LIKE 'sqlite\_autoindex\_%' ESCAPE '\'
+WHERE name NOT IN ('sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4')
+    AND name NOT LIKE 'sqlite\_autoindex\_%' ESCAPE '\'
 ORDER BY type, name;
 
 -- name: dangling$

@@ -45,6 +45,9 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 """Seconds until an engine that was away is tried again: as long as it has been away, within
 these."""
 
+_SCHEDULER = "euler"
+"""What a real engine is asked for where nobody chose a scheduler: every kind has it."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -196,7 +199,7 @@ class Attempt:
             height=parameters.get("height", defaults["height"]),
             steps=parameters.get("num_inference_steps", defaults["num_inference_steps"]),
             guidance_scale=parameters.get("guidance_scale", defaults["guidance_scale"]),
-            scheduler=parameters.get("scheduler") or "",
+            scheduler=parameters.get("scheduler") or _SCHEDULER,
             quality=parameters.get("quality", defaults["quality"]),
             model_name=job["model_name"],
             lora_models=[lora.name for lora in loras],

@@ -9,8 +9,8 @@ from sqlalchemy import create_engine
 
 from benchmarks.peers.fastapi_app.models import Base
 
-_COLUMNS = """id, user_id, name, description, style_prompt, negative_prompt, generation_params, tags,
-    is_favorite, is_nsfw, avatar_url"""
+_COLUMNS = """id, user_id, name, description, style_prompt, negative_prompt, generation_params,
+    tags, is_favorite, is_nsfw, avatar_url"""
 _LORA_NAMES = "(SELECT JSON_GROUP_ARRAY(JSON_EXTRACT(value, '$.name')) FROM JSON_EACH(loras))"
 
 
