@@ -28,10 +28,24 @@ STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
 FINAL = ("completed", "failed", "cancelled")
 
 
+_LARGEST = str(MAX_SEED)
+_SEED_DIGITS = "|".join(
+    [
+        rf"[0-9]{{1,{len(_LARGEST) - 1}}}",
+        *(
+            f"{_LARGEST[:at]}[0-{int(digit) - 1}][0-9]{{{len(_LARGEST) - at - 1}}}"
+            for at, digit in enumerate(_LARGEST)
+            if digit != "0"
+        ),
+        _LARGEST,
+    ]
+)
+"""A pattern of the decimal texts up to the largest seed."""
+
 _SEED_DOCUMENTED = {
     "anyOf": [
-        {"type": "integer", "minimum": RANDOM_SEED, "maximum": EXACT_SEED},
-        {"type": "string", "pattern": "^(-1|[0-9]{1,18})$"},
+        {"type": "integer", "minimum": RANDOM_SEED, "maximum": MAX_SEED},
+        {"type": "string", "pattern": f"^(-1|{_SEED_DIGITS})$"},
         {"type": "null"},
     ],
     "description": f"0 to {MAX_SEED}, as text beyond {EXACT_SEED}; -1 for a new one.",

@@ -179,8 +179,23 @@ def complete_document(app: Flask, api: Api) -> None:
                 _complete_operation(operation, app.view_functions[rule.endpoint], "<" in rule.rule)
 
 
+def _allow_empty(parameter: dict[str, Any]) -> None:
+    """Say of a query parameter that an empty one is as one that is not there."""
+    schema = parameter["schema"]
+    if schema.get("type") == "array":
+        schema["items"] = {"anyOf": [schema["items"], _EMPTY]}
+    else:
+        parameter["schema"] = {"anyOf": [schema, _EMPTY]}
+
+
+_EMPTY = {"type": "string", "maxLength": 0}
+
+
 def _complete_operation(operation: dict[str, Any], view: Any, has_id: bool) -> None:
     body = operation.get("requestBody")
+    for parameter in operation.get("parameters", []):
+        if isinstance(parameter, dict) and parameter.get("in") == "query":
+            _allow_empty(parameter)
     statuses = {429, 503}
     if getattr(view, "login_required", False):
         operation["security"] = [{"access": []}]
