@@ -207,8 +207,11 @@ def test_two_processes_never_hold_two_jobs_of_an_engine_that_does_one_at_once(
     alice: Person, comfy: FakeComfyUI, start: Start, database: SqliteDatabase
 ) -> None:
     persona = alice.persona(generation_params=PARAMS | {"num_inference_steps": 2})
-    ids = [alice.preview(persona["id"], seed=n) for n in range(50)]
     both = [start() for _ in range(2)]
+    at_work = "SELECT COUNT(DISTINCT pid) FROM workers"
+    # Else the first to start might have done all before the second has begun.
+    wait_for(lambda: database.connection.execute(at_work).fetchone()[0] == len(both))
+    ids = [alice.preview(persona["id"], seed=n) for n in range(50)]
     held = (
         "SELECT claim FROM generation_jobs"
         " WHERE engine = 'comfyui' AND status = 'processing' AND claim IS NOT NULL"
