@@ -224,12 +224,15 @@ def test_two_processes_never_hold_two_jobs_of_an_engine_that_does_one_at_once(
         claims.update(claim.rsplit("-", 1)[0] for claim in now)
         most = max(most, len(now))
         stats = alice.get("/api/jobs/stats").get_json()["by_status"]
-        return bool(stats["completed"] == len(ids))
+        done = bool(stats["completed"] == len(ids))
+        if done and len(claims) < len(both):
+            # One of them was always the faster: they go on until each had its turn.
+            ids.extend(alice.preview(persona["id"], seed=n) for n in range(10))
+        return done and len(claims) == len(both)
 
     wait_for(all_done, 120)
     assert most == 1
-    assert len(claims) == len(both)
-    assert len(comfy.submissions) == len(set(comfy.submissions)) == 50
+    assert len(comfy.submissions) == len(set(comfy.submissions)) == len(ids) >= 50
 
 
 def test_the_capabilities_of_a_server_are_known_after_a_worker_began(
