@@ -107,4 +107,5 @@ SELECT
     m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM JSON_EACH(:ids) AS page
 INNER JOIN media_items AS m ON m.id = page.value
+WHERE m.user_id = :user_id
 ORDER BY page.key;

@@ -118,7 +118,7 @@ def _follow_feed(feed: Feed, query: dict[str, Any]) -> Response:
         # What tells an EventSource not to come back.
         return Response(status=204, headers={"Cache-Control": "no-store"})
     if request.method == "HEAD":
-        # Its answer is never begun and never closed: it must not take a place.
+        # Its answer has no body to wait for: it takes no place.
         return Response(status=200, headers=_HEADERS)
     client = request.environ.get("gunicorn.socket") or request.environ.get("werkzeug.socket")
     slot = services().streams.open(g.user["id"], client)

@@ -58,4 +58,5 @@ def _matching_page(
         words, lambda word: statement(connection, **filters, pattern=folding.like(word))
     )
     page = ids[query["offset"] : query["offset"] + query["limit"]]
-    return queries.search.media_page(connection, ids=to_json(page)), len(ids)
+    rows = queries.search.media_page(connection, ids=to_json(page), user_id=user_id)
+    return rows, len(ids)
