@@ -20,6 +20,7 @@ from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
 from seidra.platform import metrics
 from seidra.platform.health import blp as platform_blp
+from seidra.platform.instance import blp as instance_blp
 from seidra.start.service import init_database
 from seidra.start.services import make_services
 from seidra.studio.routes import serve_studio
@@ -39,6 +40,7 @@ _BLUEPRINTS = (
     engines_admin_blp,
     media_blp,
     platform_blp,
+    instance_blp,
 )
 
 

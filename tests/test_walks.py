@@ -25,6 +25,7 @@ from werkzeug.test import TestResponse
 
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
+from seidra.studio.routes import PATHS as STUDIO
 from seidra.web.logs import JsonFormatter
 from seidra.web.services import services_of
 
@@ -107,6 +108,7 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/api/auth/refresh"): None,
     ("GET", "/api/health"): None,
     ("GET", "/api/health/ready"): None,
+    ("GET", "/api/instance"): None,
     ("GET", "/api/openapi.json"): None,
     ("GET", "/api/docs"): None,
     ("GET", "/api/docs/files/<path:name>"): None,
@@ -115,7 +117,12 @@ WITH_ID = {
     route: body for route, body in ROUTES.items() if "<" in route[1] and "<name>" not in route[1]
 }
 """The routes of things that have an owner: engines have none."""
-PAGES = {("GET", "/"), ("GET", "/docs"), ("GET", "/favicon.ico")}
+PAGES = {
+    *(("GET", path) for path in STUDIO),
+    ("GET", "/studio/<digest>/<path:name>"),
+    ("GET", "/docs"),
+    ("GET", "/favicon.ico"),
+}
 """What a browser asks for by itself: no part of the API."""
 
 WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is not None}

@@ -19,6 +19,7 @@ export const endListeners = new Set();
 
 const LEADER = "seidra.leader";
 const BEAT = 2000;
+const RETRY_SECONDS = 15;
 const me = `${Date.now()}-${Math.random()}`;
 const channel = new BroadcastChannel("seidra");
 
@@ -106,7 +107,7 @@ async function readStream(stop, last) {
   const response = await send("GET", `/jobs/events${query}`, { signal: stop, headers }, await freshToken());
   if (!response.ok || !response.body) {
     await readActive();
-    return { last, wait: activeJobs().length ? 3 : 15 };
+    return { last, wait: RETRY_SECONDS };
   }
   if (!last) await readActive();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -144,7 +145,20 @@ async function follow(stop) {
         wait = 3;
       }
     }
-    await new Promise((go) => setTimeout(go, wait * 1000));
+    await waitOrPoll(wait, stop);
+  }
+}
+
+/**
+ * Wait for the next try; what waits or runs is asked for meanwhile.
+ *
+ * @param {number} seconds
+ * @param {AbortSignal} stop
+ */
+async function waitOrPoll(seconds, stop) {
+  for (let waited = 0; waited < seconds && !stop.aborted; waited += 2) {
+    await new Promise((go) => setTimeout(go, Math.min(seconds - waited, 2) * 1000));
+    if (waited + 2 < seconds && activeJobs().length) await readActive().catch(() => null);
   }
 }
 

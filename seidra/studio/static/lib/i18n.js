@@ -41,8 +41,8 @@ export function t(key, values = {}) {
   const form = "n" in values ? `${key}_${new Intl.PluralRules(language()).select(values.n)}` : key;
   const text = words()[form] ?? words()[`${key}_other`] ?? words()[key] ?? key;
   return text.replace(/\{(\w+)\}/g, (_, name) => {
-    const value = values[name];
-    return typeof value === "number" ? value.toLocaleString(language()) : String(value ?? "");
+    const value = values[name] ?? `{${name}}`;
+    return typeof value === "number" ? value.toLocaleString(language()) : String(value);
   });
 }
 

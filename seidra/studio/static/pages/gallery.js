@@ -63,7 +63,7 @@ export default function gallery(parts) {
     type: "search",
     class: "search",
     value: place.peek().query.get("q") ?? "",
-    placeholder: () => t("gallery.search", { count: grid.total() ?? 0 }),
+    placeholder: () => t("gallery.search", { n: grid.total() ?? 0 }),
     "aria-label": () => t("search"),
     maxlength: 100,
     oninput: () => {

@@ -162,7 +162,7 @@ function editor(start, began) {
       !isNew && h("a", { class: "button quiet", href: addressOf(`/create?persona=${start.id}`) }, () => t("nav.create")),
       h("button", { class: "button", onclick: preview, "aria-keyshortcuts": "Control+Enter" }, () => t(changes().length ? "preview.save" : "preview")),
     ),
-    h("div", { class: "editor-stage" }, stage(job, () => coverSizes(stored()), () => stored().is_nsfw), !isNew && strip(start)),
+    h("div", { class: "editor-stage" }, stage(job, () => coverSizes(stored(), true), () => stored().is_nsfw), !isNew && strip(start)),
     element,
   );
 }

@@ -3,7 +3,7 @@ import { h } from "../lib/element.js";
 import { windowedGrid } from "../lib/grid.js";
 import { t } from "../lib/i18n.js";
 import { addressOf, openPage, place, replaceQuery } from "../lib/router.js";
-import { computed, effect, onDispose, signal } from "../lib/signal.js";
+import { computed, effect, onDispose } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { endListeners } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
@@ -23,7 +23,6 @@ const filtersOf = (query) => ({
 
 export default function personas() {
   const query = computed(() => (place().path === "/personas" ? place().query.toString() : ""));
-  const facets = signal(/** @type {any} */ (null));
 
   const grid = windowedGrid({
     label: t("nav.personas"),
@@ -51,9 +50,6 @@ export default function personas() {
     nsfwShown();
     if (known) grid.reload();
     known = true;
-    const filters = filtersOf(new URLSearchParams(query()));
-    ask("GET", `/personas/facets${queryOf({ ...filters, sort: null, limit: 12, include_nsfw: nsfwShown() })}`)
-      .then((answer) => facets.set(answer.data)).catch(() => facets.set(null));
   });
 
   // A picture that was just made takes its place on the card.
@@ -78,7 +74,7 @@ export default function personas() {
     type: "search",
     class: "search",
     value: place.peek().query.get("q") ?? "",
-    placeholder: () => t("personas.search", { count: grid.total() ?? 0 }),
+    placeholder: () => t("personas.search", { n: grid.total() ?? 0 }),
     "aria-label": () => t("search"),
     maxlength: 100,
     oninput: () => {
@@ -91,15 +87,13 @@ export default function personas() {
   /**
    * @param {() => boolean} on
    * @param {string | (() => string)} label
-   * @param {number | undefined} count
    * @param {() => void} toggle
    */
-  const chip = (on, label, count, toggle) =>
+  const chip = (on, label, toggle) =>
     h(
       "button",
       { class: () => (on() ? "chip on" : "chip"), "aria-pressed": () => String(on()), onclick: toggle },
       label,
-      count !== undefined && h("span", { class: "chip-count" }, count.toLocaleString()),
     );
   const favoritesOn = () => new URLSearchParams(query()).has("fav");
   const tagsOn = () => new URLSearchParams(query()).getAll("tag");
@@ -120,12 +114,11 @@ export default function personas() {
     h(
       "div",
       { class: "chips", role: "group", "aria-label": () => t("filters") },
+      chip(favoritesOn, () => t("favorites"), () =>
+        changeQuery((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1")))),
       () =>
-        chip(favoritesOn, () => t("favorites"), facets()?.favorites, () =>
-          changeQuery((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1")))),
-      () =>
-        (facets()?.tags ?? tagsOn().map((tag) => ({ tag }))).map((/** @type {any} */ { tag, count }) =>
-          chip(() => tagsOn().includes(tag), tag, count, () =>
+        [...new Set([...tagsOn(), ...(grid.total() === null ? [] : commonTags(grid.items()))])].map((tag) =>
+          chip(() => tagsOn().includes(tag), tag, () =>
             changeQuery((q) => (q.getAll("tag").includes(tag) ? q.delete("tag", tag) : q.append("tag", tag))))
         ),
     ),
@@ -140,4 +133,12 @@ export default function personas() {
       ),
     grid.element,
   ];
+}
+
+/** The tags that most of these have, to filter by. @param {any[]} personas */
+function commonTags(personas) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const tag of personas.flatMap(({ tags }) => tags)) counts.set(tag, (counts.get(tag) ?? 0) + 1);
+  return [...counts.entries()].sort(([, a], [, b]) => b - a).slice(0, 10).map(([tag]) => tag);
 }

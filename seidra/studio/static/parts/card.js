@@ -10,13 +10,16 @@ import { icon } from "./icons.js";
 import { picture } from "./picture.js";
 import { threads } from "./progress.js";
 
-/** The sizes of a persona's picture: what is newer than the list goes first. @param {any} persona */
-export function coverSizes(persona) {
-  if (persona.cover) return persona.cover.thumbnails;
-  const made = [...jobs.peek().values()].filter((job) => job.persona_id === persona.id && job.results.length);
-  const newest = made[made.length - 1]?.results[0];
-  if (newest) return newest.thumbnails.length ? newest.thumbnails : [newest];
-  return persona.avatar_url?.includes("/api/media/") ? [{ url: persona.avatar_url, width: 320 }] : [];
+/**
+ * The sizes of a persona's picture, the smallest first.
+ *
+ * @param {any} persona
+ * @param {boolean} [large] with the picture itself
+ */
+export function coverSizes(persona, large = false) {
+  if (!persona.cover) return [];
+  const { thumbnails, url, width } = persona.cover;
+  return large || !thumbnails.length ? [...thumbnails, { url, width }] : thumbnails;
 }
 
 /** Queue a preview. @param {any} persona @returns {Promise<any>} the job, or null */
