@@ -22,9 +22,11 @@ SELECT
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id
             AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id))
     ) AS shown_media_id,
-    c.id AS cover_media_id, c.width AS cover_width, c.height AS cover_height
+    c.cover_media_id, c.cover_width, c.cover_height
 FROM personas AS p
-LEFT JOIN media_items AS c ON c.id = COALESCE(
+LEFT JOIN (
+    SELECT m.id AS cover_media_id, m.width AS cover_width, m.height AS cover_height FROM media_items AS m
+) AS c ON c.cover_media_id = COALESCE(
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id
@@ -59,7 +61,7 @@ SELECT
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS shown_media_id,
-    c.id AS cover_media_id, c.width AS cover_width, c.height AS cover_height
+    c.cover_media_id, c.cover_width, c.cover_height
 FROM (
     SELECT id AS page_id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE
@@ -67,7 +69,9 @@ FROM (
     LIMIT :limit OFFSET :offset
 ) AS page
 CROSS JOIN personas AS p
-LEFT JOIN media_items AS c ON c.id = COALESCE(
+LEFT JOIN (
+    SELECT m.id AS cover_media_id, m.width AS cover_width, m.height AS cover_height FROM media_items AS m
+) AS c ON c.cover_media_id = COALESCE(
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -79,7 +83,7 @@ LEFT JOIN media_items AS c ON c.id = COALESCE(
     )
 )
 WHERE p.id = page.page_id
-ORDER BY p.created_at DESC, p.id DESC;
+ORDER BY created_at DESC, id DESC;
 
 -- name: count$
 -- How many personas a user has, from the counters.

@@ -46,10 +46,12 @@ SELECT
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS shown_media_id,
-    c.id AS cover_media_id, c.width AS cover_width, c.height AS cover_height
+    c.cover_media_id, c.cover_width, c.cover_height
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN personas AS p
-LEFT JOIN media_items AS c ON c.id = COALESCE(
+LEFT JOIN (
+    SELECT m.id AS cover_media_id, m.width AS cover_width, m.height AS cover_height FROM media_items AS m
+) AS c ON c.cover_media_id = COALESCE(
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)

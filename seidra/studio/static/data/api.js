@@ -93,7 +93,9 @@ export function queryOf(values) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(values)) {
     for (const each of Array.isArray(value) ? value : [value]) {
-      if (each !== null && each !== undefined && each !== "" && each !== false) query.append(name, String(each));
+      if (each !== null && each !== undefined && each !== "" && each !== false) {
+        query.append(name, String(each));
+      }
     }
   }
   const text = query.toString();

@@ -54,7 +54,9 @@ function dropJob(id) {
 /** Read what waits and runs. */
 export async function readActive() {
   const nsfw = nsfwShown() ? "&include_nsfw=true" : "";
-  const pages = await Promise.all(["queued", "processing"].map((status) => ask("GET", `/jobs?status=${status}&limit=100${nsfw}`)));
+  const pages = await Promise.all(
+    ["queued", "processing"].map((status) => ask("GET", `/jobs?status=${status}&limit=100${nsfw}`)),
+  );
   const found = pages.flatMap((page) => page.data.jobs);
   for (const job of found) takeJob(job);
   const ids = new Set(found.map((job) => job.job_id));
@@ -64,7 +66,7 @@ export async function readActive() {
   }
 }
 
-channel.onmessage = ({ data }) => {
+channel.onmessage = (/** @type {MessageEvent} */ { data }) => {
   if (data.user !== userId.peek()) return;
   if (data.job) takeJob(data.job);
   else if (data.gone) dropJob(data.gone);
@@ -119,10 +121,12 @@ async function readStream(stop, last) {
     const messages = text.split("\n\n");
     text = messages.pop() ?? "";
     for (const message of messages) {
-      const fields = Object.fromEntries(message.split("\n").map((line) => {
-        const at = line.indexOf(":");
-        return [line.slice(0, at), line.slice(at + 1).trimStart()];
-      }));
+      const fields = Object.fromEntries(
+        message.split("\n").map((line) => {
+          const at = line.indexOf(":");
+          return [line.slice(0, at), line.slice(at + 1).trimStart()];
+        }),
+      );
       if (fields.id) last = fields.id;
       if (fields.event) hear(fields.event, JSON.parse(fields.data));
     }

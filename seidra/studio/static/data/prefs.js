@@ -24,7 +24,9 @@ export const veiled = signal(localStorage.getItem("seidra.veil") !== "off");
 export const nsfwShown = computed(() => Boolean(nsfwSettings()?.enabled && nsfwSettings()?.age_verified));
 
 /** @param {string} name */
-const themeOf = (name) => /** @type {Theme} */ (THEMES.includes(/** @type {Theme} */ (name)) ? name : "system");
+const themeOf = (
+  name,
+) => /** @type {Theme} */ (THEMES.includes(/** @type {Theme} */ (name)) ? name : "system");
 
 /** Begin with what this browser remembers, then with what the account says. */
 export function startPrefs() {
@@ -63,6 +65,8 @@ export async function savePrefs(change) {
   if (change.theme) theme.set(change.theme);
   if (change.language) await chooseLanguage(change.language);
   if (!user.peek()) return;
-  const { data } = await ask("PUT", "/settings", { body: { ...change, extra: { studio: { chosen: true } } } });
+  const { data } = await ask("PUT", "/settings", {
+    body: { ...change, extra: { studio: { chosen: true } } },
+  });
   user.update((now) => now && { ...now, settings: data });
 }

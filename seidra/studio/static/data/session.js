@@ -51,12 +51,13 @@ export function forgetSession() {
  * A token that is good now, renewed when needed or `forced`; null for nobody.
  *
  * @param {boolean} [forced]
+ * @returns {Promise<string | null>}
  */
-export async function freshToken(forced = false) {
-  if (!forced && accessToken && performance.now() < expiresAt) return accessToken;
+export function freshToken(forced = false) {
+  if (!forced && accessToken && performance.now() < expiresAt) return Promise.resolve(accessToken);
   if (!storedToken()) {
     if (user.peek() !== null) user.set(null);
-    return null;
+    return Promise.resolve(null);
   }
   renewal ??= renewToken().finally(() => (renewal = null));
   return renewal;

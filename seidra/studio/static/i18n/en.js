@@ -16,7 +16,8 @@ export default {
   cancel: "Cancel",
   close: "Close",
   "conflict.mine": "Keep mine",
-  "conflict.question": "This persona was changed elsewhere since you opened it. Keep your changes, or read it anew?",
+  "conflict.question":
+    "This persona was changed elsewhere since you opened it. Keep your changes, or read it anew?",
   "create.count": "Pictures",
   "create.find_persona": "Find a persona (none is fine too)",
   "create.go": "Create",

@@ -16,7 +16,8 @@ export default {
   cancel: "Annuler",
   close: "Fermer",
   "conflict.mine": "Garder les miennes",
-  "conflict.question": "Ce persona a été modifié ailleurs depuis son ouverture. Garder vos modifications, ou le relire ?",
+  "conflict.question":
+    "Ce persona a été modifié ailleurs depuis son ouverture. Garder vos modifications, ou le relire ?",
   "create.count": "Images",
   "create.find_persona": "Trouver un persona (facultatif)",
   "create.go": "Créer",

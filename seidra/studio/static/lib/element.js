@@ -5,7 +5,7 @@
  */
 import { effect } from "./signal.js";
 
-/** @typedef {Node | string | number | null | undefined | false | Child[] | (() => any)} Child */
+/** A node, a text, nothing, a list of these, or a function that gives one. @typedef {any} Child */
 
 const SVG = "http://www.w3.org/2000/svg";
 

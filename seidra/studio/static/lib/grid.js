@@ -24,9 +24,14 @@ const WINDOW = 60;
 
 /**
  * @template T
+ * @typedef {{ element: HTMLElement, total: import("./signal.js").Signal<number | null>, reload(): void,
+ *   replace(match: (item: T) => boolean, change: (item: T) => T | null): void, items(): T[] }} Grid
+ */
+
+/**
+ * @template T
  * @param {GridOptions<T>} options
- * @returns {{ element: HTMLElement, total: import("./signal.js").Signal<number | null>, reload(): void,
- *   replace(match: (item: T) => boolean, change: (item: T) => T | null): void, items(): T[] }}
+ * @returns {Grid<T>}
  */
 export function windowedGrid({ load, card, minWidth, height, label, onKey }) {
   const total = signal(/** @type {number | null} */ (null));
@@ -109,7 +114,9 @@ export function windowedGrid({ load, card, minWidth, height, label, onKey }) {
     const { style } = entry.element;
     style.width = `${width}px`;
     style.height = `${step - gap}px`;
-    style.transform = `translate(${(index % across) * (width + gap)}px, ${Math.floor(index / across) * step}px)`;
+    style.transform = `translate(${(index % across) * (width + gap)}px, ${
+      Math.floor(index / across) * step
+    }px)`;
     entry.element.setAttribute("aria-setsize", String(total.peek()));
     entry.element.setAttribute("aria-posinset", String(index + 1));
     entry.element.dataset.index = String(index);

@@ -80,7 +80,9 @@ export function startRouter() {
     const link = /** @type {Element} */ (event.target).closest?.("a[href]");
     const plain = !event.defaultPrevented && event.button === 0 &&
       !(event.metaKey || event.ctrlKey || event.shiftKey || event.altKey);
-    if (!(link instanceof HTMLAnchorElement) || !plain || link.target || link.hasAttribute("download")) return;
+    if (!(link instanceof HTMLAnchorElement) || !plain || link.target || link.hasAttribute("download")) {
+      return;
+    }
     if (link.origin !== location.origin || !link.pathname.startsWith(`${BASE}/`)) return;
     if (link.pathname.startsWith(`${BASE}/api/`) || link.hash) return;
     event.preventDefault();

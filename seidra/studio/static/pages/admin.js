@@ -33,14 +33,32 @@ export default function admin() {
         h("strong", {}, engine.name),
         h("span", {}, `${engine.kind} · ${t(`engine.${engine.status}`)}`),
         engine.message && h("span", { class: "finding error" }, engine.message),
-        h("span", { class: "mute" }, t("admin.load", { running: engine.running, at_once: engine.at_once, waiting: engine.waiting })),
-        engine.checked_at && h("span", { class: "mute" }, t("admin.seen", { time: timeText(engine.checked_at) })),
+        h(
+          "span",
+          { class: "mute" },
+          t("admin.load", { running: engine.running, at_once: engine.at_once, waiting: engine.waiting }),
+        ),
+        engine.checked_at &&
+          h("span", { class: "mute" }, t("admin.seen", { time: timeText(engine.checked_at) })),
       ),
       h("button", { class: "button quiet", onclick: () => look(engine.name) }, t("admin.check")),
     );
   return [
     h("div", { class: "bar" }, h("h1", {}, () => t("nav.admin"))),
-    h("dl", { class: "figures" }, () => summary() && Object.entries(summary()).map(([name, n]) => h("div", {}, h("dt", {}, t(`admin.${name}`)), h("dd", {}, Number(n).toLocaleString())))),
-    h("section", {}, h("h2", {}, () => t("admin.engines")), h("ul", { class: "job-list" }, () => engines().map(row))),
+    h(
+      "dl",
+      { class: "figures" },
+      () =>
+        summary() &&
+        Object.entries(summary()).map(([name, n]) =>
+          h("div", {}, h("dt", {}, t(`admin.${name}`)), h("dd", {}, Number(n).toLocaleString()))
+        ),
+    ),
+    h(
+      "section",
+      {},
+      h("h2", {}, () => t("admin.engines")),
+      h("ul", { class: "job-list" }, () => engines().map(row)),
+    ),
   ];
 }

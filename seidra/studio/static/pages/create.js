@@ -26,9 +26,14 @@ export default function create() {
   const asked = signal(/** @type {any} */ ({ prompt: "", count: 1 }));
   readEngines().then(engines.set).catch(() => null);
   const wanted = place.peek().query.get("persona");
-  if (wanted) ask("GET", `/personas/${encodeURIComponent(wanted)}`).then(({ data }) => persona.set(data)).catch(() => null);
+  if (wanted) {
+    ask("GET", `/personas/${encodeURIComponent(wanted)}`).then(({ data }) => persona.set(data)).catch(() =>
+      null
+    );
+  }
 
-  const put = (/** @type {string} */ name, /** @type {any} */ value) => asked.update((all) => ({ ...all, [name]: value }));
+  const put = (/** @type {string} */ name, /** @type {any} */ value) =>
+    asked.update((all) => ({ ...all, [name]: value }));
   const body = computed(() => {
     const { prompt, negative_prompt, count, size, seed, engine } = asked();
     const [width, height] = (size || "x").split("x").map(Number);
@@ -62,11 +67,21 @@ export default function create() {
     begun.update((all) => [data.job_id, ...all].slice(0, 12));
   }
 
-  const input = (/** @type {string} */ name, /** @type {Record<string, any>} */ attributes = {}, tag = "input") =>
-    h(tag, { ...attributes, value: asked.peek()[name] ?? "", oninput: (/** @type {any} */ e) => put(name, e.target.value) });
+  const input = (
+    /** @type {string} */ name,
+    /** @type {Record<string, any>} */ attributes = {},
+    tag = "input",
+  ) =>
+    h(tag, {
+      ...attributes,
+      value: asked.peek()[name] ?? "",
+      oninput: (/** @type {any} */ e) => put(name, e.target.value),
+    });
   const some = (/** @type {string[]} */ values, /** @type {string} */ name) =>
     choice(
-      /** @type {Array<[string, () => string]>} */ (values.map((value) => [value, () => value.replace("x", " × ") || t("parameter.default")])),
+      /** @type {Array<[string, () => string]>} */ (values.map((value) => [value, () =>
+        value.replace("x", " × ") || t("parameter.default")]
+      )),
       { value: asked.peek()[name] ?? "", onchange: (/** @type {any} */ e) => put(name, e.target.value) },
     );
 
@@ -84,21 +99,53 @@ export default function create() {
           {},
           h("legend", {}, () => t("create.what")),
           personaPicker(persona),
-          field({ name: "prompt", label: () => t("create.prompt"), max: 8000, errors, input: input("prompt", { rows: 4 }, "textarea") }),
-          field({ name: "negative_prompt", label: () => t("persona.negative_prompt"), max: 16000, errors, input: input("negative_prompt", { rows: 2 }, "textarea") }),
+          field({
+            name: "prompt",
+            label: () => t("create.prompt"),
+            max: 8000,
+            errors,
+            input: input("prompt", { rows: 4 }, "textarea"),
+          }),
+          field({
+            name: "negative_prompt",
+            label: () => t("persona.negative_prompt"),
+            max: 16000,
+            errors,
+            input: input("negative_prompt", { rows: 2 }, "textarea"),
+          }),
           h(
             "div",
             { class: "fields" },
-            field({ name: "count", label: () => t("create.count"), errors, input: input("count", { type: "number", min: 1, max: 8 }) }),
+            field({
+              name: "count",
+              label: () => t("create.count"),
+              errors,
+              input: input("count", { type: "number", min: 1, max: 8 }),
+            }),
             field({ name: "width", label: () => t("create.size"), errors, input: some(SIZES, "size") }),
-            field({ name: "seed", label: () => t("parameter.seed"), errors, input: input("seed", { type: "text", inputmode: "numeric" }) }),
-            () => field({ name: "engine", label: () => t("parameter.engine"), errors, input: some(["", ...engines().map(({ name }) => name), "auto"], "engine") }),
+            field({
+              name: "seed",
+              label: () => t("parameter.seed"),
+              errors,
+              input: input("seed", { type: "text", inputmode: "numeric" }),
+            }),
+            () =>
+              field({
+                name: "engine",
+                label: () => t("parameter.engine"),
+                errors,
+                input: some(["", ...engines().map(({ name }) => name), "auto"], "engine"),
+              }),
           ),
         ),
         () => draft() && sentDraft(draft()),
         h("button", { type: "submit", class: "button wide" }, () => t("create.go")),
       ),
-      h("div", { class: "results", "aria-live": "polite" }, () => begun().map((id) => jobs().get(id)).filter(Boolean).map(result)),
+      h(
+        "div",
+        { class: "results", "aria-live": "polite" },
+        () => begun().map((id) => jobs().get(id)).filter(Boolean).map(result),
+      ),
     ),
   ];
 }
@@ -110,8 +157,11 @@ function sentDraft(draft) {
     { class: "sent", open: draft.findings.length > 0 },
     h("summary", {}, t("create.sent", { engine: draft.engine })),
     h("p", {}, draft.prompt),
-    draft.negative_prompt && h("p", { class: "mute" }, `${t("persona.negative_prompt")}: ${draft.negative_prompt}`),
-    ...draft.findings.map((/** @type {any} */ finding) => h("p", { class: `finding ${finding.level}` }, finding.detail)),
+    draft.negative_prompt &&
+      h("p", { class: "mute" }, `${t("persona.negative_prompt")}: ${draft.negative_prompt}`),
+    ...draft.findings.map((/** @type {any} */ finding) =>
+      h("p", { class: `finding ${finding.level}` }, finding.detail)
+    ),
   );
 }
 
@@ -122,14 +172,19 @@ function result(job) {
     "article",
     { class: "result" },
     h("div", { class: "row" }, h("p", { class: "result-words" }, job.prompt), waiting && cancelButton(job)),
-    !waiting && job.status !== "completed" && h("p", { class: "finding error" }, job.error_message || jobWords(job)),
+    !waiting && job.status !== "completed" &&
+      h("p", { class: "finding error" }, job.error_message || jobWords(job)),
     waiting && h("p", { class: "mute" }, jobWords(job)),
     threads(() => (job.status === "processing" ? job : undefined)),
     h(
       "div",
       { class: "result-pictures" },
       ...job.results.map((/** @type {any} */ made) =>
-        h("a", { href: addressOf(`/gallery/${made.media_id}`), "aria-label": t("picture.open") }, picture([...made.thumbnails, { url: made.url, width: made.width }], { isNsfw: job.is_nsfw }))
+        h(
+          "a",
+          { href: addressOf(`/gallery/${made.media_id}`), "aria-label": t("picture.open") },
+          picture([...made.thumbnails, { url: made.url, width: made.width }], { isNsfw: job.is_nsfw }),
+        )
       ),
     ),
   );
@@ -149,7 +204,12 @@ function personaPicker(persona) {
     oninput: () => {
       clearTimeout(typing);
       typing = setTimeout(async () => {
-        const { data } = await ask("GET", `/personas${queryOf({ search: search.value.trim(), limit: 8, include_nsfw: nsfwShown.peek(), fields: "card" })}`);
+        const { data } = await ask(
+          "GET",
+          `/personas${
+            queryOf({ search: search.value.trim(), limit: 8, include_nsfw: nsfwShown.peek(), fields: "card" })
+          }`,
+        );
         found.set(data);
       }, 180);
     },
@@ -173,8 +233,29 @@ function personaPicker(persona) {
     field({ name: "persona_id", label: () => t("create.persona"), input: search }),
     () =>
       persona() &&
-      h("button", { type: "button", class: "chip on", "aria-label": `${t("remove")}: ${persona().name}`, onclick: () => persona.set(null) }, persona().name, icon("close")),
-    h("div", { id: "persona-options", role: "listbox", class: "options", hidden: () => !found().length }, () =>
-      found().map((one) => h("button", { type: "button", role: "option", "aria-selected": "false", onclick: () => choose(one) }, one.name))),
+      h(
+        "button",
+        {
+          type: "button",
+          class: "chip on",
+          "aria-label": `${t("remove")}: ${persona().name}`,
+          onclick: () => persona.set(null),
+        },
+        persona().name,
+        icon("close"),
+      ),
+    h(
+      "div",
+      { id: "persona-options", role: "listbox", class: "options", hidden: () => !found().length },
+      () =>
+        found().map((one) =>
+          h("button", {
+            type: "button",
+            role: "option",
+            "aria-selected": "false",
+            onclick: () => choose(one),
+          }, one.name)
+        ),
+    ),
   );
 }

@@ -45,7 +45,12 @@ export default function doors() {
 
   async function enter() {
     const body = isNew
-      ? { username: username.value, email: email.value, password: password.value, ...(first && token ? { setup_token: token } : {}) }
+      ? {
+        username: username.value,
+        email: email.value,
+        password: password.value,
+        ...(first && token ? { setup_token: token } : {}),
+      }
       : { username: username.value, password: password.value };
     beginSession(await postOpen(isNew ? "/auth/register" : "/auth/login", body), keep.checked);
     if (isNew) {
@@ -55,11 +60,13 @@ export default function doors() {
     openPage(query.get("to") ?? "/personas", { replace: true });
   }
 
-  // Where nobody has an account yet, the first one is made.
+  // Where nobody has an account yet, the first one is made; nobody begins to write before that is known.
+  const ready = signal(first);
   if (!first) {
-    send("GET", "/instance", {}, null).then((response) => (response.ok ? response.json() : null))
-      .then((instance) => instance?.needs_setup && openPage("/setup", { replace: true }))
-      .catch(() => null);
+    send("GET", "/instance", {}, null)
+      .then((response) => (response.ok ? response.json() : null))
+      .catch(() => null)
+      .then((instance) => (instance?.needs_setup ? openPage("/setup", { replace: true }) : ready.set(true)));
   }
 
   return h(
@@ -69,12 +76,24 @@ export default function doors() {
     h("h1", {}, () => t(first ? "door.setup" : isNew ? "door.register" : "door.login")),
     h("p", { class: "door-words" }, () => t(first ? "door.setup_words" : "door.words")),
     form(
-      { class: "stack" },
+      { class: "stack", hidden: () => !ready() },
       enter,
       errors,
-      field({ name: "username", label: () => t(isNew ? "username" : "username_or_email"), input: username, errors, hint: () => (isNew ? t("username.hint") : "") }),
+      field({
+        name: "username",
+        label: () => t(isNew ? "username" : "username_or_email"),
+        input: username,
+        errors,
+        hint: () => (isNew ? t("username.hint") : ""),
+      }),
       isNew && field({ name: "email", label: () => t("email"), input: email, errors }),
-      field({ name: "password", label: () => t("password"), input: password, errors, hint: () => (isNew ? t("password.hint") : "") }),
+      field({
+        name: "password",
+        label: () => t("password"),
+        input: password,
+        errors,
+        hint: () => (isNew ? t("password.hint") : ""),
+      }),
       isNew && h(
         "div",
         { class: "pair" },
@@ -82,25 +101,41 @@ export default function doors() {
         field({ name: "theme", label: () => t("theme"), input: themeChoice() }),
       ),
       h("label", { class: "check" }, keep, h("span", {}, () => t("door.keep"))),
-      h("button", { class: "button wide", type: "submit" }, () => t(first ? "door.begin" : isNew ? "door.register" : "door.login")),
+      h(
+        "button",
+        { class: "button wide", type: "submit" },
+        () => t(first ? "door.begin" : isNew ? "door.register" : "door.login"),
+      ),
     ),
     !first && h(
       "p",
       { class: "door-other" },
-      h("a", { href: addressOf(isNew ? "/login" : "/register") }, () => t(isNew ? "door.to_login" : "door.to_register")),
+      h(
+        "a",
+        { href: addressOf(isNew ? "/login" : "/register") },
+        () => t(isNew ? "door.to_login" : "door.to_register"),
+      ),
     ),
   );
 }
 
 /** A choice of the language, in force at once. */
 export function languageChoice() {
-  const options = /** @type {Array<[string, () => string]>} */ (Object.entries(LANGUAGES).map(([tag, name]) => [tag, () => name]));
-  return choice(options, { value: language, onchange: (/** @type {any} */ e) => savePrefs({ language: e.target.value }) });
+  const options = /** @type {Array<[string, () => string]>} */ (Object.entries(LANGUAGES).map((
+    [tag, name],
+  ) => [tag, () => name]));
+  return choice(options, {
+    value: language,
+    onchange: (/** @type {any} */ e) => savePrefs({ language: e.target.value }),
+  });
 }
 
 /** A choice of the theme, in force at once. */
 export function themeChoice() {
-  const options = /** @type {Array<[string, () => string]>} */ (THEMES.map((name) => [name, () => t(`theme.${name}`)]));
-  return choice(options, { value: theme, onchange: (/** @type {any} */ e) => savePrefs({ theme: e.target.value }) });
+  const options =
+    /** @type {Array<[string, () => string]>} */ (THEMES.map((name) => [name, () => t(`theme.${name}`)]));
+  return choice(options, {
+    value: theme,
+    onchange: (/** @type {any} */ e) => savePrefs({ theme: e.target.value }),
+  });
 }
-

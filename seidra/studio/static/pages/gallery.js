@@ -22,13 +22,17 @@ const filtersOf = (query) => ({
 /** @param {import("../lib/signal.js").Signal<Record<string, string>>} parts */
 export default function gallery(parts) {
   const query = computed(() => (place().path.startsWith("/gallery") ? place().query.toString() : ""));
+  /** @type {import("../lib/grid.js").Grid<any>} */
   const grid = windowedGrid({
     label: t("nav.gallery"),
     minWidth: innerWidth < 600 ? 108 : 190,
     height: (width) => width,
     load: async (offset, limit) => {
       const filters = filtersOf(new URLSearchParams(query.peek()));
-      const { data } = await ask("GET", `/media${queryOf({ ...filters, offset, limit, include_nsfw: nsfwShown.peek() })}`);
+      const { data } = await ask(
+        "GET",
+        `/media${queryOf({ ...filters, offset, limit, include_nsfw: nsfwShown.peek() })}`,
+      );
       return { items: data.items, total: data.total };
     },
     card: (item) =>
@@ -68,7 +72,10 @@ export default function gallery(parts) {
     maxlength: 100,
     oninput: () => {
       clearTimeout(typing);
-      typing = setTimeout(() => change((q) => (search.value.trim() ? q.set("q", search.value.trim()) : q.delete("q"))), 180);
+      typing = setTimeout(
+        () => change((q) => (search.value.trim() ? q.set("q", search.value.trim()) : q.delete("q"))),
+        180,
+      );
     },
   });
   const favorites = () => new URLSearchParams(query()).has("fav");
@@ -79,9 +86,20 @@ export default function gallery(parts) {
       { class: "bar" },
       h("h1", {}, () => t("nav.gallery")),
       search,
-      h("button", { class: () => (favorites() ? "chip on" : "chip"), "aria-pressed": () => String(favorites()), onclick: () => change((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))) }, () => t("favorites")),
+      h("button", {
+        class: () => (favorites() ? "chip on" : "chip"),
+        "aria-pressed": () => String(favorites()),
+        onclick: () => change((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
+      }, () => t("favorites")),
     ),
-    () => grid.total() === 0 && h("div", { class: "empty-state" }, skein(), h("p", {}, t(query() ? "gallery.none_found" : "gallery.none"))),
+    () =>
+      grid.total() === 0 &&
+      h(
+        "div",
+        { class: "empty-state" },
+        skein(),
+        h("p", {}, t(query() ? "gallery.none_found" : "gallery.none")),
+      ),
     grid.element,
     () => parts().id && lightbox(parts().id, grid),
   ];
@@ -94,11 +112,14 @@ const nameOf = (item) => item.metadata.persona_name || item.metadata.prompt || t
  * The picture over the grid, with what is known of it.
  *
  * @param {string} first
- * @param {ReturnType<typeof windowedGrid>} grid
+ * @param {import("../lib/grid.js").Grid<any>} grid
  */
 function lightbox(first, grid) {
   const item = signal(/** @type {any} */ (null));
-  const read = (/** @type {string} */ id) => ask("GET", `/media/${encodeURIComponent(id)}`).then(({ data }) => item.set(data)).catch((error) => (tellError(error), close()));
+  const read = (/** @type {string} */ id) =>
+    ask("GET", `/media/${encodeURIComponent(id)}`).then(({ data }) => item.set(data)).catch((
+      error,
+    ) => (tellError(error), close()));
   read(first);
   const suffix = () => (place.peek().query.toString() ? `?${place.peek().query}` : "");
   // Back where the grid was left; a picture that was opened by its address has no grid behind it.
@@ -115,7 +136,9 @@ function lightbox(first, grid) {
   }
   async function toggleFavorite() {
     try {
-      const { data } = await ask("PATCH", `/media/${item.peek().id}`, { body: { is_favorite: !item.peek().is_favorite } });
+      const { data } = await ask("PATCH", `/media/${item.peek().id}`, {
+        body: { is_favorite: !item.peek().is_favorite },
+      });
       item.set(data);
       grid.replace((each) => each.id === data.id, () => data);
     } catch (error) {
@@ -145,7 +168,11 @@ function lightbox(first, grid) {
   };
   let from = 0;
   const tool = (/** @type {string} */ sign, /** @type {string} */ label, /** @type {() => any} */ run) =>
-    h("button", { class: "round", title: () => t(label), "aria-label": () => t(label), onclick: run }, icon(sign));
+    h(
+      "button",
+      { class: "round", title: () => t(label), "aria-label": () => t(label), onclick: run },
+      icon(sign),
+    );
   const dialog = h(
     "dialog",
     {
@@ -154,11 +181,21 @@ function lightbox(first, grid) {
       oncancel: (/** @type {Event} */ event) => (event.preventDefault(), close()),
       onkeydown: keys,
       onpointerdown: (/** @type {PointerEvent} */ event) => (from = event.clientX),
-      onpointerup: (/** @type {PointerEvent} */ event) => event.pointerType === "touch" && Math.abs(event.clientX - from) > 60 && step(event.clientX < from ? 1 : -1),
+      onpointerup: (/** @type {PointerEvent} */ event) =>
+        event.pointerType === "touch" && Math.abs(event.clientX - from) > 60 &&
+        step(event.clientX < from ? 1 : -1),
     },
     () =>
       item() && [
-        h("div", { class: "lightbox-picture" }, picture([{ url: item().url, width: item().width }], { alt: item().metadata.prompt ?? "", isNsfw: item().is_nsfw, sizes: "100vw" })),
+        h(
+          "div",
+          { class: "lightbox-picture" },
+          picture([{ url: item().url, width: item().width }], {
+            alt: item().metadata.prompt ?? "",
+            isNsfw: item().is_nsfw,
+            sizes: "100vw",
+          }),
+        ),
         h(
           "div",
           { class: "lightbox-side" },
@@ -167,8 +204,20 @@ function lightbox(first, grid) {
             { class: "row" },
             tool("left", "previous", () => step(-1)),
             tool("right", "next", () => step(1)),
-            h("button", { class: item().is_favorite ? "round lit" : "round", "aria-pressed": String(item().is_favorite), title: t("favorite"), "aria-label": t("favorite"), onclick: toggleFavorite }, icon("star")),
-            h("a", { class: "round", href: linkOf(item().download_url), download: "", title: t("download"), "aria-label": t("download") }, icon("download")),
+            h("button", {
+              class: item().is_favorite ? "round lit" : "round",
+              "aria-pressed": String(item().is_favorite),
+              title: t("favorite"),
+              "aria-label": t("favorite"),
+              onclick: toggleFavorite,
+            }, icon("star")),
+            h("a", {
+              class: "round",
+              href: linkOf(item().download_url),
+              download: "",
+              title: t("download"),
+              "aria-label": t("download"),
+            }, icon("download")),
             item().persona_id && tool("personas", "picture.avatar", makeAvatar),
             tool("trash", "delete", remove),
             tool("close", "close", close),
@@ -201,7 +250,21 @@ function facts(item) {
   return h(
     "dl",
     { class: "facts" },
-    ...rows.filter(([, value]) => value !== undefined && value !== null && value !== "").flatMap(([key, value]) => [h("dt", {}, t(key)), h("dd", {}, String(value))]),
-    item.persona_id && [h("dt", {}, t("create.persona")), h("dd", {}, h("a", { href: addressOf(`/personas/${item.persona_id}`) }, metadata.persona_name || t("create.persona")))],
+    ...rows.filter(([, value]) => value !== undefined && value !== null && value !== "").flatMap((
+      [key, value],
+    ) => [h("dt", {}, t(key)), h("dd", {}, String(value))]),
+    item.persona_id &&
+      [
+        h("dt", {}, t("create.persona")),
+        h(
+          "dd",
+          {},
+          h(
+            "a",
+            { href: addressOf(`/personas/${item.persona_id}`) },
+            metadata.persona_name || t("create.persona"),
+          ),
+        ),
+      ],
   );
 }

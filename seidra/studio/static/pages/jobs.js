@@ -18,9 +18,17 @@ export default function jobsPage() {
   const ended = signal(/** @type {any[]} */ ([]));
   const more = signal(false);
   async function readEnded(from = 0) {
-    const { data } = await ask("GET", `/jobs${queryOf({ limit: PAGE, offset: from, include_nsfw: nsfwShown.peek() })}`);
+    const { data } = await ask(
+      "GET",
+      `/jobs${queryOf({ limit: PAGE, offset: from, include_nsfw: nsfwShown.peek() })}`,
+    );
     const found = data.jobs.filter((/** @type {any} */ job) => !isActive(job));
-    ended.update((old) => [...(from ? old : []), ...found.filter((/** @type {any} */ job) => !from || !old.some((each) => each.job_id === job.job_id))]);
+    ended.update((
+      old,
+    ) => [
+      ...(from ? old : []),
+      ...found.filter((/** @type {any} */ job) => !from || !old.some((each) => each.job_id === job.job_id)),
+    ]);
     more.set(from + data.jobs.length < data.total);
     offset = from + data.jobs.length;
   }
@@ -29,13 +37,16 @@ export default function jobsPage() {
     nsfwShown();
     readEnded().catch(tellError);
   });
-  const take = (/** @type {any} */ job) => ended.update((all) => [job, ...all.filter((each) => each.job_id !== job.job_id)]);
+  const take = (/** @type {any} */ job) =>
+    ended.update((all) => [job, ...all.filter((each) => each.job_id !== job.job_id)]);
   endListeners.add(take);
   onDispose(() => endListeners.delete(take));
 
   async function cancelWaiting() {
     const waiting = activeJobs().filter((job) => job.status === "queued");
-    if (!(await confirmed(t("jobs.cancel_question", { n: waiting.length }), t("jobs.cancel_waiting")))) return;
+    if (!(await confirmed(t("jobs.cancel_question", { n: waiting.length }), t("jobs.cancel_waiting")))) {
+      return;
+    }
     for (const job of waiting) await cancelJob(job);
   }
   return [
@@ -43,15 +54,26 @@ export default function jobsPage() {
       "div",
       { class: "bar" },
       h("h1", {}, () => t("nav.jobs")),
-      () => activeJobs().some((job) => job.status === "queued") && h("button", { class: "button quiet", onclick: cancelWaiting }, t("jobs.cancel_waiting")),
+      () =>
+        activeJobs().some((job) => job.status === "queued") &&
+        h("button", { class: "button quiet", onclick: cancelWaiting }, t("jobs.cancel_waiting")),
     ),
-    h("section", { "aria-label": () => t("jobs.active") }, h("h2", {}, () => t("jobs.active")), () => (activeJobs().length ? h("ul", { class: "job-list" }, activeJobs().map(jobRow)) : h("p", { class: "mute" }, t("jobs.none_active")))),
+    h(
+      "section",
+      { "aria-label": () => t("jobs.active") },
+      h("h2", {}, () => t("jobs.active")),
+      () => (activeJobs().length
+        ? h("ul", { class: "job-list" }, activeJobs().map(jobRow))
+        : h("p", { class: "mute" }, t("jobs.none_active"))),
+    ),
     h(
       "section",
       { "aria-label": () => t("jobs.ended") },
       h("h2", {}, () => t("jobs.ended")),
       h("ul", { class: "job-list" }, () => ended().map(jobRow)),
-      () => more() && h("button", { class: "button quiet", onclick: () => readEnded(offset).catch(tellError) }, t("more")),
+      () =>
+        more() &&
+        h("button", { class: "button quiet", onclick: () => readEnded(offset).catch(tellError) }, t("more")),
     ),
   ];
 }
@@ -74,8 +96,13 @@ function jobRow(job) {
     { class: "job" },
     h(
       shot ? "a" : "div",
-      { class: "job-shot", ...(shot ? { href: addressOf(`/gallery/${shot.media_id}`), "aria-label": t("picture.open") } : {}) },
-      shot ? picture(shot.thumbnails.length ? shot.thumbnails : [shot], { isNsfw: job.is_nsfw, sizes: "72px" }) : skein(),
+      {
+        class: "job-shot",
+        ...(shot ? { href: addressOf(`/gallery/${shot.media_id}`), "aria-label": t("picture.open") } : {}),
+      },
+      shot
+        ? picture(shot.thumbnails.length ? shot.thumbnails : [shot], { isNsfw: job.is_nsfw, sizes: "72px" })
+        : skein(),
     ),
     h(
       "div",
@@ -83,9 +110,16 @@ function jobRow(job) {
       h("strong", {}, jobTitle(job)),
       h("span", {}, job.status === "failed" ? job.error_message : jobWords(job)),
       h("span", { class: "mute" }, `${job.engine} · ${timeText(job.completed_at ?? job.created_at)}`),
-      ...(job.warnings ?? []).map((/** @type {any} */ warning) => h("span", { class: "finding warning" }, warning.detail)),
+      ...(job.warnings ?? []).map((/** @type {any} */ warning) =>
+        h("span", { class: "finding warning" }, warning.detail)
+      ),
       threads(() => (job.status === "processing" ? job : undefined)),
     ),
-    isActive(job) ? cancelButton(job) : h("button", { class: "round", title: t("again"), "aria-label": `${t("again")}: ${jobTitle(job)}`, onclick: () => makeAgain(job) }, icon("again")),
+    isActive(job) ? cancelButton(job) : h("button", {
+      class: "round",
+      title: t("again"),
+      "aria-label": `${t("again")}: ${jobTitle(job)}`,
+      onclick: () => makeAgain(job),
+    }, icon("again")),
   );
 }

@@ -17,8 +17,27 @@ import { picture } from "../parts/picture.js";
 import { stage } from "../parts/stage.js";
 import { forgetItem } from "../data/trash.js";
 
-const FIELDS = ["name", "description", "style_prompt", "negative_prompt", "loras", "generation_params", "tags", "is_nsfw"];
-const EMPTY = { name: "", description: "", style_prompt: "", negative_prompt: "", loras: [], generation_params: {}, tags: [], is_nsfw: false, is_favorite: false };
+const FIELDS = [
+  "name",
+  "description",
+  "style_prompt",
+  "negative_prompt",
+  "loras",
+  "generation_params",
+  "tags",
+  "is_nsfw",
+];
+const EMPTY = {
+  name: "",
+  description: "",
+  style_prompt: "",
+  negative_prompt: "",
+  loras: [],
+  generation_params: {},
+  tags: [],
+  is_nsfw: false,
+  is_favorite: false,
+};
 
 /** @param {import("../lib/signal.js").Signal<Record<string, string>>} parts */
 export default function persona(parts) {
@@ -26,7 +45,9 @@ export default function persona(parts) {
   const stored = signal(/** @type {any} */ (id === "new" ? EMPTY : null));
   const missing = signal(false);
   if (id !== "new") {
-    ask("GET", `/personas/${encodeURIComponent(id)}`).then(({ data }) => stored.set(data)).catch((error) => (error.status === 404 ? missing.set(true) : tellError(error)));
+    ask("GET", `/personas/${encodeURIComponent(id)}`).then(({ data }) => stored.set(data)).catch((
+      error,
+    ) => (error.status === 404 ? missing.set(true) : tellError(error)));
   }
   return [
     () => missing() && h("p", { class: "empty-words" }, t("page.missing")),
@@ -43,13 +64,18 @@ function editor(start, began) {
   const stored = signal(start);
   const draft = signal(/** @type {any} */ ({ ...start }));
   const errors = signal(/** @type {Record<string, string[]>} */ ({}));
-  const put = (/** @type {string} */ name, /** @type {any} */ value) => draft.update((all) => ({ ...all, [name]: value }));
-  const changes = computed(() => FIELDS.filter((name) => JSON.stringify(draft()[name]) !== JSON.stringify(stored()[name])));
+  const put = (/** @type {string} */ name, /** @type {any} */ value) =>
+    draft.update((all) => ({ ...all, [name]: value }));
+  const changes = computed(() =>
+    FIELDS.filter((name) => JSON.stringify(draft()[name]) !== JSON.stringify(stored()[name]))
+  );
   const previewId = signal(/** @type {string | null} */ (null));
   const job = computed(() => {
     const mine = previewId();
     if (mine) return jobs().get(mine);
-    return [...jobs().values()].find((each) => each.persona_id === stored().id && each.status === "processing");
+    return [...jobs().values()].find((each) =>
+      each.persona_id === stored().id && each.status === "processing"
+    );
   });
   const tags = signal(start.tags);
   const loras = signal(start.loras);
@@ -77,7 +103,10 @@ function editor(start, began) {
       return data;
     }
     try {
-      const { data } = await ask("PATCH", `/personas/${stored.peek().id}`, { body, etag: `"${stored.peek().version}"` });
+      const { data } = await ask("PATCH", `/personas/${stored.peek().id}`, {
+        body,
+        etag: `"${stored.peek().version}"`,
+      });
       stored.set(data);
       draft.update((all) => ({ ...all, ...Object.fromEntries(FIELDS.map((name) => [name, data[name]])) }));
       for (const warning of data.warnings ?? []) toast(warning.detail);
@@ -120,24 +149,53 @@ function editor(start, began) {
 
   const known = catalogue();
   const text = (/** @type {string} */ name, /** @type {number} */ max, rows = 0) => {
-    const attributes = { value: draft.peek()[name], rows: rows || null, oninput: (/** @type {any} */ e) => put(name, e.target.value) };
+    const attributes = {
+      value: draft.peek()[name],
+      rows: rows || null,
+      oninput: (/** @type {any} */ e) => put(name, e.target.value),
+    };
     const input = rows ? h("textarea", attributes) : h("input", { type: "text", ...attributes });
-    return field({ name, label: () => t(`persona.${name}`), hint: () => (name === "style_prompt" ? t("persona.style_hint") : ""), input, max, errors });
+    return field({
+      name,
+      label: () => t(`persona.${name}`),
+      hint: () => (name === "style_prompt" ? t("persona.style_hint") : ""),
+      input,
+      max,
+      errors,
+    });
   };
 
   const element = form(
     { class: "editor-form" },
     async () => void (await save()),
     errors,
-    h("fieldset", {}, h("legend", {}, () => t("persona.look")), text("name", 100), text("style_prompt", 8000, 5), text("negative_prompt", 16000, 3), text("description", 8000, 2)),
+    h(
+      "fieldset",
+      {},
+      h("legend", {}, () => t("persona.look")),
+      text("name", 100),
+      text("style_prompt", 8000, 5),
+      text("negative_prompt", 16000, 3),
+      text("description", 8000, 2),
+    ),
     h("fieldset", {}, h("legend", {}, () => t("persona.loras")), loraInput(loras, known.loras)),
-    h("fieldset", {}, h("legend", {}, () => t("persona.parameters")), parameterFields(parameters, errors, known)),
+    h(
+      "fieldset",
+      {},
+      h("legend", {}, () => t("persona.parameters")),
+      parameterFields(parameters, errors, known),
+    ),
     h(
       "fieldset",
       {},
       h("legend", {}, () => t("tags")),
       tagInput(tags),
-      () => nsfwShown() && check(() => t("persona.is_nsfw"), { checked: draft.peek().is_nsfw, onchange: (/** @type {any} */ e) => put("is_nsfw", e.target.checked) }),
+      () =>
+        nsfwShown() &&
+        check(() => t("persona.is_nsfw"), {
+          checked: draft.peek().is_nsfw,
+          onchange: (/** @type {any} */ e) => put("is_nsfw", e.target.checked),
+        }),
     ),
     () =>
       changes().length > 0 &&
@@ -145,7 +203,13 @@ function editor(start, began) {
         "div",
         { class: "save-bar" },
         h("span", {}, t("unsaved", { n: changes().length })),
-        h("button", { type: "button", class: "button quiet", onclick: () => (stored.set(draft.peek()), isNew ? openPage("/personas") : began({ ...start, ...stored.peek(), ...pick(start) })) }, t("undo")),
+        h("button", {
+          type: "button",
+          class: "button quiet",
+          onclick:
+            () => (stored.set(draft.peek()),
+              isNew ? openPage("/personas") : began({ ...start, ...stored.peek(), ...pick(start) })),
+        }, t("undo")),
         h("button", { type: "submit", class: "button" }, t("save")),
       ),
   );
@@ -157,12 +221,38 @@ function editor(start, began) {
       "div",
       { class: "bar" },
       h("h1", {}, () => stored().name || t("personas.new")),
-      !isNew && h("button", { class: "button quiet", onclick: () => duplicate(stored.peek()) }, icon("copy"), () => t("duplicate")),
-      !isNew && h("button", { class: "button quiet", onclick: () => remove(stored.peek(), () => stored.set(draft.peek())) }, icon("trash"), () => t("delete")),
-      !isNew && h("a", { class: "button quiet", href: addressOf(`/create?persona=${start.id}`) }, () => t("nav.create")),
-      h("button", { class: "button", onclick: preview, "aria-keyshortcuts": "Control+Enter" }, () => t(changes().length ? "preview.save" : "preview")),
+      !isNew &&
+        h(
+          "button",
+          { class: "button quiet", onclick: () => duplicate(stored.peek()) },
+          icon("copy"),
+          () => t("duplicate"),
+        ),
+      !isNew &&
+        h(
+          "button",
+          { class: "button quiet", onclick: () => remove(stored.peek(), () => stored.set(draft.peek())) },
+          icon("trash"),
+          () => t("delete"),
+        ),
+      !isNew &&
+        h(
+          "a",
+          { class: "button quiet", href: addressOf(`/create?persona=${start.id}`) },
+          () => t("nav.create"),
+        ),
+      h(
+        "button",
+        { class: "button", onclick: preview, "aria-keyshortcuts": "Control+Enter" },
+        () => t(changes().length ? "preview.save" : "preview"),
+      ),
     ),
-    h("div", { class: "editor-stage" }, stage(job, () => coverSizes(stored(), true), () => stored().is_nsfw), !isNew && strip(start)),
+    h(
+      "div",
+      { class: "editor-stage" },
+      stage(job, () => coverSizes(stored(), true), () => stored().is_nsfw),
+      !isNew && strip(start),
+    ),
     element,
   );
 }
@@ -218,10 +308,12 @@ function strip(persona) {
       items().map((item) =>
         h(
           "a",
-          { href: addressOf(`/gallery/${item.id}?persona=${persona.id}`), "aria-label": t("picture.of", { name: persona.name }) },
+          {
+            href: addressOf(`/gallery/${item.id}?persona=${persona.id}`),
+            "aria-label": t("picture.of", { name: persona.name }),
+          },
           picture([{ url: item.thumbnail_url, width: 320 }], { isNsfw: item.is_nsfw, sizes: "96px" }),
         )
       ),
   );
 }
-

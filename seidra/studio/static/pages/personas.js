@@ -34,7 +34,8 @@ export default function personas() {
       const { data, total } = await ask("GET", `/personas${asked}`);
       return { items: data, total };
     },
-    card: (persona) => personaCard(persona, (next) => grid.replace((each) => each.id === next.id, () => next)),
+    card: (persona) =>
+      personaCard(persona, (next) => grid.replace((each) => each.id === next.id, () => next)),
     onKey: (event, persona) => {
       if (event.key === "p") startPreview(persona);
       if (event.key === "f") {
@@ -79,10 +80,14 @@ export default function personas() {
     maxlength: 100,
     oninput: () => {
       clearTimeout(typing);
-      typing = setTimeout(() => changeQuery((q) => search.value.trim() ? q.set("q", search.value.trim()) : q.delete("q")), 180);
+      typing = setTimeout(
+        () => changeQuery((q) => search.value.trim() ? q.set("q", search.value.trim()) : q.delete("q")),
+        180,
+      );
     },
   });
-  const sorts = /** @type {Array<[string, () => string]>} */ (SORTS.map((name) => [name, () => t(`sort.${name}`)]));
+  const sorts =
+    /** @type {Array<[string, () => string]>} */ (SORTS.map((name) => [name, () => t(`sort.${name}`)]));
 
   /**
    * @param {() => boolean} on
@@ -114,12 +119,21 @@ export default function personas() {
     h(
       "div",
       { class: "chips", role: "group", "aria-label": () => t("filters") },
-      chip(favoritesOn, () => t("favorites"), () =>
-        changeQuery((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1")))),
+      chip(
+        favoritesOn,
+        () => t("favorites"),
+        () => changeQuery((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
+      ),
       () =>
         [...new Set([...tagsOn(), ...(grid.total() === null ? [] : commonTags(grid.items()))])].map((tag) =>
-          chip(() => tagsOn().includes(tag), tag, () =>
-            changeQuery((q) => (q.getAll("tag").includes(tag) ? q.delete("tag", tag) : q.append("tag", tag))))
+          chip(
+            () => tagsOn().includes(tag),
+            tag,
+            () =>
+              changeQuery((
+                q,
+              ) => (q.getAll("tag").includes(tag) ? q.delete("tag", tag) : q.append("tag", tag))),
+          )
         ),
     ),
     () =>

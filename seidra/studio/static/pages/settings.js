@@ -37,18 +37,36 @@ function nsfw() {
     }
   }
   const flag = (/** @type {string} */ name) =>
-    check(() => t(`nsfw.${name}`), { checked: () => nsfwSettings()?.[name] ?? false, onchange: (/** @type {any} */ e) => save({ [name]: e.target.checked }) });
+    check(() => t(`nsfw.${name}`), {
+      checked: () => nsfwSettings()?.[name] ?? false,
+      onchange: (/** @type {any} */ e) => save({ [name]: e.target.checked }),
+    });
   const category = (/** @type {string} */ name) =>
-    check(() => t(`nsfw.${name}`), { checked: () => nsfwSettings()?.categories[name] ?? false, onchange: (/** @type {any} */ e) => save({ categories: { [name]: e.target.checked } }) });
-  const intensities = /** @type {Array<[string, () => string]>} */ (["low", "medium", "high"].map((name) => [name, () => t(`nsfw.${name}`)]));
+    check(() => t(`nsfw.${name}`), {
+      checked: () => nsfwSettings()?.categories[name] ?? false,
+      onchange: (/** @type {any} */ e) => save({ categories: { [name]: e.target.checked } }),
+    });
+  const intensities = /** @type {Array<[string, () => string]>} */ (["low", "medium", "high"].map((
+    name,
+  ) => [name, () => t(`nsfw.${name}`)]));
   return h(
     "fieldset",
     {},
     h("legend", {}, "NSFW"),
     flag("enabled"),
     flag("age_verified"),
-    check(() => t("nsfw.veil"), { checked: veiled, onchange: (/** @type {any} */ e) => veiled.set(e.target.checked) }),
-    field({ name: "intensity", label: () => t("nsfw.intensity"), input: choice(intensities, { value: () => nsfwSettings()?.intensity ?? "medium", onchange: (/** @type {any} */ e) => save({ intensity: e.target.value }) }) }),
+    check(() => t("nsfw.veil"), {
+      checked: veiled,
+      onchange: (/** @type {any} */ e) => veiled.set(e.target.checked),
+    }),
+    field({
+      name: "intensity",
+      label: () => t("nsfw.intensity"),
+      input: choice(intensities, {
+        value: () => nsfwSettings()?.intensity ?? "medium",
+        onchange: (/** @type {any} */ e) => save({ intensity: e.target.value }),
+      }),
+    }),
     ...["suggestive", "explicit", "violence"].map(category),
   );
 }
@@ -56,7 +74,9 @@ function nsfw() {
 function account() {
   const errors = signal(/** @type {Record<string, string[]>} */ ({}));
   const email = h("input", { type: "email", autocomplete: "email", value: user.peek()?.email ?? "" });
-  const [password, current] = ["new-password", "current-password"].map((autocomplete) => h("input", { type: "password", autocomplete }));
+  const [password, current] = ["new-password", "current-password"].map((autocomplete) =>
+    h("input", { type: "password", autocomplete })
+  );
   async function save() {
     const body = {
       ...(email.value !== user.peek()?.email ? { email: email.value } : {}),
@@ -78,7 +98,13 @@ function account() {
       h("legend", {}, () => t("settings.account")),
       h("p", { class: "mute" }, () => user()?.username ?? ""),
       field({ name: "email", label: () => t("email"), input: email, errors }),
-      field({ name: "password", label: () => t("password.new"), input: password, errors, hint: () => t("password.hint") }),
+      field({
+        name: "password",
+        label: () => t("password.new"),
+        input: password,
+        errors,
+        hint: () => t("password.hint"),
+      }),
       field({ name: "current_password", label: () => t("password.current"), input: current, errors }),
       h("button", { class: "button", type: "submit" }, () => t("save")),
     ),

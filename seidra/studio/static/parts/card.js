@@ -40,11 +40,17 @@ export async function startPreview(persona) {
  * @param {(persona: any) => void} changed told of the persona as it is after a change
  */
 export function personaCard(persona, changed) {
-  const job = computed(() => [...jobs().values()].find((each) => each.persona_id === persona.id && isActive(each)));
+  const job = computed(
+    () => /** @type {any} */ ([...jobs().values()].find((each) =>
+      each.persona_id === persona.id && isActive(each)
+    )),
+  );
   async function toggleFavorite() {
     changed({ ...persona, is_favorite: !persona.is_favorite });
     try {
-      changed((await ask("PATCH", `/personas/${persona.id}`, { body: { is_favorite: !persona.is_favorite } })).data);
+      changed(
+        (await ask("PATCH", `/personas/${persona.id}`, { body: { is_favorite: !persona.is_favorite } })).data,
+      );
     } catch (error) {
       changed(persona);
       tellError(error);
@@ -57,9 +63,20 @@ export function personaCard(persona, changed) {
       "a",
       { class: "card-link", href: addressOf(`/personas/${persona.id}`), "aria-label": persona.name },
       picture(coverSizes(persona), { isNsfw: persona.is_nsfw }),
-      h("div", { class: "card-words" }, h("strong", {}, persona.name), h("span", {}, persona.tags.slice(0, 3).join(" · "))),
+      h(
+        "div",
+        { class: "card-words" },
+        h("strong", {}, persona.name),
+        h("span", {}, persona.tags.slice(0, 3).join(" · ")),
+      ),
     ),
-    () => job() && h("span", { class: "card-percent" }, job().status === "queued" ? t("job.queued") : `${Math.round(job().progress * 100)} %`),
+    () =>
+      job() &&
+      h(
+        "span",
+        { class: "card-percent" },
+        job().status === "queued" ? t("job.queued") : `${Math.round(job().progress * 100)} %`,
+      ),
     h(
       "button",
       {
@@ -78,7 +95,8 @@ export function personaCard(persona, changed) {
         "aria-label": `${t("preview")}: ${persona.name}`,
         title: t("preview"),
         disabled: () => Boolean(job()),
-        onclick: async () => (await startPreview(persona)) && toast(t("preview.queued", { name: persona.name })),
+        onclick: async () =>
+          (await startPreview(persona)) && toast(t("preview.queued", { name: persona.name })),
       },
       icon("play"),
     ),

@@ -25,7 +25,12 @@ export async function cancelJob(job) {
 export function cancelButton(job) {
   return h(
     "button",
-    { class: "round", title: t("cancel"), "aria-label": `${t("cancel")}: ${jobTitle(job)}`, onclick: () => cancelJob(job) },
+    {
+      class: "round",
+      title: t("cancel"),
+      "aria-label": `${t("cancel")}: ${jobTitle(job)}`,
+      onclick: () => cancelJob(job),
+    },
     icon("close"),
   );
 }
@@ -38,16 +43,30 @@ export function dock() {
       h(
         "li",
         { class: "dock-job" },
-        h("div", { class: "dock-words" }, h("strong", {}, jobTitle(job)), h("span", {}, jobWords(job)), threads(() => job.status === "processing" && job)),
+        h(
+          "div",
+          { class: "dock-words" },
+          h("strong", {}, jobTitle(job)),
+          h("span", {}, jobWords(job)),
+          threads(() => job.status === "processing" && job),
+        ),
         cancelButton(job),
       )
     );
   return h(
     "aside",
-    { class: "dock", "aria-label": () => t("nav.jobs"), hidden: () => !activeJobs().length || place().path === "/jobs" },
+    {
+      class: "dock",
+      "aria-label": () => t("nav.jobs"),
+      hidden: () => !activeJobs().length || place().path === "/jobs",
+    },
     h(
       "button",
-      { class: "dock-head", "aria-expanded": () => String(!folded()), onclick: () => folded.set(!folded.peek()) },
+      {
+        class: "dock-head",
+        "aria-expanded": () => String(!folded()),
+        onclick: () => folded.set(!folded.peek()),
+      },
       () => t("dock.title", { n: activeJobs().length }),
     ),
     () => !folded() && h("ul", {}, list),

@@ -32,7 +32,9 @@ export function field({ name, label, input, hint, max, errors }) {
       "div",
       { class: "field-more", id: `${id}-more` },
       h("span", { class: "field-hint" }, () => wrong() ?? hint?.() ?? ""),
-      () => max && length() > max * 0.7 && h("span", { class: "field-count" }, t("field.count", { count: length(), max })),
+      () =>
+        max && length() > max * 0.7 &&
+        h("span", { class: "field-count" }, t("field.count", { count: length(), max })),
     ),
   );
 }
@@ -44,7 +46,12 @@ export function field({ name, label, input, hint, max, errors }) {
  * @param {Record<string, any>} attributes
  */
 export function check(label, attributes) {
-  return h("label", { class: "check" }, h("input", { type: "checkbox", ...attributes }), h("span", {}, label));
+  return h(
+    "label",
+    { class: "check" },
+    h("input", { type: "checkbox", ...attributes }),
+    h("span", {}, label),
+  );
 }
 
 /**
@@ -58,7 +65,13 @@ export function choice(options, attributes) {
   return h(
     "select",
     others,
-    ...options.map(([key, name]) => h("option", { value: key, selected: () => key === (typeof value === "function" ? value() : value) }, name)),
+    ...options.map(([key, name]) =>
+      h(
+        "option",
+        { value: key, selected: () => key === (typeof value === "function" ? value() : value) },
+        name,
+      )
+    ),
   );
 }
 

@@ -10,15 +10,24 @@ export function openKeysHelp() {
     "dialog",
     { class: "dialog", "aria-label": t("keys"), onclose: () => dialog.remove() },
     h("h2", {}, t("keys")),
-    h("dl", { class: "keys" }, ...KEYS.flatMap((key, at) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, t(`keys.${at}`))])),
-    h("div", { class: "row end" }, h("button", { class: "button", onclick: () => dialog.close() }, t("close"))),
+    h(
+      "dl",
+      { class: "keys" },
+      ...KEYS.flatMap((key, at) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, t(`keys.${at}`))]),
+    ),
+    h(
+      "div",
+      { class: "row end" },
+      h("button", { class: "button", onclick: () => dialog.close() }, t("close")),
+    ),
   );
   document.body.append(dialog);
   dialog.showModal();
 }
 
 /** Whether somebody is writing. @param {Event} event */
-export const isWriting = (event) => /** @type {Element} */ (event.target).matches?.("input, textarea, select, [contenteditable]");
+export const isWriting = (event) =>
+  /** @type {Element} */ (event.target).matches?.("input, textarea, select, [contenteditable]");
 
 /** `/` goes to the search, `?` shows the keys. */
 export function startKeys() {

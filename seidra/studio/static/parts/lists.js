@@ -63,11 +63,32 @@ export function loraInput(loras, known) {
         "div",
         { class: "lora" },
         h("span", { class: "lora-name" }, name),
-        h("input", { type: "range", min: -2, max: 2, step: 0.05, value: weight, "aria-label": label, oninput: slide }),
-        h("input", { type: "number", min: -10, max: 10, step: 0.05, value: weight, "aria-label": label, onchange: slide }),
+        h("input", {
+          type: "range",
+          min: -2,
+          max: 2,
+          step: 0.05,
+          value: weight,
+          "aria-label": label,
+          oninput: slide,
+        }),
+        h("input", {
+          type: "number",
+          min: -10,
+          max: 10,
+          step: 0.05,
+          value: weight,
+          "aria-label": label,
+          onchange: slide,
+        }),
         h(
           "button",
-          { type: "button", class: "round", "aria-label": `${t("remove")}: ${name}`, onclick: () => loras.update((all) => all.filter((lora) => lora.name !== name)) },
+          {
+            type: "button",
+            class: "round",
+            "aria-label": `${t("remove")}: ${name}`,
+            onclick: () => loras.update((all) => all.filter((lora) => lora.name !== name)),
+          },
           icon("close"),
         ),
       );
@@ -81,7 +102,9 @@ export function loraInput(loras, known) {
     onchange: () => {
       const name = input.value.trim();
       input.value = "";
-      if (name && !loras.peek().some((lora) => lora.name === name)) loras.update((all) => [...all, { name, weight: 1, enabled: true }]);
+      if (name && !loras.peek().some((lora) => lora.name === name)) {
+        loras.update((all) => [...all, { name, weight: 1, enabled: true }]);
+      }
     },
   });
   return h(

@@ -49,10 +49,20 @@ export function parameterFields(values, errors, known) {
       placeholder: () => t("parameter.default"),
       oninput: (/** @type {any} */ e) => put(name, e.target.value.trim()),
     });
-    return h("div", {}, field({ name, errors, label: label(name), input }), h("datalist", { id }, () => names().map((value) => h("option", { value }))));
+    return h(
+      "div",
+      {},
+      field({ name, errors, label: label(name), input }),
+      h("datalist", { id }, () => names().map((value) => h("option", { value }))),
+    );
   };
-  const qualities = /** @type {Array<[string, () => string]>} */ (QUALITIES.map((name) => [name, () => t(name ? `quality.${name}` : "parameter.default")]));
-  const engineNames = () => /** @type {Array<[string, () => string]>} */ (["", ...known.engines(), "auto"].map((name) => [name, () => name || t("parameter.default")]));
+  const qualities = /** @type {Array<[string, () => string]>} */ (QUALITIES.map((
+    name,
+  ) => [name, () => t(name ? `quality.${name}` : "parameter.default")]));
+  const engineNames =
+    () => /** @type {Array<[string, () => string]>} */ (["", ...known.engines(), "auto"].map((
+      name,
+    ) => [name, () => name || t("parameter.default")]));
   return h(
     "div",
     { class: "fields" },
@@ -62,13 +72,22 @@ export function parameterFields(values, errors, known) {
       errors,
       label: label("seed"),
       hint: () => t("parameter.seed_hint"),
-      input: h("input", { type: "text", inputmode: "numeric", pattern: "-?[0-9]*", value: values.peek().seed ?? "", oninput: (/** @type {any} */ e) => put("seed", e.target.value.trim()) }),
+      input: h("input", {
+        type: "text",
+        inputmode: "numeric",
+        pattern: "-?[0-9]*",
+        value: values.peek().seed ?? "",
+        oninput: (/** @type {any} */ e) => put("seed", e.target.value.trim()),
+      }),
     }),
     field({
       name: "quality",
       errors,
       label: label("quality"),
-      input: choice(qualities, { value: values.peek().quality ?? "", onchange: (/** @type {any} */ e) => put("quality", e.target.value) }),
+      input: choice(qualities, {
+        value: values.peek().quality ?? "",
+        onchange: (/** @type {any} */ e) => put("quality", e.target.value),
+      }),
     }),
     text("scheduler", known.schedulers),
     text("model_name", known.models),
@@ -77,7 +96,10 @@ export function parameterFields(values, errors, known) {
         name: "engine",
         errors,
         label: label("engine"),
-        input: choice(engineNames(), { value: values.peek().engine ?? "", onchange: (/** @type {any} */ e) => put("engine", e.target.value) }),
+        input: choice(engineNames(), {
+          value: values.peek().engine ?? "",
+          onchange: (/** @type {any} */ e) => put("engine", e.target.value),
+        }),
       }),
   );
 }

@@ -26,7 +26,9 @@ export function shell(pages, outlet) {
         },
         icon(/** @type {string} */ (nav)),
         h("span", {}, () => t(`nav.${nav}`)),
-        () => nav === "jobs" && activeJobs().length > 0 && h("span", { class: "nav-count" }, String(activeJobs().length)),
+        () =>
+          nav === "jobs" && activeJobs().length > 0 &&
+          h("span", { class: "nav-count" }, String(activeJobs().length)),
       )
     );
   return [

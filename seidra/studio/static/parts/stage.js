@@ -21,7 +21,13 @@ export function stage(job, sizes, isNsfw) {
     "div",
     { class: "stage" },
     () => picture(shown(), { isNsfw: isNsfw(), sizes: "(max-width: 800px) 100vw, 560px" }),
-    () => job() && job().status !== "completed" && h("p", { class: "stage-words", role: "status" }, job().status === "failed" ? job().error_message : jobWords(job())),
+    () =>
+      job() && job().status !== "completed" &&
+      h(
+        "p",
+        { class: "stage-words", role: "status" },
+        job().status === "failed" ? job().error_message : jobWords(job()),
+      ),
     threads(() => (job()?.status === "processing" ? job() : undefined)),
   );
 }
