@@ -57,14 +57,18 @@ def main() -> None:
             page.fill("input[name=password]", PASSWORD)
             page.click("button[type=submit]")
             page.wait_for_selector(".card img")
-            page.wait_for_load_state("networkidle" if theme == "dawn" else "load")
-            page.wait_for_timeout(800)
-            page.screenshot(path=str(ROOT / f"docs/images/studio-{theme}.png"))
+            page.mouse.move(0, 0)
+            page.wait_for_timeout(1500)
+            page.screenshot(
+                path=str(ROOT / f"docs/images/studio-{theme}.jpg"), type="jpeg", quality=86
+            )
             page.locator(".card-link").nth(7).click()
             page.wait_for_selector(".strip img")
             page.wait_for_timeout(500)
             if theme == "night":
-                page.screenshot(path=str(ROOT / "docs/images/studio-persona.png"))
+                page.screenshot(
+                    path=str(ROOT / "docs/images/studio-persona.jpg"), type="jpeg", quality=86
+                )
         browser.close()
 
 

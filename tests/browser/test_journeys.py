@@ -1,4 +1,4 @@
-"""What people do in the studio, from the first account on, played in Chromium against a real server.
+"""What people do in the studio, from the first account on, played in Chromium on a real server.
 Any error of the console, or breach of the policy, fails the test that it happens in."""
 
 from __future__ import annotations
