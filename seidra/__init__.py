@@ -20,9 +20,10 @@ from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
 from seidra.platform import metrics
 from seidra.platform.health import blp as platform_blp
-from seidra.platform.welcome import welcome_browsers
+from seidra.platform.instance import blp as instance_blp
 from seidra.start.service import init_database
 from seidra.start.services import make_services
+from seidra.studio.routes import serve_studio
 from seidra.web import logs, openapi, rates
 from seidra.web.app import make_app
 
@@ -39,6 +40,7 @@ _BLUEPRINTS = (
     engines_admin_blp,
     media_blp,
     platform_blp,
+    instance_blp,
 )
 
 
@@ -59,6 +61,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)
     openapi.complete_document(app, api)
-    welcome_browsers(app)
+    serve_studio(app, settings)
     metrics.serve_metrics(app, settings)
     return app

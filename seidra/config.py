@@ -261,9 +261,14 @@ class Settings:
     stream_seconds: int = setting(
         parsers.integer(1, 3600), 60, "How long a stream of events lasts; clients open it again."
     )
+    streams: int = setting(
+        parsers.integer(1, 512),
+        32,
+        "How many streams of events each server process may have open, each on its own thread.",
+    )
     streams_per_user: int = setting(
         parsers.integer(1, 128),
-        4,
+        8,
         "How many streams of events one user may have open in each server process.",
     )
     max_body: int = setting(

@@ -38,9 +38,9 @@ worker_class = "seidra.server.GracefulWorker"
 #   not pinned, as it is by default: 0.95, and one process alone 0.45 of itself.
 # A single socket for both processes: 0.83, and from round to round anything from half to all of it.
 workers = settings.web_workers
-# A stream of events keeps a thread, and half of them at most may be kept: so there is one beside
-# it.
-threads = max(settings.web_threads, 2)
+# A stream of events keeps a thread while it is open: so there are threads beside them, and no
+# request waits for a stream. Those that are never needed are never begun.
+threads = max(settings.web_threads, 2) + settings.streams
 
 # Longer than a reverse proxy keeps idle upstream connections (nginx: 60 s), so that it never writes
 # into a closed one.

@@ -45,9 +45,23 @@ SELECT
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-    ) AS shown_media_id
+    ) AS shown_media_id,
+    c.cover_media_id, c.cover_width, c.cover_height
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN personas AS p
+LEFT JOIN (
+    SELECT m.id AS cover_media_id, m.width AS cover_width, m.height AS cover_height FROM media_items AS m
+) AS c ON c.cover_media_id = COALESCE(
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    ),
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.persona_id = p.id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        ORDER BY m.created_at DESC, m.id DESC LIMIT 1
+    )
+)
 WHERE p.id = found.value AND p.user_id = :user_id
 ORDER BY found.key;
 

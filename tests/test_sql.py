@@ -504,7 +504,12 @@ def test_a_persona_is_read_alike_wherever_it_is_read(migrated: sqlite3.Connectio
     assert len(columns) == 1 + 18 + 1
     assert len({tuple(each) for each in columns.values()}) == 1
     table = {row[1] for row in migrated.execute("PRAGMA table_info(personas)")}
-    assert table - {"name_key"} == set(columns["personas.get"]) - {"shown_media_id"}
+    assert table - {"name_key"} == set(columns["personas.get"]) - {
+        "shown_media_id",
+        "cover_media_id",
+        "cover_width",
+        "cover_height",
+    }
 
 
 def test_every_foreign_key_has_an_index_to_follow(migrated: sqlite3.Connection) -> None:

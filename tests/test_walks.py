@@ -25,6 +25,7 @@ from werkzeug.test import TestResponse
 
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
+from seidra.studio.routes import PATHS as STUDIO
 from seidra.web.logs import JsonFormatter
 from seidra.web.services import services_of
 
@@ -107,6 +108,7 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/api/auth/refresh"): None,
     ("GET", "/api/health"): None,
     ("GET", "/api/health/ready"): None,
+    ("GET", "/api/instance"): None,
     ("GET", "/api/openapi.json"): None,
     ("GET", "/api/docs"): None,
     ("GET", "/api/docs/files/<path:name>"): None,
@@ -115,7 +117,12 @@ WITH_ID = {
     route: body for route, body in ROUTES.items() if "<" in route[1] and "<name>" not in route[1]
 }
 """The routes of things that have an owner: engines have none."""
-PAGES = {("GET", "/"), ("GET", "/docs"), ("GET", "/favicon.ico")}
+PAGES = {
+    *(("GET", path) for path in STUDIO),
+    ("GET", "/studio/<digest>/<path:name>"),
+    ("GET", "/docs"),
+    ("GET", "/favicon.ico"),
+}
 """What a browser asks for by itself: no part of the API."""
 
 WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is not None}
@@ -792,14 +799,14 @@ def test_no_answer_names_a_host(answers: list[tuple[tuple[str, str], TestRespons
 @pytest.mark.parametrize("below", ["", "/seidra"])
 def test_a_browser_is_led_to_the_documentation(client: FlaskClient, below: str) -> None:
     """Below a path too, which a proxy takes off or names as SCRIPT_NAME."""
-    for path in ("/", "/docs", "/docs/"):
+    for path in ("/docs", "/docs/"):
         answer = client.get(path, environ_overrides={"SCRIPT_NAME": below})
         assert answer.status_code == 302
         assert urljoin(f"https://x{below}{path}", answer.headers["Location"]) == (
             f"https://x{below}/api/docs"
         )
     icon = client.get("/favicon.ico")
-    assert (icon.status_code, icon.data) == (204, b"")
+    assert (icon.status_code, icon.mimetype) == (200, "image/svg+xml")
 
 
 def test_the_documentation_page_shows_pictures_and_keeps_the_token(client: FlaskClient) -> None:

@@ -12,7 +12,7 @@ from seidra.database.queries import queries
 from seidra.engines.findings import has_errors
 from seidra.jobs.requests import Draft
 from seidra.media.links import Links
-from seidra.media.thumbnails import thumbnail_size
+from seidra.media.view import picture_links
 from seidra.values import from_json, json_fragment
 
 
@@ -79,20 +79,12 @@ def waiting_for(row: Row) -> dict[str, str] | None:
 
 
 def _result_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
-    """A picture of a job, with its thumbnail where that is smaller."""
-    width, height = row["width"], row["height"]
-    small = thumbnail_size(width, height)
-    thumbnail = {
-        "url": links.make(row["media_id"], "thumbnail", user_id),
-        "width": small[0],
-        "height": small[1],
-    }
+    """A picture of a job."""
+    media_id = row["media_id"]
     return {
-        "media_id": row["media_id"],
-        "url": links.make(row["media_id"], "content", user_id),
-        "thumbnails": [thumbnail] if small != (width, height) else [],
-        "width": width,
-        "height": height,
+        "media_id": media_id,
+        "url": links.make(media_id, "content", user_id),
+        **picture_links(links, media_id, row["width"], row["height"], user_id),
     }
 
 
