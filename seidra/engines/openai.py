@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,6 +29,7 @@ from seidra.engines.base import (
     RenderRequest,
     Sizes,
 )
+from seidra.engines.findings import fit_size
 from seidra.engines.received import (
     LARGEST_PICTURE,
     Call,
@@ -54,6 +55,7 @@ _STANDARD_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
 _SIDE_MULTIPLE = 16
 _LONG_SIDE, _SHORT_SIDE, _STEEPEST = 3840, 2160, 3
 """The largest picture, and how many times as long as the other a side may be."""
+_SIZES = Sizes(256, _LONG_SIDE, _SIDE_MULTIPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +131,7 @@ class OpenaiEngine(Engine):
         return Capabilities(
             models=models,
             features=self._dialect.features,
-            sizes=Sizes(256, _LONG_SIDE, _SIDE_MULTIPLE, self._common_sizes(list(models))),
+            sizes=replace(_SIZES, fixed=self._common_sizes(list(models))),
             seed_max=self._dialect.seed_max,
         )
 
@@ -317,10 +319,10 @@ class OpenaiEngine(Engine):
     def _size(self, model: str, width: int, height: int) -> tuple[int, int]:
         fixed = self._sizes_of(model)
         if fixed:
-            return min(fixed, key=lambda size: _difference(size, (width, height)))
+            return fit_size(width, height, Sizes(fixed=fixed))
         if self._dialect.quality:
             return _lawful_size(width, height)
-        return _rounded(width), _rounded(height)
+        return fit_size(width, height, _SIZES)
 
     # ------------------------------------------------------------------------------ the answer
 
@@ -382,13 +384,6 @@ def _lawful_size(width: int, height: int) -> tuple[int, int]:
     if long > short * _STEEPEST:
         short += _SIDE_MULTIPLE
     return (long, short) if width >= height else (short, long)
-
-
-def _difference(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float]:
-    """How unlike two sizes are: in shape first, then in area."""
-    (width, height), (wanted_width, wanted_height) = size, wanted
-    shape = abs(math.log(width / height) - math.log(wanted_width / wanted_height))
-    return shape, abs(math.log(width * height) - math.log(wanted_width * wanted_height))
 
 
 def _parsed_size(text: object) -> tuple[int, int] | None:

@@ -15,9 +15,10 @@ from seidra import parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines import findings, samplers
-from seidra.engines.base import Capabilities, Lora, Model, Picture, RenderRequest, Sizes
+from seidra.engines.base import Lora, Picture, RenderRequest
 from seidra.engines.findings import Finding
 from seidra.engines.setup import AUTO, MOCK, Setup
+from seidra.engines.stored import read_capabilities
 from seidra.errors import Invalid
 from seidra.folding import is_blank
 from seidra.parameters import RANDOM_SEED, draw_seed, seed_of_picture
@@ -242,17 +243,3 @@ def _check_draft(connection: Connection, draft: Draft) -> list[Finding]:
         pictures=[Picture(k, seed_of_picture(seed, k)) for k in range(draft.count)],
     )
     return findings.check(request, read_capabilities(seen))
-
-
-def read_capabilities(seen: Mapping[str, Any]) -> Capabilities:
-    """Capabilities as they are stored: JSON of their fields."""
-    sizes = dict(seen["sizes"])
-    return Capabilities(
-        **{
-            **seen,
-            "models": {name: Model(**model) for name, model in seen["models"].items()},
-            "loras": {name: Model(**lora) for name, lora in seen["loras"].items()},
-            "features": frozenset(seen["features"]),
-            "sizes": Sizes(**sizes | {"fixed": [tuple(size) for size in sizes["fixed"]]}),
-        }
-    )

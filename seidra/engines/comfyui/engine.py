@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from PIL import Image
 
+from seidra.engines import samplers
 from seidra.engines.base import (
     Capabilities,
     Engine,
@@ -25,14 +26,12 @@ from seidra.engines.base import (
     RenderContext,
     RenderedImage,
     RenderRequest,
-    Sizes,
 )
 from seidra.engines.comfyui import failures
 from seidra.engines.comfyui.client import Client, Fate, Refused, StoredFile
 from seidra.engines.comfyui.graphs import FOLDER, BuiltIn, Drawing, OwnWorkflow
 from seidra.engines.comfyui.listener import HAS_SOCKETS, Listener
-from seidra.engines.comfyui.recipes import MULTIPLE, ModelFiles, Recipe, make_recipe, read_models
-from seidra.engines.comfyui.sampling import SAMPLINGS
+from seidra.engines.comfyui.recipes import SIZES, ModelFiles, Recipe, make_recipe, read_models
 from seidra.engines.comfyui.stock import Stock, guess_family, take_stock
 from seidra.engines.wire import Ended, Nonsense, Unreachable, Wire, WireError
 
@@ -124,11 +123,6 @@ class ComfyUIEngine(Engine):
         return self._capabilities(version, stock)
 
     def _capabilities(self, version: str, stock: Stock) -> Capabilities:
-        schedulers = [
-            name
-            for name, (sampler, schedule) in SAMPLINGS.items()
-            if sampler in stock.samplers and schedule in stock.schedules
-        ]
         models = {}
         if self.drawing.with_model:
             models = {file: Model(file, guess_family(file)) for file in stock.checkpoints}
@@ -143,10 +137,10 @@ class ComfyUIEngine(Engine):
             version=version,
             models=models,
             loras=loras,
-            schedulers=schedulers,
-            foreign={"samplers": stock.samplers, "schedules": stock.schedules},
+            schedulers=samplers.available("comfyui", stock.samplers, stock.schedules),
+            foreign=stock.foreign,
             features=self.drawing.features | _ALWAYS | (_SOCKETS if HAS_SOCKETS else frozenset()),
-            sizes=Sizes(multiple=MULTIPLE),
+            sizes=SIZES,
         )
 
     def _take_stock(self, client: Client) -> Stock:

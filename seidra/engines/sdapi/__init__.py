@@ -36,6 +36,7 @@ from seidra.engines.base import (
     RenderRequest,
     Sizes,
 )
+from seidra.engines.findings import fit_size
 from seidra.engines.received import (
     LARGEST_PICTURE,
     Call,
@@ -84,8 +85,10 @@ _STEP_FACTORS = {"draft": 0.5, "standard": 1.0, "high": 1.5}
 _MOST_STEPS = 150
 _SEED_MAX = 2**53 - 1
 """Forge took it; the servers' own pages hold seeds as JavaScript's numbers."""
-_SIDE_MULTIPLE = 8
-_SMALLEST_SIDE = 64
+_SIZES = Sizes(multiple=8)
+"""What every one of these servers keeps: Forge cuts to a multiple of 8 by itself, without a
+word."""
+_SIZES_SDCPP = Sizes(multiple=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +162,7 @@ class SdapiEngine(Engine):
             schedulers=known_schedulers(dialect, stock.foreign),
             foreign=stock.foreign,
             features=frozenset(features),
-            sizes=Sizes(multiple=64 if dialect == SDCPP else _SIDE_MULTIPLE),
+            sizes=_sizes(dialect),
             seed_max=_SEED_MAX,
         )
 
@@ -359,7 +362,7 @@ class SdapiEngine(Engine):
         sampler, schedule = picked
         factor = _STEP_FACTORS.get(request.quality, 1.0)
         steps = min(max(round(request.steps * factor), 1), _MOST_STEPS)
-        width, height = _side(request.width), _side(request.height)
+        width, height = fit_size(request.width, request.height, _sizes(dialect))
         prompt = plain_text(request.prompt)
         body: dict[str, Any] = {
             "negative_prompt": plain_text(request.negative_prompt),
@@ -553,10 +556,8 @@ def _named(
     return found
 
 
-def _side(pixels: int) -> int:
-    """A length that every one of these servers keeps: Forge cuts it to a multiple of 8 by itself,
-    without a word."""
-    return max(pixels // _SIDE_MULTIPLE * _SIDE_MULTIPLE, _SMALLEST_SIDE)
+def _sizes(dialect: str) -> Sizes:
+    return _SIZES_SDCPP if dialect == SDCPP else _SIZES
 
 
 def _tag(lora: Lora, listed: Listed) -> str:
