@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seidra.config import Settings
@@ -30,6 +30,7 @@ from seidra.engines.base import (
     RenderedImage,
     RenderRequest,
 )
+from seidra.engines.maps import apply_map
 from seidra.files.base import Files
 from seidra.jobs import results
 from seidra.jobs.requests import DEFAULTS
@@ -161,8 +162,12 @@ class Attempt:
     # ------------------------------------------------------------------------------------- a render
 
     def _render(self) -> None:
-        request = self._make_request()
+        asked = self._make_request()
+        request = apply_map(asked, self._engine.options)
         for image in self._engine.render(request, self.context):
+            if request.prompt != asked.prompt:
+                # What an operator's map adds is no part of the job's own prompt.
+                image = replace(image, used={**image.used, "prompt": request.prompt})
             if image.position in self._missing:
                 self._keep_picture(image)
             else:

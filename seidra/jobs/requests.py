@@ -15,9 +15,10 @@ from seidra import parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines import findings, samplers
-from seidra.engines.base import Lora, Picture, RenderRequest
+from seidra.engines.base import Lora, Options, Picture, RenderRequest
 from seidra.engines.findings import Finding
-from seidra.engines.setup import AUTO, MOCK, Setup
+from seidra.engines.maps import apply_map
+from seidra.engines.setup import AUTO, MOCK, Configured, Setup
 from seidra.engines.stored import read_capabilities
 from seidra.errors import Invalid
 from seidra.folding import is_blank
@@ -76,12 +77,33 @@ class Draft:
     count: int
     seed_given: bool
     warnings: list[dict[str, Any]]
+    options: Options
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def model_name(self) -> str:
         """The model that was chosen; nothing where the engine's default is taken."""
         return str(self.parameters.get("model_name", ""))
+
+    def request(self) -> RenderRequest:
+        """What its engine would be sent, the operator's map applied."""
+        params, seed = self.parameters, self.parameters["seed"]
+        asked = RenderRequest(
+            prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
+            seed=seed,
+            width=params.get("width", DEFAULTS["width"]),
+            height=params.get("height", DEFAULTS["height"]),
+            scheduler=params.get("scheduler") or "",
+            model_name=self.model_name,
+            loras=[
+                Lora(entry["name"], entry.get("weight", 1), entry.get("clip_weight"))
+                for entry in self.loras
+            ],
+            parameters=params,
+            pictures=[Picture(k, seed_of_picture(seed, k)) for k in range(self.count)],
+        )
+        return apply_map(asked, self.options)
 
 
 class CannotBeMade(Invalid):
@@ -146,7 +168,7 @@ def draft_job(
     wanted, warnings = _wanted_engine(setup, asked, look)
     drafts = []
     for name in _least_busy(connection, setup) if wanted == AUTO else [wanted]:
-        draft = _compose_draft(asked, look, name, setup.engines[name].kind, job_type, warnings)
+        draft = _compose_draft(asked, look, name, setup.engines[name], job_type, warnings)
         draft.findings.extend(_check_draft(connection, draft))
         if not findings.has_errors(draft.findings):
             return draft
@@ -187,12 +209,12 @@ def _compose_draft(
     asked: Asked,
     look: Look | None,
     engine: str,
-    kind: str,
+    configured: Configured,
     job_type: str,
     warnings: Sequence[dict[str, Any]],
 ) -> Draft:
     composed = compose(
-        look.layer if look else None, asked.layer, DEFAULTS if kind == MOCK else None
+        look.layer if look else None, asked.layer, DEFAULTS if configured.kind == MOCK else None
     )
     if is_blank(composed.prompt) and is_blank(composed.negative_prompt):
         raise Invalid({"prompt": ["Must not be blank."]})
@@ -210,6 +232,7 @@ def _compose_draft(
         asked.count,
         given,
         [*warnings, *asked.warnings, *(warned._asdict() for warned in composed.warnings)],
+        configured.options,
     )
 
 
@@ -226,20 +249,4 @@ def _check_draft(connection: Connection, draft: Draft) -> list[Finding]:
     seen = from_json(row["capabilities"]) if row is not None else {}
     if not seen:
         return []
-    params, seed = draft.parameters, draft.parameters["seed"]
-    request = RenderRequest(
-        prompt=draft.prompt,
-        negative_prompt=draft.negative_prompt,
-        seed=seed,
-        width=params.get("width", DEFAULTS["width"]),
-        height=params.get("height", DEFAULTS["height"]),
-        scheduler=params.get("scheduler") or "",
-        model_name=draft.model_name,
-        loras=[
-            Lora(entry["name"], entry.get("weight", 1), entry.get("clip_weight"))
-            for entry in draft.loras
-        ],
-        parameters=params,
-        pictures=[Picture(k, seed_of_picture(seed, k)) for k in range(draft.count)],
-    )
-    return findings.check(request, read_capabilities(seen))
+    return findings.check(draft.request(), read_capabilities(seen))

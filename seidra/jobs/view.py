@@ -9,6 +9,7 @@ from typing import Any
 from seidra import parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines.base import Lora
 from seidra.engines.findings import has_errors
 from seidra.jobs.requests import Draft
 from seidra.media.links import Links
@@ -99,16 +100,22 @@ def _result_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
 def draft_json(draft: Draft) -> dict[str, Any]:
     """What would be sent, as a dry run answers it."""
     seed = draft.parameters["seed"] if draft.seed_given else parameters.RANDOM_SEED
+    sent = draft.request()
     return {
         **check_json(draft),
-        "prompt": draft.prompt,
+        "prompt": sent.prompt,
         "negative_prompt": draft.negative_prompt,
         "model_name": draft.model_name,
-        "loras": draft.loras,
+        "loras": [_sent_lora(lora) for lora in sent.loras],
         "parameters": parameters.shown(draft.parameters | {"seed": seed}),
         "count": draft.count,
         "warnings": draft.warnings,
     }
+
+
+def _sent_lora(lora: Lora) -> dict[str, Any]:
+    clip_weight = {} if lora.clip_weight is None else {"clip_weight": lora.clip_weight}
+    return {"name": lora.name, "weight": lora.weight, **clip_weight}
 
 
 def check_json(draft: Draft) -> dict[str, Any]:
