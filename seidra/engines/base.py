@@ -226,9 +226,9 @@ class RenderContext:
             self.step = (step, steps)
         self._on_progress(min(max(fraction, 0.0), 1.0))
 
-    def show_frame(self, data: bytes) -> None:
-        """Show an unfinished picture (encoded, any size); the caller makes it small and drops what
-        comes too fast."""
+    def preview(self, data: bytes) -> None:
+        """Show an unfinished picture (encoded, any size); the caller encodes it anew, small, and
+        drops what comes too fast."""
         self._on_frame(data)
 
     def remember(self, **state: Any) -> None:

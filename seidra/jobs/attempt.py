@@ -33,6 +33,7 @@ from seidra.engines.base import (
 from seidra.engines.maps import apply_map
 from seidra.files.base import Files
 from seidra.jobs import results
+from seidra.jobs.frames import FramePace, encode_frame
 from seidra.jobs.requests import DEFAULTS
 from seidra.media.thumbnails import TooLarge
 from seidra.nsfw import policy
@@ -104,7 +105,9 @@ class Attempt:
             self._write_state,
             from_json(job["engine_state"]),
             self._count_submission,
+            self._write_frame,
         )
+        self._pace = FramePace()
 
     @property
     def job_id(self) -> str:
@@ -285,6 +288,16 @@ class Attempt:
                 leased_until=self._shop.lease_end(),
                 now=timestamp(),
             )
+        self._check_fence(kept)
+
+    def _write_frame(self, data: bytes) -> None:
+        if not self._pace.is_due():
+            return
+        webp = encode_frame(data)
+        if webp is None:
+            return
+        with self._shop.database.transaction(shared=True) as tx:
+            kept = queries.jobs.put_frame(tx, id=self.job_id, claim=self._claim, webp=webp)
         self._check_fence(kept)
 
     def _write_state(self, state: dict[str, Any]) -> None:

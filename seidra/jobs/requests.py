@@ -78,6 +78,7 @@ class Draft:
     seed_given: bool
     warnings: list[dict[str, Any]]
     options: Options
+    images: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
     @property

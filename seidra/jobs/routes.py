@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from flask import Response, g
+from flask import Response, g, request
 
 from seidra import folding
 from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.errors import Invalid, NotFound
-from seidra.jobs import queue
+from seidra.jobs import frames, queue
 from seidra.jobs.requests import GENERATION, Look, draft_job, look_of, read_asked
 from seidra.jobs.schemas import (
     DRY_RUN_EXAMPLE,
@@ -29,6 +29,9 @@ from seidra.jobs.schemas import (
     PreviewAnswerSchema,
 )
 from seidra.jobs.view import draft_json, job_json, job_rows, jobs_json
+from seidra.media.access import linked_user
+from seidra.media.links import FRAME
+from seidra.media.schemas import LinkQuery
 from seidra.nsfw import policy
 from seidra.values import to_json
 from seidra.web import rates
@@ -202,6 +205,32 @@ def _job_reply(connection: Connection, job_id: str, status: int = 200, **headers
         raise NotFound("job")
     job = job_json(rows, services().links, g.user["id"])
     return reply_versioned(job, rows[0]["version"], status, **headers)
+
+
+@blp.route("/<uuid:job_id>/frame", methods=["GET"])
+@rates.counts_itself
+@blp.arguments(LinkQuery, location="query")
+@blp.response(
+    200,
+    {"type": "string", "format": "binary"},
+    content_type=frames.MIME_TYPE,
+    description="The picture as far as it is made",
+)
+@blp.alt_response(403, "PROBLEM")
+@blp.doc(security=[{}, {"access": []}])
+def frame(link: dict[str, Any], job_id: UUID) -> Response:
+    """The picture of a job as far as it is made, a small WebP; 404 while there is none."""
+    user_id, _ = linked_user(str(job_id), FRAME, link)
+    row = queries.jobs.frame(services().database.connection, id=str(job_id), user_id=user_id)
+    if row is None:
+        raise NotFound("frame")
+    response = Response(row["webp"], mimetype=frames.MIME_TYPE)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Authorization, Origin"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response.set_etag(f"{job_id}-{row['n']}")
+    response.make_conditional(request)
+    return response
 
 
 @blp.route("/<uuid:job_id>/cancel", methods=["POST"])

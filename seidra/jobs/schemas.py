@@ -232,6 +232,15 @@ class JobSchema(Schema):
     lora_models = fields.List(fields.String())
     parameters = fields.Dict()
     count = fields.Integer()
+    images = fields.Dict(
+        keys=fields.String(),
+        values=fields.UUID(),
+        metadata={"description": "Pictures that it starts from, by the workflow's inputs."},
+    )
+    frame_url = fields.String(
+        allow_none=True,
+        metadata={"description": "A signed link to the picture as far as it is made."},
+    )
     result_images = fields.List(
         fields.String(), metadata={"description": "Signed links to the pictures."}
     )
@@ -344,6 +353,8 @@ JOB_EXAMPLE = {
         "seed": 42,
     },
     "count": 1,
+    "images": {},
+    "frame_url": None,
     "result_images": [f"{_PICTURE}/content{_SIGNED}"],
     "results": [
         {

@@ -56,6 +56,8 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "lora_models": [lora["name"] for lora in loras],
         "parameters": parameters.shown(from_json(row["parameters"])),
         "count": row["count"],
+        "images": from_json(row["images"]),
+        "frame_url": frame_url(row, links, user_id),
         "result_images": [picture["url"] for picture in pictures],
         "results": pictures,
         "metadata": metadata,
@@ -70,6 +72,11 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "started_at": row["started_at"],
         "completed_at": row["completed_at"],
     }
+
+
+def frame_url(row: Row, links: Links, user_id: int) -> str | None:
+    """A link to the picture of a job as far as it is made; None where there is none to be seen."""
+    return None if row["frame"] is None else links.make_frame(row["id"], row["frame"], user_id)
 
 
 def waiting_for(row: Row) -> dict[str, str] | None:

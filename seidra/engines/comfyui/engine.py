@@ -475,7 +475,7 @@ class _Rendering:
                 self._report(_BEFORE_STEPS + _OF_STEPS * step / max(steps, 1), step, steps)
             if heard.frame is not None:
                 sign_at = time.monotonic()
-                self._context.show_frame(heard.frame)
+                self._context.preview(heard.frame)
             if heard.ended:
                 ask_at, ended_polls = time.monotonic(), self._patience.ended_polls
             if before == "running" and time.monotonic() - sign_at > timeout:

@@ -272,7 +272,7 @@ class SdapiEngine(Engine):
             if look is not None and look.phase is Phase.RUNNING and (task.id or task.alone):
                 frame_id = look.frame_id
                 if look.frame:
-                    context.show_frame(look.frame)
+                    context.preview(look.frame)
                 report(look.fraction, round(look.fraction * order.steps))
             if time.monotonic() - seen_at > self.options.timeout_s:
                 self._stop(server, task, call, for_s=0.0)
