@@ -167,6 +167,9 @@ class OpenaiEngine(Engine):
             told, received = self._picture(body, context, lost_before=lost and not done)
             context.report((done + 1) / len(wanted))
             yield self._rendered(request, picture, body, told, received, warnings, dropped)
+            if done + 1 < len(wanted):
+                # It is kept: nothing that was sent is open any more.
+                context.remember(sent=False)
 
     def _picture(
         self, body: Mapping[str, Any], context: RenderContext, *, lost_before: bool
@@ -181,13 +184,14 @@ class OpenaiEngine(Engine):
 
         try:
             answer = _call(ask, line, context)
-            # It was answered: from here on, nothing is unknown about it.
-            context.remember(sent=False)
         except WireError as error:
             if isinstance(error, Unreachable) and error.sent:
                 raise self._lost(error, again=lost_before) from error
             context.remember(sent=False)
             raise self._spoilt(trouble(error)) from error
+        if not answer.ok:
+            # No picture was made of it, and none billed.
+            context.remember(sent=False)
         _checked(answer)
         try:
             value = answer.json()
@@ -195,8 +199,10 @@ class OpenaiEngine(Engine):
             del answer
             return self._read(value, line, context)
         except WireError as error:
+            context.remember(sent=False)
             raise self._spoilt(trouble(error)) from error
         except EngineError as error:
+            context.remember(sent=False)
             raise self._spoilt(error) from error
 
     def _read(
