@@ -91,6 +91,8 @@ class RenderRequest:
     """Every generation parameter as the persona keeps it, unknown ones included."""
     loras: Sequence[Lora] = ()
     """By name, without doubles and without those of weight 0."""
+    images: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Pictures to start from, encoded, by the names that the engine has for its inputs."""
     job_id: str = ""
     pictures: Sequence[Picture] = ()
 
@@ -167,6 +169,8 @@ class Capabilities:
     max_count: int = 8
     """How many pictures a job may ask for; the engine may make them one by one."""
     seed_max: int = 2**63 - 1
+    images: Sequence[str] = ()
+    """The names of the pictures that it can start from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ def check(request: RenderRequest, capabilities: Capabilities) -> list[Finding]:
         *_model(request, capabilities),
         *_loras(request, capabilities),
         *_scheduler(request, capabilities),
+        *_images(request, capabilities),
         *_pictures(request, capabilities),
         *_size(request, capabilities.sizes),
         *_ignored(request, capabilities),
@@ -273,6 +274,20 @@ def _scheduler(request: RenderRequest, capabilities: Capabilities) -> Iterable[F
         f"This engine has no scheduler {name!r}.",
         [ours for ours in (*meant, *near) if ours is not None][:3],
     )
+
+
+def _images(request: RenderRequest, capabilities: Capabilities) -> Iterable[Finding]:
+    for name in request.images:
+        if name not in capabilities.images:
+            takes = f"picture called {name!r}" if capabilities.images else "pictures to start from"
+            yield Finding(
+                "error",
+                "image_unknown",
+                "images",
+                name,
+                f"This engine takes no {takes}.",
+                nearest(name, capabilities.images) or list(capabilities.images)[:3],
+            )
 
 
 def _pictures(request: RenderRequest, capabilities: Capabilities) -> Iterable[Finding]:

@@ -309,6 +309,8 @@ class OpenaiEngine(Engine):
         dropped += ["guidance_scale", "scheduler"]
         if request.loras:
             dropped.append("loras")
+        if request.images:
+            dropped.append("images")
         return body, warnings, dropped
 
     def _setting(self, model: str) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ from seidra.files.base import Files
 from seidra.jobs import results
 from seidra.jobs.frames import FramePace, encode_frame
 from seidra.jobs.requests import DEFAULTS
+from seidra.media.keys import row_key
 from seidra.media.thumbnails import TooLarge
 from seidra.nsfw import policy
 from seidra.parameters import seed_of_picture
@@ -215,8 +216,29 @@ class Attempt:
             is_nsfw=bool(job["is_nsfw"]),
             content_policy=policy.engine_hints(connection, job["user_id"]),
             parameters=parameters,
+            images={
+                name: self._read_image(name, media_id)
+                for name, media_id in from_json(job["images"]).items()
+            },
             job_id=job["id"],
             pictures=tuple(self._missing.values()),
+        )
+
+    def _read_image(self, name: str, media_id: str) -> bytes:
+        """A picture that the job starts from, which may be gone by now, or hidden."""
+        row = queries.media.linked(
+            self._shop.database.connection, id=media_id, user_id=self._job["user_id"]
+        )
+        try:
+            if row is not None:
+                with self._shop.files.open(row_key(row)) as file:
+                    return file.read()
+        except FileNotFoundError:
+            pass
+        raise EngineError(
+            f"The picture that the job starts from ({name}) is not there any more.",
+            permanent=True,
+            code="image_missing",
         )
 
     def _keep_picture(self, image: RenderedImage) -> None:

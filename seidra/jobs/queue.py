@@ -81,7 +81,7 @@ def add_job(
             "images": to_json(draft.images),
             "warnings": to_json([*draft.warnings, *told]),
             "metadata": to_json({"persona_name": look.name, "tags": look.tags} if look else {}),
-            "is_nsfw": look is not None and look.is_nsfw,
+            "is_nsfw": draft.is_nsfw,
             "search_text": folding.document([draft.prompt, look.name if look else ""]),
             "engine": draft.engine,
         },

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seidra import parameters
@@ -51,6 +51,10 @@ class Asked:
     engine: str | None = None
     warnings: Sequence[dict[str, Any]] = ()
     force: bool = False
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Ids of media items, by the names of a workflow's inputs."""
+    is_nsfw: bool = False
+    """Whether one of the pictures is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class Draft:
     seed_given: bool
     warnings: list[dict[str, Any]]
     options: Options
-    images: dict[str, str] = field(default_factory=dict)
+    images: dict[str, str]
+    is_nsfw: bool
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -102,6 +107,8 @@ class Draft:
                 for entry in self.loras
             ],
             parameters=params,
+            # Their names alone are looked at.
+            images=dict.fromkeys(self.images, b""),
             pictures=[Picture(k, seed_of_picture(seed, k)) for k in range(self.count)],
         )
         return apply_map(asked, self.options)
@@ -140,7 +147,24 @@ def read_asked(body: Mapping[str, Any]) -> Asked:
         engine,
         [remark.shown() for remark in understood.warnings],
         body.get("force", False),
+        {name: str(media_id) for name, media_id in body.get("images", {}).items()},
     )
+
+
+def with_images(connection: Connection, user_id: int, asked: Asked) -> Asked:
+    """The same, once the pictures that it starts from were seen to be the user's own and to be
+    seen; what is made of NSFW ones is NSFW. Raises Invalid."""
+    errors: dict[str, list[str]] = {}
+    is_nsfw = False
+    for name, media_id in asked.images.items():
+        row = queries.media.get(connection, id=media_id, user_id=user_id)
+        if row is None or row["file_type"] != "image":
+            errors[f"images.{name}"] = ["Must be one of your own pictures."]
+        else:
+            is_nsfw = is_nsfw or bool(row["is_nsfw"])
+    if errors:
+        raise Invalid(errors)
+    return replace(asked, is_nsfw=is_nsfw)
 
 
 def look_of(row: Row) -> Look:
@@ -234,6 +258,8 @@ def _compose_draft(
         given,
         [*warnings, *asked.warnings, *(warned._asdict() for warned in composed.warnings)],
         configured.options,
+        dict(asked.images),
+        asked.is_nsfw or (look is not None and look.is_nsfw),
     )
 
 

@@ -13,7 +13,7 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.errors import Invalid, NotFound
 from seidra.jobs import frames, queue
-from seidra.jobs.requests import GENERATION, Look, draft_job, look_of, read_asked
+from seidra.jobs.requests import GENERATION, Look, draft_job, look_of, read_asked, with_images
 from seidra.jobs.schemas import (
     DRY_RUN_EXAMPLE,
     FINAL,
@@ -129,10 +129,12 @@ def create(body: dict[str, Any]) -> Response:
     if body.get("dry_run"):
         connection = services().database.connection
         look = _look(connection, body.get("persona_id"))
+        asked = with_images(connection, g.user["id"], asked)
         return reply(draft_json(draft_job(connection, setup, asked, look, GENERATION)))
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         look = _look(tx, body.get("persona_id"))
+        asked = with_images(tx, g.user["id"], asked)
         draft = draft_job(tx, setup, asked, look, GENERATION)
         answer = queue.add_job(tx, g.user["id"], draft, look, GENERATION, asked.force, settings)
     services().wake.set()

@@ -116,6 +116,7 @@ def draft_json(draft: Draft) -> dict[str, Any]:
         "loras": [_sent_lora(lora) for lora in sent.loras],
         "parameters": parameters.shown(draft.parameters | {"seed": seed}),
         "count": draft.count,
+        "images": draft.images,
         "warnings": draft.warnings,
     }
 

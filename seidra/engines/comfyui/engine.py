@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from PIL import Image
@@ -141,6 +141,7 @@ class ComfyUIEngine(Engine):
             foreign=stock.foreign,
             features=self.drawing.features | _ALWAYS | (_SOCKETS if HAS_SOCKETS else frozenset()),
             sizes=SIZES,
+            images=list(self.drawing.images),
         )
 
     def _take_stock(self, client: Client) -> Stock:
@@ -277,6 +278,7 @@ class _Rendering:
         self._submitted = False
         self._fraction = 0.0
         self._wake = threading.Event()
+        self._uploaded: Mapping[str, str] | None = None
         # The job in hand on the server, and what is known of it.
         self._job_id = ""
         self._had_it = False
@@ -388,9 +390,10 @@ class _Rendering:
 
     def _send(self, picture: Picture, recipe: Recipe) -> str:
         job_id = str(uuid.uuid4())
-        graph = self._engine.drawing.graph(recipe, picture.seed, job_id)
         # A server that is away is found out here, before anything counts as sent.
         self.client.ask(job_id)
+        recipe = replace(recipe, images=self._upload())
+        graph = self._engine.drawing.graph(recipe, picture.seed, job_id)
         self._listener.wait_ready(1.0)
         self._listener.follow(job_id)
         self._context.remember(id=job_id, client=self._client_id, position=picture.position)
@@ -430,6 +433,17 @@ class _Rendering:
         if answer.get("node_errors"):
             raise failures.rejection(answer)
         return job_id
+
+    def _upload(self) -> Mapping[str, str]:
+        """The pictures of the request that the workflow takes, put onto the server once a render
+        (it may lose its input folder, and files of the same bytes have the same name)."""
+        if self._uploaded is None:
+            self._uploaded = {
+                name: self.client.upload(data)
+                for name, data in self._request.images.items()
+                if name in self._engine.drawing.images
+            }
+        return self._uploaded
 
     def _follow(self, job_id: str) -> Fate:
         """Wait until the job is over or lost. Reports what is heard of it."""
@@ -569,6 +583,9 @@ class _Rendering:
         drawing, request = self._engine.drawing, self._request
         width, height = image.size
         dropped = list(drawing.dropped(recipe, request.parameters))
+        dropped += [f"images.{name}" for name in request.images if name not in drawing.images]
+        taken = sorted(name for name in request.images if name in drawing.images)
+        images = {"images": taken} if taken else {}
         for side, asked, made in (
             ("width", request.width, width),
             ("height", request.height, height),
@@ -585,7 +602,7 @@ class _Rendering:
             {"engine": self._engine.name, "engine_job_id": job_id},
             position=picture.position,
             seed=picture.seed if "seed" in drawing.features else None,
-            used={**drawing.used(recipe), "width": width, "height": height},
+            used={**drawing.used(recipe), **images, "width": width, "height": height},
             dropped=dropped,
         )
 

@@ -4,7 +4,7 @@ it cannot be done."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seidra.engines import samplers
@@ -130,6 +130,8 @@ class Recipe:
     width: int
     height: int
     dropped: Sequence[str] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
+    """What a LoadImage calls the pictures that were uploaded, by their inputs' names."""
 
     def used(self) -> dict[str, Any]:
         """What stands in a picture's metadata, by the server's names (JSON values)."""

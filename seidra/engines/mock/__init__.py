@@ -107,6 +107,7 @@ class MockEngine(Engine):
                 },
                 position=picture.position,
                 seed=picture.seed,
+                dropped=("images",) if request.images else (),
             )
             data = finish.encode(image, infotext.write(infotext.of_picture(alone, made)))
             progress.end_picture()

@@ -485,7 +485,7 @@ class SdapiEngine(Engine):
         }
         if model:
             used["model"] = model
-        dropped = []
+        dropped = ["images"] if request.images else []
         if server.manner.dialect == SDCPP and any(lora.clip_weight for lora, _ in order.loras):
             dropped.append("clip_weight")
         return RenderedImage(
