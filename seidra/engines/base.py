@@ -171,6 +171,9 @@ class Capabilities:
     seed_max: int = 2**63 - 1
     images: Sequence[str] = ()
     """The names of the pictures that it can start from."""
+    cuts_prompts: bool = False
+    """Whether it drops what a prompt has beyond the window of a model's CLIP; most go on in the
+    next one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,7 +90,9 @@ _DIALECTS = {
 class OpenaiEngine(Engine):
     """Renders by `POST .../v1/images/generations`. `dialect` is `openai`, the default, or
     `localai`. `extra["sizes"]`, such as `["1024x1024"]`, lists the only ones that the operator's
-    models make. Raises StartError for another dialect."""
+    models make; `extra["cuts_prompts"]`, for LocalAI, says that its backend is diffusers, which
+    reads no more of a prompt than CLIP's window. Raises StartError for another dialect, and for
+    anything else there."""
 
     kind = "openai"
 
@@ -103,6 +105,14 @@ class OpenaiEngine(Engine):
                 f" {', '.join(sorted(_DIALECTS))}."
             )
         self._dialect = _DIALECTS[dialect]
+        # LocalAI does not tell which of its backends makes a picture: the operator does.
+        cuts_prompts = self.options.extra.get("cuts_prompts", False)
+        if not isinstance(cuts_prompts, bool) or (cuts_prompts and dialect != "localai"):
+            raise StartError(
+                f"The engine {self.name}: extra.cuts_prompts is true or false, and for the dialect"
+                " 'localai' alone."
+            )
+        self._cuts_prompts = cuts_prompts
         self._wire = Wire(self.options.url, self.options.key)
         path = urlsplit(self.options.url).path.rstrip("/")
         self._root = "" if path.endswith("/v1") else "/v1"
@@ -133,6 +143,7 @@ class OpenaiEngine(Engine):
             features=self._dialect.features,
             sizes=replace(_SIZES, fixed=self._common_sizes(list(models))),
             seed_max=self._dialect.seed_max,
+            cuts_prompts=self._cuts_prompts,
         )
 
     def _common_sizes(self, models: Sequence[str]) -> Sequence[tuple[int, int]]:

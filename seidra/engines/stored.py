@@ -32,4 +32,5 @@ def read_capabilities(stored: Mapping[str, Any]) -> Capabilities:
         seed_max=stored["seed_max"],
         # What was seen by an earlier version lacks what came later.
         images=tuple(stored.get("images", ())),
+        cuts_prompts=stored.get("cuts_prompts", False),
     )
