@@ -466,7 +466,7 @@ def test_sdcpp_gets_loras_beside_the_prompt(fake: FakeSdapi) -> None:
     [image] = render(fake, replace(REQUEST, loras=loras))
     assert fake.bodies[0]["lora"] == [{"path": "/models/Lora/ink.safetensors", "multiplier": 0.7}]
     assert "lora" not in fake.bodies[0]["prompt"]
-    assert image.dropped == ["clip_weight"]
+    assert image.dropped == ["loras.clip_weight"]
 
 
 @pytest.mark.parametrize(

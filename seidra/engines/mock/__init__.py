@@ -107,11 +107,21 @@ class MockEngine(Engine):
                 },
                 position=picture.position,
                 seed=picture.seed,
-                dropped=("images",) if request.images else (),
+                dropped=_dropped(request),
             )
             data = finish.encode(image, infotext.write(infotext.of_picture(alone, made)))
             progress.end_picture()
             yield replace(made, data=data)
+
+
+def _dropped(request: RenderRequest) -> list[str]:
+    """What of a request shows nowhere in a drawing: every LoRA counts alike."""
+    dropped = ["images"] if request.images else []
+    if any(lora.weight != 1 for lora in request.loras):
+        dropped.append("loras.weight")
+    if any(lora.clip_weight is not None for lora in request.loras):
+        dropped.append("loras.clip_weight")
+    return dropped
 
 
 class _Progress:

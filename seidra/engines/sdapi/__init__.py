@@ -487,7 +487,7 @@ class SdapiEngine(Engine):
             used["model"] = model
         dropped = ["images"] if request.images else []
         if server.manner.dialect == SDCPP and any(lora.clip_weight for lora, _ in order.loras):
-            dropped.append("clip_weight")
+            dropped.append("loras.clip_weight")
         return RenderedImage(
             received.data,
             received.mime_type,
