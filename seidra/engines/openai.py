@@ -34,11 +34,12 @@ from seidra.engines.received import (
     LARGEST_PICTURE,
     Call,
     ReceivedPicture,
-    from_base64,
     read_picture,
+    sent_picture,
     trouble,
 )
 from seidra.engines.sdapi.names import plain_text
+from seidra.engines.sieve import Sieve
 from seidra.engines.wire import Answer, Nonsense, Unreachable, Wire, WireError
 from seidra.errors import StartError
 
@@ -189,9 +190,11 @@ class OpenaiEngine(Engine):
         picture and bill it all the same."""
         line = self._wire.afresh(silence_s=float(self.options.timeout_s))
 
+        sieve = Sieve(LARGEST_PICTURE)
+
         def ask() -> Answer:
             path = f"{self._root}/images/generations"
-            return line.request("POST", path, json=body, limit=_LARGEST_ANSWER)
+            return line.request("POST", path, json=body, limit=_LARGEST_ANSWER, take=sieve.feed)
 
         try:
             answer = _call(ask, line, context)
@@ -205,10 +208,7 @@ class OpenaiEngine(Engine):
             context.remember(sent=False)
         _checked(answer)
         try:
-            value = answer.json()
-            # The text of a picture of 20 MB has 27, and is not kept beside what is read from it.
-            del answer
-            return self._read(value, line, context)
+            return self._read(answer.json(), sieve, line, context)
         except WireError as error:
             context.remember(sent=False)
             raise self._spoilt(trouble(error)) from error
@@ -217,15 +217,14 @@ class OpenaiEngine(Engine):
             raise self._spoilt(error) from error
 
     def _read(
-        self, value: Any, line: Wire, context: RenderContext
+        self, value: Any, sieve: Sieve, line: Wire, context: RenderContext
     ) -> tuple[Mapping[str, Any], ReceivedPicture]:
         told = _table(value)
-        # Taken out, so that the picture's text is let go of once it is decoded.
-        data = told.pop("data", None)
-        entry = _table(data.pop(0)) if isinstance(data, list) and data else {}
+        data = told.get("data")
+        entry = _table(data[0]) if isinstance(data, list) and data else {}
         address = entry.get("url")
         if entry.get("b64_json") or not isinstance(address, str):
-            return told, read_picture(from_base64(entry.pop("b64_json", None)))
+            return told, read_picture(sent_picture(entry.get("b64_json"), sieve))
 
         # Wire follows no redirect, and asks no host but the engine's own.
         def fetch() -> Answer:

@@ -41,8 +41,8 @@ from seidra.engines.received import (
     LARGEST_PICTURE,
     Call,
     ReceivedPicture,
-    from_base64,
     read_picture,
+    sent_picture,
     trouble,
 )
 from seidra.engines.sdapi.names import (
@@ -67,6 +67,7 @@ from seidra.engines.sdapi.server import (
     checked,
     find_manner,
 )
+from seidra.engines.sieve import Sieve
 from seidra.engines.wire import Answer, Wire, WireError
 
 __all__ = ["SdapiEngine"]
@@ -232,13 +233,16 @@ class SdapiEngine(Engine):
         looking = Server(self._wire.afresh(), server.manner)
         context.on_end(looking.wire.end)
 
+        sieve = Sieve(LARGEST_PICTURE)
+
         def ask() -> Answer:
-            return line.request("POST", "/sdapi/v1/txt2img", json=body, limit=_LARGEST_ANSWER)
+            path = "/sdapi/v1/txt2img"
+            return line.request("POST", path, json=body, limit=_LARGEST_ANSWER, take=sieve.feed)
 
         call = Call(ask, line.end, context)
         try:
             self._follow(looking, task, call, order, context, report)
-            told, received = self._received(call, task, context)
+            told, received = self._received(call, sieve, task, context)
         except RenderCancelled:
             self._stop(server, task, call)
             raise
@@ -282,17 +286,14 @@ class SdapiEngine(Engine):
         context.raise_if_ended()
 
     def _received(
-        self, call: Call, task: _Task, context: RenderContext
+        self, call: Call, sieve: Sieve, task: _Task, context: RenderContext
     ) -> tuple[Mapping[str, Any], ReceivedPicture]:
         try:
             answer = call.answer()
             if not task.id:
                 # Without an id, nothing else could tell the next attempt that this one is over.
                 context.remember(sent=False)
-            value = checked(answer).json()
-            # The text of a picture of 20 MB has 27, and is not kept beside what is read from it.
-            del answer
-            return _read(value)
+            return _read(checked(answer).json(), sieve)
         except WireError as error:
             # It may be another server by the next time.
             self._manner = None
@@ -574,8 +575,8 @@ def _tag(lora: Lora, listed: Listed) -> str:
 # ------------------------------------------------------------------------------ reading the answer
 
 
-def _read(value: Any) -> tuple[Mapping[str, Any], ReceivedPicture]:
-    """What an answer tells of the render, and its picture, whose text is taken out of the answer.
+def _read(value: Any, sieve: Sieve) -> tuple[Mapping[str, Any], ReceivedPicture]:
+    """What an answer tells of the render, and its picture.
     `info` is JSON as text, or empty; a grid may stand before the picture, and maps of ControlNet
     behind it."""
     images = value.get("images") if isinstance(value, dict) else None
@@ -584,7 +585,7 @@ def _read(value: Any) -> tuple[Mapping[str, Any], ReceivedPicture]:
     told = _info(value.get("info"))
     first = told.get("index_of_first_image")
     place = first if isinstance(first, int) and 0 <= first < len(images) else 0
-    return told, read_picture(from_base64(images.pop(place)))
+    return told, read_picture(sent_picture(images[place], sieve))
 
 
 def _info(text: object) -> Mapping[str, Any]:
