@@ -13,8 +13,9 @@ SELECT MIN(id) FROM job_events;
 
 -- name: changes
 -- The jobs of a user that changed after one event and up to another, each once, in the order of their last change.
--- seen counts the changes before which the job was not NSFW.
-SELECT e.job_id, MAX(e.id) AS id, COUNT(*) FILTER (WHERE e.was_nsfw = FALSE) AS seen
+-- seen counts the changes before which the job was not NSFW, frames those that are a new frame, n all.
+SELECT e.job_id, MAX(e.id) AS id, COUNT(*) FILTER (WHERE e.was_nsfw = FALSE) AS seen,
+    COUNT(*) FILTER (WHERE e.of_frame = TRUE) AS frames, COUNT(*) AS n
 FROM job_events AS e
 WHERE e.user_id = :user_id AND e.id > :position AND e.id <= :horizon
     AND (CAST(:job_id AS TEXT) IS NULL OR e.job_id = :job_id)

@@ -15,6 +15,10 @@ WHERE id > :after ORDER BY id LIMIT :limit;
 -- Delete an item whose picture is lost, whoever owns it.
 DELETE FROM media_items WHERE id = :id;
 
+-- name: frames_drop!
+-- Drop the unfinished pictures of all jobs.
+DELETE FROM job_frames;
+
 -- name: sessions_end!
 -- End all sessions of all accounts; their refresh tokens go with them.
 DELETE FROM sessions;

@@ -107,9 +107,10 @@ SELECT
     j.id, j.status, j.progress, j.job_type, j.persona_id, j.persona_revision, j.engine, j.prompt, j.negative_prompt,
     j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
     j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
-    j.waiting_since, m.id AS media_id, m.width, m.height
+    j.waiting_since, j.images, f.n AS frame, m.id AS media_id, m.width, m.height
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN generation_jobs AS j
+LEFT JOIN job_frames AS f ON f.job_id = j.id
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 WHERE j.id = found.value AND j.user_id = :user_id AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY found.key, m.position;

@@ -57,6 +57,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "search_text": "moon", "seconds": 1.5, "created_at": NOW, "updated_at": NOW,
         "completed_at": NOW,
     },
+    "job_frames": {"job_id": "j1", "n": 1, "webp": b"frame"},
     "job_events": {
         "id": 5, "user_id": 7, "job_id": "j1", "version": 1, "was_nsfw": 0, "created_at": NOW,
     },
@@ -456,11 +457,12 @@ NOT_NULL = [
         "persona_tags": "user_id tag_key persona_id",
         "persona_texts": "safety favor search_text",
         "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name"
-        " loras parameters count warnings submissions metadata is_nsfw attempts version run_after"
-        " engine engine_state search_text created_at updated_at",
+        " loras parameters count images warnings submissions metadata is_nsfw attempts version"
+        " run_after engine engine_state search_text created_at updated_at",
         "media_items": "id user_id position file_type mime_type width height file_size metadata"
         " tags is_favorite is_nsfw nsfw_tags search_text version created_at updated_at",
-        "job_events": "user_id job_id version was_nsfw created_at",
+        "job_events": "user_id job_id version was_nsfw created_at of_frame",
+        "job_frames": "job_id n webp",
         "media_tags": "user_id tag_key media_id",
         "file_deletions": "key",
         "engines": "name kind capabilities probe_due_at",
@@ -511,6 +513,10 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("generation_jobs", "attempts", "jobs_attempts", [-1]),
     ("generation_jobs", "claim", "jobs_claim_while_processing", ["worker-1"]),
     ("generation_jobs", "completed_at", "jobs_final_has_end", [None]),
+    ("job_events", "of_frame", "job_events_of_frame", [2, -1]),
+    ("job_frames", "n", "job_frames_n", [0]),
+    ("job_frames", "webp", "job_frames_size", [b"", b"x" * 65537]),
+    ("generation_jobs", "images", "jobs_images_json", ["{"]),
     ("job_events", "was_nsfw", "job_events_was_nsfw", [2, -1]),
     ("media_items", "file_type", "media_file_type", ["audio", ""]),
     ("media_items", "width", "media_width", [0, -1]),
@@ -535,6 +541,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "persona_tags": {"tag_key": "sun"},
     "persona_texts": {"doc_id": (7 << 32) | 12},
     "generation_jobs": {"id": "j2"},
+    "job_frames": {"job_id": "j2"},
     "job_events": {"id": 60},
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
@@ -637,6 +644,7 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("persona_tags", {"tag_key": "sun", "persona_id": 99}),
         ("generation_jobs", {"id": "j2", "user_id": 99}),
         ("generation_jobs", {"id": "j2", "persona_id": 99}),
+        ("job_frames", {"job_id": "none"}),
         ("media_items", {"id": "m2", "position": 1, "user_id": 99}),
         ("media_items", {"id": "m2", "job_id": "none"}),
         ("media_items", {"id": "m2", "position": 1, "persona_id": 99}),
@@ -690,7 +698,11 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
 
 def test_deleting_a_job_leaves_its_media(filled: Connection) -> None:
     filled.execute("DELETE FROM generation_jobs WHERE id = 'j1'")
-    assert left(filled) == (set(ROWS) | COUNTERS) - {"generation_jobs", "job_counts"}
+    assert left(filled) == (set(ROWS) | COUNTERS) - {
+        "generation_jobs",
+        "job_counts",
+        "job_frames",
+    }
     assert filled.execute("SELECT job_id FROM media_items").fetchone()[0] is None
 
 

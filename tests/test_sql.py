@@ -149,6 +149,7 @@ def test_python_holds_no_sql(path: Path) -> None:
 
 ROWID = "USING INTEGER PRIMARY KEY (rowid=?)"
 JOB = "INDEX sqlite_autoindex_generation_jobs_1 (id=?)"
+FRAME = "INDEX sqlite_autoindex_job_frames_1 (job_id=?)"
 PICTURES = "INDEX media_job (job_id=?)"
 MEDIA = "INDEX sqlite_autoindex_media_items_1 (id=?)"
 QUEUED = "file_deletions USING PRIMARY KEY (key=?)"
@@ -181,6 +182,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.due": ("INDEX jobs_queue (engine=? AND run_after<?)",),
     "jobs.fail": (JOB,),
     "jobs.finish": (JOB,),
+    "jobs.frame": (FRAME, JOB, ROWID, VIEWER),
     "jobs.get_for_update": (JOB, VIEWER),
     "jobs.give_back": (JOB,),
     "jobs.heartbeat": (JOB,),
@@ -213,14 +215,27 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.matching[persona]": ("INDEX jobs_persona (persona_id=?)",),
     # What waits is few, and here all of it is looked at, whatever its engine.
     "jobs.misdated": ("generation_jobs USING INDEX jobs_queue",),
-    "jobs.page[safe]": ("INDEX jobs_created_safe (user_id=? AND is_nsfw=?)", JOB, PICTURES, VIEWER),
-    "jobs.page[all]": ("INDEX jobs_created (user_id=?)", JOB, PICTURES, VIEWER),
-    "jobs.page[status]": ("INDEX jobs_status (user_id=? AND status=?)", JOB, PICTURES, VIEWER),
-    "jobs.page[one]": (JOB, PICTURES, VIEWER),
+    "jobs.page[safe]": (
+        "INDEX jobs_created_safe (user_id=? AND is_nsfw=?)",
+        JOB,
+        FRAME,
+        PICTURES,
+        VIEWER,
+    ),
+    "jobs.page[all]": ("INDEX jobs_created (user_id=?)", JOB, FRAME, PICTURES, VIEWER),
+    "jobs.page[status]": (
+        "INDEX jobs_status (user_id=? AND status=?)",
+        JOB,
+        FRAME,
+        PICTURES,
+        VIEWER,
+    ),
+    "jobs.page[one]": (JOB, FRAME, PICTURES, VIEWER),
     "jobs.progress": (JOB,),
     "jobs.prunable": ("INDEX jobs_ended (completed_at<?)",),
     "jobs.prune": (JOB, "INDEX jobs_ended (completed_at<?)"),
     "jobs.purge_batch": (JOB, "(user_id=?)"),
+    "jobs.put_frame": (JOB,),
     "jobs.queued": ("job_counts USING PRIMARY KEY (user_id=?)",),
     "jobs.redate": ("generation_jobs USING INDEX jobs_queue",),
     "jobs.remember": (JOB,),
@@ -265,6 +280,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "nsfw.seed_default": NOTHING,
     "operations.copy": NOTHING,
     "operations.dangling": NOTHING,
+    "operations.frames_drop": NOTHING,
     "operations.integrity": NOTHING,
     "operations.media_after": ("INDEX sqlite_autoindex_media_items_1 (id>?)",),
     "operations.media_deletion_queued": (QUEUED,),
@@ -306,7 +322,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "search.scanned": ("persona_texts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",),
     "search.sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "search.strays": ("SCAN x", ROWID),
-    "search.job_page": ("found VIRTUAL TABLE", JOB, PICTURES),
+    "search.job_page": ("found VIRTUAL TABLE", JOB, FRAME, PICTURES),
     "search.media_page": (MEDIA,),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
     "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),

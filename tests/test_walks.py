@@ -21,6 +21,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate as validate_openapi
+from PIL import Image
 from werkzeug.test import TestResponse
 
 from seidra.database.sqlite.connect import SqliteDatabase
@@ -76,6 +77,7 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/api/jobs/events/ticket"): None,
     ("GET", JOB): None,
     ("GET", f"{JOB}/events"): None,
+    ("GET", f"{JOB}/frame"): None,
     ("POST", f"{JOB}/cancel"): None,
     ("POST", f"{JOB}/retry"): None,
     ("POST", f"{JOB}/again"): None,
@@ -158,6 +160,7 @@ def filled(body: Any, things: dict[str, Any]) -> Any:
     return json.loads(json.dumps(body).replace("{media}", str(things["media"])))
 
 
+FILES = ("/content", "/thumbnail", "/download", "/frame")
 STREAMS = {("GET", "/api/jobs/events"), ("GET", f"{JOB}/events")}
 
 
@@ -177,6 +180,11 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
     job = person.preview(persona)
     while worker.work_one():
         pass
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "WEBP")
+    with services_of(person.client.application).database.transaction() as tx:
+        frame = (job, 1, picture.getvalue())
+        tx.execute("INSERT INTO job_frames (job_id, n, webp) VALUES (?, ?, ?)", frame)
     return {
         "persona": persona,
         "job": job,
@@ -644,7 +652,7 @@ def test_the_document_names_security_and_errors(document: dict[str, Any]) -> Non
     for route in DESCRIBED:
         described = operation(document, *route)
         errors = {int(status) for status in described["responses"] if status[0] in "45"}
-        link = route[1].endswith(("/content", "/thumbnail", "/download"))
+        link = route[1].endswith(FILES)
         if route == ("POST", "/api/auth/refresh"):
             assert described["security"] == [{"refresh": []}]
         elif route in PUBLIC:
@@ -701,7 +709,7 @@ def test_every_json_answer_and_body_has_an_example_of_its_schema(document: dict[
         answers = json_answers(document, route)
         responses = operation(document, *route)["responses"]
         without = {"204", "304"}
-        if route[1].endswith(("/content", "/thumbnail", "/download")) or route in STREAMS:
+        if route[1].endswith(FILES) or route in STREAMS:
             without |= {"200"}
         assert {code for code in responses if code[0] in "23"} - answers.keys() <= without, route
         for content in answers.values():

@@ -9,6 +9,7 @@ from typing import Any
 from seidra import parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines.base import Lora
 from seidra.engines.findings import has_errors
 from seidra.jobs.requests import Draft
 from seidra.media.links import Links
@@ -55,6 +56,8 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "lora_models": [lora["name"] for lora in loras],
         "parameters": parameters.shown(from_json(row["parameters"])),
         "count": row["count"],
+        "images": from_json(row["images"]),
+        "frame_url": frame_url(row, links, user_id),
         "result_images": [picture["url"] for picture in pictures],
         "results": pictures,
         "metadata": metadata,
@@ -69,6 +72,11 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "started_at": row["started_at"],
         "completed_at": row["completed_at"],
     }
+
+
+def frame_url(row: Row, links: Links, user_id: int) -> str | None:
+    """A link to the picture of a job as far as it is made; None where there is none to be seen."""
+    return None if row["frame"] is None else links.make_frame(row["id"], row["frame"], user_id)
 
 
 def waiting_for(row: Row) -> dict[str, str] | None:
@@ -91,16 +99,23 @@ def _result_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
 def draft_json(draft: Draft) -> dict[str, Any]:
     """What would be sent, as a dry run answers it."""
     seed = draft.parameters["seed"] if draft.seed_given else parameters.RANDOM_SEED
+    sent = draft.request()
     return {
         **check_json(draft),
-        "prompt": draft.prompt,
+        "prompt": sent.prompt,
         "negative_prompt": draft.negative_prompt,
         "model_name": draft.model_name,
-        "loras": draft.loras,
+        "loras": [_sent_lora(lora) for lora in sent.loras],
         "parameters": parameters.shown(draft.parameters | {"seed": seed}),
         "count": draft.count,
+        "images": draft.images,
         "warnings": draft.warnings,
     }
+
+
+def _sent_lora(lora: Lora) -> dict[str, Any]:
+    clip_weight = {} if lora.clip_weight is None else {"clip_weight": lora.clip_weight}
+    return {"name": lora.name, "weight": lora.weight, **clip_weight}
 
 
 def check_json(draft: Draft) -> dict[str, Any]:

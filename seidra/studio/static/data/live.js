@@ -42,6 +42,16 @@ export function takeJob(job) {
   if (!isActive(job) && (!before || isActive(before))) endListeners.forEach((tell) => tell(job));
 }
 
+/**
+ * A picture of what a job has made so far.
+ *
+ * @param {{ job_id: string, frame_url: string }} frame
+ */
+function takeFrame({ job_id, frame_url }) {
+  const job = jobs.peek().get(job_id);
+  if (job) jobs.update((map) => new Map(map).set(job_id, { ...job, frame_url }));
+}
+
 /** @param {string} id */
 function dropJob(id) {
   jobs.update((map) => {
@@ -69,6 +79,7 @@ export async function readActive() {
 channel.onmessage = (/** @type {MessageEvent} */ { data }) => {
   if (data.user !== userId.peek()) return;
   if (data.job) takeJob(data.job);
+  else if (data.frame) takeFrame(data.frame);
   else if (data.gone) dropJob(data.gone);
   else readActive().catch(() => null);
 };
@@ -79,9 +90,10 @@ channel.onmessage = (/** @type {MessageEvent} */ { data }) => {
  */
 function hear(event, data) {
   if (event === "job") takeJob(data);
+  else if (event === "preview") takeFrame(data);
   else if (event === "gone") dropJob(data.job_id);
   else readActive().catch(() => null);
-  const told = event === "job" ? { job: data } : event === "gone" ? { gone: data.job_id } : {};
+  const told = { job: { job: data }, preview: { frame: data }, gone: { gone: data.job_id } }[event] ?? {};
   channel.postMessage({ ...told, user: userId.peek() });
 }
 

@@ -14,6 +14,8 @@ export const jobNow = (id) => jobs().get(id);
  */
 export function stage(job, sizes, isNsfw) {
   const shown = () => {
+    const frame = job()?.status === "processing" && job().frame_url;
+    if (frame) return [{ url: frame, width: 512 }];
     const made = job()?.results?.[0];
     return made ? [...made.thumbnails, { url: made.url, width: made.width }] : sizes();
   };
