@@ -8,6 +8,7 @@ from uuid import UUID
 from flask import Response, g
 
 from seidra import folding
+from seidra.auth.keys import key_scope
 from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
@@ -115,6 +116,7 @@ def _matching_page(
 
 @blp.route("", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.arguments(GenerationSchema, example=GENERATION_EXAMPLE)
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
 @blp.alt_response(200, schema=DryRunSchema, example=DRY_RUN_EXAMPLE, description="A dry run")
@@ -206,6 +208,7 @@ def _job_reply(connection: Connection, job_id: str, status: int = 200, **headers
 
 @blp.route("/<uuid:job_id>/cancel", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(200, JobSchema, example=JOB_EXAMPLE | {"status": "cancelled"})
 @blp.alt_response(409, "PROBLEM")
 def cancel(job_id: UUID) -> Response:
@@ -218,6 +221,7 @@ def cancel(job_id: UUID) -> Response:
 
 @blp.route("/<uuid:job_id>/retry", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
@@ -233,6 +237,7 @@ def retry(job_id: UUID) -> Response:
 
 @blp.route("/<uuid:job_id>/again", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
