@@ -227,7 +227,7 @@ class Settings:
         parsers.text,
         None,
         "Where that engine is called, such as http://127.0.0.1:8188.",
-        # A URL may hold a password.
+        # Where it stands is nobody's business but the operator's.
         secret=True,
     )
     engine_key_file: str | None = setting(

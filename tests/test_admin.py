@@ -7,11 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import PASSWORD, Person
+from conftest import PASSWORD, Person, environment
 from flask import Flask
 from test_access import alive, key_of, login
 from test_walks import ROUTES, fill, furnish
 
+from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.values import timestamp_in
@@ -202,17 +203,14 @@ def test_the_instance_is_shown_without_its_secrets(make_app: Callable[..., Flask
     secrets = {
         "jwt_secret": "a signing secret of more than 32 bytes",
         "default_user_password": "the systems own phrase",
-        "metrics": "a-token-of-the-metrics",
-        "engine_url": "http://name:secret-word@127.0.0.1:1",
+        "engine_url": "http://127.0.0.1:1/way-in",
     }
     app = make_app(**secrets, engine="comfyui", instance_name="Studio")
     admin = Person(app, "admin")
     for path in ("/api/admin/instance", "/api/admin/instance?thorough=true"):
         answer = admin.get(path)
         told = answer.get_json()
-        assert not [
-            secret for secret in (*secrets.values(), "secret-word") if secret in answer.text
-        ]
+        assert not [secret for secret in (*secrets.values(), "way-in") if secret in answer.text]
         assert told["settings"]["SEIDRA_JWT_SECRET"] == "(set)"
         assert told["settings"]["SEIDRA_INSTANCE_NAME"] == "Studio"
         names = {check["name"] for check in told["checks"]}
@@ -220,6 +218,13 @@ def test_the_instance_is_shown_without_its_secrets(make_app: Callable[..., Flask
         assert ("integrity" in names) == ("thorough" in path)
         assert told["disk"]["free_bytes"] > 0
         assert told["queue"]["jobs"]["queued"] == 0
+
+
+def test_every_secret_setting_is_hidden(settings: Settings) -> None:
+    secret = {"SEIDRA_METRICS": "a-token-of-metrics", "SEIDRA_RATE_STORAGE": "redis://:word@h"}
+    shown = Settings.load({**environment(settings.data_dir), **secret}).shown_values()
+    assert [shown[name] for name in secret] == ["(set)", "(set)"]
+    assert settings.shown_values()["SEIDRA_METRICS"] == "off"
 
 
 def test_nothing_of_what_others_made_is_told(admin: Person, alice: Person, worker: Worker) -> None:

@@ -905,6 +905,10 @@ def test_the_log_is_json_and_keeps_secrets(make_app: Callable[..., Flask], worke
         tokens.append(alice.client.post("/api/auth/refresh", headers=refresh).get_json())
         change = {"password": "another secret", "current_password": PASSWORD}
         assert alice.patch("/api/auth/me", json=change).status_code == 200
+        body = {"name": "x", "scope": "all", "current_password": "another secret"}
+        key = alice.post("/api/auth/keys", json=body).get_json()["key"]
+        for sent in (key, key[:-1]):
+            alice.client.get("/api/personas", headers={"Authorization": f"Bearer {sent}"})
         alice.get("/odd\npath\x1b[31m/%ff%00")
         services_of(app).database.connection.execute("ALTER TABLE personas RENAME TO gone")
         assert alice.get("/api/personas").status_code == 500
@@ -919,7 +923,7 @@ def test_the_log_is_json_and_keeps_secrets(make_app: Callable[..., Flask], worke
     ]
     assert any("exception" in line for line in lines)
     assert sum("/content" in line["path"] for line in requests) == 2
-    secrets = [PASSWORD, "wrong secret", "another secret"]
+    secrets = [PASSWORD, "wrong secret", "another secret", key[len("seidra_") : -1]]
     secrets += [token[name] for token in tokens for name in ("access_token", "refresh_token")]
     secrets += [
         token[name].split(".")[2] for token in tokens for name in ("access_token", "refresh_token")
