@@ -8,6 +8,7 @@ from flask import Flask
 
 from seidra import engines
 from seidra.auth import tokens
+from seidra.auth.access_routes import blp as access_blp
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
@@ -19,6 +20,7 @@ from seidra.media.routes import blp as media_blp
 from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
 from seidra.platform import metrics
+from seidra.platform.admin import blp as admin_blp
 from seidra.platform.health import blp as platform_blp
 from seidra.platform.instance import blp as instance_blp
 from seidra.start.service import init_database
@@ -31,6 +33,7 @@ __all__ = ["create_app"]
 
 _BLUEPRINTS = (
     auth_blp,
+    access_blp,
     settings_blp,
     nsfw_blp,
     personas_blp,
@@ -41,6 +44,7 @@ _BLUEPRINTS = (
     media_blp,
     platform_blp,
     instance_blp,
+    admin_blp,
 )
 
 

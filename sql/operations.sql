@@ -23,6 +23,14 @@ DELETE FROM job_frames;
 -- End all sessions of all accounts; their refresh tokens go with them.
 DELETE FROM sessions;
 
+-- name: api_keys_end!
+-- End all API keys of all accounts: one that was ended after the backup must not come back.
+DELETE FROM api_keys;
+
+-- name: password_links_end!
+-- End all links to new passwords.
+DELETE FROM password_links;
+
 -- name: integrity
 -- What is wrong with the file as a whole, indexes included; one row `ok` when nothing is.
 SELECT integrity_check AS message FROM pragma_integrity_check LIMIT 5;

@@ -44,6 +44,7 @@ DEFAULTS = {
     "trusted_proxies": 0,
     "x_accel_redirect": None,
     "default_user_password": None,
+    "instance_name": "SEIDRA",
     "registration": "open",
     "access_token_seconds": 15 * 60,
     "refresh_token_seconds": 30 * 24 * 3600,
@@ -124,6 +125,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         ("a long phrase", "a long phrase"),
         ("pässwörter sind lang", "pässwörter sind lang"),
     ],
+    "instance_name": [(" Chez nous ", "Chez nous"), ("x" * 50, "x" * 50)],
     "registration": [("closed", "closed"), ("OPEN", "open")],
     "access_token_seconds": [("30", 30), ("86400", 86_400)],
     "refresh_token_seconds": [("60", 60), ("31536000", 31_536_000)],
@@ -303,6 +305,7 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
             ],
         ),
     ],
+    "instance_name": [("must be one line of at most 50 characters", ["x" * 51, "a\nb", "a\x1bb"])],
     "registration": [("must be one of: open, closed", ["invite", "true", "opened"])],
     "access_token_seconds": [numbers(30, 86_400)],
     "refresh_token_seconds": [numbers(60, 31_536_000)],
@@ -503,6 +506,7 @@ def test_odd_characters_in_the_path_work_end_to_end(
     assert path.is_file()
     assert {entry.name for entry in path.parent.iterdir()} == {
         path.name,
+        "setup.token",
         f"{path.name}.init.lock",
         "media",
         "models",

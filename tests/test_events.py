@@ -457,6 +457,16 @@ def test_settings_take_effect_at_once(alice: Person) -> None:
     assert alice.get(f"/api/jobs/{job}/events").status_code == 404
 
 
+def test_an_administrators_word_takes_effect_at_once(alice: Person, admin: Person) -> None:
+    alice.allow_nsfw()
+    job = alice.preview(alice.persona(is_nsfw=True)["id"])
+    with listen(alice, f"/api/jobs/{job}/events") as single:
+        assert single.next()[1]["job_id"] == job
+        change = {"nsfw_allowed": False}
+        assert admin.patch(f"/api/admin/users/{alice.id}", json=change).status_code == 200
+        assert single.rest() == [("gone", {"job_id": job})]
+
+
 def test_jobs_that_become_nsfw_are_gone_for_those_who_do_not_ask(alice: Person) -> None:
     alice.allow_nsfw()
     persona = alice.persona()["id"]

@@ -44,7 +44,8 @@ class Feed:
         self._database = database
         self._links = links
         self._user_id: int = user["id"]
-        self._session_id: str = user["session_id"]
+        self._session_id: str | None = user["session_id"]
+        self._key_id: int | None = user["key_id"]
         self._job_id = job_id
         # A job's own stream shows what reading it by its id shows: what is in force decides.
         self._asked = nsfw or job_id is not None
@@ -80,8 +81,8 @@ class Feed:
         return [self._job_message(rows, self.position)]
 
     def next_messages(self) -> list[bytes]:
-        """What has changed since the last look. Session, user and NSFW settings are asked each
-        time."""
+        """What has changed since the last look. Session or API key, user and NSFW settings are
+        asked each time."""
         connection = self._database.connection
         pulse = self._read_pulse(connection)
         if pulse is None:
@@ -151,7 +152,11 @@ class Feed:
 
     def _read_pulse(self, connection: Connection) -> Row | None:
         pulse: Row | None = queries.events.pulse(
-            connection, session_id=self._session_id, user_id=self._user_id, now=timestamp()
+            connection,
+            session_id=self._session_id,
+            key_id=self._key_id,
+            user_id=self._user_id,
+            now=timestamp(),
         )
         return pulse
 

@@ -8,6 +8,7 @@ from uuid import UUID
 from flask import Response, g, request
 
 from seidra import folding
+from seidra.auth.keys import key_scope
 from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
@@ -118,6 +119,7 @@ def _matching_page(
 
 @blp.route("", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.arguments(GenerationSchema, example=GENERATION_EXAMPLE)
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
 @blp.alt_response(200, schema=DryRunSchema, example=DRY_RUN_EXAMPLE, description="A dry run")
@@ -237,6 +239,7 @@ def frame(link: dict[str, Any], job_id: UUID) -> Response:
 
 @blp.route("/<uuid:job_id>/cancel", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(200, JobSchema, example=JOB_EXAMPLE | {"status": "cancelled"})
 @blp.alt_response(409, "PROBLEM")
 def cancel(job_id: UUID) -> Response:
@@ -249,6 +252,7 @@ def cancel(job_id: UUID) -> Response:
 
 @blp.route("/<uuid:job_id>/retry", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
@@ -264,6 +268,7 @@ def retry(job_id: UUID) -> Response:
 
 @blp.route("/<uuid:job_id>/again", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")

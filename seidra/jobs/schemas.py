@@ -85,6 +85,8 @@ class LoraSchema(Body):
 class Loras(fields.List[dict[str, Any]]):
     """At most 50 LoRAs."""
 
+    high = MAX_LORAS
+
     def __init__(self, **kwargs: Any) -> None:
         rule = validate.Length(max=MAX_LORAS, error=f"Must have at most {MAX_LORAS} LoRAs.")
         super().__init__(fields.Nested(LoraSchema), validate=rule, **kwargs)

@@ -19,6 +19,7 @@ PATHS = (
     "/setup",
     "/login",
     "/register",
+    "/password",
     "/personas",
     "/personas/<name>",
     "/create",
