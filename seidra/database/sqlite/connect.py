@@ -45,7 +45,6 @@ def open_connection(path: Path, synchronous: str = "normal", *, writer: bool = F
         f"synchronous = {synchronous}",
         "foreign_keys = ON",
         "temp_store = MEMORY",
-        "cache_size = -8000",
     ):
         connection.execute(f"PRAGMA {pragma}").close()
     if writer:
