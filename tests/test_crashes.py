@@ -553,3 +553,21 @@ def test_the_capabilities_of_a_server_are_known_after_a_worker_began(
     )
     assert "own_id" in found[0]
     assert found[1] == "comfyui"
+
+
+@pytest.mark.parametrize("remote", ["comfyui-new", "comfyui-old", "sdapi"], indirect=True)
+def test_what_an_engine_shows_meanwhile_is_a_frame_of_the_job(
+    alice: Person, remote: Remote, start: Start
+) -> None:
+    remote.hold()
+    if isinstance(remote, RemoteComfyUI):
+        remote.fake.hold(step=3)
+    job_id = queued(alice, remote)
+    start()
+    wait_for(lambda: job(alice, job_id)["frame_url"], 60)
+    frame = alice.client.get(job(alice, job_id)["frame_url"])
+    assert (frame.status_code, frame.mimetype) == (200, "image/webp")
+    assert frame.data[8:12] == b"WEBP"
+    remote.go_on()
+    check_made_once(alice, remote, job_id, 1, [])
+    assert job(alice, job_id)["frame_url"] is None
