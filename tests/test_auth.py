@@ -534,7 +534,14 @@ def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
     furnish(carol, worker)
     grown = everything(database, settings)
     same = {name for name in before if len(grown[name]) == len(before[name])}
-    empty = {"platform_state", "file_deletions", "workers", "engines", "engine_orphans"}
+    empty = {
+        "platform_state",
+        "file_deletions",
+        "job_frames",
+        "workers",
+        "engines",
+        "engine_orphans",
+    }
     assert same == empty | {name for name in before if "yoyo" in name}
     assert carol.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
     keep_house(app)

@@ -217,7 +217,7 @@ def test_a_change_that_changes_nothing_writes_nothing(
         return row[0]
 
     began = written()
-    assert alice.put("/api/settings", json={"theme": "ultimate"}).status_code == 200
+    assert alice.put("/api/settings", json={"theme": "system"}).status_code == 200
     same = {"username": "alice", "email": "alice@example.com", "current_password": PASSWORD}
     assert alice.patch("/api/auth/me", json=same).status_code == 200
     assert written() == began

@@ -109,7 +109,9 @@ def test_a_name_that_nobody_has_is_counted_alike(limited: Make) -> None:
 
 
 def test_registrations_are_counted_for_each_address_and_name(limited: Make) -> None:
-    client = limited(rate_register="2/hour", rate_account="4/minute").test_client()
+    app = limited(rate_register="2/hour", rate_account="4/minute")
+    Person(app, "alice")
+    client = app.test_client()
     assert [register(client, f"person{n}").status_code for n in range(2)] == [201] * 2
     refused(register(client, "person3"), 3600)
     assert [register(client, "person0", f"192.0.2.{n}").status_code for n in range(2, 5)] == [

@@ -601,6 +601,7 @@ class Server:
     """A server process. `calls` its API like a frontend does; `stop` ends it by its own id."""
 
     def __init__(self, folder: Path, *command: str, **more: str) -> None:
+        self.folder = folder
         self.port = free_port()
         self.log = folder / f"server-{self.port}.log"
         self.token = ""
@@ -657,6 +658,9 @@ class Server:
 
     def register(self) -> None:
         body = {"username": "alice", "email": "alice@example.com", "password": PASSWORD}
+        setup_token = self.folder / "instance" / "setup.token"
+        if setup_token.exists():
+            body["setup_token"] = setup_token.read_text()
         self.token = self.json("POST", "/api/auth/register", body, 201)["access_token"]
 
     def login(self) -> None:
