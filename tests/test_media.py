@@ -44,6 +44,7 @@ FIELDS = {
     "is_favorite",
     "is_nsfw",
     "nsfw_tags",
+    "version",
     "created_at",
     "updated_at",
 }

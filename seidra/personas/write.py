@@ -20,7 +20,7 @@ from seidra.media.links import media_id_of
 from seidra.nsfw import policy
 from seidra.personas import search
 from seidra.personas.loras import take_loras
-from seidra.values import from_json, new_uid, timestamp, to_json
+from seidra.values import from_json, new_uid, same_json, timestamp, to_json
 
 CheckVersion = Callable[[int], None]
 Warnings = Sequence[dict[str, Any]]
@@ -39,6 +39,7 @@ _DEFAULTS: dict[str, Any] = {
     "avatar_media_id": None,
 }
 _JSON = ("loras", "generation_params", "tags")
+_FLAGS = ("is_favorite", "is_nsfw")
 _STORED = ("name", *_DEFAULTS)
 
 _LOOK = ("name", "description", "style_prompt", "negative_prompt", "loras", "generation_params")
@@ -78,7 +79,7 @@ def body_change(
     warnings = [_BOTH_LORAS] if both else []
     written = change.pop("generation_params", None)
     kept = stored["generation_params"]
-    if written is None or written == parameters.shown(kept):
+    if written is None or same_json(written, parameters.shown(kept)):
         return change, warnings
     removed = {key: None for key, value in written.items() if merge and value is None}
     understood = parameters.understand(
@@ -125,7 +126,8 @@ def read_persona(connection: Connection, user_id: int, persona_id: int) -> Row:
 
 def stored_values(row: Row) -> dict[str, Any]:
     """A row's fields as they are stored, to merge a change into."""
-    return {name: from_json(row[name]) if name in _JSON else row[name] for name in _STORED}
+    stored = {name: from_json(row[name]) if name in _JSON else row[name] for name in _STORED}
+    return stored | {name: bool(row[name]) for name in _FLAGS}
 
 
 def create_persona(tx: Connection, user_id: int, persona: NewPersona) -> Row:
@@ -211,13 +213,16 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> Row:
+    """Write a persona over its row; returns the new row, or the same where nothing changes."""
     persona_id = row["id"]
     stored = stored_values(row)
+    if same_json(values, stored):
+        return row
     queries.personas.update(
         tx,
         id=persona_id,
         user_id=user_id,
-        revision=row["revision"] + any(values[name] != stored[name] for name in _LOOK),
+        revision=row["revision"] + any(not same_json(values[name], stored[name]) for name in _LOOK),
         now=timestamp(),
         **_columns(values),
     )
