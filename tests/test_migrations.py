@@ -37,8 +37,13 @@ ROWS: dict[str, dict[str, Any]] = {
         "email_key": "alice@example.com", "settings": "{}", "created_at": NOW, "updated_at": NOW,
     },
     "platform_state": {"name": "first_person", "value": "alice", "created_at": NOW},
-    "sessions": {"id": "s1", "user_id": 7, "created_at": NOW, "expires_at": NOW},
+    "sessions": {"id": "s1", "user_id": 7, "handle": "h1", "created_at": NOW, "expires_at": NOW},
     "refresh_tokens": {"digest": "d1", "session_id": "s1"},
+    "api_keys": {
+        "id": 14, "user_id": 7, "name": "script", "scope": "read", "digest": "k1",
+        "last_four": "abcd", "created_at": NOW,
+    },
+    "password_links": {"user_id": 7, "digest": "p1", "expires_at": NOW},
     "nsfw_settings": {
         "user_id": 7, "enabled": 1, "age_verified": 1, "intensity": "low", "categories": "{}",
         "overrides": "{}", "updated_at": NOW,
@@ -57,6 +62,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "search_text": "moon", "seconds": 1.5, "created_at": NOW, "updated_at": NOW,
         "completed_at": NOW,
     },
+    "job_frames": {"job_id": "j1", "n": 1, "webp": b"frame"},
     "job_events": {
         "id": 5, "user_id": 7, "job_id": "j1", "version": 1, "was_nsfw": 0, "created_at": NOW,
     },
@@ -447,8 +453,10 @@ NOT_NULL = [
         "users": "username username_key email email_key settings created_at updated_at is_active"
         " is_admin",
         "platform_state": "name value created_at",
-        "sessions": "id user_id created_at expires_at",
-        "refresh_tokens": "digest session_id",
+        "sessions": "id user_id user_agent created_at expires_at",
+        "refresh_tokens": "digest session_id issued_at",
+        "api_keys": "user_id name scope digest last_four created_at",
+        "password_links": "digest expires_at",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
         "personas": "uid user_id name description style_prompt negative_prompt loras"
         " generation_params tags is_favorite is_nsfw name_key revision version created_at"
@@ -456,11 +464,12 @@ NOT_NULL = [
         "persona_tags": "user_id tag_key persona_id",
         "persona_texts": "safety favor search_text",
         "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name"
-        " loras parameters count warnings submissions metadata is_nsfw attempts version run_after"
-        " engine engine_state search_text created_at updated_at",
+        " loras parameters count images warnings submissions metadata is_nsfw attempts version"
+        " run_after engine engine_state search_text created_at updated_at",
         "media_items": "id user_id position file_type mime_type width height file_size metadata"
         " tags is_favorite is_nsfw nsfw_tags search_text version created_at updated_at",
-        "job_events": "user_id job_id version was_nsfw created_at",
+        "job_events": "user_id job_id version was_nsfw created_at of_frame",
+        "job_frames": "job_id n webp",
         "media_tags": "user_id tag_key media_id",
         "file_deletions": "key",
         "engines": "name kind capabilities probe_due_at",
@@ -475,9 +484,12 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("users", "username", "users_username_length", ["", "x" * 51]),
     ("users", "is_active", "users_is_active", [2, -1]),
     ("users", "is_admin", "users_is_admin", [2]),
+    ("users", "nsfw_allowed", "users_nsfw_allowed", [2, -1]),
     ("users", "settings", "users_settings_json", ["", "{", "nonsense"]),
     ("users", "deleted_at", "users_deleted_is_inactive", [NOW]),
     ("users", "id", "id BETWEEN 1 AND 2147483647", [0, -1, 2**31]),
+    ("api_keys", "name", "api_keys_name_length", ["", "x" * 101]),
+    ("api_keys", "scope", "api_keys_scope", ["admin", "", "ALL"]),
     ("nsfw_settings", "enabled", "nsfw_enabled", [2]),
     ("nsfw_settings", "age_verified", "nsfw_age_verified", [2]),
     ("nsfw_settings", "intensity", "nsfw_intensity", ["extreme", "", "LOW"]),
@@ -511,6 +523,10 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("generation_jobs", "attempts", "jobs_attempts", [-1]),
     ("generation_jobs", "claim", "jobs_claim_while_processing", ["worker-1"]),
     ("generation_jobs", "completed_at", "jobs_final_has_end", [None]),
+    ("job_events", "of_frame", "job_events_of_frame", [2, -1]),
+    ("job_frames", "n", "job_frames_n", [0]),
+    ("job_frames", "webp", "job_frames_size", [b"", b"x" * 65537]),
+    ("generation_jobs", "images", "jobs_images_json", ["{"]),
     ("job_events", "was_nsfw", "job_events_was_nsfw", [2, -1]),
     ("media_items", "file_type", "media_file_type", ["audio", ""]),
     ("media_items", "width", "media_width", [0, -1]),
@@ -528,13 +544,16 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
 ANOTHER: dict[str, dict[str, Any]] = {
     "users": {"id": 8, "username_key": "bob", "email_key": "bob@example.com"},
     "platform_state": {"name": "other"},
-    "sessions": {"id": "s2"},
+    "sessions": {"id": "s2", "handle": "h2"},
     "refresh_tokens": {"digest": "d2"},
+    "api_keys": {"id": 15, "digest": "k2"},
+    "password_links": {"user_id": 8, "digest": "p2"},
     "nsfw_settings": {"user_id": 8},
     "personas": {"id": 12, "uid": "u12"},
     "persona_tags": {"tag_key": "sun"},
     "persona_texts": {"doc_id": (7 << 32) | 12},
     "generation_jobs": {"id": "j2"},
+    "job_frames": {"job_id": "j2"},
     "job_events": {"id": 60},
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
@@ -610,8 +629,12 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("users", {"id": 8, "username": "ALICE", "email_key": "x"}, "users.username_key"),
         ("users", {"id": 8, "email": "ALICE@example.com", "username_key": "x"}, "users.email_key"),
         ("platform_state", {}, "platform_state.name"),
-        ("sessions", {}, "sessions.id"),
+        ("sessions", {"handle": "h2"}, "sessions.id"),
+        ("sessions", {"id": "s2", "handle": "h1"}, "sessions.handle"),
         ("refresh_tokens", {}, "refresh_tokens.digest"),
+        ("api_keys", {"id": 15}, "api_keys.digest"),
+        ("password_links", {"digest": "p2"}, "password_links.user_id"),
+        ("password_links", {"user_id": 8}, "password_links.digest"),
         ("nsfw_settings", {}, "index 'nsfw_settings_owner'"),
         ("nsfw_settings", {"user_id": None}, "index 'nsfw_settings_owner'"),
         ("personas", {"id": 12}, "personas.uid"),
@@ -630,13 +653,16 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
 @pytest.mark.parametrize(
     ("table", "changes"),
     [
-        ("sessions", {"id": "s2", "user_id": 99}),
+        ("sessions", {"id": "s2", "handle": "h2", "user_id": 99}),
         ("refresh_tokens", {"digest": "d2", "session_id": "none"}),
+        ("api_keys", {"id": 15, "digest": "k2", "user_id": 99}),
+        ("password_links", {"digest": "p2", "user_id": 99}),
         ("nsfw_settings", {"user_id": 99}),
         ("personas", {"id": 12, "uid": "u12", "user_id": 99}),
         ("persona_tags", {"tag_key": "sun", "persona_id": 99}),
         ("generation_jobs", {"id": "j2", "user_id": 99}),
         ("generation_jobs", {"id": "j2", "persona_id": 99}),
+        ("job_frames", {"job_id": "none"}),
         ("media_items", {"id": "m2", "position": 1, "user_id": 99}),
         ("media_items", {"id": "m2", "job_id": "none"}),
         ("media_items", {"id": "m2", "position": 1, "persona_id": 99}),
@@ -690,7 +716,11 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
 
 def test_deleting_a_job_leaves_its_media(filled: Connection) -> None:
     filled.execute("DELETE FROM generation_jobs WHERE id = 'j1'")
-    assert left(filled) == (set(ROWS) | COUNTERS) - {"generation_jobs", "job_counts"}
+    assert left(filled) == (set(ROWS) | COUNTERS) - {
+        "generation_jobs",
+        "job_counts",
+        "job_frames",
+    }
     assert filled.execute("SELECT job_id FROM media_items").fetchone()[0] is None
 
 
@@ -712,12 +742,13 @@ def test_deleting_a_session_takes_its_tokens(filled: Connection) -> None:
     assert left(filled) == (set(ROWS) | COUNTERS) - {"sessions", "refresh_tokens"}
 
 
-@pytest.mark.parametrize("table", ["users", "personas"])
+@pytest.mark.parametrize("table", ["users", "personas", "api_keys"])
 def test_ids_are_never_used_again(filled: Connection, table: str) -> None:
     # A column may be left out of the first insert, so that the database chooses.
     again = {
         "users": {"username_key": "bob", "email_key": "bob@example.com"},
         "personas": {"uid": "u12"},
+        "api_keys": {"digest": "k2"},
     }[table]
     insert(filled, table, **again, id=...)
     (used,) = filled.execute(f"SELECT MAX(id) FROM {table}").fetchone()

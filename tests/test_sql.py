@@ -149,6 +149,7 @@ def test_python_holds_no_sql(path: Path) -> None:
 
 ROWID = "USING INTEGER PRIMARY KEY (rowid=?)"
 JOB = "INDEX sqlite_autoindex_generation_jobs_1 (id=?)"
+FRAME = "INDEX sqlite_autoindex_job_frames_1 (job_id=?)"
 PICTURES = "INDEX media_job (job_id=?)"
 MEDIA = "INDEX sqlite_autoindex_media_items_1 (id=?)"
 QUEUED = "file_deletions USING PRIMARY KEY (key=?)"
@@ -159,11 +160,25 @@ NOTHING: tuple[str, ...] = ()
 """For what only inserts."""
 
 PLANS: dict[str, tuple[str, ...]] = {
+    "api_keys.create": NOTHING,
+    "api_keys.delete": (ROWID,),
+    "api_keys.end_all": ("INDEX api_keys_user (user_id=?)",),
+    "api_keys.list_all": ("INDEX api_keys_user (user_id=?)",),
+    "api_keys.prune": ("INDEX api_keys_expiry (expires_at<?)",),
+    "api_keys.used": (ROWID,),
+    "api_keys.user_by_digest": ("INDEX sqlite_autoindex_api_keys_1 (digest=?)", ROWID),
+    "api_keys.user_by_id": ("k USING INTEGER PRIMARY KEY (rowid=?)", ROWID),
     # Along the owner's or, where one user has them all, along all: the range of ids bounds both.
     "events.changes": (">? AND ",),
     "events.oldest": ("SEARCH job_events",),
     "events.prune": (">? AND ", "SCAN job_events"),
-    "events.pulse": ("s USING PRIMARY KEY (id=?)", ROWID, "SEARCH e", VIEWER),
+    "events.pulse": (
+        "u USING INTEGER PRIMARY KEY (rowid=?)",
+        "s USING PRIMARY KEY (id=?)",
+        "k USING INTEGER PRIMARY KEY (rowid=?)",
+        "SEARCH e",
+        VIEWER,
+    ),
     "jobs.cancel": (JOB,),
     "jobs.cancel_all": ("INDEX jobs_status (user_id=? AND status=?)",),
     # Of each account that waits one job is looked at, however many it has.
@@ -181,6 +196,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.due": ("INDEX jobs_queue (engine=? AND run_after<?)",),
     "jobs.fail": (JOB,),
     "jobs.finish": (JOB,),
+    "jobs.frame": (FRAME, JOB, ROWID, VIEWER),
     "jobs.get_for_update": (JOB, VIEWER),
     "jobs.give_back": (JOB,),
     "jobs.heartbeat": (JOB,),
@@ -213,14 +229,27 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.matching[persona]": ("INDEX jobs_persona (persona_id=?)",),
     # What waits is few, and here all of it is looked at, whatever its engine.
     "jobs.misdated": ("generation_jobs USING INDEX jobs_queue",),
-    "jobs.page[safe]": ("INDEX jobs_created_safe (user_id=? AND is_nsfw=?)", JOB, PICTURES, VIEWER),
-    "jobs.page[all]": ("INDEX jobs_created (user_id=?)", JOB, PICTURES, VIEWER),
-    "jobs.page[status]": ("INDEX jobs_status (user_id=? AND status=?)", JOB, PICTURES, VIEWER),
-    "jobs.page[one]": (JOB, PICTURES, VIEWER),
+    "jobs.page[safe]": (
+        "INDEX jobs_created_safe (user_id=? AND is_nsfw=?)",
+        JOB,
+        FRAME,
+        PICTURES,
+        VIEWER,
+    ),
+    "jobs.page[all]": ("INDEX jobs_created (user_id=?)", JOB, FRAME, PICTURES, VIEWER),
+    "jobs.page[status]": (
+        "INDEX jobs_status (user_id=? AND status=?)",
+        JOB,
+        FRAME,
+        PICTURES,
+        VIEWER,
+    ),
+    "jobs.page[one]": (JOB, FRAME, PICTURES, VIEWER),
     "jobs.progress": (JOB,),
     "jobs.prunable": ("INDEX jobs_ended (completed_at<?)",),
     "jobs.prune": (JOB, "INDEX jobs_ended (completed_at<?)"),
     "jobs.purge_batch": (JOB, "(user_id=?)"),
+    "jobs.put_frame": (JOB,),
     "jobs.queued": ("job_counts USING PRIMARY KEY (user_id=?)",),
     "jobs.redate": ("generation_jobs USING INDEX jobs_queue",),
     "jobs.remember": (JOB,),
@@ -260,11 +289,13 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.version": (MEDIA,),
     "nsfw.get": ("INDEX nsfw_settings_owner (<expr>=?)",),
     "nsfw.get_default": ("INDEX nsfw_settings_owner (<expr>=?)",),
-    "nsfw.in_force": (VIEWER, "INDEX nsfw_settings_owner (<expr>=?)"),
+    "nsfw.in_force": (VIEWER, "INDEX nsfw_settings_owner (<expr>=?)", ROWID),
     "nsfw.put": NOTHING,
     "nsfw.seed_default": NOTHING,
+    "operations.api_keys_end": NOTHING,
     "operations.copy": NOTHING,
     "operations.dangling": NOTHING,
+    "operations.frames_drop": NOTHING,
     "operations.integrity": NOTHING,
     "operations.media_after": ("INDEX sqlite_autoindex_media_items_1 (id>?)",),
     "operations.media_deletion_queued": (QUEUED,),
@@ -272,6 +303,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "operations.media_total": ("SCAN media_items",),
     "operations.media_unname": (MEDIA,),
     "operations.overdue_jobs": ("INDEX jobs_queue",),
+    "operations.password_links_end": NOTHING,
     "operations.personas_too_long": ("SCAN personas",),
     "operations.quick_integrity": NOTHING,
     "operations.schema_parts": ("SCAN sqlite_master",),
@@ -306,10 +338,11 @@ PLANS: dict[str, tuple[str, ...]] = {
     "search.scanned": ("persona_texts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",),
     "search.sources": ("p USING INTEGER PRIMARY KEY (rowid>?)", ROWID),
     "search.strays": ("SCAN x", ROWID),
-    "search.job_page": ("found VIRTUAL TABLE", JOB, PICTURES),
+    "search.job_page": ("found VIRTUAL TABLE", JOB, FRAME, PICTURES),
     "search.media_page": (MEDIA,),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
     "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),
+    "users.count": ("SCAN users",),
     "users.create": NOTHING,
     "users.end_sessions": ("INDEX sessions_user (user_id=?)",),
     "users.get": (ROWID,),
@@ -318,24 +351,52 @@ PLANS: dict[str, tuple[str, ...]] = {
     "users.mark_deleted": (ROWID,),
     "users.names": (ROWID.replace("rowid=?", "rowid>?"),),
     "users.next_deleted": ("INDEX users_deleted",),
+    "users.nsfw_allowed": (ROWID,),
     "users.other_active_admins": ("INDEX users_active_admins",),
+    "users.page[all]": (
+        "SCAN u",
+        "SEARCH c USING PRIMARY KEY (user_id=?)",
+        "INDEX sessions_user (user_id=?)",
+    ),
+    "users.page[one]": (
+        ROWID,
+        "SEARCH c USING PRIMARY KEY (user_id=?)",
+        "INDEX sessions_user (user_id=?)",
+    ),
     "users.password_costs": ("SCAN users",),
     "users.password_hash": (ROWID,),
+    "users.password_link_drop": ("password_links USING PRIMARY KEY (user_id=?)",),
+    "users.password_link_put": NOTHING,
+    "users.password_link_user": ("password_links_1 (digest=?)", ROWID),
+    "users.password_links_prune": ("INDEX password_links_expiry (expires_at<?)",),
     "users.purge": (ROWID,),
     "users.record_first_person": NOTHING,
     "users.refresh_add": NOTHING,
-    "users.refresh_get": ("r USING PRIMARY KEY (digest=?)", "s USING PRIMARY KEY (id=?)", ROWID),
-    "users.refresh_prune": ("INDEX refresh_tokens_session (session_id=?)",),
+    "users.refresh_drop_rivals": ("INDEX refresh_tokens_parent (parent=?)",),
+    "users.refresh_get": (
+        "r USING PRIMARY KEY (digest=?)",
+        "s USING PRIMARY KEY (id=?)",
+        "c USING INDEX refresh_tokens_parent (parent=?)",
+        ROWID,
+    ),
+    "users.refresh_prune": (
+        "INDEX refresh_tokens_session (session_id=?)",
+        "INDEX refresh_tokens_parent (parent=?)",
+    ),
     "users.refresh_use": ("refresh_tokens USING PRIMARY KEY (digest=?)",),
     "users.rehash_password": (ROWID,),
     "users.seed": NOTHING,
     "users.seed_password": (ROWID,),
     "users.session_create": NOTHING,
     "users.session_end": ("sessions USING PRIMARY KEY (id=?)",),
+    "users.session_end_by_handle": ("sessions",),
+    "users.session_list": ("INDEX sessions_user (user_id=?)",),
+    "users.session_used": ("sessions USING PRIMARY KEY (id=?)",),
     "users.session_user": ("s USING PRIMARY KEY (id=?)", ROWID),
     "users.sessions_prune": ("INDEX sessions_expiry (expires_at<?)",),
     "users.update_email": (ROWID,),
     "users.update_keys": (ROWID,),
+    "users.update_nsfw_allowed": (ROWID,),
     "users.update_password": (ROWID,),
     "users.update_rights": (ROWID,),
     "users.update_settings": (ROWID,),
@@ -364,6 +425,8 @@ WHOLE = {
     "events.prune",
     "operations.media_total",
     "operations.schema_parts",
+    "operations.api_keys_end",
+    "operations.password_links_end",
     "operations.sessions_end",
     "operations.wrong_counts",
     "operations.personas_too_long",
@@ -372,7 +435,9 @@ WHOLE = {
     "platform.summary",
     "search.drop_strays",
     "search.strays",
+    "users.count",
     "users.list_all",
+    "users.page[all]",
     "users.password_costs",
     "engines.probe_due",
     "engines.list_all",
@@ -504,7 +569,12 @@ def test_a_persona_is_read_alike_wherever_it_is_read(migrated: sqlite3.Connectio
     assert len(columns) == 1 + 18 + 1
     assert len({tuple(each) for each in columns.values()}) == 1
     table = {row[1] for row in migrated.execute("PRAGMA table_info(personas)")}
-    assert table - {"name_key"} == set(columns["personas.get"]) - {"shown_media_id"}
+    assert table - {"name_key"} == set(columns["personas.get"]) - {
+        "shown_media_id",
+        "cover_media_id",
+        "cover_width",
+        "cover_height",
+    }
 
 
 def test_every_foreign_key_has_an_index_to_follow(migrated: sqlite3.Connection) -> None:

@@ -19,6 +19,8 @@ from marshmallow import ValidationError
 from seidra.config import Settings, jwt_secret
 
 VARIANTS = ("content", "thumbnail", "download")
+FRAME = "frame"
+"""The variant of a job's unfinished picture; the id is the job's."""
 _PATH = re.compile(
     r"/api/media/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?:content|thumbnail|download)"
 )
@@ -34,10 +36,18 @@ class Links:
 
     def make(self, media_id: str, variant: str, user_id: int) -> str:
         """A link that is valid for one to two windows from now."""
+        signed = self._signed(media_id, variant, user_id)
+        return f"{self._base}/api/media/{media_id}/{variant}?{signed}"
+
+    def make_frame(self, job_id: str, number: int, user_id: int) -> str:
+        """A link to the unfinished picture of a job, another one for each. Valid as long."""
+        signed = self._signed(job_id, FRAME, user_id)
+        return f"{self._base}/api/jobs/{job_id}/{FRAME}?n={number}&{signed}"
+
+    def _signed(self, subject_id: str, variant: str, user_id: int) -> str:
         expires = (int(time.time()) // self._window + 2) * self._window
-        signature = self._sign(media_id, variant, user_id, expires)
-        path = f"{self._base}/api/media/{media_id}/{variant}"
-        return f"{path}?user={user_id}&expires={expires}&signature={signature}"
+        signature = self._sign(subject_id, variant, user_id, expires)
+        return f"user={user_id}&expires={expires}&signature={signature}"
 
     def check(
         self, media_id: str, variant: str, user: str, expires: str, signature: str

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from flask import Response, current_app, g, send_file
 
-from seidra.auth.tokens import login_required, request_user
+from seidra.auth.tokens import login_required
 from seidra.database.base import Row, required_row
 from seidra.database.queries import queries
-from seidra.errors import Forbidden, NotFound, Unavailable
+from seidra.errors import NotFound, Unavailable
 from seidra.files.keys import EXTENSIONS
+from seidra.media.access import linked_user
 from seidra.media.keys import row_key
 from seidra.media.pages import media_page
 from seidra.media.schemas import (
@@ -163,22 +163,7 @@ def delete(media_id: UUID) -> Response:
 def _linked_file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
     """A file, for a signed link or a Bearer token; row, owner and NSFW settings are checked at each
     use."""
-    links = services().links
-    max_age = 0
-    if link["signature"] is None:
-        g.user = request_user()
-        user_id = g.user["id"]
-    else:
-        rates.count_request("general", rates.client_address())
-        user_id = links.check(
-            str(media_id), variant, link["user"], link["expires"], link["signature"]
-        )
-        if user_id is None:
-            raise Forbidden(
-                "This link is not valid, or not any more; read the item again for a fresh one.",
-                code="link_invalid",
-            )
-        max_age = max(int(link["expires"]) - int(time.time()), 0)
+    user_id, max_age = linked_user(str(media_id), variant, link)
     row = queries.media.linked(services().database.connection, id=str(media_id), user_id=user_id)
     if row is None:
         raise NotFound("media item")

@@ -7,6 +7,7 @@ from typing import Any
 
 from seidra.database.base import Row
 from seidra.media.links import Links
+from seidra.media.thumbnails import thumbnail_size
 from seidra.values import json_fragment
 
 
@@ -34,4 +35,21 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
         "version": row["version"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
+    }
+
+
+def picture_links(
+    links: Links, media_id: str, width: int, height: int, user_id: int
+) -> dict[str, Any]:
+    """The size of a picture in pixels, and its thumbnail where that is smaller."""
+    small = thumbnail_size(width, height)
+    thumbnail = {
+        "url": links.make(media_id, "thumbnail", user_id),
+        "width": small[0],
+        "height": small[1],
+    }
+    return {
+        "thumbnails": [thumbnail] if small != (width, height) else [],
+        "width": width,
+        "height": height,
     }
