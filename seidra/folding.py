@@ -48,6 +48,9 @@ FOLDING = "2"
 """The version of `fold`. Raise it with any change to what text folds to: the next start folds
 everything anew."""
 
+SORTING = "1"
+"""The version of `sort_key`, likewise."""
+
 TRIGRAM = 3
 """Words shorter than this are not in a trigram index."""
 
@@ -71,6 +74,22 @@ def fold(text: str) -> str:
         c for c in decomposed if not _is_accent(c) and unicodedata.category(c) != "Cf"
     ).casefold()
     return " ".join(unicodedata.normalize("NFC", kept.translate(_PLAIN)).split())
+
+
+_DIGITS = re.compile(r"\d+")
+_KEY = 400
+"""How long a sort key may be; folded, a name of 100 characters can have a few thousand."""
+
+
+def sort_key(text: str) -> str:
+    """What a name is sorted by: folded, and its numbers by their value, in the digits of any
+    script. How many digits a number has goes before it: 2 before 10 before 10a."""
+    return _DIGITS.sub(_number_key, fold(text)[:_KEY])[:_KEY]
+
+
+def _number_key(match: re.Match[str]) -> str:
+    digits = str(int(match[0]))
+    return f"{len(digits):03d}{digits}"
 
 
 def is_blank(text: str) -> bool:

@@ -130,6 +130,14 @@ WHERE j.user_id = :user_id
     AND (CAST(:job_type AS TEXT) IS NULL OR j.job_type = :job_type)
 ORDER BY j.created_at DESC, j.id DESC;
 
+-- name: sources
+-- What the search texts of some jobs are made of, after an id.
+SELECT id, prompt, metadata, search_text FROM generation_jobs WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: update_search_text!
+-- Write what a job is found by, which no answer shows; what it is made of never changes.
+UPDATE generation_jobs SET search_text = :search_text WHERE id = :id;
+
 -- name: cancel_all
 -- Cancel what a deleted account still has running.
 UPDATE generation_jobs

@@ -78,9 +78,9 @@ INSERT INTO persona_search (persona_search) VALUES ('rebuild');
 INSERT INTO persona_search (persona_search) VALUES ('optimize');
 
 -- name: sources
--- Some personas after an id, with what their search text is made of and what it is.
-SELECT p.id, p.user_id, p.name, p.description, p.style_prompt, p.tags, p.is_nsfw, p.is_favorite, x.search_text,
-    x.safety, x.favor
+-- Some personas after an id, with what their search text and keys are made of and what these are.
+SELECT p.id, p.user_id, p.name, p.description, p.style_prompt, p.tags, p.is_nsfw, p.is_favorite, p.name_key, p.version,
+    x.search_text, x.safety, x.favor
 FROM personas AS p
 LEFT JOIN persona_texts AS x ON x.doc_id = ((p.user_id << 32) | p.id)
 WHERE p.id > :after ORDER BY p.id LIMIT :limit;

@@ -44,6 +44,24 @@ def answered(person: Person, text: str, **query: Any) -> TestResponse:
 # ------------------------------------------------------------------------------------------ folding
 
 
+def test_names_sort_by_their_numbers(alice: Person) -> None:
+    names = ["Luna", "Luna 1", "Luna 01", "luna 2", "Łuna ٣", "Luna 10", "Luna 10 a", "Luna 10 b2"]
+    names += ["Luna 10 b10", "Luna " + "9" * 90, "Luna 1" + "0" * 90, "Luna a"]
+    for name in reversed(names):
+        alice.persona(name=name)
+    listed = [p["name"] for p in alice.get("/api/personas?sort=name&limit=100").get_json()]
+    assert [folding.sort_key(name) for name in listed] == [folding.sort_key(name) for name in names]
+    assert [name for name in listed if "01" not in name] == [n for n in names if "01" not in n]
+    down = alice.get("/api/personas?sort=-name&limit=100").get_json()
+    assert [persona["name"] for persona in down] == listed[::-1]
+
+
+@given(st.text(max_size=100))
+def test_a_sort_key_has_a_bounded_length(text: str) -> None:
+    assert len(folding.sort_key(text)) <= 400
+    assert len(folding.sort_key("ﷺ" * 100 + text)) <= 400
+
+
 @pytest.mark.parametrize(
     ("text", "folded"),
     [

@@ -48,6 +48,21 @@ def put_text(
     )
 
 
+def write_found_by(
+    tx: Connection, user_id: int, persona_id: int, values: dict[str, Any], found_by: FoundBy
+) -> None:
+    """Write what a persona with these fields is found and filtered by, in place of what was."""
+    put_text(tx, user_id, persona_id, values, found_by.text)
+    queries.personas.tags_clear(tx, persona_id=persona_id)
+    queries.personas.tags_add(
+        tx,
+        [
+            {"user_id": user_id, "tag_key": key, "persona_id": persona_id}
+            for key in found_by.tag_keys
+        ],
+    )
+
+
 def found_page(
     connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
 ) -> tuple[list[Row], int]:

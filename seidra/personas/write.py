@@ -138,7 +138,7 @@ def create_persona(tx: Connection, user_id: int, persona: NewPersona) -> Row:
     persona_id = queries.personas.create(
         tx, uid=new_uid(), user_id=user_id, now=timestamp(), **_columns(values)
     )
-    _write_found_by(tx, user_id, persona_id, values, persona.found_by)
+    search.write_found_by(tx, user_id, persona_id, values, persona.found_by)
     return read_persona(tx, user_id, persona_id)
 
 
@@ -208,7 +208,7 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     """The values as the columns of a whole row, with what is derived from them."""
     return {
         **{name: to_json(values[name]) if name in _JSON else values[name] for name in _STORED},
-        "name_key": folding.fold(values["name"]),
+        "name_key": folding.sort_key(values["name"]),
     }
 
 
@@ -226,26 +226,8 @@ def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> R
         now=timestamp(),
         **_columns(values),
     )
-    queries.personas.tags_clear(tx, persona_id=persona_id)
-    _write_found_by(tx, user_id, persona_id, values, search.found_by(values))
+    search.write_found_by(tx, user_id, persona_id, values, search.found_by(values))
     return read_persona(tx, user_id, persona_id)
-
-
-def _write_found_by(
-    tx: Connection,
-    user_id: int,
-    persona_id: int,
-    values: dict[str, Any],
-    found_by: search.FoundBy,
-) -> None:
-    search.put_text(tx, user_id, persona_id, values, found_by.text)
-    queries.personas.tags_add(
-        tx,
-        [
-            {"user_id": user_id, "tag_key": key, "persona_id": persona_id}
-            for key in found_by.tag_keys
-        ],
-    )
 
 
 def _with_avatar(
