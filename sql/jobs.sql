@@ -118,10 +118,11 @@ LEFT JOIN media_items AS m ON m.job_id = j.id AND (
 ORDER BY j.created_at DESC, j.id DESC, m.position;
 
 -- name: matching
--- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all.
+-- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all. With
+-- their texts where these are asked for.
 -- family: of user: j.user_id = :user_id
 -- family: of persona: j.persona_id = :persona_id AND j.user_id = :user_id
-SELECT j.id
+SELECT j.id, CASE WHEN :texts = TRUE THEN j.search_text END AS search_text
 FROM generation_jobs AS j
 WHERE j.user_id = :user_id
     AND j.search_text LIKE :pattern ESCAPE '\'

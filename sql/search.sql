@@ -22,16 +22,18 @@ WHERE persona_search MATCH :expression
     AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
 
 -- name: scanned$
--- The ids of all personas that contain a word too short for the index (the empty one is in all), oldest first.
+-- The ids of all personas that contain each of some words (a JSON array) too short for the index, oldest first; with
+-- none, of all.
 SELECT JSON_GROUP_ARRAY(doc_id & 4294967295) FROM persona_texts
 WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
-    AND INSTR(search_text, :word) > 0
+    AND NOT EXISTS (SELECT 1 FROM JSON_EACH(:words) AS w WHERE INSTR(search_text, w.value) = 0)
     AND (safety = 'sfw' OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
 
 -- name: ordered$
--- The ids of all personas of a user in an order other than that of creation.
+-- The ids of all personas of a user in an order.
 -- family: order updated_at: updated_at
+-- family: order created_at: created_at
 -- family: order name: name_key
 SELECT JSON_GROUP_ARRAY(id)
 FROM (SELECT id FROM personas WHERE user_id = :user_id ORDER BY updated_at, id) AS found;

@@ -488,6 +488,49 @@ def test_the_copy_of_a_long_name_still_fits(alice: Person) -> None:
     assert copy["name"] == "é" * 93 + " (copy)"
 
 
+def test_copies_of_copies_are_counted(alice: Person) -> None:
+    id, names = alice.persona(name="Luna")["id"], []
+    for _ in range(4):
+        copy = alice.post(f"/api/personas/{id}/duplicate").get_json()
+        id = copy["id"]
+        names.append(copy["name"])
+    assert names == ["Luna (copy)", "Luna (copy 2)", "Luna (copy 3)", "Luna (copy 4)"]
+
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [
+        ("Luna (copy) (copy)", "Luna (copy 3)"),
+        ("(copy)", "(copy) (copy)"),
+        ("Luna (copy 99999999)", "Luna (copy 99999999) (copy)"),
+        ("Luna (copyright)", "Luna (copyright) (copy)"),
+        ("x" * 93 + " (copy)", "x" * 91 + " (copy 2)"),
+        ("x" * 91 + FAMILY + "y" * 4, "x" * 91 + " (copy)"),
+        ("x" * 88 + FAMILY + "y" * 7, "x" * 88 + FAMILY + " (copy)"),
+        ("x" * 92 + "\U0001f44d\U0001f3fd" + "y" * 6, "x" * 92 + " (copy)"),
+        ("x" * 92 + "e\u0301" + "y" * 6, "x" * 92 + " (copy)"),
+        ("x" * 92 + "\u0915\u094d\u0937" + "y" * 5, "x" * 92 + " (copy)"),
+        ("x" * 92 + "\u1112\u1161\u11ab" + "y" * 5, "x" * 92 + " (copy)"),
+        ("x" * 90 + "\U0001f1eb\U0001f1f7\U0001f1e9\U0001f1ea" + "y" * 6,
+         "x" * 90 + "\U0001f1eb\U0001f1f7 (copy)"),
+        ("x" * 91 + "\U0001f1eb\U0001f1f7\U0001f1e9\U0001f1ea" + "y" * 5,
+         "x" * 91 + "\U0001f1eb\U0001f1f7 (copy)"),
+        ("e" + "\u0301" * 99, "e" + "\u0301" * 92 + " (copy)"),
+        ("x" * 90 + "   " + "y" * 7, "x" * 90 + " (copy)"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_copy_is_cut_between_what_people_see(
+    alice: Person, name: str, copy: str
+) -> None:
+    made = alice.persona(name=name)
+    assert made["name"] == name
+    given = alice.post(f"/api/personas/{made['id']}/duplicate").get_json()["name"]
+    assert (given, len(given) <= 100) == (copy, True)
+
+
 @pytest.mark.parametrize(
     ("query", "body"),
     [

@@ -333,6 +333,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "search.drop_strays": ("SCAN persona_texts", ROWID),
     "search.indexed": (SEARCHED,),
     "search.optimize": NOTHING,
+    "search.ordered[created_at]": ("INDEX personas_created (user_id=?)",),
     "search.ordered[name]": ("INDEX personas_name (user_id=?)",),
     "search.ordered[updated_at]": ("INDEX personas_updated (user_id=?)",),
     "search.persona_page": (ROWID, MEDIA),

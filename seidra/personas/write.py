@@ -6,6 +6,7 @@ have changed meanwhile, `check_version` gets the version that is stored and rais
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,7 @@ CheckVersion = Callable[[int], None]
 Warnings = Sequence[dict[str, Any]]
 """What to tell of a write that was done: [{code, field, detail}]."""
 
+_MAX_NAME = 100
 _DEFAULTS: dict[str, Any] = {
     "description": "",
     "style_prompt": "",
@@ -183,11 +185,25 @@ def set_avatar(
 
 
 def duplicate_persona(tx: Connection, user_id: int, persona_id: int, name: str | None) -> Row:
-    """Make a copy, named as asked or "<name> (copy)"; returns its row. Raises NotFound."""
+    """Make a copy, named as asked or by `copy_name`; returns its row. Raises NotFound."""
     values = stored_values(read_persona(tx, user_id, persona_id))
-    suffix = " (copy)"
-    values["name"] = name or values["name"][: 100 - len(suffix)] + suffix
+    values["name"] = name or copy_name(values["name"])
     return create_persona(tx, user_id, NewPersona(values, search.found_by(values)))
+
+
+def copy_name(name: str) -> str:
+    """What a copy is called: "<name> (copy)", and the copy of that "<name> (copy 2)"; cut so that
+    it fits."""
+    match = _COPY.search(name)
+    suffix = " (copy)"
+    if match:
+        name = name[: match.start()]
+        count = sum(int(number or 1) for number in re.findall(r"\(copy ?([0-9]*)\)", match[0]))
+        suffix = f" (copy {count + 1})"
+    return folding.cut_text(name, _MAX_NAME - len(suffix)).rstrip() + suffix
+
+
+_COPY = re.compile(r"(?<=\S)(?: \(copy(?: [0-9]{1,6})?\))+$")
 
 
 def delete_persona(
