@@ -215,7 +215,7 @@ def _rows(
             **shared,
             "id": at + 1,
             "uid": str(uuid.UUID(int=at + 1)),
-            "name_key": folding.fold(body["name"]),
+            "name_key": folding.sort_key(body["name"]),
             "loras": to_json([{**lora, "enabled": True} for lora in loras]),
             **{name: to_json(body[name]) for name in ("generation_params", "tags")},
         }

@@ -48,6 +48,9 @@ FOLDING = "2"
 """The version of `fold`. Raise it with any change to what text folds to: the next start folds
 everything anew."""
 
+SORTING = "1"
+"""The version of `sort_key`, likewise."""
+
 TRIGRAM = 3
 """Words shorter than this are not in a trigram index."""
 
@@ -73,10 +76,55 @@ def fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFC", kept.translate(_PLAIN)).split())
 
 
+_DIGITS = re.compile(r"\d+")
+_KEY = 400
+"""How long a sort key may be; folded, a name of 100 characters can have a few thousand."""
+
+
+def sort_key(text: str) -> str:
+    """What a name is sorted by: folded, and its numbers by their value, in the digits of any
+    script. How many digits a number has goes before it: 2 before 10 before 10a."""
+    return _DIGITS.sub(_number_key, fold(text)[:_KEY])[:_KEY]
+
+
+def _number_key(match: re.Match[str]) -> str:
+    digits = str(int(match[0]))
+    return f"{len(digits):03d}{digits}"
+
+
 def is_blank(text: str) -> bool:
     """Whether a text has nothing to see: blanks, controls, invisible characters, an empty braille
     cell."""
     return _UNSEEN.fullmatch(text) is not None
+
+
+def cut_text(text: str, high: int) -> str:
+    """The first characters of a text, `high` at most, cut where no character that people see is
+    broken: an emoji of several, a flag, a letter with its marks. One that is longer than all of it
+    is cut all the same."""
+    if len(text) <= high:
+        return text
+    return text[: next((at for at in range(high, 0, -1) if _is_boundary(text, at)), high)]
+
+
+# Unicode Standard Annex 29, the rules that names meet: what belongs to the character before it
+# (marks, joiners, skin tones, tags, vowels and final consonants of Hangul), and what to the one
+# behind it (the joiner of emojis, a virama).
+_BELONGS = re.compile(
+    "[\u200c\u200d\uff9e\uff9f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\u1160-\u11ff\ud7b0-\ud7fb]"
+)
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]+$")
+
+
+def _is_boundary(text: str, at: int) -> bool:
+    before, after = text[at - 1], text[at]
+    if unicodedata.category(after).startswith("M") or _BELONGS.match(after):
+        return False
+    if before == "\u200d" or unicodedata.combining(before) == 9:
+        return False
+    # A flag is two letters: between two of a row there is a boundary behind every second one.
+    letters = _FLAG.search(text[:at])
+    return not (letters and _FLAG.match(after) and len(letters[0]) % 2)
 
 
 def _is_accent(character: str) -> bool:
@@ -108,11 +156,10 @@ def like(word: str) -> str:
     return f"%{escaped}%"
 
 
-def matching_all(query_words: list[str], matching: Callable[[str], list[Any]]) -> list[Any]:
-    """The ids that `matching` answers for every word, in the order of its first answer."""
+def matching_all(query_words: list[str], matching: Callable[[str, bool], list[Any]]) -> list[Any]:
+    """The ids of the rows that contain every word, in the order of `matching`, which is asked once:
+    for the rows (id, search_text) that contain the first word, and whether their texts are needed
+    for the others."""
     first, *others = query_words
-    ids = [row[0] for row in matching(first)]
-    for word in others:
-        found = {row[0] for row in matching(word)}
-        ids = [id for id in ids if id in found]
-    return ids
+    rows = matching(first, bool(others))
+    return [row[0] for row in rows if all(word in row[1] for word in others)]

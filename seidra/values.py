@@ -48,5 +48,11 @@ def from_json(text: str) -> Any:
     return orjson.loads(text)
 
 
+def same_json(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: in whatever order of keys, but true is not 1."""
+    texts = [orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for value in (one, other)]
+    return texts[0] == texts[1]
+
+
 json_fragment = orjson.Fragment
 """JSON of the database passed into an answer as it is, without parsing and writing it again."""

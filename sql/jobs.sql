@@ -118,10 +118,11 @@ LEFT JOIN media_items AS m ON m.job_id = j.id AND (
 ORDER BY j.created_at DESC, j.id DESC, m.position;
 
 -- name: matching
--- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all.
+-- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all. With
+-- their texts where these are asked for.
 -- family: of user: j.user_id = :user_id
 -- family: of persona: j.persona_id = :persona_id AND j.user_id = :user_id
-SELECT j.id
+SELECT j.id, CASE WHEN :texts = TRUE THEN j.search_text END AS search_text
 FROM generation_jobs AS j
 WHERE j.user_id = :user_id
     AND j.search_text LIKE :pattern ESCAPE '\'
@@ -129,6 +130,14 @@ WHERE j.user_id = :user_id
     AND (CAST(:status AS TEXT) IS NULL OR j.status = :status)
     AND (CAST(:job_type AS TEXT) IS NULL OR j.job_type = :job_type)
 ORDER BY j.created_at DESC, j.id DESC;
+
+-- name: sources
+-- What the search texts of some jobs are made of, after an id.
+SELECT id, prompt, metadata, search_text FROM generation_jobs WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: update_search_text!
+-- Write what a job is found by, which no answer shows; what it is made of never changes.
+UPDATE generation_jobs SET search_text = :search_text WHERE id = :id;
 
 -- name: cancel_all
 -- Cancel what a deleted account still has running.

@@ -104,8 +104,9 @@ INNER JOIN media_items AS m ON m.id = page.id
 ORDER BY m.created_at DESC, m.id DESC;
 
 -- name: matching
--- The ids of all items of a time that contain a word (the empty one is in all), newest first.
-SELECT m.id
+-- The ids of all items of a time that contain a word (the empty one is in all), newest first; with their texts where these
+-- are asked for.
+SELECT m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text
 FROM media_items AS m
 WHERE m.user_id = :user_id
     AND m.created_at >= :date_from AND m.created_at <= :date_to
@@ -116,7 +117,7 @@ ORDER BY m.created_at DESC, m.id DESC;
 
 -- name: matching_persona
 -- The same for one persona.
-SELECT m.id
+SELECT m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text
 FROM media_items AS m
 WHERE m.persona_id = :persona_id AND m.user_id = :user_id
     AND m.created_at >= :date_from AND m.created_at <= :date_to
@@ -127,7 +128,7 @@ ORDER BY m.created_at DESC, m.id DESC;
 
 -- name: matching_tagged
 -- The same for the items that have any of some tags.
-SELECT m.id
+SELECT m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text
 FROM (
     SELECT DISTINCT media_id FROM media_tags
     WHERE user_id = :user_id

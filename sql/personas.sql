@@ -101,6 +101,10 @@ SET name = :name, description = :description, style_prompt = :style_prompt, nega
     name_key = :name_key, revision = :revision, version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id;
 
+-- name: update_name_key!
+-- Write what a persona is sorted by, which no answer shows, unless it was changed meanwhile.
+UPDATE personas SET name_key = :name_key WHERE id = :id AND version = :version;
+
 -- name: version$
 -- The version of a persona whatever the NSFW settings: its owner may always delete it.
 SELECT version FROM personas WHERE id = :id AND user_id = :user_id;

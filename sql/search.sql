@@ -22,16 +22,18 @@ WHERE persona_search MATCH :expression
     AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
 
 -- name: scanned$
--- The ids of all personas that contain a word too short for the index (the empty one is in all), oldest first.
+-- The ids of all personas that contain each of some words (a JSON array) too short for the index, oldest first; with
+-- none, of all.
 SELECT JSON_GROUP_ARRAY(doc_id & 4294967295) FROM persona_texts
 WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
-    AND INSTR(search_text, :word) > 0
+    AND NOT EXISTS (SELECT 1 FROM JSON_EACH(:words) AS w WHERE INSTR(search_text, w.value) = 0)
     AND (safety = 'sfw' OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
 
 -- name: ordered$
--- The ids of all personas of a user in an order other than that of creation.
+-- The ids of all personas of a user in an order.
 -- family: order updated_at: updated_at
+-- family: order created_at: created_at
 -- family: order name: name_key
 SELECT JSON_GROUP_ARRAY(id)
 FROM (SELECT id FROM personas WHERE user_id = :user_id ORDER BY updated_at, id) AS found;
@@ -78,9 +80,9 @@ INSERT INTO persona_search (persona_search) VALUES ('rebuild');
 INSERT INTO persona_search (persona_search) VALUES ('optimize');
 
 -- name: sources
--- Some personas after an id, with what their search text is made of and what it is.
-SELECT p.id, p.user_id, p.name, p.description, p.style_prompt, p.tags, p.is_nsfw, p.is_favorite, x.search_text,
-    x.safety, x.favor
+-- Some personas after an id, with what their search text and keys are made of and what these are.
+SELECT p.id, p.user_id, p.name, p.description, p.style_prompt, p.tags, p.is_nsfw, p.is_favorite, p.name_key, p.version,
+    x.search_text, x.safety, x.favor
 FROM personas AS p
 LEFT JOIN persona_texts AS x ON x.doc_id = ((p.user_id << 32) | p.id)
 WHERE p.id > :after ORDER BY p.id LIMIT :limit;

@@ -366,6 +366,7 @@ CHANGING = {
     "result_images",
     "results",
     "uid",
+    "version",
 }
 
 

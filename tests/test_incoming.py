@@ -530,7 +530,9 @@ def test_texts_that_were_folded_otherwise_are_made_anew(
 ) -> None:
     item = made_item(alice, worker)
     alice.patch(f"/api/media/{item['id']}", json={"tags": ["L’eau"]})
-    alice.persona(name="L’Étoile")
+    alice.persona(name="L’Étoile", tags=["L’eau"], style_prompt="L’eau")
+    alice.preview(alice.persona(name="L’Étoile 10", style_prompt="by L’eau")["id"])
+    alice.persona(name="L’Étoile 9")
     version = alice.get(f"/api/media/{item['id']}").headers["ETag"]
     with database.transaction() as tx:
         tx.execute("UPDATE media_items SET search_text = 'l’eau'")
@@ -538,15 +540,27 @@ def test_texts_that_were_folded_otherwise_are_made_anew(
         tx.execute(
             "UPDATE persona_texts SET search_text = 'l’etoile' WHERE search_text LIKE 'l''etoile%'"
         )
-        queries.platform.remember(tx, name="search_folding", value="1", now=timestamp())
+        tx.execute("UPDATE persona_tags SET tag_key = 'l’eau'")
+        tx.execute("UPDATE personas SET name_key = 'x'")
+        tx.execute("UPDATE generation_jobs SET search_text = 'l’eau'")
+        for table in ("media", "jobs", "personas"):
+            queries.platform.remember(tx, name=f"{table}_folding", value="1", now=timestamp())
 
     def total(path: str) -> str:
         return str(alice.get(path).headers["X-Total-Count"])
 
-    paths = ("/api/media?search=l'eau", "/api/media?tag=L'eau", "/api/personas?search=l'etoile")
-    assert [total(path) for path in paths] == ["0", "0", "0"]
+    paths = (
+        "/api/media?search=l'eau",
+        "/api/media?tag=L'eau",
+        "/api/personas?search=l'etoile",
+        "/api/personas?tag=L'eau",
+        "/api/jobs?search=l'eau",
+    )
+    assert [total(path) for path in paths] == ["0", "0", "0", "0", "0"]
     fold_anew(database)
-    assert [total(path) for path in paths] == ["1", "1", "1"]
+    assert [total(path) for path in paths] == ["1", "1", "3", "1", "1"]
+    named = alice.get("/api/personas?search=l'etoile&sort=name").get_json()
+    assert [persona["name"] for persona in named] == ["L’Étoile", "L’Étoile 9", "L’Étoile 10"]
     assert alice.get(f"/api/media/{item['id']}").headers["ETag"] == version
 
 

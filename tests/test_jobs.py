@@ -42,6 +42,7 @@ FIELDS = {
     "error_code",
     "warnings",
     "attempts",
+    "version",
     "waiting_for",
     "created_at",
     "updated_at",
@@ -122,6 +123,7 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
         "warnings": [],
         "is_nsfw": False,
         "attempts": 0,
+        "version": 1,
         "parameters": {
             "width": 768,
             "height": 768,

@@ -44,6 +44,7 @@ FIELDS = {
     "is_favorite",
     "is_nsfw",
     "nsfw_tags",
+    "version",
     "created_at",
     "updated_at",
 }
@@ -297,10 +298,11 @@ def test_a_patch_changes_what_it_names(alice: Person, make: Make) -> None:
     ):
         answer = alice.patch(path, json=change)
         changed = answer.get_json()
-        item |= change | {"updated_at": changed["updated_at"]}
+        item |= change | {"updated_at": changed["updated_at"], "version": item["version"] + 1}
         item["tags"] = ["Sea", "été"] if item["tags"] else []
         assert changed == item == alice.get(path).get_json()
     assert answer.headers["ETag"].startswith('"5-')
+    assert alice.patch(path, json=item).get_json() == item, "nothing changes, nothing is written"
     edited = alice.patch(path, json=item | {"tags": ["new"]})
     assert (edited.status_code, edited.get_json()["tags"]) == (200, ["new"])
 

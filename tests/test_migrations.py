@@ -114,8 +114,8 @@ def dump(connection: Connection) -> list[tuple[Any, ...]]:
 
 
 def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table, without generated columns, and without the note of which folding
-    the search texts have: it goes with them."""
+    """Every row of every table, without generated columns, and without the notes of which folding
+    the texts have: they go with them."""
     rows = {}
     for table in sorted(tables(connection)):
         columns = ", ".join(
@@ -123,7 +123,7 @@ def content(connection: Connection) -> dict[str, list[tuple[Any, ...]]]:
         )
         rows[table] = [tuple(row) for row in connection.execute(f"SELECT {columns} FROM {table}")]
     return {
-        table: sorted((r for r in found if r[0] != "search_folding"), key=repr)
+        table: sorted((r for r in found if not str(r[0]).endswith("_folding")), key=repr)
         for table, found in rows.items()
     }
 

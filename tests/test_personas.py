@@ -261,7 +261,7 @@ def test_loras_come_back_with_their_weights(alice: Person) -> None:
     assert made["loras"] == [*loras, {"name": "film", "weight": 1, "enabled": True}]
     assert made["lora_models"] == ["grain", "ink", "film"]
     again = alice.put(f"/api/personas/{made['id']}", json=made).get_json()
-    assert (again["loras"], again["revision"], again["version"]) == (made["loras"], 1, 2)
+    assert (again["loras"], again["revision"], again["version"]) == (made["loras"], 1, 1)
 
 
 def test_names_alone_keep_the_weights_they_have(alice: Person) -> None:
@@ -387,7 +387,7 @@ def test_a_revision_is_a_change_of_what_a_picture_is_made_of(alice: Person) -> N
         revision += changes
         now = alice.patch(path, json=body).get_json()
         assert now["revision"] == revision, body
-    assert (now["version"], now["uid"]) == (11, made["uid"])
+    assert (now["version"], now["uid"]) == (9, made["uid"])
 
 
 def test_uids_are_in_the_order_of_making(alice: Person) -> None:
@@ -486,6 +486,49 @@ def test_the_copy_of_a_long_name_still_fits(alice: Person) -> None:
     made = alice.persona(name="é" * 100)
     copy = alice.post(f"/api/personas/{made['id']}/duplicate").get_json()
     assert copy["name"] == "é" * 93 + " (copy)"
+
+
+def test_copies_of_copies_are_counted(alice: Person) -> None:
+    id, names = alice.persona(name="Luna")["id"], []
+    for _ in range(4):
+        copy = alice.post(f"/api/personas/{id}/duplicate").get_json()
+        id = copy["id"]
+        names.append(copy["name"])
+    assert names == ["Luna (copy)", "Luna (copy 2)", "Luna (copy 3)", "Luna (copy 4)"]
+
+
+FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
+
+
+@pytest.mark.parametrize(
+    ("name", "copy"),
+    [
+        ("Luna (copy) (copy)", "Luna (copy 3)"),
+        ("(copy)", "(copy) (copy)"),
+        ("Luna (copy 99999999)", "Luna (copy 99999999) (copy)"),
+        ("Luna (copyright)", "Luna (copyright) (copy)"),
+        ("x" * 93 + " (copy)", "x" * 91 + " (copy 2)"),
+        ("x" * 91 + FAMILY + "y" * 4, "x" * 91 + " (copy)"),
+        ("x" * 88 + FAMILY + "y" * 7, "x" * 88 + FAMILY + " (copy)"),
+        ("x" * 92 + "\U0001f44d\U0001f3fd" + "y" * 6, "x" * 92 + " (copy)"),
+        ("x" * 92 + "e\u0301" + "y" * 6, "x" * 92 + " (copy)"),
+        ("x" * 92 + "\u0915\u094d\u0937" + "y" * 5, "x" * 92 + " (copy)"),
+        ("x" * 92 + "\u1112\u1161\u11ab" + "y" * 5, "x" * 92 + " (copy)"),
+        ("x" * 90 + "\U0001f1eb\U0001f1f7\U0001f1e9\U0001f1ea" + "y" * 6,
+         "x" * 90 + "\U0001f1eb\U0001f1f7 (copy)"),
+        ("x" * 91 + "\U0001f1eb\U0001f1f7\U0001f1e9\U0001f1ea" + "y" * 5,
+         "x" * 91 + "\U0001f1eb\U0001f1f7 (copy)"),
+        ("e" + "\u0301" * 99, "e" + "\u0301" * 92 + " (copy)"),
+        ("x" * 90 + "   " + "y" * 7, "x" * 90 + " (copy)"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_copy_is_cut_between_what_people_see(
+    alice: Person, name: str, copy: str
+) -> None:
+    made = alice.persona(name=name)
+    assert made["name"] == name
+    given = alice.post(f"/api/personas/{made['id']}/duplicate").get_json()["name"]
+    assert (given, len(given) <= 100) == (copy, True)
 
 
 @pytest.mark.parametrize(
@@ -699,6 +742,30 @@ def test_the_etag_changes_with_each_write_alone(alice: Person) -> None:
     assert version_of(answer) == 2
     assert answer.headers["Cache-Control"] == "private, no-cache"
     assert answer.headers["Vary"] == "Authorization, Origin"
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH"])
+def test_a_write_that_changes_nothing_makes_no_version(alice: Person, method: str) -> None:
+    made = alice.persona(**FULL)
+    path = f"/api/personas/{made['id']}"
+    params = dict(reversed(made["generation_params"].items()))
+    for body in (made, {"is_favorite": made["is_favorite"]}, {"generation_params": params}):
+        answer = alice.open(method, path, json=body)
+        now = answer.get_json()
+        assert now.pop("warnings") is not None
+        assert (answer.status_code, version_of(answer), now) == (200, 1, made)
+
+
+def test_true_is_another_value_than_one(alice: Person) -> None:
+    made = alice.persona(generation_params={"hires": 1})
+    answer = alice.patch(
+        f"/api/personas/{made['id']}", json={"generation_params": {"hires": True}}
+    ).get_json()
+    assert (answer["version"], answer["revision"]) == (2, 2)
+    assert answer["generation_params"] == {"hires": True}
+    for value in (1, True):
+        alice.put("/api/settings", json={"extra": {"grid": value}})
+    assert alice.get("/api/settings").get_json()["extra"]["grid"] is True
 
 
 @pytest.mark.parametrize(

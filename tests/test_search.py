@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import unicodedata
@@ -19,6 +20,7 @@ from werkzeug.test import TestResponse
 from seidra import create_app, folding
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.jobs.worker import Worker
 from seidra.personas import search as persona_search
 from seidra.personas.schemas import PersonaQuery
 from seidra.start.search_texts import check_texts, rebuild_texts
@@ -42,6 +44,24 @@ def answered(person: Person, text: str, **query: Any) -> TestResponse:
 
 
 # ------------------------------------------------------------------------------------------ folding
+
+
+def test_names_sort_by_their_numbers(alice: Person) -> None:
+    names = ["Luna", "Luna 1", "Luna 01", "luna 2", "Łuna ٣", "Luna 10", "Luna 10 a", "Luna 10 b2"]
+    names += ["Luna 10 b10", "Luna " + "9" * 90, "Luna 1" + "0" * 90, "Luna a"]
+    for name in reversed(names):
+        alice.persona(name=name)
+    listed = [p["name"] for p in alice.get("/api/personas?sort=name&limit=100").get_json()]
+    assert [folding.sort_key(name) for name in listed] == [folding.sort_key(name) for name in names]
+    assert [name for name in listed if "01" not in name] == [n for n in names if "01" not in n]
+    down = alice.get("/api/personas?sort=-name&limit=100").get_json()
+    assert [persona["name"] for persona in down] == listed[::-1]
+
+
+@given(st.text(max_size=100))
+def test_a_sort_key_has_a_bounded_length(text: str) -> None:
+    assert len(folding.sort_key(text)) <= 400
+    assert len(folding.sort_key("ﷺ" * 100 + text)) <= 400
 
 
 @pytest.mark.parametrize(
@@ -586,6 +606,41 @@ def test_every_page_of_what_the_index_finds_is_a_slice(alice: Person, sort: str)
                 offset,
             )
             assert answer.headers["X-Total-Count"] == str(len(wanted))
+
+
+def test_what_is_found_is_ordered_as_the_list(alice: Person, database: SqliteDatabase) -> None:
+    made = [alice.persona(name=f"Luna {n}", tags=["sea"])["id"] for n in range(4)]
+    with database.transaction() as tx:
+        # As an import or a clock that was set back leaves them.
+        for id, day in zip(made, ("03", "01", "02", "01"), strict=True):
+            moment = f"2026-01-{day}T00:00:00.000000Z"
+            tx.execute("UPDATE personas SET created_at = ? WHERE id = ?", (moment, id))
+    for sort in ("", "created_at", "-created_at", "name", "-name", "updated_at", "-updated_at"):
+        plain = [p["id"] for p in alice.get(f"/api/personas?sort={sort}").get_json()]
+        for query in ("search=luna", "search=lu", "search=una+sea", "tag=sea", "is_favorite=false"):
+            answer = alice.get(f"/api/personas?sort={sort}&{query}")
+            assert [p["id"] for p in answer.get_json()] == plain, (sort, query)
+    assert plain != made
+
+
+def test_many_short_words_are_one_scan(
+    alice: Person, app: Flask, database: SqliteDatabase, worker: Worker
+) -> None:
+    short = [a + b for a in "abcde" for b in "fghijk"]
+    style = " ".join(short)
+    persona = alice.persona(style_prompt=style)
+    alice.preview(persona["id"])
+    worker.work_one()
+    asked: list[str] = []
+    for path, table in (("personas", "persona_texts"), ("jobs", "jobs"), ("media", "media_items")):
+        for words, total in ((short, "1"), ([*short, "zz"], "0"), (["zzzz", *short], "0")):
+            asked.clear()
+            database.connection.set_trace_callback(asked.append)
+            answer = alice.get(f"/api/{path}", query_string={"search": " ".join(words)})
+            database.connection.set_trace_callback(None)
+            assert answer.headers["X-Total-Count"] == total
+            scans = [sql for sql in asked if table in sql and re.search("INSTR|LIKE", sql)]
+            assert len(scans) == (0 if path == "personas" and "zzzz" in words else 1), scans
 
 
 def test_the_index_is_merged_as_it_is_written(alice: Person, database: SqliteDatabase) -> None:

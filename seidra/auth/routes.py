@@ -27,7 +27,7 @@ from seidra.auth.tokens import login_required
 from seidra.database.base import INSTANCE, Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, Invalid, Mistake, Unauthorized
-from seidra.values import from_json, timestamp, to_json
+from seidra.values import from_json, same_json, timestamp, to_json
 from seidra.web import rates
 from seidra.web.answers import SECRET, no_content, reply
 from seidra.web.blueprint import Blueprint
@@ -360,7 +360,7 @@ def _merge_settings(change: dict[str, Any]) -> Response:
             merged = merge_settings(known, change)
         except ValidationError as error:
             raise Invalid(flatten_messages(error.messages)) from None
-        if merged != known:
+        if not same_json(merged, known):
             queries.users.update_settings(
                 tx, id=g.user["id"], settings=to_json(merged), now=timestamp()
             )

@@ -82,7 +82,7 @@ def add_job(
             "warnings": to_json([*draft.warnings, *told]),
             "metadata": to_json({"persona_name": look.name, "tags": look.tags} if look else {}),
             "is_nsfw": draft.is_nsfw,
-            "search_text": folding.document([draft.prompt, look.name if look else ""]),
+            "search_text": search_text(draft.prompt, look.name if look else ""),
             "engine": draft.engine,
         },
     )
@@ -100,6 +100,11 @@ def add_job(
         "estimated_time": estimate_seconds(tx, user_id, position, at_once),
         "warnings": [*draft.warnings, *told],
     }
+
+
+def search_text(prompt: str, persona_name: str) -> str:
+    """What a job is found by; the name is that of its persona when it was queued, if it has one."""
+    return folding.document([prompt, persona_name])
 
 
 def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:

@@ -100,13 +100,14 @@ def _matching_page(
     words = folding.words(query.get("search", "")) or [""]
     persona_id = query.get("persona_id")
 
-    def matching(word: str) -> list[Row]:
+    def matching(word: str, texts: bool) -> list[Row]:
         return queries.jobs.matching(
             connection,
             of="user" if persona_id is None else "persona",
             **filters,
             persona_id=persona_id,
             pattern=folding.like(word),
+            texts=texts,
         )
 
     ids = folding.matching_all(words, matching)

@@ -266,6 +266,7 @@ class JobSchema(Schema):
         metadata={"description": "What was not done as it was asked: [{code, field, detail}]"},
     )
     attempts = fields.Integer()
+    version = fields.Integer()
     waiting_for = fields.Nested(WaitingSchema, allow_none=True)
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
@@ -383,6 +384,7 @@ JOB_EXAMPLE = {
     "error_code": None,
     "warnings": [],
     "attempts": 1,
+    "version": 4,
     "waiting_for": None,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.180000Z",

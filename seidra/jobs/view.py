@@ -67,6 +67,7 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "warnings": json_fragment(row["warnings"]),
         "waiting_for": waiting_for(row),
         "attempts": row["attempts"],
+        "version": row["version"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "started_at": row["started_at"],

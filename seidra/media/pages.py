@@ -54,9 +54,11 @@ def _matching_page(
         queries.media.matching if query["persona_id"] is None else queries.media.matching_persona
     )
     statement = queries.media.matching_tagged if tags else by_persona
-    ids = folding.matching_all(
-        words, lambda word: statement(connection, **filters, pattern=folding.like(word))
-    )
+
+    def matching(word: str, texts: bool) -> list[Row]:
+        return statement(connection, **filters, pattern=folding.like(word), texts=texts)
+
+    ids = folding.matching_all(words, matching)
     page = ids[query["offset"] : query["offset"] + query["limit"]]
     rows = queries.search.media_page(connection, ids=to_json(page), user_id=user_id)
     return rows, len(ids)

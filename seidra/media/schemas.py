@@ -41,6 +41,7 @@ class MediaSchema(Schema):
     is_favorite = fields.Boolean()
     is_nsfw = fields.Boolean()
     nsfw_tags = fields.List(fields.String())
+    version = fields.Integer()
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
 
@@ -157,6 +158,7 @@ MEDIA_EXAMPLE = {
     "is_favorite": False,
     "is_nsfw": False,
     "nsfw_tags": [],
+    "version": 2,
     "created_at": "2026-01-31T12:00:00.180000Z",
     "updated_at": "2026-01-31T12:00:00.180000Z",
 }

@@ -32,6 +32,7 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
         "is_favorite": bool(row["is_favorite"]),
         "is_nsfw": bool(row["is_nsfw"]),
         "nsfw_tags": json_fragment(row["nsfw_tags"]),
+        "version": row["version"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
     }

@@ -13,7 +13,7 @@ from seidra.database.queries import queries
 from seidra.errors import Invalid
 from seidra.nsfw import policy
 from seidra.nsfw.schemas import NSFW_EXAMPLE, NsfwChangeSchema, NsfwSchema
-from seidra.values import timestamp, to_json
+from seidra.values import same_json, timestamp, to_json
 from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint
 from seidra.web.services import services
@@ -24,7 +24,7 @@ _CATEGORIES = {"suggestive": False, "explicit": False, "violence": False}
 
 
 def _write_settings(tx: Connection, user_id: int | None, settings: dict[str, Any]) -> Response:
-    if policy.stored_settings(tx, user_id) == settings:
+    if same_json(policy.stored_settings(tx, user_id), settings):
         return reply(settings)
     queries.nsfw.put(
         tx,

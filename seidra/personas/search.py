@@ -48,6 +48,21 @@ def put_text(
     )
 
 
+def write_found_by(
+    tx: Connection, user_id: int, persona_id: int, values: dict[str, Any], found_by: FoundBy
+) -> None:
+    """Write what a persona with these fields is found and filtered by, in place of what was."""
+    put_text(tx, user_id, persona_id, values, found_by.text)
+    queries.personas.tags_clear(tx, persona_id=persona_id)
+    queries.personas.tags_add(
+        tx,
+        [
+            {"user_id": user_id, "tag_key": key, "persona_id": persona_id}
+            for key in found_by.tag_keys
+        ],
+    )
+
+
 def found_page(
     connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
 ) -> tuple[list[Row], int]:
@@ -75,11 +90,11 @@ def page_ids(
     if query["tag"]:
         rows = queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))
         found.append([row["id"] for row in rows])
-    if not found and not scanned:
-        scanned = [""]  # Nothing else narrows it down, and everything contains nothing.
-    found += [
-        from_json(queries.search.scanned(connection, **filters, word=word)) for word in scanned
-    ]
+    # Without another filter the scan has no words, and finds all; it is done once for all words,
+    # and not at all where nothing is left to find.
+    if all(found) and (scanned or not found):
+        ids = queries.search.scanned(connection, **filters, words=to_json(scanned))
+        found.append(from_json(ids))
     matching = _sorted(connection, user_id, _intersection(found), query["sort"])
     limit, offset = query["limit"], query["offset"]
     return matching[offset : offset + limit], len(matching)
@@ -121,9 +136,12 @@ def _intersection(found: list[list[int]]) -> list[int]:
 
 
 def _sorted(connection: Connection, user_id: int, ids: list[int], sort: str) -> list[int]:
-    """The ids, which come oldest first, in the order asked."""
-    if not sort.endswith("created_at"):
-        order: Literal["updated_at", "name"] = "name" if sort.endswith("name") else "updated_at"
+    """The ids in the order asked: those of a search are in the order of their numbers."""
+    if len(ids) > 1:
+        column = sort.removeprefix("-")
+        order: Literal["created_at", "updated_at", "name"] = (
+            "name" if column == "name" else "updated_at" if column == "updated_at" else "created_at"
+        )
         kept = set(ids)
         ordered = from_json(queries.search.ordered(connection, order=order, user_id=user_id))
         ids = [id for id in ordered if id in kept]

@@ -6,6 +6,7 @@ have changed meanwhile, `check_version` gets the version that is stored and rais
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +21,13 @@ from seidra.media.links import media_id_of
 from seidra.nsfw import policy
 from seidra.personas import search
 from seidra.personas.loras import take_loras
-from seidra.values import from_json, new_uid, timestamp, to_json
+from seidra.values import from_json, new_uid, same_json, timestamp, to_json
 
 CheckVersion = Callable[[int], None]
 Warnings = Sequence[dict[str, Any]]
 """What to tell of a write that was done: [{code, field, detail}]."""
 
+_MAX_NAME = 100
 _DEFAULTS: dict[str, Any] = {
     "description": "",
     "style_prompt": "",
@@ -39,6 +41,7 @@ _DEFAULTS: dict[str, Any] = {
     "avatar_media_id": None,
 }
 _JSON = ("loras", "generation_params", "tags")
+_FLAGS = ("is_favorite", "is_nsfw")
 _STORED = ("name", *_DEFAULTS)
 
 _LOOK = ("name", "description", "style_prompt", "negative_prompt", "loras", "generation_params")
@@ -78,7 +81,7 @@ def body_change(
     warnings = [_BOTH_LORAS] if both else []
     written = change.pop("generation_params", None)
     kept = stored["generation_params"]
-    if written is None or written == parameters.shown(kept):
+    if written is None or same_json(written, parameters.shown(kept)):
         return change, warnings
     removed = {key: None for key, value in written.items() if merge and value is None}
     understood = parameters.understand(
@@ -125,7 +128,8 @@ def read_persona(connection: Connection, user_id: int, persona_id: int) -> Row:
 
 def stored_values(row: Row) -> dict[str, Any]:
     """A row's fields as they are stored, to merge a change into."""
-    return {name: from_json(row[name]) if name in _JSON else row[name] for name in _STORED}
+    stored = {name: from_json(row[name]) if name in _JSON else row[name] for name in _STORED}
+    return stored | {name: bool(row[name]) for name in _FLAGS}
 
 
 def create_persona(tx: Connection, user_id: int, persona: NewPersona) -> Row:
@@ -136,7 +140,7 @@ def create_persona(tx: Connection, user_id: int, persona: NewPersona) -> Row:
     persona_id = queries.personas.create(
         tx, uid=new_uid(), user_id=user_id, now=timestamp(), **_columns(values)
     )
-    _write_found_by(tx, user_id, persona_id, values, persona.found_by)
+    search.write_found_by(tx, user_id, persona_id, values, persona.found_by)
     return read_persona(tx, user_id, persona_id)
 
 
@@ -181,11 +185,25 @@ def set_avatar(
 
 
 def duplicate_persona(tx: Connection, user_id: int, persona_id: int, name: str | None) -> Row:
-    """Make a copy, named as asked or "<name> (copy)"; returns its row. Raises NotFound."""
+    """Make a copy, named as asked or by `copy_name`; returns its row. Raises NotFound."""
     values = stored_values(read_persona(tx, user_id, persona_id))
-    suffix = " (copy)"
-    values["name"] = name or values["name"][: 100 - len(suffix)] + suffix
+    values["name"] = name or copy_name(values["name"])
     return create_persona(tx, user_id, NewPersona(values, search.found_by(values)))
+
+
+def copy_name(name: str) -> str:
+    """What a copy is called: "<name> (copy)", and the copy of that "<name> (copy 2)"; cut so that
+    it fits."""
+    match = _COPY.search(name)
+    suffix = " (copy)"
+    if match:
+        name = name[: match.start()]
+        count = sum(int(number or 1) for number in re.findall(r"\(copy ?([0-9]*)\)", match[0]))
+        suffix = f" (copy {count + 1})"
+    return folding.cut_text(name, _MAX_NAME - len(suffix)).rstrip() + suffix
+
+
+_COPY = re.compile(r"(?<=\S)(?: \(copy(?: [0-9]{1,6})?\))+$")
 
 
 def delete_persona(
@@ -206,41 +224,26 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     """The values as the columns of a whole row, with what is derived from them."""
     return {
         **{name: to_json(values[name]) if name in _JSON else values[name] for name in _STORED},
-        "name_key": folding.fold(values["name"]),
+        "name_key": folding.sort_key(values["name"]),
     }
 
 
 def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> Row:
+    """Write a persona over its row; returns the new row, or the same where nothing changes."""
     persona_id = row["id"]
     stored = stored_values(row)
+    if same_json(values, stored):
+        return row
     queries.personas.update(
         tx,
         id=persona_id,
         user_id=user_id,
-        revision=row["revision"] + any(values[name] != stored[name] for name in _LOOK),
+        revision=row["revision"] + any(not same_json(values[name], stored[name]) for name in _LOOK),
         now=timestamp(),
         **_columns(values),
     )
-    queries.personas.tags_clear(tx, persona_id=persona_id)
-    _write_found_by(tx, user_id, persona_id, values, search.found_by(values))
+    search.write_found_by(tx, user_id, persona_id, values, search.found_by(values))
     return read_persona(tx, user_id, persona_id)
-
-
-def _write_found_by(
-    tx: Connection,
-    user_id: int,
-    persona_id: int,
-    values: dict[str, Any],
-    found_by: search.FoundBy,
-) -> None:
-    search.put_text(tx, user_id, persona_id, values, found_by.text)
-    queries.personas.tags_add(
-        tx,
-        [
-            {"user_id": user_id, "tag_key": key, "persona_id": persona_id}
-            for key in found_by.tag_keys
-        ],
-    )
 
 
 def _with_avatar(
