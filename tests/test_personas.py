@@ -699,7 +699,7 @@ def test_the_etag_changes_with_each_write_alone(alice: Person) -> None:
     answer = alice.get(path)
     assert version_of(answer) == 2
     assert answer.headers["Cache-Control"] == "private, no-cache"
-    assert answer.headers["Vary"] == "Authorization, Origin"
+    assert answer.headers["Vary"] == "Authorization, Origin, Accept-Encoding"
 
 
 @pytest.mark.parametrize(
