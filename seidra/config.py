@@ -252,6 +252,19 @@ class Settings:
     max_queued_jobs: int = setting(
         parsers.integer(1, 100_000), 100, "How many queued jobs one user may have."
     )
+    max_personas: int = setting(
+        parsers.integer(1, 100_000_000), 100_000, "How many personas one user may have."
+    )
+    max_media: int = setting(
+        parsers.integer(1, 1_000_000_000),
+        1_000_000,
+        "How many media items one user may have; jobs that wait already still add theirs.",
+    )
+    max_media_bytes: int = setting(
+        parsers.integer(0, 1_000_000_000_000_000),
+        0,
+        "How many bytes the media of one user may have, likewise. 0: any number.",
+    )
     keep_jobs_days: int = setting(
         parsers.integer(0, 36_500),
         0,

@@ -96,6 +96,19 @@ class Conflict(Problem):
         super().__init__(detail, code=code, errors={field: [mistake]} if field else None)
 
 
+class QuotaExceeded(Problem):
+    """409: an account has as many of a thing as it may have."""
+
+    status = 409
+    code = "quota_exceeded"
+
+    def __init__(self, what: str, limit: int, used: int) -> None:
+        super().__init__(
+            f"You have {used} {what}, and may have {limit}; delete some first.",
+            more={"limit": limit, "used": used},
+        )
+
+
 class Invalid(Problem):
     """422: the fields in `errors` break their rules."""
 

@@ -29,7 +29,7 @@ EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
 # What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose
 # a media item or a persona is, which engines there are, that a prompt says something, which words
 # mean the same, what the instance's NSFW default allows, how deep and large a free object is, how
-# many tags two parameters make.
+# many tags two parameters make, which passwords are too common.
 CONFIG = "\n".join(
     f'''
 [[operations]]
@@ -54,6 +54,8 @@ checks.positive_data_acceptance.expected-statuses = [
         "PUT /api/auth/me/settings",
         "PATCH /api/auth/me",
         "POST /api/auth/register",
+        "POST /api/auth/password",
+        "POST /api/admin/users",
         "GET /api/media",
     )
 )

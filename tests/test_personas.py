@@ -12,6 +12,7 @@ import pytest
 from conftest import Person
 from werkzeug.test import TestResponse
 
+from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.errors import Conflict, NotFound
 from seidra.jobs.worker import Worker
@@ -741,7 +742,7 @@ def test_the_etag_changes_with_each_write_alone(alice: Person) -> None:
     answer = alice.get(path)
     assert version_of(answer) == 2
     assert answer.headers["Cache-Control"] == "private, no-cache"
-    assert answer.headers["Vary"] == "Authorization, Origin"
+    assert answer.headers["Vary"] == "Authorization, Origin, Accept-Encoding"
 
 
 @pytest.mark.parametrize("method", ["PUT", "PATCH"])
@@ -963,14 +964,16 @@ def test_somebody_elses_persona_does_not_exist(alice: Person, bob: Person) -> No
 # ---------------------------------------------------------------------------------------- the rules
 
 
-def test_the_rules_need_no_request(alice: Person, database: SqliteDatabase) -> None:
+def test_the_rules_need_no_request(
+    alice: Person, database: SqliteDatabase, settings: Settings
+) -> None:
     """As a command or an import calls them: with a transaction and a user's id."""
     versions: list[int] = []
     body = {"name": "Luna", "style_prompt": "moonlit", "tags": ["sea"]}
     with database.transaction(alice.id) as tx:
-        id = write.create_persona(tx, alice.id, write.prepare_persona(body))["id"]
+        id = write.create_persona(tx, alice.id, write.prepare_persona(body), settings)["id"]
         write.change_persona(tx, alice.id, id, {"name": "Nova"}, versions.append)
-        copy = write.duplicate_persona(tx, alice.id, id, None)
+        copy = write.duplicate_persona(tx, alice.id, id, None, settings)
         write.delete_persona(tx, alice.id, id, versions.append)
     assert versions == [1, 2]
     (persona,) = alice.get("/api/personas?search=nova&tag=sea").get_json()
@@ -996,14 +999,14 @@ def test_a_rule_that_is_refused_by_the_version_writes_nothing(
 
 
 def test_nobody_writes_what_is_another_users(
-    alice: Person, bob: Person, database: SqliteDatabase
+    alice: Person, bob: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
     made = alice.persona()
     versions: list[int] = []
     for rule in (
         lambda tx: write.change_persona(tx, bob.id, made["id"], {"name": "x"}, versions.append),
         lambda tx: write.set_avatar(tx, bob.id, made["id"], "none", versions.append),
-        lambda tx: write.duplicate_persona(tx, bob.id, made["id"], "x"),
+        lambda tx: write.duplicate_persona(tx, bob.id, made["id"], "x", settings),
         lambda tx: write.delete_persona(tx, bob.id, made["id"], versions.append),
     ):
         with pytest.raises(NotFound), database.transaction(bob.id) as tx:

@@ -35,7 +35,7 @@ PERSONA, JOB, MEDIA = (
     "/api/jobs/<uuid:job_id>",
     "/api/media/<uuid:media_id>",
 )
-SESSION, KEY = "/api/auth/sessions/<handle>", "/api/auth/keys/<id:key_id>"
+SESSION, KEY = "/api/auth/sessions/<string(length=16):handle>", "/api/auth/keys/<id:key_id>"
 ACCOUNT = "/api/admin/users/<id:user_id>"
 NSFW = {
     "enabled": True,

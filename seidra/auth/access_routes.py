@@ -56,7 +56,7 @@ def list_sessions() -> Response:
     return reply({"sessions": sessions})
 
 
-@blp.route("/sessions/<handle>", methods=["DELETE"])
+@blp.route("/sessions/<string(length=16):handle>", methods=["DELETE"])
 @login_required
 @blp.response(204)
 def end_session(handle: str) -> Response:

@@ -19,6 +19,7 @@ from seidra.engines.findings import has_errors
 from seidra.engines.setup import AUTO
 from seidra.errors import Conflict, NotFound, Problem
 from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft, Look
+from seidra.media.write import check_room
 from seidra.parameters import draw_seed
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
@@ -172,7 +173,9 @@ def estimate_seconds(tx: Connection, user_id: int, position: int, at_once: int) 
 
 
 def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:
-    """Queue a job; returns its id. One that is made again may be from an engine that is no more."""
+    """Queue a job; returns its id. One that is made again may be from an engine that is no more.
+    Raises QuotaExceeded where there is no room for its pictures."""
+    check_room(tx, user_id, settings)
     if queries.jobs.queued(tx, user_id=user_id) >= settings.max_queued_jobs:
         raise Problem(
             f"You have {settings.max_queued_jobs} jobs waiting already; let some of them finish.",

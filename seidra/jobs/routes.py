@@ -124,6 +124,7 @@ def _matching_page(
 @blp.arguments(GenerationSchema, example=GENERATION_EXAMPLE)
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
 @blp.alt_response(200, schema=DryRunSchema, example=DRY_RUN_EXAMPLE, description="A dry run")
+@blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
 def create(body: dict[str, Any]) -> Response:
     """Queue a generation: a prompt, with or without a persona; follow the job at Location."""

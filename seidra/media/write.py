@@ -5,11 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from seidra import folding
+from seidra.config import Settings
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
-from seidra.errors import NotFound
+from seidra.errors import NotFound, QuotaExceeded
 from seidra.nsfw import policy
 from seidra.values import from_json, timestamp, to_json
+
+
+def check_room(connection: Connection, user_id: int, settings: Settings) -> None:
+    """Raise QuotaExceeded where a user's media are as many, or as large, as they may be: before
+    more are asked for, for what was asked for before comes in all the same."""
+    counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=True))
+    if counts["total"] >= settings.max_media:
+        raise QuotaExceeded("media items", settings.max_media, counts["total"])
+    if 0 < settings.max_media_bytes <= counts["bytes"]:
+        raise QuotaExceeded("bytes of media", settings.max_media_bytes, counts["bytes"])
 
 
 def visible_item(connection: Connection, user_id: int, media_id: str) -> Row:

@@ -97,11 +97,12 @@ def read(persona_id: int) -> Response:
 @blp.arguments(PersonaSchema, example=PERSONA_BODY_EXAMPLE)
 @blp.response(201, WrittenPersonaSchema, example=WRITTEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
+@blp.alt_response(409, "PROBLEM")
 def create(body: dict[str, Any]) -> Response:
     """Make a persona."""
     persona = write.prepare_persona(body)
     with services().database.transaction(g.user["id"], shared=True) as tx:
-        row = write.create_persona(tx, g.user["id"], persona)
+        row = write.create_persona(tx, g.user["id"], persona, services().settings)
     return _answer_created(row, persona.warnings)
 
 
@@ -153,11 +154,12 @@ def delete(persona_id: int) -> Response:
 @blp.arguments(DuplicateSchema, required=False, example={"name": "Élodie at night"})
 @blp.response(201, PersonaSchema, example=PERSONA_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
+@blp.alt_response(409, "PROBLEM")
 def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> Response:
     """Make a copy, named as asked or "<name> (copy)"."""
     name = body.get("name") or query.get("new_name")
     with services().database.transaction(g.user["id"]) as tx:
-        row = write.duplicate_persona(tx, g.user["id"], persona_id, name)
+        row = write.duplicate_persona(tx, g.user["id"], persona_id, name, services().settings)
     return _answer_created(row)
 
 
@@ -179,6 +181,7 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
 @key_scope("generate")
 @blp.arguments(PreviewSchema, required=False, example={"seed": 42})
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
+@blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
 def preview(body: dict[str, Any], persona_id: int) -> Response:
     """Queue a preview of the persona's style; follow the job at Location."""

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from seidra import folding, parameters
+from seidra.config import Settings
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines.samplers import recognise
-from seidra.errors import Invalid, NotFound
+from seidra.errors import Invalid, NotFound, QuotaExceeded
 from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
@@ -132,9 +133,12 @@ def stored_values(row: Row) -> dict[str, Any]:
     return stored | {name: bool(row[name]) for name in _FLAGS}
 
 
-def create_persona(tx: Connection, user_id: int, persona: NewPersona) -> Row:
-    """Make a persona; returns its row. Raises Forbidden for NSFW out of force, Invalid for another
-    one's avatar."""
+def create_persona(tx: Connection, user_id: int, persona: NewPersona, settings: Settings) -> Row:
+    """Make a persona; returns its row. Raises QuotaExceeded, Forbidden for NSFW out of force,
+    Invalid for another one's avatar."""
+    used = queries.personas.count(tx, user_id=user_id, nsfw=True, favorite=None)
+    if used >= settings.max_personas:
+        raise QuotaExceeded("personas", settings.max_personas, used)
     policy.check_may_make(tx, user_id, persona.values["is_nsfw"])
     values = _with_avatar(tx, user_id, persona.values, None)
     persona_id = queries.personas.create(
@@ -184,11 +188,13 @@ def set_avatar(
     return _update(tx, user_id, row, stored_values(row) | avatar)
 
 
-def duplicate_persona(tx: Connection, user_id: int, persona_id: int, name: str | None) -> Row:
+def duplicate_persona(
+    tx: Connection, user_id: int, persona_id: int, name: str | None, settings: Settings
+) -> Row:
     """Make a copy, named as asked or by `copy_name`; returns its row. Raises NotFound."""
     values = stored_values(read_persona(tx, user_id, persona_id))
     values["name"] = name or copy_name(values["name"])
-    return create_persona(tx, user_id, NewPersona(values, search.found_by(values)))
+    return create_persona(tx, user_id, NewPersona(values, search.found_by(values)), settings)
 
 
 def copy_name(name: str) -> str:

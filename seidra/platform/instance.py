@@ -65,6 +65,9 @@ class LimitsSchema(Schema):
     )
     max_body = fields.Integer(metadata={"description": "Bytes of a request's body."})
     max_queued_jobs = fields.Integer()
+    max_personas = fields.Integer()
+    max_media = fields.Integer()
+    max_media_bytes = fields.Integer(metadata={"description": "0: any number."})
     max_keys = fields.Integer()
     streams_per_user = fields.Integer()
 
@@ -101,6 +104,9 @@ def _limits(settings: Settings) -> dict[str, Any]:
         "fields": _FIELDS,
         "max_body": settings.max_body,
         "max_queued_jobs": settings.max_queued_jobs,
+        "max_personas": settings.max_personas,
+        "max_media": settings.max_media,
+        "max_media_bytes": settings.max_media_bytes,
         "max_keys": MAX_KEYS,
         "streams_per_user": settings.streams_per_user,
     }

@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from seidra.config import Settings
 from seidra.web import problems
 from seidra.web.arguments import IdConverter
+from seidra.web.compress import compress_answers
 from seidra.web.edge import Edge
 from seidra.web.services import Services, register_services
 
@@ -29,6 +30,7 @@ def make_app(services: Services) -> Flask:
     app.wsgi_app = Edge(app.wsgi_app)  # type: ignore[method-assign]
     if count := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
+    compress_answers(app)
     _add_cors(app, settings)
     problems.answer_failures(app, services.database)
     app.teardown_request(lambda _: services.database.release())
