@@ -77,6 +77,7 @@ DEFAULTS = {
     "rate_refresh": "120/minute",
     "rate_preview": "60/minute",
     "rate_general": "3000/minute",
+    "frontend_routes": True,
     "metrics": "off",
     "sqlite_synchronous": "normal",
     "web_workers": 2,
@@ -165,6 +166,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         ]
         for name in ("login", "register", "account", "refresh", "preview", "general")
     },
+    "frontend_routes": [("off", False), ("on", True)],
     "metrics": [("ON", "on"), ("off", "off"), ("a-token_of.16+/=", "a-token_of.16+/=")],
     "sqlite_synchronous": [("full", "full"), ("NORMAL", "normal")],
     "web_workers": [("1", 1), ("64", 64)],
@@ -344,6 +346,7 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
         ]
         for name in ("login", "register", "account", "refresh", "preview", "general")
     },
+    "frontend_routes": [("must be true or false", ["maybe", "2"])],
     "metrics": [
         ("must be off, on, or a token of 16", ["yes", "fifteen-letters", "a token with blanks"])
     ],

@@ -160,6 +160,9 @@ def browse(person: Person, method: str, path: str, body: Any = None) -> TestResp
         "Access-Control-Request-Headers": "authorization,content-type",
     }
     preflight = person.client.options(f"/api{path}", headers=asked)
+    # Of a path that is none the preflight says so already.
+    if preflight.status_code == 404:
+        return preflight
     assert preflight.status_code in (200, 204), path
     allowed = preflight.headers["Access-Control-Allow-Headers"].lower()
     assert {"authorization", "content-type"} <= set(allowed.split(", "))
