@@ -12,6 +12,7 @@ from seidra.auth.access_routes import blp as access_blp
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
+from seidra.frontend.routes import blp as frontend_blp
 from seidra.jobs.engines import admin_blp as engines_admin_blp
 from seidra.jobs.engines import blp as engines_blp
 from seidra.jobs.events import blp as events_blp
@@ -64,6 +65,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     api = openapi.make_api(app)
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)
+    if settings.frontend_routes:
+        api.register_blueprint(frontend_blp)
     openapi.complete_document(app, api)
     serve_studio(app, settings)
     metrics.serve_metrics(app, settings)

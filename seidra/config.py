@@ -329,6 +329,11 @@ class Settings:
         "3000/minute",
         "Requests of any kind that one user, or one address without a token, may send.",
     )
+    frontend_routes: bool = setting(
+        parsers.flag,
+        True,
+        "Serve the routes that the web frontend of SEIDRA Ultimate calls.",
+    )
     metrics: str = setting(
         parsers.metrics,
         "off",

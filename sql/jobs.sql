@@ -90,6 +90,16 @@ SELECT completed_at FROM generation_jobs
 WHERE user_id = :user_id AND status = 'completed' AND (is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY completed_at DESC LIMIT 1;
 
+-- name: ended
+-- What to tell of the jobs of a user that ended, newest first.
+SELECT
+    j.id, j.status, j.job_type, j.prompt, j.error_message, j.error_code, j.warnings, j.metadata, j.persona_id,
+    j.engine, j.completed_at
+FROM generation_jobs AS j
+WHERE j.user_id = :user_id AND j.completed_at IS NOT NULL AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
+ORDER BY j.created_at DESC, j.id DESC
+LIMIT :limit OFFSET :offset;
+
 -- name: page
 -- A page of a user's jobs, newest first, or one of them: a row for each picture of a job that the NSFW settings in
 -- force let be seen, or one without.

@@ -86,6 +86,27 @@ SELECT
 FROM media_counts
 WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE);
 
+-- name: by_persona
+-- How many items a user has of each persona that is still there and may be shown: of the hundred with the most.
+SELECT
+    p.name,
+    (
+        SELECT COUNT(*) FROM media_items AS m
+        WHERE m.persona_id = p.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS n
+FROM personas AS p
+WHERE p.user_id = :user_id AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+ORDER BY n DESC, p.id
+LIMIT 100;
+
+-- name: by_date
+-- How many items a user has of each day from one on.
+SELECT SUBSTR(m.created_at, 1, 10) AS day, COUNT(*) AS n
+FROM media_items AS m
+WHERE m.user_id = :user_id AND m.created_at >= :since AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+GROUP BY SUBSTR(m.created_at, 1, 10)
+ORDER BY SUBSTR(m.created_at, 1, 10);
+
 -- name: page
 -- A page of a user's media, newest first.
 -- family: which safe: AND is_nsfw = FALSE

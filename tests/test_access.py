@@ -359,6 +359,7 @@ def test_a_key_shares_its_users_rate_and_streams(make_app: Callable[..., Flask])
 GENERATE = {
     ("POST", f"{PERSONA}/preview"),
     ("POST", "/api/jobs"),
+    ("POST", "/api/generate/single"),
     ("POST", f"{JOB}/cancel"),
     ("POST", f"{JOB}/retry"),
     ("POST", f"{JOB}/again"),

@@ -80,6 +80,7 @@ DEFAULTS = {
     "rate_refresh": "120/minute",
     "rate_preview": "60/minute",
     "rate_general": "3000/minute",
+    "frontend_routes": True,
     "metrics": "off",
     "sqlite_synchronous": "normal",
     "web_workers": 2,
@@ -171,6 +172,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
         ]
         for name in ("login", "register", "account", "refresh", "preview", "general")
     },
+    "frontend_routes": [("off", False), ("on", True)],
     "metrics": [("ON", "on"), ("off", "off"), ("a-token_of.16+/=", "a-token_of.16+/=")],
     "sqlite_synchronous": [("full", "full"), ("NORMAL", "normal")],
     "web_workers": [("1", 1), ("64", 64)],
@@ -353,6 +355,7 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
         ]
         for name in ("login", "register", "account", "refresh", "preview", "general")
     },
+    "frontend_routes": [("must be true or false", ["maybe", "2"])],
     "metrics": [
         ("must be off, on, or a token of 16", ["yes", "fifteen-letters", "a token with blanks"])
     ],

@@ -36,6 +36,7 @@ FEATURES = ("auth", "nsfw", "media", "jobs", "personas")
 ROOF = (
     "start",
     "studio",
+    "frontend",
     "platform",
     "library",
     "exchange",

@@ -110,6 +110,28 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/media"): None,
     ("GET", "/api/media/stats"): None,
     ("GET", MEDIA): None,
+    ("POST", "/api/generate/single"): {
+        "prompt": "a lighthouse",
+        "width": 64,
+        "height": 64,
+        "num_images": 2,
+        "lora_models": [],
+        "metadata": {"from": "a form"},
+    },
+    ("POST", "/api/media/bulk-action"): {
+        "action": "tag",
+        "media_ids": ["{media}"],
+        "tags": ["keep"],
+    },
+    ("GET", "/api/models/available"): None,
+    ("GET", "/api/models/lora"): None,
+    ("GET", "/api/models/status"): None,
+    ("POST", "/api/models/reload"): None,
+    ("POST", "/api/models/download"): None,
+    ("POST", "/api/models/clear-cache"): None,
+    ("DELETE", "/api/models/<name>"): None,
+    ("GET", "/api/system/info"): None,
+    ("GET", "/api/system/notifications"): None,
     ("PATCH", MEDIA): {"is_favorite": True, "tags": ["keep"]},
     ("PUT", f"{MEDIA}/favorite"): {"value": True},
     ("PUT", f"{MEDIA}/tags"): {"tags": ["keep", "cover"]},
@@ -154,6 +176,14 @@ PAGES = {
 """What a browser asks for by itself: no part of the API."""
 
 WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is not None}
+NOT_OFFERED = {
+    ("POST", "/api/models/download"),
+    ("POST", "/api/models/clear-cache"),
+    ("DELETE", "/api/models/<name>"),
+}
+"""What a frontend calls, and SEIDRA does not do: a 501 for everybody who has a token."""
+BARE = {("PUT", f"{MEDIA}/tags")}
+"""Whose body may be an array."""
 OPTIONAL_BODY = {
     ("POST", f"{PERSONA}/duplicate"),
     ("POST", f"{PERSONA}/preview"),
@@ -352,8 +382,9 @@ def test_a_trailing_slash_changes_nothing(admin: Person, worker: Worker) -> None
         path = fill(rule, things)
         answers = [admin.client.open(at, method=method, json={}) for at in (path, f"{path}/")]
         assert answers[0].status_code == answers[1].status_code in (200, 401, 422), (method, rule)
-        # How much of the disk is free changes from one moment to the next.
-        if method == "GET" and rule != "/api/admin/instance":
+        # How much of the disk is free, and the time, change from one moment to the next.
+        moving = ("/api/admin/instance", "/api/system/info")
+        if method == "GET" and rule not in moving:
             plain, slashed = (admin.get(at, buffered=True) for at in (path, f"{path}/"))
             assert (
                 (plain.status_code, plain.data)
@@ -387,7 +418,8 @@ def test_bodies_that_are_no_json_object(admin: Person) -> None:
         ):
             problem(send(admin, route, malformed), 400)
         for other in ("[]", "3", '"text"', "null", "true"):
-            problem(send(admin, route, other), 422, "body")
+            if other != "[]" or route not in BARE:
+                problem(send(admin, route, other), 422, "body")
         if route not in OPTIONAL_BODY:
             problem(send(admin, route, ""), 400)
 
@@ -440,7 +472,7 @@ def test_bodies_that_are_too_large(make_app: Callable[..., Flask]) -> None:
     for route, body in WITH_BODY.items():
         text = json.dumps(filled(body, NOTHING))
         problem(send(admin, route, text + " " * 1024), 413)
-        assert send(admin, route, "[]".ljust(1024)).status_code == 422
+        assert send(admin, route, "3".ljust(1024)).status_code == 422
 
 
 def test_bodies_that_break_off(admin: Person) -> None:
@@ -705,7 +737,7 @@ def test_the_document_names_security_and_errors(document: dict[str, Any]) -> Non
     for route in DESCRIBED:
         described = operation(document, *route)
         errors = {int(status) for status in described["responses"] if status[0] in "45"}
-        link = route[1].endswith(FILES)
+        link = route[1].endswith(FILES) and route not in NOT_OFFERED
         if route == ("POST", "/api/auth/refresh"):
             assert described["security"] == [{"refresh": []}]
         elif route in PUBLIC:
@@ -827,6 +859,9 @@ def test_real_answers_are_what_the_document_says(
 ) -> None:
     assert {route for route, _ in answers} == ROUTES.keys() | PUBLIC.keys()
     for route, answer in answers:
+        if route in NOT_OFFERED:
+            problem(answer, 501)
+            continue
         assert answer.status_code in (200, 201, 202, 204), (route, answer.text)
         if route in DESCRIBED:
             responses = operation(document, *route)["responses"]
@@ -847,7 +882,7 @@ def test_answers_are_private_or_secret(answers: list[tuple[tuple[str, str], Test
             assert answer.headers["Cache-Control"] == "no-store", route
         if route in STREAMS or route in SECRETS:
             assert answer.headers["Cache-Control"] == "no-store", route
-        elif route in ROUTES:
+        elif route in ROUTES.keys() - NOT_OFFERED:
             assert answer.headers["Cache-Control"] == "private, no-cache", route
             assert {"Authorization", "Origin"} <= set(answer.headers["Vary"].split(", ")), route
 

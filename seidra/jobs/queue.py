@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from seidra import folding
@@ -59,12 +60,15 @@ def add_job(
     job_type: str,
     force: bool,
     settings: Settings,
+    note: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Queue a job; returns the contract's answer. Raises CannotBeMade where its engine lacks what
-    it needs, unless forced, and a 429 Problem at the user's limit."""
+    """Queue a job; returns the contract's answer. `note` is kept with it for whoever asked. Raises
+    CannotBeMade where its engine lacks what it needs, unless forced, and a 429 Problem at the
+    user's limit."""
     if has_errors(draft.findings) and not force:
         raise CannotBeMade(draft.engine, draft.findings)
     told = [finding.shown() for finding in draft.findings]
+    metadata = {"persona_name": look.name, "tags": look.tags} if look else {}
     job_id = _add_job(
         tx,
         user_id,
@@ -81,7 +85,7 @@ def add_job(
             "count": draft.count,
             "images": to_json(draft.images),
             "warnings": to_json([*draft.warnings, *told]),
-            "metadata": to_json({"persona_name": look.name, "tags": look.tags} if look else {}),
+            "metadata": to_json(metadata | ({"note": dict(note)} if note else {})),
             "is_nsfw": draft.is_nsfw,
             "search_text": search_text(draft.prompt, look.name if look else ""),
             "engine": draft.engine,

@@ -184,6 +184,17 @@ def look_of(row: Row) -> Look:
     )
 
 
+def own_look(connection: Connection, user_id: int, persona_id: int | None) -> Look | None:
+    """What the persona that a body names brings to a job; None where it names none. Raises
+    Invalid where it is not the user's own, or not to be seen."""
+    if persona_id is None:
+        return None
+    row = queries.personas.get(connection, id=persona_id, user_id=user_id)
+    if row is None:
+        raise Invalid({"persona_id": ["Must be one of your own personas."]})
+    return look_of(row)
+
+
 def draft_job(
     connection: Connection, setup: Setup, asked: Asked, look: Look | None, job_type: str
 ) -> Draft:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,15 +13,16 @@ from seidra.auth.keys import key_scope
 from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
-from seidra.errors import Invalid, NotFound
+from seidra.errors import NotFound
 from seidra.jobs import frames, queue
-from seidra.jobs.requests import GENERATION, Look, draft_job, look_of, read_asked, with_images
+from seidra.jobs.requests import GENERATION, draft_job, own_look, read_asked, with_images
 from seidra.jobs.schemas import (
     DRY_RUN_EXAMPLE,
     FINAL,
     GENERATION_EXAMPLE,
     JOB_EXAMPLE,
     PREVIEW_EXAMPLE,
+    RETRIED_EXAMPLE,
     DryRunSchema,
     GenerationSchema,
     JobSchema,
@@ -28,6 +30,7 @@ from seidra.jobs.schemas import (
     JobsSchema,
     JobStatsSchema,
     PreviewAnswerSchema,
+    RetriedJobSchema,
 )
 from seidra.jobs.view import draft_json, job_json, job_rows, jobs_json
 from seidra.media.access import linked_user
@@ -132,26 +135,17 @@ def create(body: dict[str, Any]) -> Response:
     setup, settings = services().setup, services().settings
     if body.get("dry_run"):
         connection = services().database.connection
-        look = _look(connection, body.get("persona_id"))
+        look = own_look(connection, g.user["id"], body.get("persona_id"))
         asked = with_images(connection, g.user["id"], asked)
         return reply(draft_json(draft_job(connection, setup, asked, look, GENERATION)))
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
-        look = _look(tx, body.get("persona_id"))
+        look = own_look(tx, g.user["id"], body.get("persona_id"))
         asked = with_images(tx, g.user["id"], asked)
         draft = draft_job(tx, setup, asked, look, GENERATION)
         answer = queue.add_job(tx, g.user["id"], draft, look, GENERATION, asked.force, settings)
     services().wake.set()
     return reply_queued(answer)
-
-
-def _look(connection: Connection, persona_id: int | None) -> Look | None:
-    if persona_id is None:
-        return None
-    row = queries.personas.get(connection, id=persona_id, user_id=g.user["id"])
-    if row is None:
-        raise Invalid({"persona_id": ["Must be one of your own personas."]})
-    return look_of(row)
 
 
 def reply_queued(answer: dict[str, Any]) -> Response:
@@ -205,12 +199,18 @@ def read(job_id: UUID) -> Response:
     return _job_reply(services().database.connection, str(job_id))
 
 
-def _job_reply(connection: Connection, job_id: str, status: int = 200, **headers: str) -> Response:
+def _job_reply(
+    connection: Connection,
+    job_id: str,
+    status: int = 200,
+    more: Mapping[str, Any] | None = None,
+    **headers: str,
+) -> Response:
     rows = job_rows(connection, g.user["id"], job_id)
     if not rows:
         raise NotFound("job")
     job = job_json(rows, services().links, g.user["id"])
-    return reply_versioned(job, rows[0]["version"], status, **headers)
+    return reply_versioned({**job, **(more or {})}, rows[0]["version"], status, **headers)
 
 
 @blp.route("/<uuid:job_id>/frame", methods=["GET"])
@@ -255,7 +255,7 @@ def cancel(job_id: UUID) -> Response:
 @blp.route("/<uuid:job_id>/retry", methods=["POST"])
 @login_required
 @key_scope("generate")
-@blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
+@blp.response(201, RetriedJobSchema, example=RETRIED_EXAMPLE)
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
 def retry(job_id: UUID) -> Response:
@@ -263,7 +263,8 @@ def retry(job_id: UUID) -> Response:
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"]) as tx:
         new_id = queue.retry_job(tx, g.user["id"], str(job_id), services().settings)
-        answer = _job_reply(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
+        location = f"{public_url()}/api/jobs/{new_id}"
+        answer = _job_reply(tx, new_id, 201, {"new_job_id": new_id}, Location=location)
     services().wake.set()
     return answer
 

@@ -231,6 +231,7 @@ class JobSchema(Schema):
 
     job_id = fields.UUID()
     status = fields.String(validate=one_of(*STATUSES))
+    message = fields.String(metadata={"description": "How it stands, for people."})
     progress = fields.Float(metadata={"minimum": 0, "maximum": 1})
     job_type = fields.String()
     persona_id = fields.Integer(allow_none=True)
@@ -272,6 +273,12 @@ class JobSchema(Schema):
     updated_at = fields.DateTime()
     started_at = fields.DateTime(allow_none=True)
     completed_at = fields.DateTime(allow_none=True)
+
+
+class RetriedJobSchema(JobSchema):
+    """The new job."""
+
+    new_job_id = fields.UUID(metadata={"description": "The same as `job_id`."})
 
 
 class JobsSchema(Schema):
@@ -344,6 +351,7 @@ _SIGNED = "?user=2&expires=1769990400&signature=…"
 JOB_EXAMPLE = {
     "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
     "status": "completed",
+    "message": "The job is completed.",
     "progress": 1.0,
     "job_type": "persona_preview",
     "persona_id": 1,
@@ -390,6 +398,11 @@ JOB_EXAMPLE = {
     "updated_at": "2026-01-31T12:00:00.180000Z",
     "started_at": "2026-01-31T12:00:00.010000Z",
     "completed_at": "2026-01-31T12:00:00.180000Z",
+}
+RETRIED_EXAMPLE = JOB_EXAMPLE | {
+    "status": "queued",
+    "message": "The job is queued.",
+    "new_job_id": JOB_EXAMPLE["job_id"],
 }
 PREVIEW_EXAMPLE = {
     "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",

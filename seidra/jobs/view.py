@@ -43,6 +43,7 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
     return {
         "job_id": row["id"],
         "status": row["status"],
+        "message": _status_sentence(row),
         "progress": row["progress"],
         "job_type": row["job_type"],
         "persona_id": row["persona_id"],
@@ -73,6 +74,21 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "started_at": row["started_at"],
         "completed_at": row["completed_at"],
     }
+
+
+def _status_sentence(row: Row) -> str:
+    """How a job stands, for people."""
+    if row["status"] == "failed":
+        return row["error_message"] or "The job has failed."
+    return _SENTENCES[row["status"]]
+
+
+_SENTENCES = {
+    "queued": "The job is queued.",
+    "processing": "The job is being made.",
+    "completed": "The job is completed.",
+    "cancelled": "The job is cancelled.",
+}
 
 
 def frame_url(row: Row, links: Links, user_id: int) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from seidra import folding
@@ -62,3 +63,21 @@ def _matching_page(
     page = ids[query["offset"] : query["offset"] + query["limit"]]
     rows = queries.search.media_page(connection, ids=to_json(page), user_id=user_id)
     return rows, len(ids)
+
+
+def media_spread(connection: Connection, user_id: int, nsfw: bool) -> dict[str, Any]:
+    """How a user's media are spread over personas, of the hundred with the most, and over the last
+    thirty days, in UTC; a name that several personas have counts for them together."""
+    now = datetime.now(UTC)
+    first, recent = (f"{now - timedelta(days=days):%Y-%m-%d}" for days in (29, 6))
+    rows = queries.media.by_date(connection, user_id=user_id, nsfw=nsfw, since=first)
+    by_date = {row["day"]: row["n"] for row in rows}
+    by_persona: dict[str, int] = {}
+    for row in queries.media.by_persona(connection, user_id=user_id, nsfw=nsfw):
+        if row["n"]:
+            by_persona[row["name"]] = by_persona.get(row["name"], 0) + row["n"]
+    return {
+        "recent_count": sum(n for day, n in by_date.items() if day >= recent),
+        "by_persona": by_persona,
+        "by_date": by_date,
+    }

@@ -16,9 +16,11 @@ from seidra.errors import NotFound, Unavailable
 from seidra.files.keys import EXTENSIONS
 from seidra.media.access import linked_user
 from seidra.media.keys import row_key
-from seidra.media.pages import media_page
+from seidra.media.pages import media_page, media_spread
 from seidra.media.schemas import (
+    CHANGED_EXAMPLE,
     MEDIA_EXAMPLE,
+    ChangedMediaSchema,
     FavoriteSchema,
     LinkQuery,
     MediaChangeSchema,
@@ -71,6 +73,11 @@ def list_media(query: dict[str, Any]) -> Response:
         "nsfw": 0,
         "by_type": {"image": 2, "video": 0},
         "total_size": 1824690,
+        "total_images": 2,
+        "favorites_count": 1,
+        "recent_count": 1,
+        "by_persona": {"Élodie of the Tides": 2},
+        "by_date": {"2026-01-31": 1},
     },
 )
 def stats(query: dict[str, Any]) -> Response:
@@ -78,6 +85,7 @@ def stats(query: dict[str, Any]) -> Response:
     with services().database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         row = required_row(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
+        spread = media_spread(connection, g.user["id"], nsfw)
     return reply(
         {
             "total": row["total"],
@@ -85,6 +93,9 @@ def stats(query: dict[str, Any]) -> Response:
             "nsfw": row["nsfw"],
             "by_type": {"image": row["images"], "video": row["videos"]},
             "total_size": row["bytes"],
+            "total_images": row["images"],
+            "favorites_count": row["favorites"],
+            **spread,
         }
     )
 
@@ -98,8 +109,11 @@ def read(media_id: UUID) -> Response:
     return _answer(visible_item(services().database.connection, g.user["id"], str(media_id)))
 
 
-def _answer(row: Row) -> Response:
-    return reply_versioned(media_json(row, services().links, g.user["id"]), row["version"])
+def _answer(row: Row, message: str | None = None) -> Response:
+    shown = media_json(row, services().links, g.user["id"])
+    if message is not None:
+        shown |= {"media_id": row["id"], "message": message}
+    return reply_versioned(shown, row["version"])
 
 
 # ------------------------------------------------------------------------------------------ writing
@@ -113,35 +127,35 @@ def _answer(row: Row) -> Response:
 @blp.alt_response(412, "PROBLEM")
 def patch(change: dict[str, Any], media_id: UUID) -> Response:
     """Change a media item."""
-    return _change(media_id, lambda row: change)
+    return _answer(_change(media_id, lambda row: change))
 
 
 @blp.route("/<uuid:media_id>/favorite", methods=["PUT"])
 @login_required
 @blp.arguments(FavoriteSchema, required=False, example={"value": True})
-@blp.response(200, MediaSchema, example=MEDIA_EXAMPLE)
+@blp.response(200, ChangedMediaSchema, example=CHANGED_EXAMPLE | {"message": "It is no favourite."})
 @blp.alt_response(412, "PROBLEM")
 def put_favorite(body: dict[str, Any], media_id: UUID) -> Response:
     """Make it a favourite or not; without a value, toggle."""
-    return _change(media_id, lambda row: {"is_favorite": body.get("value", not row["is_favorite"])})
+    row = _change(media_id, lambda row: {"is_favorite": body.get("value", not row["is_favorite"])})
+    return _answer(row, f"It is {'a' if row['is_favorite'] else 'no'} favourite.")
 
 
 @blp.route("/<uuid:media_id>/tags", methods=["PUT"])
 @login_required
 @blp.arguments(TagsSchema, example={"tags": ["keep", "cover"]})
-@blp.response(200, MediaSchema, example=MEDIA_EXAMPLE)
+@blp.response(200, ChangedMediaSchema, example=CHANGED_EXAMPLE)
 @blp.alt_response(412, "PROBLEM")
 def put_tags(body: dict[str, Any], media_id: UUID) -> Response:
-    """Replace the tags."""
-    return _change(media_id, lambda row: body)
+    """Replace the tags; a bare array of them is taken too."""
+    return _answer(_change(media_id, lambda row: body), "The tags are written.")
 
 
-def _change(media_id: UUID, change_of: Callable[[Row], dict[str, Any]]) -> Response:
+def _change(media_id: UUID, change_of: Callable[[Row], dict[str, Any]]) -> Row:
     with services().database.transaction(g.user["id"]) as tx:
         row = visible_item(tx, g.user["id"], str(media_id))
         check_if_match(row["version"])
-        row = change_item(tx, g.user["id"], row, change_of(row))
-    return _answer(row)
+        return change_item(tx, g.user["id"], row, change_of(row))
 
 
 @blp.route("/<uuid:media_id>", methods=["DELETE"])

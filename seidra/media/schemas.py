@@ -26,10 +26,13 @@ class MediaSchema(Schema):
     expire."""
 
     id = fields.UUID()
+    user_id = fields.Integer()
     job_id = fields.UUID(allow_none=True)
     persona_id = fields.Integer(allow_none=True)
     url = fields.String()
     thumbnail_url = fields.String()
+    file_path = fields.String(metadata={"description": "The same as `url`: no path of a disk."})
+    thumbnail_path = fields.String(metadata={"description": "The same as `thumbnail_url`."})
     download_url = fields.String()
     file_type = fields.String(validate=one_of("image", "video"))
     mime_type = fields.String()
@@ -46,6 +49,13 @@ class MediaSchema(Schema):
     updated_at = fields.DateTime()
 
 
+class ChangedMediaSchema(MediaSchema):
+    """A media item that was changed, and what was done."""
+
+    media_id = fields.UUID(metadata={"description": "The same as `id`."})
+    message = fields.String()
+
+
 class MediaPageSchema(Schema):
     """A page of media items."""
 
@@ -54,13 +64,26 @@ class MediaPageSchema(Schema):
 
 
 class MediaStatsSchema(Schema):
-    """Media in figures; `total_size` in bytes."""
+    """Media in figures; `total_size` in bytes, days in UTC."""
 
     total = fields.Integer()
     favorites = fields.Integer()
     nsfw = fields.Integer()
     by_type = fields.Dict(keys=fields.String(), values=fields.Integer())
     total_size = fields.Integer()
+    total_images = fields.Integer(metadata={"description": "The same as `by_type.image`."})
+    favorites_count = fields.Integer(metadata={"description": "The same as `favorites`."})
+    recent_count = fields.Integer(metadata={"description": "Of the last seven days."})
+    by_persona = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={"description": "By the name of the persona: of the hundred with the most."},
+    )
+    by_date = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        metadata={"description": "By the day, of the last thirty days."},
+    )
 
 
 class MediaChangeSchema(Body):
@@ -87,7 +110,9 @@ class FavoriteSchema(Body):
 
 
 class TagsSchema(Body):
-    """The tags, all of them."""
+    """The tags, all of them; a bare array of them is taken too."""
+
+    BARE = "tags"
 
     tags = Tags(required=True)
 
@@ -137,10 +162,13 @@ _EXAMPLE_LINK = (
 )
 MEDIA_EXAMPLE = {
     "id": "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10",
+    "user_id": 2,
     "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
     "persona_id": 1,
     "url": _EXAMPLE_LINK.format("content"),
     "thumbnail_url": _EXAMPLE_LINK.format("thumbnail"),
+    "file_path": _EXAMPLE_LINK.format("content"),
+    "thumbnail_path": _EXAMPLE_LINK.format("thumbnail"),
     "download_url": _EXAMPLE_LINK.format("download"),
     "file_type": "image",
     "mime_type": "image/png",
@@ -161,4 +189,8 @@ MEDIA_EXAMPLE = {
     "version": 2,
     "created_at": "2026-01-31T12:00:00.180000Z",
     "updated_at": "2026-01-31T12:00:00.180000Z",
+}
+CHANGED_EXAMPLE = MEDIA_EXAMPLE | {
+    "media_id": MEDIA_EXAMPLE["id"],
+    "message": "The tags are written.",
 }

@@ -15,12 +15,17 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
     """A media row as the API shows it to the user who owns it, with links that are valid for a
     while."""
     link = partial(links.make, row["id"], user_id=user_id)
+    url, thumbnail_url = link("content"), link("thumbnail")
     return {
         "id": row["id"],
+        "user_id": user_id,
         "job_id": row["job_id"],
         "persona_id": row["persona_id"],
-        "url": link("content"),
-        "thumbnail_url": link("thumbnail"),
+        "url": url,
+        "thumbnail_url": thumbnail_url,
+        # The same links, under the names that the Ultimate frontend reads; no path of a disk.
+        "file_path": url,
+        "thumbnail_path": thumbnail_url,
         "download_url": link("download"),
         "file_type": row["file_type"],
         "mime_type": row["mime_type"],

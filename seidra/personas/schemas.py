@@ -75,6 +75,9 @@ class PersonaSchema(Body):
     is_nsfw = Flag()
     avatar_url = AvatarUrl()
     cover = fields.Nested(CoverSchema, dump_only=True, allow_none=True)
+    metadata = fields.Dict(
+        dump_only=True, metadata={"description": "Always empty; there for the Ultimate frontend."}
+    )
     version = fields.Integer(dump_only=True)
     revision = fields.Integer(
         dump_only=True, metadata={"description": "Counts the changes of what a picture is made of."}
@@ -172,6 +175,7 @@ PERSONA_EXAMPLE = {
     "is_nsfw": False,
     "avatar_url": None,
     "cover": None,
+    "metadata": {},
     "version": 1,
     "revision": 1,
     "created_at": "2026-01-31T12:00:00.000000Z",
@@ -181,5 +185,15 @@ WRITTEN_EXAMPLE = PERSONA_EXAMPLE | {"warnings": []}
 PERSONA_BODY_EXAMPLE = {
     name: value
     for name, value in PERSONA_EXAMPLE.items()
-    if name not in ("id", "uid", "version", "revision", "lora_models", "created_at", "updated_at")
+    if name
+    not in (
+        "id",
+        "uid",
+        "metadata",
+        "version",
+        "revision",
+        "lora_models",
+        "created_at",
+        "updated_at",
+    )
 }

@@ -30,6 +30,8 @@ def persona_json(row: Row, links: Links) -> dict[str, Any]:
         "tags": json_fragment(row["tags"]),
         "is_favorite": bool(row["is_favorite"]),
         "is_nsfw": bool(row["is_nsfw"]),
+        # Older frontends keep things of their own here; SEIDRA has `tags` and fields for them.
+        "metadata": {},
         "version": row["version"],
         "revision": row["revision"],
         "created_at": row["created_at"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
 from flask import Response
 from marshmallow import Schema, fields
@@ -18,6 +19,8 @@ from seidra.web.services import services
 blp = Blueprint("platform", __name__, url_prefix="/api", description="Health and summary")
 
 _VERSION = version("seidra")
+_UNKNOWN: dict[str, Any] = {"gpu": {}, "models_loaded": None, "active_connections": None}
+"""What the Ultimate frontend reads, and SEIDRA cannot know."""
 _PUBLIC = {"Cache-Control": "no-store"}
 
 
@@ -26,6 +29,13 @@ class HealthSchema(Schema):
 
     status = fields.String()
     version = fields.String()
+    gpu = fields.Dict(metadata={"description": "Always empty: engines have it, not SEIDRA."})
+    models_loaded = fields.Integer(
+        allow_none=True, metadata={"description": "Always null: no engine tells it."}
+    )
+    active_connections = fields.Integer(
+        allow_none=True, metadata={"description": "Always null: no process knows them all."}
+    )
 
 
 class ReadySchema(Schema):
@@ -45,10 +55,10 @@ class SummarySchema(Schema):
 
 
 @blp.route("/health", methods=["GET"])
-@blp.response(200, HealthSchema, example={"status": "ok", "version": "0.2.0"})
+@blp.response(200, HealthSchema, example={"status": "ok", "version": "0.2.0", **_UNKNOWN})
 def health() -> Response:
     """Whether the process is alive, and which version it is; it asks nothing else."""
-    return reply({"status": "ok", "version": _VERSION}, headers=_PUBLIC)
+    return reply({"status": "ok", "version": _VERSION, **_UNKNOWN}, headers=_PUBLIC)
 
 
 @blp.route("/health/ready", methods=["GET"])

@@ -289,12 +289,17 @@ class Body(Schema):
     ONE_OF: tuple[str, ...] = ()
     """Fields of which a body must have one at least."""
 
+    BARE: str | None = None
+    """A field whose value, an array, is taken for a whole body."""
+
     class Meta:
         unknown = RAISE
 
     def load(self, data: Any, **kwargs: Any) -> Any:
         """As marshmallow's, of the fields that are not read-only; of unknown ones it sees as many
         as are told, for each costs it more than a body's bytes."""
+        if self.BARE is not None and isinstance(data, list):
+            data = {self.BARE: data}
         if isinstance(data, dict):
             data = {name: value for name, value in data.items() if name not in self._ignored}
             unknown = data.keys() - self._known

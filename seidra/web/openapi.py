@@ -97,17 +97,21 @@ _PROBLEMS = {
     415: "The body is not JSON.",
     422: "Fields break their rules.",
     429: "Too many.",
+    501: "Not offered.",
     503: "The database is busy.",
 }
 
 
 class _BodyConverter(OpenAPIConverter):
-    """apispec's, which also says of a body that it must have one of some fields."""
+    """apispec's, which also says of a body that it must have one of some fields, or that the value
+    of one may stand for it."""
 
     def schema2jsonschema(self, schema: Any) -> Any:
         found = super().schema2jsonschema(schema)  # type: ignore[no-untyped-call]
         if names := getattr(schema, "ONE_OF", ()):
             found["anyOf"] = [{"required": [name]} for name in names]
+        if bare := getattr(schema, "BARE", None):
+            found = {"anyOf": [found, found["properties"][bare]]}
         return found
 
 
