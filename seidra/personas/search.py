@@ -7,6 +7,7 @@ first, and a page is cut from their intersection.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from seidra import folding
@@ -48,6 +49,13 @@ def put_text(
     )
 
 
+def is_filtered(query: Mapping[str, Any]) -> bool:
+    """Whether what a PersonaQuery asks for has to be found, and is not read along an index."""
+    return bool(
+        "search" in query or query["tag"] or query["untagged"] or query["is_favorite"] is False
+    )
+
+
 def found_page(
     connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
 ) -> tuple[list[Row], int]:
@@ -60,9 +68,19 @@ def found_page(
 
 
 def page_ids(
-    connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> tuple[list[int], int]:
     """The ids of a page of what a PersonaQuery matches, in its order, and how many match in all."""
+    found = matching_ids(connection, user_id, nsfw, query)
+    matching = _sorted(connection, user_id, found, query["sort"])
+    limit, offset = query["limit"], query["offset"]
+    return matching[offset : offset + limit], len(matching)
+
+
+def matching_ids(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> list[int]:
+    """The ids of all that the filters of a PersonaQuery match, oldest first."""
     words = folding.words(query.get("search", ""))
     indexed = [word for word in words if len(word) >= folding.TRIGRAM]
     scanned = [word for word in words if len(word) < folding.TRIGRAM]
@@ -75,14 +93,15 @@ def page_ids(
     if query["tag"]:
         rows = queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))
         found.append([row["id"] for row in rows])
+    if query["untagged"]:
+        rows = queries.personas.matching_untagged(connection, **filters)
+        found.append(sorted(row["id"] for row in rows))
     if not found and not scanned:
         scanned = [""]  # Nothing else narrows it down, and everything contains nothing.
     found += [
         from_json(queries.search.scanned(connection, **filters, word=word)) for word in scanned
     ]
-    matching = _sorted(connection, user_id, _intersection(found), query["sort"])
-    limit, offset = query["limit"], query["offset"]
-    return matching[offset : offset + limit], len(matching)
+    return _intersection(found)
 
 
 def _expression(words: list[str], nsfw: bool, favorite: bool | None) -> str:
