@@ -163,6 +163,15 @@ WHERE (CAST(:persona_id AS INTEGER) IS NULL OR m.persona_id = :persona_id)
     AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
 ORDER BY m.created_at DESC, m.id DESC;
 
+-- name: facets
+-- How many of a user's items are alike in their tags, as favourites and in being NSFW.
+SELECT tags, is_favorite, is_nsfw, COUNT(*) AS n
+FROM media_items
+WHERE user_id = :user_id
+    AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    AND (:favorites_only = FALSE OR is_favorite = TRUE)
+GROUP BY tags, is_favorite, is_nsfw;
+
 -- name: exists$
 -- Whether an item is there, whoever owns it.
 SELECT 1 FROM media_items WHERE id = :id;

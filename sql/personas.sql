@@ -135,6 +135,25 @@ GROUP BY t.persona_id
 HAVING COUNT(*) = :tag_count
 ORDER BY t.persona_id;
 
+-- name: matching_untagged
+-- The ids of all personas that have no tag, newest first: the order of the owner's index, which the planner then reads.
+SELECT p.id
+FROM personas AS p
+WHERE p.user_id = :user_id
+    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+    AND (CAST(:favorite AS INTEGER) IS NULL OR p.is_favorite = :favorite)
+    AND NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id)
+ORDER BY p.created_at DESC, p.id DESC;
+
+-- name: facets
+-- How many of a user's personas are alike in their tags, as favourites and in being NSFW.
+SELECT tags, is_favorite, is_nsfw, COUNT(*) AS n
+FROM personas
+WHERE user_id = :user_id
+    AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+GROUP BY tags, is_favorite, is_nsfw;
+
 -- name: purge_batch!
 -- Delete some personas of a deleted account.
 DELETE FROM personas WHERE id IN (SELECT id FROM personas WHERE user_id = :user_id LIMIT :limit);

@@ -126,3 +126,19 @@ FROM JSON_EACH(:ids) AS page
 INNER JOIN media_items AS m ON m.id = page.value
 WHERE m.user_id = :user_id
 ORDER BY page.key;
+
+-- name: persona_facets
+-- The same as `facets` of personas.sql, of those that a search has found.
+SELECT p.tags, p.is_favorite, p.is_nsfw, COUNT(*) AS n
+FROM JSON_EACH(:ids) AS found
+CROSS JOIN personas AS p
+WHERE p.id = found.value AND p.user_id = :user_id AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+GROUP BY p.tags, p.is_favorite, p.is_nsfw;
+
+-- name: media_facets
+-- The same as `facets` of media.sql, of those that a search has found.
+SELECT m.tags, m.is_favorite, m.is_nsfw, COUNT(*) AS n
+FROM JSON_EACH(:ids) AS found
+CROSS JOIN media_items AS m
+WHERE m.id = found.value AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+GROUP BY m.tags, m.is_favorite, m.is_nsfw;

@@ -17,10 +17,15 @@ def media_page(
 ) -> tuple[list[Row], int]:
     """The rows that a query (as MediaQuery loads it) asks for, newest first, and how many match
     it."""
-    filtered = "search" in query or query["tag"] or query["persona_id"] is not None
-    if filtered or query["date_from"] or query["date_to"] != "~":
+    if is_filtered(query):
         return _matching_page(connection, user_id, nsfw, query)
     return _indexed_page(connection, user_id, nsfw, query)
+
+
+def is_filtered(query: Mapping[str, Any]) -> bool:
+    """Whether what a MediaQuery asks for has to be found, and is not read along an index."""
+    filtered = "search" in query or query["tag"] or query["persona_id"] is not None
+    return bool(filtered or query["date_from"] or query["date_to"] != "~")
 
 
 def _indexed_page(
@@ -44,6 +49,16 @@ def _matching_page(
     connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> tuple[list[Row], int]:
     """A page of what filters match: all matching ids once, for page and total both."""
+    ids = matching_items(connection, user_id, nsfw, query)
+    page = ids[query["offset"] : query["offset"] + query["limit"]]
+    rows = queries.search.media_page(connection, ids=to_json(page), user_id=user_id)
+    return rows, len(ids)
+
+
+def matching_items(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> list[str]:
+    """The ids of all that the filters of a MediaQuery match, newest first."""
     words = folding.words(query.get("search", "")) or [""]
     tags = sorted({folding.fold(tag) for tag in query["tag"]})
     filters = {
@@ -59,10 +74,7 @@ def _matching_page(
     def matching(word: str, texts: bool) -> list[Row]:
         return statement(connection, **filters, pattern=folding.like(word), texts=texts)
 
-    ids = folding.matching_all(words, matching)
-    page = ids[query["offset"] : query["offset"] + query["limit"]]
-    rows = queries.search.media_page(connection, ids=to_json(page), user_id=user_id)
-    return rows, len(ids)
+    return folding.matching_all(words, matching)
 
 
 def media_spread(connection: Connection, user_id: int, nsfw: bool) -> dict[str, Any]:

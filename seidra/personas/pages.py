@@ -18,7 +18,7 @@ def read_page(
 ) -> tuple[list[Row], int]:
     """The rows of the page that a PersonaQuery asks for, and the total. In one snapshot or
     transaction."""
-    if "search" in query or query["tag"] or query["is_favorite"] is False:
+    if search.is_filtered(query):
         return search.found_page(connection, user_id, nsfw, query)
     rows = queries.personas.page(
         connection,

@@ -137,6 +137,9 @@ class PersonaQuery(PageQuery):
         validate=validate.Length(max=8, error="Must be at most 8 tags."),
         metadata={"description": "Repeatable: all must match."},
     )
+    untagged = QueryFlag(
+        load_default=False, metadata={"description": "true: only what has no tag."}
+    )
     is_favorite = QueryFlag(load_default=None, metadata={"description": "false: only the others."})
     include_nsfw = QueryFlag(load_default=False)
     sort = Text(validate=one_of(*SORTS), load_default="-created_at")

@@ -7,6 +7,7 @@ first, and a page is cut from their intersection.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from seidra import folding
@@ -63,6 +64,13 @@ def write_found_by(
     )
 
 
+def is_filtered(query: Mapping[str, Any]) -> bool:
+    """Whether what a PersonaQuery asks for has to be found, and is not read along an index."""
+    return bool(
+        "search" in query or query["tag"] or query["untagged"] or query["is_favorite"] is False
+    )
+
+
 def found_page(
     connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
 ) -> tuple[list[Row], int]:
@@ -75,9 +83,19 @@ def found_page(
 
 
 def page_ids(
-    connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> tuple[list[int], int]:
     """The ids of a page of what a PersonaQuery matches, in its order, and how many match in all."""
+    found = matching_ids(connection, user_id, nsfw, query)
+    matching = _sorted(connection, user_id, found, query["sort"])
+    limit, offset = query["limit"], query["offset"]
+    return matching[offset : offset + limit], len(matching)
+
+
+def matching_ids(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> list[int]:
+    """The ids of all that the filters of a PersonaQuery match, in no order."""
     words = folding.words(query.get("search", ""))
     indexed = [word for word in words if len(word) >= folding.TRIGRAM]
     scanned = [word for word in words if len(word) < folding.TRIGRAM]
@@ -90,14 +108,15 @@ def page_ids(
     if query["tag"]:
         rows = queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))
         found.append([row["id"] for row in rows])
+    if query["untagged"]:
+        rows = queries.personas.matching_untagged(connection, **filters)
+        found.append([row["id"] for row in rows])
     # Without another filter the scan has no words, and finds all; it is done once for all words,
     # and not at all where nothing is left to find.
     if all(found) and (scanned or not found):
         ids = queries.search.scanned(connection, **filters, words=to_json(scanned))
         found.append(from_json(ids))
-    matching = _sorted(connection, user_id, _intersection(found), query["sort"])
-    limit, offset = query["limit"], query["offset"]
-    return matching[offset : offset + limit], len(matching)
+    return _intersection(found)
 
 
 def _expression(words: list[str], nsfw: bool, favorite: bool | None) -> str:
@@ -127,7 +146,7 @@ def _tags(tags: list[str]) -> dict[str, Any]:
 
 
 def _intersection(found: list[list[int]]) -> list[int]:
-    """The ids that all answers have, in the order of the first: oldest first."""
+    """The ids that all answers have, in the order of the first."""
     first, *others = found
     for other in others:
         kept = set(other)
@@ -136,7 +155,7 @@ def _intersection(found: list[list[int]]) -> list[int]:
 
 
 def _sorted(connection: Connection, user_id: int, ids: list[int], sort: str) -> list[int]:
-    """The ids in the order asked: those of a search are in the order of their numbers."""
+    """The ids in the order asked."""
     if len(ids) > 1:
         column = sort.removeprefix("-")
         order: Literal["created_at", "updated_at", "name"] = (

@@ -1,0 +1,1 @@
+"""What goes over a user's whole library: facets and tags of personas and media alike."""
