@@ -12,7 +12,7 @@ from seidra.database.queries import queries
 from seidra.engines.findings import has_errors
 from seidra.jobs.requests import Draft
 from seidra.media.links import Links
-from seidra.media.thumbnails import thumbnail_size
+from seidra.media.view import picture_links
 from seidra.values import from_json, json_fragment
 
 
@@ -36,8 +36,9 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
     """One job, from its rows: one for each of its pictures, or one without."""
     row = rows[0]
     loras, metadata = from_json(row["loras"]), from_json(row["metadata"])
-    pictures = [_result_json(r, links, user_id) for r in rows if r["media_id"]]
-    # The name that it had then: a persona that is renamed makes no new version of its jobs.
+    pictures = [picture_links(r, links, user_id) for r in rows if r["media_id"]]
+    # The name that it had then, also of one that is deleted: neither renaming nor deleting a
+    # persona makes a new version of its jobs.
     persona = {"id": row["persona_id"], "name": metadata.get("persona_name", "")}
     return {
         "job_id": row["id"],
@@ -46,7 +47,7 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "job_type": row["job_type"],
         "persona_id": row["persona_id"],
         "persona_revision": row["persona_revision"],
-        "persona": persona if row["persona_id"] is not None else None,
+        "persona": persona if persona["id"] is not None or persona["name"] else None,
         "engine": row["engine"],
         "prompt": row["prompt"],
         "negative_prompt": row["negative_prompt"],
@@ -76,24 +77,6 @@ def waiting_for(row: Row) -> dict[str, str] | None:
     if row["waiting_since"] is None or row["status"] not in ("queued", "processing"):
         return None
     return {"code": "engine", "engine": row["engine"], "since": row["waiting_since"]}
-
-
-def _result_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
-    """A picture of a job, with its thumbnail where that is smaller."""
-    width, height = row["width"], row["height"]
-    small = thumbnail_size(width, height)
-    thumbnail = {
-        "url": links.make(row["media_id"], "thumbnail", user_id),
-        "width": small[0],
-        "height": small[1],
-    }
-    return {
-        "media_id": row["media_id"],
-        "url": links.make(row["media_id"], "content", user_id),
-        "thumbnails": [thumbnail] if small != (width, height) else [],
-        "width": width,
-        "height": height,
-    }
 
 
 def draft_json(draft: Draft) -> dict[str, Any]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from seidra.database.base import Row
-from seidra.media.links import Links
+from seidra.media.links import Links, thumbnail_variant
+from seidra.media.thumbnails import smaller_sizes
 from seidra.values import json_fragment
 
 
@@ -14,13 +16,16 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
     """A media row as the API shows it to the user who owns it, with links that are valid for a
     while."""
     link = partial(links.make, row["id"], user_id=user_id)
+    picture = {"media_id": row["id"], "width": row["width"], "height": row["height"]}
     return {
         "id": row["id"],
         "job_id": row["job_id"],
         "persona_id": row["persona_id"],
         "url": link("content"),
         "thumbnail_url": link("thumbnail"),
+        "thumbnails": picture_links(picture, links, user_id)["thumbnails"],
         "download_url": link("download"),
+        "color": row["color"],
         "file_type": row["file_type"],
         "mime_type": row["mime_type"],
         "width": row["width"],
@@ -33,4 +38,24 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
         "nsfw_tags": json_fragment(row["nsfw_tags"]),
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
+    }
+
+
+def picture_links(row: Row | Mapping[str, Any], links: Links, user_id: int) -> dict[str, Any]:
+    """A picture as an <img> needs it, from its `media_id`, `width` and `height`: `thumbnails` holds
+    the sizes below its own."""
+    media_id, width, height = row["media_id"], row["width"], row["height"]
+    return {
+        "media_id": media_id,
+        "url": links.make(media_id, "content", user_id),
+        "thumbnails": [
+            {
+                "url": links.make(media_id, thumbnail_variant(size), user_id),
+                "width": small_width,
+                "height": small_height,
+            }
+            for size, small_width, small_height in smaller_sizes(width, height)
+        ],
+        "width": width,
+        "height": height,
     }

@@ -1,0 +1,1 @@
+"""What a user keeps as a whole: across personas and media."""
