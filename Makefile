@@ -6,7 +6,7 @@ STAMP := .venv/.installed-dev
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test fuzz lint format bench weigh soak clean
+.PHONY: help serve test browser screenshots fuzz lint format bench weigh soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -36,20 +36,30 @@ serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1
 test: $(STAMP) ## run the tests, in parallel
 	@$(BIN)/pytest -n auto --dist worksteal
 
+browser: $(STAMP) ## play the studio in Chromium: journeys, accessibility, budgets
+	@$(BIN)/pytest -n 2 tests/browser
+
+screenshots: $(STAMP) ## take the pictures of the studio for the docs
+	@$(BIN)/python tests/browser/screenshots.py
+
 fuzz: $(STAMP) ## send requests made of the OpenAPI document (SEIDRA_FUZZ_EXAMPLES each, default 10)
 	@PYTHONPATH=. $(BIN)/python tests/fuzz_api.py
 
-lint: $(STAMP) ## ruff, mypy --strict, the SQL linter, and known holes in dependencies
+lint: $(STAMP) ## ruff, mypy --strict, the SQL linter, deno for the page, known holes in dependencies
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/sqlfluff lint -q sql migrations
 	@$(BIN)/python tests/audit.py
+	$(BIN)/deno fmt --check --quiet
+	$(BIN)/deno lint --quiet
+	$(BIN)/deno check --quiet seidra/studio/static/app.js seidra/studio/static/pages/*.js
 
 format: $(STAMP) ## format the code, and write the types of the statements anew
 	$(BIN)/python -m seidra.database.stub
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
+	$(BIN)/deno fmt --quiet
 
 $(BENCH_STAMP): $(STAMP)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[bench]'

@@ -44,7 +44,7 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
     with app.test_request_context(_LIST, headers=headers):
         connection = services().database.connection
         app.preprocess_request()
-        g.user = tokens.user_of(token)
+        g.user = tokens.request_user()
         session = {"session_id": g.user["session_id"], "user_id": SMALL}
         query = schema.load({"limit": "20"})
         links = services().links

@@ -87,7 +87,7 @@ CREATE TABLE trash (
     CONSTRAINT trash_item UNIQUE (kind, item_id)
 ) STRICT;
 
-CREATE INDEX trash_owner ON trash (user_id, deleted_at DESC, id DESC, is_nsfw);
+CREATE INDEX trash_owner ON trash (user_id, deleted_at DESC, id DESC, is_nsfw, kind);
 
 CREATE INDEX trash_deleted ON trash (deleted_at);
 

@@ -8,6 +8,7 @@ from flask import Flask
 
 from seidra import engines
 from seidra.auth import tokens
+from seidra.auth.access_routes import blp as access_blp
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
@@ -20,10 +21,12 @@ from seidra.media.routes import blp as media_blp
 from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
 from seidra.platform import metrics
+from seidra.platform.admin import blp as admin_blp
 from seidra.platform.health import blp as platform_blp
-from seidra.platform.welcome import welcome_browsers
+from seidra.platform.instance import blp as instance_blp
 from seidra.start.service import init_database
 from seidra.start.services import make_services
+from seidra.studio.routes import serve_studio
 from seidra.web import logs, openapi, rates
 from seidra.web.app import make_app
 
@@ -31,6 +34,7 @@ __all__ = ["create_app"]
 
 _BLUEPRINTS = (
     auth_blp,
+    access_blp,
     settings_blp,
     nsfw_blp,
     personas_blp,
@@ -41,6 +45,8 @@ _BLUEPRINTS = (
     media_blp,
     trash_blp,
     platform_blp,
+    instance_blp,
+    admin_blp,
 )
 
 
@@ -61,6 +67,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)
     openapi.complete_document(app, api)
-    welcome_browsers(app)
+    serve_studio(app, settings)
     metrics.serve_metrics(app, settings)
     return app

@@ -72,10 +72,21 @@ PREFIX = "SEIDRA_"
 """How the variables of all settings begin."""
 
 
-def setting(parse: Callable[[str], Any], default: Any, doc: str, shown: str | None = None) -> Any:
-    """Declare a setting as the field of a dataclass: parser, default, documentation, and how the
-    default reads in it."""
-    return dataclasses.field(default=default, metadata={"parse": parse, "doc": doc, "shown": shown})
+def setting(
+    parse: Callable[[str], Any],
+    default: Any,
+    doc: str,
+    shown: str | None = None,
+    *,
+    secret: bool = False,
+) -> Any:
+    """Declare a setting as the field of a dataclass: parser, default, documentation, how the
+    default reads in it, and whether its value is a secret, which nobody is shown."""
+    return dataclasses.field(
+        default=default,
+        repr=not secret,
+        metadata={"parse": parse, "doc": doc, "shown": shown, "secret": secret},
+    )
 
 
 def variables_of(declaring: type, prefix: str = PREFIX) -> dict[str, dataclasses.Field[Any]]:
@@ -140,6 +151,7 @@ class Settings:
         "Signs tokens and, through derived keys, links; 32 characters or more."
         " Unset: made once and kept with mode 0600 in the data folder.",
         "made once",
+        secret=True,
     )
     bind: str = setting(
         parsers.bind, "127.0.0.1:8000", "Where gunicorn listens: host:port or unix:/path."
@@ -172,6 +184,10 @@ class Settings:
         None,
         "Password of the seeded account `system` (12 characters or more, not a common one)."
         " Unset: the account is inactive.",
+        secret=True,
+    )
+    instance_name: str = setting(
+        parsers.instance_name, "SEIDRA", "What this instance is called, for those who use it."
     )
     registration: str = setting(
         parsers.choice("open", "closed"), "open", "Whether anybody may register: open or closed."
@@ -207,14 +223,12 @@ class Settings:
         " real pictures without a model.",
         "`mock`",
     )
-    engine_url: str | None = dataclasses.field(
-        default=None,
-        repr=False,
-        metadata={
-            "parse": parsers.text,
-            "doc": "Where that engine is called, such as http://127.0.0.1:8188.",
-            "shown": None,
-        },
+    engine_url: str | None = setting(
+        parsers.text,
+        None,
+        "Where that engine is called, such as http://127.0.0.1:8188.",
+        # Where it stands is nobody's business but the operator's.
+        secret=True,
     )
     engine_key_file: str | None = setting(
         parsers.text, None, "A file that holds the engine's key or token, on one line."
@@ -266,9 +280,14 @@ class Settings:
     stream_seconds: int = setting(
         parsers.integer(1, 3600), 60, "How long a stream of events lasts; clients open it again."
     )
+    streams: int = setting(
+        parsers.integer(1, 512),
+        32,
+        "How many streams of events each server process may have open, each on its own thread.",
+    )
     streams_per_user: int = setting(
         parsers.integer(1, 128),
-        4,
+        8,
         "How many streams of events one user may have open in each server process.",
     )
     max_body: int = setting(
@@ -282,6 +301,7 @@ class Settings:
         "memory://",
         "Where requests are counted: `memory://`, each server process for itself, or a"
         " Redis URL, all together (needs the extra `redis`).",
+        secret=True,
     )
     rate_login: str = setting(
         parsers.rate, "30/minute;300/hour", "Logins that one address may try."
@@ -310,6 +330,7 @@ class Settings:
         parsers.metrics,
         "off",
         "`GET /metrics` for Prometheus: `off`, `on`, or the Bearer token that it asks for.",
+        secret=True,
     )
     sqlite_synchronous: str = setting(
         parsers.choice("normal", "full"),
@@ -333,6 +354,18 @@ class Settings:
     def variable(field: str) -> str:
         """The environment variable of a field."""
         return f"{PREFIX}{field.upper()}"
+
+    def shown_values(self) -> dict[str, Any]:
+        """Every setting in force, by its variable; of a secret that differs from its default only
+        that it does."""
+        shown: dict[str, Any] = {}
+        for variable, field in variables_of(type(self)).items():
+            value = getattr(self, field.name)
+            hidden = field.metadata["secret"] and value != field.default
+            shown[variable] = (
+                "(set)" if hidden else str(value) if isinstance(value, Path) else value
+            )
+        return shown
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -437,23 +470,28 @@ def jwt_secret(settings: Settings) -> str:
         return settings.jwt_secret
     path = settings.data_dir / "jwt.secret"
     try:
-        if not path.exists():
-            # Written under its own name and linked into place: of several processes one wins,
-            # whole.
-            handle, name = tempfile.mkstemp(dir=settings.data_dir)
-            with os.fdopen(handle, "w") as file:
-                file.write(secrets.token_urlsafe(48))
-                file.flush()
-                os.fsync(file.fileno())
-            try:
-                os.link(name, path)
-            except FileExistsError:
-                pass
-            finally:
-                os.unlink(name)
-        return parsers.secret(path.read_text().strip())
+        return parsers.secret(kept_secret(path, 48))
     except (OSError, ValueError) as error:
         raise StartError(f"The signing secret {path} cannot be used: {error}.") from None
+
+
+def kept_secret(path: Path, size: int) -> str:
+    """The secret that a file keeps for its owner alone, made of `size` random bytes where there is
+    no such file. Raises OSError."""
+    if not path.exists():
+        # Written under its own name and linked into place: of several processes one wins, whole.
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_urlsafe(size))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, path)
+        except FileExistsError:
+            pass
+        finally:
+            os.unlink(name)
+    return path.read_text().strip()
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,9 @@ from importlib.metadata import version
 from typing import Any
 
 from seidra import server
+from seidra.auth import first_account
 from seidra.config import settings, settings_file
+from seidra.database import open_database
 from seidra.errors import StartError
 from seidra.operations.workers import start_worker
 from seidra.platform import metrics
@@ -38,9 +40,9 @@ worker_class = "seidra.server.GracefulWorker"
 #   not pinned, as it is by default: 0.95, and one process alone 0.45 of itself.
 # A single socket for both processes: 0.83, and from round to round anything from half to all of it.
 workers = settings.web_workers
-# A stream of events keeps a thread, and half of them at most may be kept: so there is one beside
-# it.
-threads = max(settings.web_threads, 2)
+# A stream of events keeps a thread while it is open: so there are threads beside them, and no
+# request waits for a stream. Those that are never needed are never begun.
+threads = max(settings.web_threads, 2) + settings.streams
 
 # Longer than a reverse proxy keeps idle upstream connections (nginx: 60 s), so that it never writes
 # into a closed one.
@@ -112,7 +114,10 @@ def _banner() -> str:
         lines += [f"  API             {base}/api", f"  Documentation   {base}/api/docs"]
     if socket_path:
         lines.append(f"  Try it          {curl} {here}/api/health")
-    if settings.registration == "open":
+    link, missing = _setup_state()
+    if link:
+        lines += [f"  First account   {link}"]
+    elif settings.registration == "open":
         lines += [
             f"  Make an account {curl} -X POST {here}/api/auth/register"
             " -H 'Content-Type: application/json' \\",
@@ -121,8 +126,21 @@ def _banner() -> str:
         ]
     else:
         lines.append("  Make an account flask users create alice alice@example.com")
-    lines.append("                  (the first account is the administrator)")
+    if missing:
+        lines.append("                  (the first account is the administrator)")
     return "\n".join(lines)
+
+
+def _setup_state() -> tuple[str | None, bool]:
+    """Where the first account is made with the setup token, if it takes one; and whether there is
+    none yet."""
+    database = open_database(settings)
+    try:
+        link = first_account.setup_link(database.connection, settings)
+        return link, first_account.is_missing(database.connection)
+    finally:
+        # Nothing opened here may live on into a forked server process.
+        database.close()
 
 
 def post_worker_init(worker: Any) -> None:

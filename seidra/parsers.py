@@ -26,6 +26,14 @@ def text(value: str) -> str:
     return value
 
 
+def instance_name(value: str) -> str:
+    """One line of at most 50 characters."""
+    name = value.strip()
+    if len(name) > 50 or not name.isprintable():
+        raise ValueError("must be one line of at most 50 characters")
+    return name
+
+
 def flag(value: str) -> bool:
     """true or false, in the usual spellings."""
     known = {

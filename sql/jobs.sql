@@ -2,17 +2,17 @@
 -- Queue a job.
 INSERT INTO generation_jobs (
     id, user_id, persona_id, persona_revision, job_type, prompt, negative_prompt, model_name, loras, parameters, count,
-    warnings, metadata, is_nsfw, search_text, engine, run_after, created_at, updated_at
+    images, warnings, metadata, is_nsfw, search_text, engine, run_after, created_at, updated_at
 )
 VALUES (
     :id, :user_id, :persona_id, :persona_revision, :job_type, :prompt, :negative_prompt, :model_name, :loras,
-    :parameters, :count, :warnings, :metadata, :is_nsfw, :search_text, :engine, :now, :now, :now
+    :parameters, :count, :images, :warnings, :metadata, :is_nsfw, :search_text, :engine, :now, :now, :now
 );
 
 -- name: get_for_update^
 -- One job as it is stored, read inside the transaction that changes it.
 SELECT j.id, j.status, j.persona_id, j.persona_revision, j.job_type, j.prompt, j.negative_prompt, j.model_name,
-    j.loras, j.parameters, j.count, j.warnings, j.metadata, j.is_nsfw, j.search_text, j.engine, j.version
+    j.loras, j.parameters, j.count, j.images, j.warnings, j.metadata, j.is_nsfw, j.search_text, j.engine, j.version
 FROM generation_jobs AS j
 WHERE j.id = :id AND j.user_id = :user_id
     AND (j.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = j.user_id));
@@ -94,9 +94,9 @@ ORDER BY completed_at DESC LIMIT 1;
 -- family: which one: AND id = :id AND (is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
 SELECT
     j.id, j.status, j.progress, j.job_type, p.id AS persona_id, j.persona_revision, j.engine, j.prompt,
-    j.negative_prompt, j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
-    j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
-    j.waiting_since, m.id AS media_id, m.width, m.height
+    j.negative_prompt, j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message,
+    j.error_code, j.warnings, j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
+    j.waiting_since, j.images, f.n AS frame, m.id AS media_id, m.width, m.height
 FROM (
     SELECT id FROM generation_jobs
     WHERE user_id = :user_id AND is_nsfw = FALSE
@@ -106,6 +106,7 @@ FROM (
 ) AS page
 INNER JOIN generation_jobs AS j ON j.id = page.id
 LEFT JOIN personas AS p ON p.id = j.persona_id
+LEFT JOIN job_frames AS f ON f.job_id = j.id
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (
     m.is_nsfw = FALSE
     OR (:nsfw = TRUE AND EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id))
@@ -192,8 +193,8 @@ AND (
     SELECT COUNT(*) FROM generation_jobs AS j
     WHERE j.engine = :engine AND j.status = 'processing' AND j.run_after > :now AND j.claim IS NOT NULL
 ) < :at_once
-RETURNING id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, loras, parameters, count, metadata,
-    warnings, is_nsfw, engine, attempts, engine_state, waiting_since, started_at;
+RETURNING id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, loras, parameters, count, images,
+    metadata, warnings, is_nsfw, engine, attempts, engine_state, waiting_since, started_at;
 
 -- name: submit$
 -- Count that a job is about to be sent to its engine, unless that was done often enough.
@@ -218,6 +219,22 @@ WHERE id = :id AND claim = :claim AND status = 'processing';
 -- Keep what the engine needs to go on with a job after a crash.
 UPDATE generation_jobs SET engine_state = :engine_state
 WHERE id = :id AND claim = :claim AND status = 'processing';
+
+-- name: put_frame!
+-- Show an unfinished picture of a job that is still this claim, in the place of the one before.
+INSERT INTO job_frames (job_id, n, webp)
+SELECT j.id, 1 AS n, :webp AS webp FROM generation_jobs AS j
+WHERE j.id = :id AND j.claim = :claim AND j.status = 'processing'
+ON CONFLICT (job_id) DO UPDATE SET n = job_frames.n + 1, webp = excluded.webp;
+
+-- name: frame^
+-- The unfinished picture that a signed link shows: the owner is live and the NSFW settings in force let it be seen.
+SELECT f.n, f.webp
+FROM job_frames AS f
+INNER JOIN generation_jobs AS j ON j.id = f.job_id
+INNER JOIN users AS u ON u.id = j.user_id
+WHERE f.job_id = :id AND j.user_id = :user_id AND u.is_active = TRUE
+    AND (j.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = j.user_id));
 
 -- name: wanted$
 -- Whether a job that was claimed is still being made, or is made, whoever does it.

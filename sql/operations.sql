@@ -28,9 +28,21 @@ ORDER BY id LIMIT :limit;
 -- Delete an item whose picture is lost, whoever owns it.
 DELETE FROM media_items WHERE id = :id;
 
+-- name: frames_drop!
+-- Drop the unfinished pictures of all jobs.
+DELETE FROM job_frames;
+
 -- name: sessions_end!
 -- End all sessions of all accounts; their refresh tokens go with them.
 DELETE FROM sessions;
+
+-- name: api_keys_end!
+-- End all API keys of all accounts: one that was ended after the backup must not come back.
+DELETE FROM api_keys;
+
+-- name: password_links_end!
+-- End all links to new passwords.
+DELETE FROM password_links;
 
 -- name: integrity
 -- What is wrong with the file as a whole, indexes included; one row `ok` when nothing is.

@@ -12,7 +12,7 @@ RETURNING id;
 
 -- name: get^
 -- One persona of a user, when the NSFW settings in force let it be seen. `shown_media_id` is its avatar while that is
--- there and may be seen too. `page`, and `persona_page` of search.sql, read the same columns.
+-- there and may be seen too; the cover is that, or else the newest picture that may be seen. `page`, and `persona_page` of search.sql, read the same columns.
 SELECT
     p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
     p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.revision, p.version, p.created_at,
@@ -21,8 +21,24 @@ SELECT
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id
             AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id))
-    ) AS shown_media_id
+    ) AS shown_media_id,
+    c.cover_media_id, c.cover_width, c.cover_height
 FROM personas AS p
+LEFT JOIN (
+    SELECT m.id AS cover_media_id, m.width AS cover_width, m.height AS cover_height FROM media_items AS m
+) AS c ON c.cover_media_id = COALESCE(
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id
+            AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id))
+    ),
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.persona_id = p.id AND m.user_id = p.user_id
+            AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id))
+        ORDER BY m.created_at DESC, m.id DESC LIMIT 1
+    )
+)
 WHERE p.id = :id AND p.user_id = :user_id
     AND (p.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = p.user_id));
 
@@ -44,7 +60,8 @@ SELECT
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-    ) AS shown_media_id
+    ) AS shown_media_id,
+    c.cover_media_id, c.cover_width, c.cover_height
 FROM (
     SELECT id AS page_id FROM personas
     WHERE user_id = :user_id AND is_nsfw = FALSE
@@ -52,6 +69,19 @@ FROM (
     LIMIT :limit OFFSET :offset
 ) AS page
 CROSS JOIN personas AS p
+LEFT JOIN (
+    SELECT m.id AS cover_media_id, m.width AS cover_width, m.height AS cover_height FROM media_items AS m
+) AS c ON c.cover_media_id = COALESCE(
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    ),
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.persona_id = p.id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        ORDER BY m.created_at DESC, m.id DESC LIMIT 1
+    )
+)
 WHERE p.id = page.page_id
 ORDER BY created_at DESC, id DESC;
 
@@ -70,10 +100,6 @@ SET name = :name, description = :description, style_prompt = :style_prompt, nega
     is_favorite = :is_favorite, is_nsfw = :is_nsfw, avatar_url = :avatar_url, avatar_media_id = :avatar_media_id,
     name_key = :name_key, revision = :revision, version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id;
-
--- name: version$
--- The version of a persona whatever the NSFW settings: its owner may always delete it.
-SELECT version FROM personas WHERE id = :id AND user_id = :user_id;
 
 -- name: whole^
 -- All of a persona, to keep it in the trash.

@@ -45,9 +45,23 @@ SELECT
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-    ) AS shown_media_id
+    ) AS shown_media_id,
+    c.cover_media_id, c.cover_width, c.cover_height
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN personas AS p
+LEFT JOIN (
+    SELECT m.id AS cover_media_id, m.width AS cover_width, m.height AS cover_height FROM media_items AS m
+) AS c ON c.cover_media_id = COALESCE(
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    ),
+    (
+        SELECT m.id FROM media_items AS m
+        WHERE m.persona_id = p.id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        ORDER BY m.created_at DESC, m.id DESC LIMIT 1
+    )
+)
 WHERE p.id = found.value AND p.user_id = :user_id
 ORDER BY found.key;
 
@@ -91,12 +105,13 @@ WHERE NOT EXISTS (
 -- without.
 SELECT
     j.id, j.status, j.progress, j.job_type, p.id AS persona_id, j.persona_revision, j.engine, j.prompt,
-    j.negative_prompt, j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
-    j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
-    j.waiting_since, m.id AS media_id, m.width, m.height
+    j.negative_prompt, j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message,
+    j.error_code, j.warnings, j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
+    j.waiting_since, j.images, f.n AS frame, m.id AS media_id, m.width, m.height
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN generation_jobs AS j
 LEFT JOIN personas AS p ON p.id = j.persona_id
+LEFT JOIN job_frames AS f ON f.job_id = j.id
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 WHERE j.id = found.value AND j.user_id = :user_id AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY found.key, m.position;

@@ -11,15 +11,21 @@ VALUES (
 
 -- name: page
 -- A page of a user's trash, what was deleted last first; `shown_media_id` is the avatar of a persona while that is there.
+-- family: which safe: AND is_nsfw = FALSE
+-- family: which all:
 SELECT
     t.id, t.kind, t.item_id, t.name, t.is_nsfw, t.bytes, t.file_key, t.deleted_at, m.id AS shown_media_id
-FROM trash AS t
+FROM (
+    SELECT id FROM trash
+    WHERE user_id = :user_id AND is_nsfw = FALSE
+        AND (CAST(:kind AS TEXT) IS NULL OR kind = :kind)
+    ORDER BY deleted_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+) AS page
+INNER JOIN trash AS t ON t.id = page.id
 LEFT JOIN media_items AS m
     ON m.id = t.avatar_media_id AND m.user_id = t.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-WHERE t.user_id = :user_id AND (t.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:kind AS TEXT) IS NULL OR t.kind = :kind)
-ORDER BY t.deleted_at DESC, t.id DESC
-LIMIT :limit OFFSET :offset;
+ORDER BY t.deleted_at DESC, t.id DESC;
 
 -- name: count$
 -- How many entries such a list has.

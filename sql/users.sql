@@ -24,9 +24,12 @@ RETURNING name;
 -- name: create^
 -- Insert an account.
 INSERT INTO users (
-    username, username_key, email, email_key, password_hash, is_active, is_admin, settings, created_at, updated_at
+    username, username_key, email, email_key, password_hash, is_active, is_admin, nsfw_allowed, settings,
+    created_at, updated_at
 )
-VALUES (:username, :username_key, :email, :email_key, :password_hash, TRUE, :is_admin, :settings, :now, :now)
+VALUES (
+    :username, :username_key, :email, :email_key, :password_hash, TRUE, :is_admin, :nsfw_allowed, :settings, :now, :now
+)
 RETURNING id, username, email, is_active, is_admin, settings, created_at;
 
 -- name: get^
@@ -36,7 +39,7 @@ FROM users WHERE id = :id AND deleted_at IS NULL;
 
 -- name: get_for_update^
 -- An account with its hash, read inside the transaction that changes it.
-SELECT id, username, email, email_key, is_active, is_admin, password_hash, settings
+SELECT id, username, email, email_key, is_active, is_admin, nsfw_allowed, password_hash, settings
 FROM users WHERE id = :id AND deleted_at IS NULL;
 
 -- name: by_username^
@@ -48,6 +51,29 @@ FROM users WHERE username_key = :key AND deleted_at IS NULL;
 -- Whom a login by email means.
 SELECT id, username, is_active, is_admin, password_hash
 FROM users WHERE email_key = :key AND deleted_at IS NULL;
+
+-- name: page
+-- A page of the accounts with their figures, in the order they were made, or one of them, for administrators.
+-- family: which all: u.deleted_at IS NULL
+-- family: which one: u.id = :id AND u.deleted_at IS NULL
+SELECT
+    page.id, page.username, page.email, page.is_active, page.is_admin, page.nsfw_allowed, page.created_at,
+    (SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c WHERE c.user_id = page.id) AS personas,
+    (SELECT COALESCE(SUM(c.n), 0) FROM job_counts AS c WHERE c.user_id = page.id) AS jobs,
+    (SELECT COALESCE(SUM(c.n), 0) FROM media_counts AS c WHERE c.user_id = page.id) AS media,
+    (SELECT COALESCE(SUM(c.bytes), 0) FROM media_counts AS c WHERE c.user_id = page.id) AS media_bytes,
+    (SELECT MAX(COALESCE(s.last_used_at, s.created_at)) FROM sessions AS s WHERE s.user_id = page.id) AS last_seen_at
+FROM (
+    SELECT u.id, u.username, u.email, u.is_active, u.is_admin, u.nsfw_allowed, u.created_at
+    FROM users AS u
+    WHERE u.deleted_at IS NULL
+    ORDER BY u.id LIMIT :limit OFFSET :offset
+) AS page
+ORDER BY page.id;
+
+-- name: count$
+-- How many accounts there are.
+SELECT COUNT(*) FROM users WHERE deleted_at IS NULL;
 
 -- name: list_all
 -- Every account that is not deleted, for the command line.
@@ -92,6 +118,14 @@ UPDATE users SET settings = :settings, updated_at = :now WHERE id = :id AND dele
 -- Write whether an account is active and an administrator.
 UPDATE users SET is_active = :is_active, is_admin = :is_admin, updated_at = :now WHERE id = :id;
 
+-- name: update_nsfw_allowed!
+-- Write whether an account may have NSFW things.
+UPDATE users SET nsfw_allowed = :nsfw_allowed, updated_at = :now WHERE id = :id;
+
+-- name: nsfw_allowed$
+-- Whether an account may have NSFW things.
+SELECT nsfw_allowed FROM users WHERE id = :id;
+
 -- name: other_active_admins$
 -- How many active administrators there are beside this one.
 SELECT COUNT(*) FROM users WHERE is_admin = TRUE AND is_active = TRUE AND id <> :id;
@@ -111,20 +145,58 @@ SELECT id FROM users WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 1;
 -- Remove what is left of a deleted account.
 DELETE FROM users WHERE id = :id AND deleted_at IS NOT NULL;
 
+-- name: password_link_put!
+-- Remember an account's one-time link to a new password by its digest; one before it is worth nothing any more.
+INSERT INTO password_links (user_id, digest, expires_at) VALUES (:user_id, :digest, :expires_at)
+ON CONFLICT (user_id) DO UPDATE SET digest = excluded.digest, expires_at = excluded.expires_at;
+
+-- name: password_link_user$
+-- The active account that a link to a new password is for.
+SELECT l.user_id FROM password_links AS l
+INNER JOIN users AS u ON u.id = l.user_id
+WHERE l.digest = :digest AND l.expires_at > :now AND u.is_active = TRUE;
+
+-- name: password_link_drop!
+-- Forget the link to a new password of an account.
+DELETE FROM password_links WHERE user_id = :user_id;
+
+-- name: password_links_prune!
+-- Drop links to new passwords past their end.
+DELETE FROM password_links WHERE expires_at < :now;
+
 -- name: session_create!
 -- Begin a session.
-INSERT INTO sessions (id, user_id, created_at, expires_at) VALUES (:id, :user_id, :now, :expires_at);
+INSERT INTO sessions (id, user_id, handle, user_agent, created_at, expires_at)
+VALUES (:id, :user_id, :handle, :user_agent, :now, :expires_at);
+
+-- name: session_list
+-- The sessions of a user that are not over, the last used first.
+SELECT id, handle, user_agent, created_at, COALESCE(last_used_at, created_at) AS last_used_at, expires_at
+FROM sessions
+WHERE user_id = :user_id AND COALESCE(expires_at, '') > :now
+ORDER BY COALESCE(last_used_at, created_at) DESC, handle
+LIMIT :limit;
 
 -- name: session_user^
 -- Who a live session belongs to: the one query that guards each request.
-SELECT u.id, u.username, u.email, u.is_active, u.is_admin, u.settings, u.created_at, s.id AS session_id
+SELECT
+    u.id, u.username, u.email, u.is_active, u.is_admin, u.settings, u.created_at,
+    s.id AS session_id, NULL AS key_id, NULL AS scope
 FROM sessions AS s
 INNER JOIN users AS u ON u.id = s.user_id
 WHERE s.id = :session_id AND s.user_id = :user_id AND s.expires_at > :now AND u.is_active = TRUE;
 
+-- name: session_used!
+-- Write that a session was used.
+UPDATE sessions SET last_used_at = :now, user_agent = :user_agent WHERE id = :session_id;
+
 -- name: session_end!
 -- End a session: its tokens are worthless from here on.
 DELETE FROM sessions WHERE id = :session_id;
+
+-- name: session_end_by_handle!
+-- End a session that its owner names.
+DELETE FROM sessions WHERE handle = :handle AND user_id = :user_id;
 
 -- name: end_sessions!
 -- End all sessions of an account but one.
@@ -135,12 +207,16 @@ DELETE FROM sessions WHERE user_id = :user_id AND id <> :keep;
 DELETE FROM sessions WHERE expires_at < :now;
 
 -- name: refresh_add!
--- Remember a refresh token that was handed out.
-INSERT INTO refresh_tokens (digest, session_id) VALUES (:digest, :session_id);
+-- Remember a refresh token that was handed out, and the one that it was exchanged for.
+INSERT INTO refresh_tokens (digest, session_id, parent, issued_at) VALUES (:digest, :session_id, :parent, :now);
 
 -- name: refresh_get^
--- A refresh token of a live session and an active account.
-SELECT r.digest, r.used_at, s.id AS session_id, s.expires_at, u.id AS user_id
+-- A refresh token of a live session and an active account, how many it was exchanged for, and how many of these were
+-- used themselves.
+SELECT
+    r.digest, r.parent, r.issued_at, r.used_at, s.id AS session_id, s.expires_at, u.id AS user_id,
+    (SELECT COUNT(*) FROM refresh_tokens AS c WHERE c.parent = r.digest) AS successors,
+    (SELECT COUNT(*) FROM refresh_tokens AS c WHERE c.parent = r.digest AND c.used_at IS NOT NULL) AS used_successors
 FROM refresh_tokens AS r
 INNER JOIN sessions AS s ON s.id = r.session_id
 INNER JOIN users AS u ON u.id = s.user_id
@@ -150,6 +226,15 @@ WHERE r.digest = :digest AND r.session_id = :session_id AND s.expires_at > :now 
 -- Mark the first use of a refresh token.
 UPDATE refresh_tokens SET used_at = :now WHERE digest = :digest AND used_at IS NULL;
 
+-- name: refresh_drop_rivals!
+-- Forget what the same token was exchanged for at another time than the one that is used now.
+DELETE FROM refresh_tokens
+WHERE parent = :parent AND digest <> :digest AND used_at IS NULL AND (issued_at < :earliest OR issued_at > :latest);
+
 -- name: refresh_prune!
--- Forget a session's used tokens once their grace is over: one that is presented again is unknown, which ends it.
-DELETE FROM refresh_tokens WHERE session_id = :session_id AND used_at < :used_before;
+-- Forget a session's used tokens once their grace is over and a successor was used: presented again they are unknown,
+-- which ends the session.
+DELETE FROM refresh_tokens
+WHERE session_id = :session_id AND used_at < :used_before AND EXISTS (
+    SELECT 1 FROM refresh_tokens AS c WHERE c.parent = refresh_tokens.digest AND c.used_at IS NOT NULL
+);

@@ -19,6 +19,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from seidra import create_app
+from seidra.auth.first_account import token_file
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.mock import MockEngine
@@ -84,6 +85,9 @@ class Person:
         self.name = name
         self.client: FlaskClient = app.test_client()
         body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD}
+        token = token_file(services_of(app).settings)
+        if token.exists():
+            body["setup_token"] = token.read_text()
         answer = self.client.post("/api/auth/register", json=body)
         assert answer.status_code == 201, answer.text
         self.use(answer.get_json())

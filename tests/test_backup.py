@@ -718,3 +718,17 @@ def test_the_commands(app: Flask, filled: Settings, tmp_path: Path) -> None:
         done.stderr == f"Error: The archive {missing} cannot be read: No such file or directory.\n"
     )
     assert not (tmp_path / "new").exists()
+
+
+def test_unfinished_pictures_stay_out(
+    filled: Settings, database: SqliteDatabase, place: Settings, tmp_path: Path
+) -> None:
+    with database.transaction() as tx:
+        frames = "SELECT id, 1, CAST('x' AS BLOB) FROM generation_jobs"
+        tx.execute(f"INSERT INTO job_frames (job_id, n, webp) {frames}")
+    backup.backup(filled, database, tmp_path / "with-frames.tar", quiet)
+    put_back(tmp_path / "with-frames.tar", place)
+    with closing(SqliteDatabase(place)) as there:
+        kept = "SELECT (SELECT COUNT(*) FROM job_frames), (SELECT COUNT(*) FROM generation_jobs)"
+        assert tuple(there.connection.execute(kept).fetchone()) == (0, 4)
+    assert database.connection.execute("SELECT COUNT(*) FROM job_frames").fetchone()[0] == 4

@@ -25,6 +25,7 @@ from seidra.engines.base import (
 )
 from seidra.engines.mock import MockEngine, lettering
 from seidra.engines.mock.lettering import legible
+from seidra.engines.mock.plan import make_plan
 
 PERSONA = RenderRequest(
     "portrait of a mermaid by the ocean, moon", 7, 256, 256, title="Marina", tags=["sea", "calm"]
@@ -307,3 +308,9 @@ def test_cancel_from_another_thread() -> None:
         render(PERSONA, context)
     thread.join()
     assert len(seen) == 1
+
+
+def test_what_requests_came_to_tell_later_leaves_the_pictures_of_before() -> None:
+    """A field that is new must stand in `_LATER`, or every preview would change."""
+    digest = make_plan(RenderRequest("moonlit ocean", 7, width=64, height=64)).digest
+    assert digest == "17fe98b63b73655445b5ed7fa9a3fe11d03b88744035bf1760577df1eb238db2"

@@ -72,11 +72,13 @@ def test_a_wrong_engine_stops_the_start_in_one_sentence(
 
 
 def test_a_wrong_workflow_in_the_file_stops_the_start(settings: Settings, tmp_path: Path) -> None:
-    (tmp_path / "own.json").write_text('{"6": {"class_type": "CLIPTextEncode", "inputs": {}}}')
+    (tmp_path / "own.json").write_text(
+        '{"6": {"class_type": "CLIPTextEncode", "inputs": {"text": ""}}}'
+    )
     file = tmp_path / "engines.toml"
     file.write_text(
         f'[engines.a]\nkind = "comfyui"\nurl = "{URL}"\nworkflow = "own.json"\n'
-        'inputs = {colour = ["6.text"]}\n'
+        'inputs = {prompt = ["6.text"], colour = ["6.text"]}\n'
     )
     with pytest.raises(StartError, match="colour"):
         create_app(dataclasses.replace(settings, engines=str(file)))

@@ -90,7 +90,7 @@ def listen(person: Person, path: str = ALL, **kwargs: Any) -> Iterator[Listener]
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
     """With room for two streams of one person, who may not take the last place of a process."""
-    return dataclasses.replace(settings, web_threads=8)
+    return dataclasses.replace(settings, streams=4)
 
 
 @pytest.fixture
@@ -457,6 +457,16 @@ def test_settings_take_effect_at_once(alice: Person) -> None:
     assert alice.get(f"/api/jobs/{job}/events").status_code == 404
 
 
+def test_an_administrators_word_takes_effect_at_once(alice: Person, admin: Person) -> None:
+    alice.allow_nsfw()
+    job = alice.preview(alice.persona(is_nsfw=True)["id"])
+    with listen(alice, f"/api/jobs/{job}/events") as single:
+        assert single.next()[1]["job_id"] == job
+        change = {"nsfw_allowed": False}
+        assert admin.patch(f"/api/admin/users/{alice.id}", json=change).status_code == 200
+        assert single.rest() == [("gone", {"job_id": job})]
+
+
 def test_jobs_that_become_nsfw_are_gone_for_those_who_do_not_ask(alice: Person) -> None:
     alice.allow_nsfw()
     persona = alice.persona()["id"]
@@ -594,7 +604,7 @@ def refused(answer: TestResponse) -> None:
 
 
 def test_streams_are_bounded_for_each_user_and_in_all(make_app: Callable[..., Flask]) -> None:
-    app = make_app(web_threads=6, streams_per_user=2)
+    app = make_app(streams=3, streams_per_user=2)
     alice, bob, carol = (Person(app, name) for name in ("alice", "bob", "carol"))
     one, two = alice.get(ALL), alice.get(ALL)
     refused(alice.get(ALL))
@@ -612,7 +622,7 @@ def test_streams_are_bounded_for_each_user_and_in_all(make_app: Callable[..., Fl
 
 
 def test_one_thread_is_room_for_one_stream(make_app: Callable[..., Flask]) -> None:
-    alice = Person(make_app(web_threads=1), "alice")
+    alice = Person(make_app(streams=1), "alice")
     with listen(alice):
         refused(alice.get(ALL))
 
@@ -739,7 +749,7 @@ def has_room(server: Server) -> bool:
 def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server(
     tmp_path: Path,
 ) -> None:
-    with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="1", SEIDRA_WEB_THREADS="6") as server:
+    with Server(tmp_path, *GUNICORN, SEIDRA_WEB_WORKERS="1", SEIDRA_STREAMS="3") as server:
         server.ready().register()
         by_ticket = f"{ALL}?ticket={server.json('POST', f'{ALL}/ticket')['ticket']}"
         with Remote(server, by_ticket) as leaves, Remote(server, by_ticket) as stays:
@@ -768,7 +778,7 @@ def test_streams_work_across_processes(tmp_path: Path) -> None:
     alone = {
         "SEIDRA_EMBEDDED_WORKER": "false",
         "SEIDRA_WEB_WORKERS": "1",
-        "SEIDRA_WEB_THREADS": "6",
+        "SEIDRA_STREAMS": "3",
         "SEIDRA_STREAM_SECONDS": "20",
     }
     with Server(tmp_path, *GUNICORN, **alone) as one, Server(tmp_path, *GUNICORN, **alone) as other:

@@ -283,6 +283,7 @@ def test_a_dry_run_queues_nothing(alice: Person) -> None:
         "loras": [GRAIN],
         "parameters": DEFAULTS | {"seed": -1},
         "count": 2,
+        "images": {},
         "warnings": [],
         "findings": [],
     }

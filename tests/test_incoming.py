@@ -704,7 +704,7 @@ def test_mistakes_have_codes_and_bounds(alice: Person) -> None:
 
 
 def test_one_account_never_takes_the_last_stream(make_app: Make) -> None:
-    app = make_app(web_threads=8, streams_per_user=8)
+    app = make_app(streams=4, streams_per_user=8)
     streams = services_of(app).streams
     slots = [streams.open(1) for _ in range(3)]
     with pytest.raises(Exception, match="no room"):

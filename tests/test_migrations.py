@@ -37,8 +37,13 @@ ROWS: dict[str, dict[str, Any]] = {
         "email_key": "alice@example.com", "settings": "{}", "created_at": NOW, "updated_at": NOW,
     },
     "platform_state": {"name": "first_person", "value": "alice", "created_at": NOW},
-    "sessions": {"id": "s1", "user_id": 7, "created_at": NOW, "expires_at": NOW},
+    "sessions": {"id": "s1", "user_id": 7, "handle": "h1", "created_at": NOW, "expires_at": NOW},
     "refresh_tokens": {"digest": "d1", "session_id": "s1"},
+    "api_keys": {
+        "id": 14, "user_id": 7, "name": "script", "scope": "read", "digest": "k1",
+        "last_four": "abcd", "created_at": NOW,
+    },
+    "password_links": {"user_id": 7, "digest": "p1", "expires_at": NOW},
     "nsfw_settings": {
         "user_id": 7, "enabled": 1, "age_verified": 1, "intensity": "low", "categories": "{}",
         "overrides": "{}", "updated_at": NOW,
@@ -57,6 +62,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "search_text": "moon", "seconds": 1.5, "created_at": NOW, "updated_at": NOW,
         "completed_at": NOW,
     },
+    "job_frames": {"job_id": "j1", "n": 1, "webp": b"frame"},
     "job_events": {
         "id": 5, "user_id": 7, "job_id": "j1", "version": 1, "was_nsfw": 0, "created_at": NOW,
     },
@@ -66,6 +72,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "search_text": "moon", "created_at": NOW, "updated_at": NOW,
     },
     "media_tags": {"user_id": 7, "tag_key": "sea", "media_id": "m1"},
+    "media_loras": {"user_id": 7, "name": "grain", "media_id": "m1"},
+    "trash": {
+        "id": "t1", "user_id": 7, "kind": "media", "item_id": "m0", "name": "moon", "is_nsfw": 0,
+        "bytes": 1000, "document": "{}", "file_key": "m0/m0.0a.png", "persona_id": 11,
+        "job_id": "j1", "position": 7, "deleted_at": NOW,
+    },
     "file_deletions": {"key": f"go/{GONE}.png", "due_at": NOW},
     "engines": {"name": "studio", "kind": "comfyui", "probe_due_at": NOW},
     "engine_turns": {
@@ -383,6 +395,7 @@ def test_the_keys_of_files_that_go_become_ids_and_the_other_way_round(
     settings: Settings, filled: Connection
 ) -> None:
     ids = [f"{n}f071518-488e-5006-b1a4-5b2a0ac0c96c" for n in (1, 2)]
+    filled.execute("DELETE FROM trash")
     filled.execute("DELETE FROM file_deletions")
     for key in (f"1f/{ids[0]}.png", f"1f/{ids[0]}.mp4", f"2f/{ids[1]}.0123456789abcdef.webp"):
         insert(filled, "file_deletions", key=key)
@@ -447,8 +460,10 @@ NOT_NULL = [
         "users": "username username_key email email_key settings created_at updated_at is_active"
         " is_admin",
         "platform_state": "name value created_at",
-        "sessions": "id user_id created_at expires_at",
-        "refresh_tokens": "digest session_id",
+        "sessions": "id user_id user_agent created_at expires_at",
+        "refresh_tokens": "digest session_id issued_at",
+        "api_keys": "user_id name scope digest last_four created_at",
+        "password_links": "digest expires_at",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
         "personas": "uid user_id name description style_prompt negative_prompt loras"
         " generation_params tags is_favorite is_nsfw name_key revision version created_at"
@@ -456,12 +471,15 @@ NOT_NULL = [
         "persona_tags": "user_id tag_key persona_id",
         "persona_texts": "safety favor search_text",
         "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name"
-        " loras parameters count warnings submissions metadata is_nsfw attempts version run_after"
-        " engine engine_state search_text created_at updated_at",
+        " loras parameters count images warnings submissions metadata is_nsfw attempts version"
+        " run_after engine engine_state search_text created_at updated_at",
         "media_items": "id user_id position file_type mime_type width height file_size metadata"
         " tags is_favorite is_nsfw nsfw_tags search_text version created_at updated_at",
-        "job_events": "user_id job_id version was_nsfw created_at",
+        "job_events": "user_id job_id version was_nsfw created_at of_frame",
+        "job_frames": "job_id n webp",
         "media_tags": "user_id tag_key media_id",
+        "media_loras": "user_id name media_id",
+        "trash": "id user_id kind item_id name is_nsfw bytes document deleted_at",
         "file_deletions": "key",
         "engines": "name kind capabilities probe_due_at",
         "engine_turns": "engine user_id minute seconds last_at",
@@ -475,9 +493,12 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("users", "username", "users_username_length", ["", "x" * 51]),
     ("users", "is_active", "users_is_active", [2, -1]),
     ("users", "is_admin", "users_is_admin", [2]),
+    ("users", "nsfw_allowed", "users_nsfw_allowed", [2, -1]),
     ("users", "settings", "users_settings_json", ["", "{", "nonsense"]),
     ("users", "deleted_at", "users_deleted_is_inactive", [NOW]),
     ("users", "id", "id BETWEEN 1 AND 2147483647", [0, -1, 2**31]),
+    ("api_keys", "name", "api_keys_name_length", ["", "x" * 101]),
+    ("api_keys", "scope", "api_keys_scope", ["admin", "", "ALL"]),
     ("nsfw_settings", "enabled", "nsfw_enabled", [2]),
     ("nsfw_settings", "age_verified", "nsfw_age_verified", [2]),
     ("nsfw_settings", "intensity", "nsfw_intensity", ["extreme", "", "LOW"]),
@@ -511,6 +532,10 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("generation_jobs", "attempts", "jobs_attempts", [-1]),
     ("generation_jobs", "claim", "jobs_claim_while_processing", ["worker-1"]),
     ("generation_jobs", "completed_at", "jobs_final_has_end", [None]),
+    ("job_events", "of_frame", "job_events_of_frame", [2, -1]),
+    ("job_frames", "n", "job_frames_n", [0]),
+    ("job_frames", "webp", "job_frames_size", [b"", b"x" * 65537]),
+    ("generation_jobs", "images", "jobs_images_json", ["{"]),
     ("job_events", "was_nsfw", "job_events_was_nsfw", [2, -1]),
     ("media_items", "file_type", "media_file_type", ["audio", ""]),
     ("media_items", "width", "media_width", [0, -1]),
@@ -521,6 +546,11 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("media_items", "is_favorite", "media_is_favorite", [2]),
     ("media_items", "is_nsfw", "media_is_nsfw", [2]),
     ("media_items", "nsfw_tags", "media_nsfw_tags_json", ["["]),
+    ("media_items", "color", "media_color", ["#fff", "aabbccd", ""]),
+    ("trash", "kind", "trash_kind", ["job", ""]),
+    ("trash", "is_nsfw", "trash_is_nsfw", [2]),
+    ("trash", "bytes", "trash_bytes", [-1]),
+    ("trash", "document", "trash_document_json", ["{"]),
 ]
 
 
@@ -528,16 +558,21 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
 ANOTHER: dict[str, dict[str, Any]] = {
     "users": {"id": 8, "username_key": "bob", "email_key": "bob@example.com"},
     "platform_state": {"name": "other"},
-    "sessions": {"id": "s2"},
+    "sessions": {"id": "s2", "handle": "h2"},
     "refresh_tokens": {"digest": "d2"},
+    "api_keys": {"id": 15, "digest": "k2"},
+    "password_links": {"user_id": 8, "digest": "p2"},
     "nsfw_settings": {"user_id": 8},
     "personas": {"id": 12, "uid": "u12"},
     "persona_tags": {"tag_key": "sun"},
     "persona_texts": {"doc_id": (7 << 32) | 12},
     "generation_jobs": {"id": "j2"},
+    "job_frames": {"job_id": "j2"},
     "job_events": {"id": 60},
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
+    "media_loras": {"name": "glow"},
+    "trash": {"id": "t2", "item_id": "m9"},
     "file_deletions": {"key": "an/other.png"},
     "engines": {"name": "other"},
     "engine_turns": {"minute": "2026-01-31T12:01"},
@@ -610,8 +645,12 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("users", {"id": 8, "username": "ALICE", "email_key": "x"}, "users.username_key"),
         ("users", {"id": 8, "email": "ALICE@example.com", "username_key": "x"}, "users.email_key"),
         ("platform_state", {}, "platform_state.name"),
-        ("sessions", {}, "sessions.id"),
+        ("sessions", {"handle": "h2"}, "sessions.id"),
+        ("sessions", {"id": "s2", "handle": "h1"}, "sessions.handle"),
         ("refresh_tokens", {}, "refresh_tokens.digest"),
+        ("api_keys", {"id": 15}, "api_keys.digest"),
+        ("password_links", {"digest": "p2"}, "password_links.user_id"),
+        ("password_links", {"user_id": 8}, "password_links.digest"),
         ("nsfw_settings", {}, "index 'nsfw_settings_owner'"),
         ("nsfw_settings", {"user_id": None}, "index 'nsfw_settings_owner'"),
         ("personas", {"id": 12}, "personas.uid"),
@@ -619,6 +658,9 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("generation_jobs", {}, "generation_jobs.id"),
         ("media_items", {"id": "m2"}, "media_items.job_id, media_items.position"),
         ("media_tags", {}, "media_tags.user_id, media_tags.tag_key, media_tags.media_id"),
+        ("media_loras", {}, "media_loras.user_id, media_loras.name, media_loras.media_id"),
+        ("trash", {"item_id": "m9"}, "trash.id"),
+        ("trash", {"id": "t2"}, "trash.kind, trash.item_id"),
         ("file_deletions", {}, "file_deletions.key"),
     ],
 )
@@ -630,17 +672,19 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
 @pytest.mark.parametrize(
     ("table", "changes"),
     [
-        ("sessions", {"id": "s2", "user_id": 99}),
+        ("sessions", {"id": "s2", "handle": "h2", "user_id": 99}),
         ("refresh_tokens", {"digest": "d2", "session_id": "none"}),
+        ("api_keys", {"id": 15, "digest": "k2", "user_id": 99}),
+        ("password_links", {"digest": "p2", "user_id": 99}),
         ("nsfw_settings", {"user_id": 99}),
         ("personas", {"id": 12, "uid": "u12", "user_id": 99}),
         ("persona_tags", {"tag_key": "sun", "persona_id": 99}),
         ("generation_jobs", {"id": "j2", "user_id": 99}),
-        ("generation_jobs", {"id": "j2", "persona_id": 99}),
+        ("job_frames", {"job_id": "none"}),
         ("media_items", {"id": "m2", "position": 1, "user_id": 99}),
-        ("media_items", {"id": "m2", "job_id": "none"}),
-        ("media_items", {"id": "m2", "position": 1, "persona_id": 99}),
         ("media_tags", {"tag_key": "sun", "media_id": "none"}),
+        ("media_loras", {"name": "glow", "media_id": "none"}),
+        ("trash", {"id": "t2", "item_id": "m9", "user_id": 99}),
     ],
 )
 def test_foreign_key(filled: Connection, table: str, changes: dict[str, Any]) -> None:
@@ -671,7 +715,11 @@ def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connectio
         "engines",
         "engine_orphans",
     }
-    assert content(filled)["file_deletions"] == [(f"go/{GONE}.png", NOW), ("m1/m1.png", None)]
+    assert content(filled)["file_deletions"] == [
+        (f"go/{GONE}.png", NOW),
+        ("m0/m0.0a.png", None),
+        ("m1/m1.png", None),
+    ]
     assert all(content(filled)[table] == [] for table in COUNTERS)
 
 
@@ -683,15 +731,20 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
         "persona_texts",
         "persona_counts",
     }
+    # They refer to what is not there, and would again to one that comes back.
     for table in ("generation_jobs", "media_items"):
-        assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] is None
+        assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] == 11
     assert found(filled, "moo") == []
 
 
 def test_deleting_a_job_leaves_its_media(filled: Connection) -> None:
     filled.execute("DELETE FROM generation_jobs WHERE id = 'j1'")
-    assert left(filled) == (set(ROWS) | COUNTERS) - {"generation_jobs", "job_counts"}
-    assert filled.execute("SELECT job_id FROM media_items").fetchone()[0] is None
+    assert left(filled) == (set(ROWS) | COUNTERS) - {
+        "generation_jobs",
+        "job_counts",
+        "job_frames",
+    }
+    assert filled.execute("SELECT job_id FROM media_items").fetchone()[0] == "j1"
 
 
 def test_deleting_media_queues_its_file_once(filled: Connection) -> None:
@@ -704,7 +757,77 @@ def test_deleting_media_queues_its_file_once(filled: Connection) -> None:
         assert queued == {f"go/{GONE}.png": NOW, "m1/m1.png": queued["m1/m1.png"], key: None}
         if named is None:
             filled.execute("ROLLBACK TO before")
-    assert left(filled) == (set(ROWS) | COUNTERS) - {"media_items", "media_tags", "media_counts"}
+    assert left(filled) == (set(ROWS) | COUNTERS) - {
+        "media_items",
+        "media_tags",
+        "media_loras",
+        "media_counts",
+    }
+
+
+def test_a_file_is_kept_while_its_item_or_the_trash_has_it(filled: Connection) -> None:
+    def condemned() -> list[str]:
+        keys = [key for key, due_at in content(filled)["file_deletions"] if due_at is None]
+        return sorted(keys)
+
+    # Into the trash and back again.
+    insert(filled, "trash", id="t2", item_id="m1", file_key="m1/m1.png", position=0)
+    filled.execute("DELETE FROM media_items WHERE id = 'm1'")
+    assert condemned() == []
+    insert(filled, "media_items")
+    filled.execute("DELETE FROM trash WHERE id = 't2'")
+    assert condemned() == []
+    # For ever.
+    insert(filled, "trash", id="t2", item_id="m1", file_key="m1/m1.png", position=0)
+    filled.execute("DELETE FROM media_items WHERE id = 'm1'")
+    filled.execute("DELETE FROM trash WHERE id = 't2'")
+    assert condemned() == ["m1/m1.png"]
+
+
+def test_the_way_back_from_the_trash_leaves_nothing_dangling(
+    settings: Settings, filled: Connection
+) -> None:
+    """What refers to what is gone refers to nothing again; ids that were given away are not given
+    again."""
+    insert(filled, "personas", id=30, uid="u30")
+    insert(filled, "generation_jobs", id="j2", persona_id=30)
+    insert(filled, "media_items", id="m2", job_id="j2", persona_id=30)
+    insert(filled, "generation_jobs", id="j3")
+    insert(filled, "media_items", id="m3", job_id="j3")
+    filled.execute("DELETE FROM personas WHERE id = 30")
+    filled.execute("DELETE FROM generation_jobs WHERE id = 'j3'")
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0024."))
+    assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert "trash" not in tables(filled)
+    assert ("m0/m0.0a.png", None) in content(filled)["file_deletions"]
+    read = "SELECT id, job_id, persona_id FROM media_items ORDER BY id"
+    kept = [("m1", "j1", 11), ("m2", "j2", None), ("m3", None, 11)]
+    assert [tuple(row) for row in filled.execute(read)] == kept
+    jobs = filled.execute("SELECT id, persona_id FROM generation_jobs ORDER BY id").fetchall()
+    assert [tuple(row) for row in jobs] == [("j1", 11), ("j2", None)]
+    with migrate.start_lock(settings):
+        migrate.apply_migrations(settings)
+    assert [tuple(row) for row in filled.execute(read)] == kept
+    assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
+    insert(filled, "personas", id=..., uid="u31")
+    assert filled.execute("SELECT MAX(id) FROM personas").fetchone()[0] == 31
+
+
+def test_pictures_know_what_their_jobs_were_made_with(
+    settings: Settings, filled: Connection
+) -> None:
+    loras = [{"name": "grain", "weight": 1}, {"name": "grain", "weight": 2}, {"name": "ice"}]
+    filled.execute("UPDATE generation_jobs SET loras = ?", [json.dumps(loras)])
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0024."))
+        migrate.apply_migrations(settings)
+    row = filled.execute("SELECT model, color FROM media_items").fetchone()
+    assert tuple(row) == ("sdxl-base", None)
+    assert [tuple(row) for row in filled.execute("SELECT * FROM media_loras ORDER BY name")] == [
+        (7, "grain", "m1"),
+        (7, "ice", "m1"),
+    ]
 
 
 def test_deleting_a_session_takes_its_tokens(filled: Connection) -> None:
@@ -712,12 +835,13 @@ def test_deleting_a_session_takes_its_tokens(filled: Connection) -> None:
     assert left(filled) == (set(ROWS) | COUNTERS) - {"sessions", "refresh_tokens"}
 
 
-@pytest.mark.parametrize("table", ["users", "personas"])
+@pytest.mark.parametrize("table", ["users", "personas", "api_keys"])
 def test_ids_are_never_used_again(filled: Connection, table: str) -> None:
     # A column may be left out of the first insert, so that the database chooses.
     again = {
         "users": {"username_key": "bob", "email_key": "bob@example.com"},
         "personas": {"uid": "u12"},
+        "api_keys": {"digest": "k2"},
     }[table]
     insert(filled, table, **again, id=...)
     (used,) = filled.execute(f"SELECT MAX(id) FROM {table}").fetchone()

@@ -225,12 +225,15 @@ def asking(path: str, **query: str) -> str:
     return f"{path}{'&' if '?' in path else '?'}{urlencode(query)}"
 
 
+ACCOUNT = "/api/admin/users/{}"
+
 # How NSFW things go out of force: a path, who says it, and what.
 OUT = [
     pytest.param(("alice", OWN, {"age_verified": False}), id="age"),
     pytest.param(("alice", OWN, {"enabled": False}), id="switched off"),
     pytest.param(("admin", DEFAULT, {"enabled": False}), id="instance off"),
     pytest.param(("admin", DEFAULT, {"age_verified": False}), id="instance age"),
+    pytest.param(("admin", ACCOUNT, {"nsfw_allowed": False}), id="account"),
 ]
 
 
@@ -240,7 +243,8 @@ def put_out(request: pytest.FixtureRequest, admin: Person, alice: Person) -> Any
     name, path, change = request.param
     person = {"admin": admin, "alice": alice}[name]
     return lambda: (
-        person.patch(path, json=change).status_code == 200 or pytest.fail("settings refused")
+        person.patch(path.format(alice.id), json=change).status_code == 200
+        or pytest.fail("settings refused")
     )
 
 
@@ -259,6 +263,25 @@ def test_lists_hide_nsfw_out_of_force(alice: Person, scene: Scene, put_out: Any)
     put_out()
     for path in LISTS:
         assert listed(alice, path, include_nsfw="true") == [False], path
+
+
+def test_what_an_account_may_not_have_it_cannot_ask_for(admin: Person, alice: Person) -> None:
+    path = ACCOUNT.format(alice.id)
+    alice.allow_nsfw()
+    assert admin.patch(path, json={"nsfw_allowed": False}).get_json()["nsfw_allowed"] is False
+    for answer in (
+        alice.patch(OWN, json={"age_verified": True}),
+        alice.put(OWN, json=alice.get(OWN).get_json() | {"age_verified": True}),
+    ):
+        body = answer.get_json()
+        assert (answer.status_code, list(body["errors"])) == (422, ["age_verified"])
+        assert body["codes"]["age_verified"][0]["code"] == "nsfw_not_allowed"
+    assert alice.patch(OWN, json={"intensity": "low"}).status_code == 200
+    made = alice.post("/api/personas", json={"name": "x", "style_prompt": "y", "is_nsfw": True})
+    assert (made.status_code, made.get_json()["code"]) == (403, "nsfw_off")
+    # What the account has said itself is in force again when it may.
+    admin.patch(path, json={"nsfw_allowed": True})
+    assert alice.persona(is_nsfw=True)["is_nsfw"]
 
 
 def figures(person: Person, **query: str) -> list[Any]:

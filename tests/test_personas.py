@@ -81,6 +81,7 @@ def test_created_with_location_etag_and_defaults(alice: Person) -> None:
         "is_favorite": False,
         "is_nsfw": False,
         "avatar_url": None,
+        "cover": None,
     }
 
 

@@ -9,7 +9,7 @@ from conftest import Person
 
 PATHS = ("/api/settings", "/api/auth/me/settings")
 DEFAULTS = {
-    "theme": "ultimate",
+    "theme": "system",
     "language": "en",
     "notifications": {"web": True, "email": False, "slack": False},
     "telemetry_opt_in": False,

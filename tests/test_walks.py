@@ -21,10 +21,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate as validate_openapi
+from PIL import Image
 from werkzeug.test import TestResponse
 
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
+from seidra.studio.routes import PATHS as STUDIO
 from seidra.web.logs import JsonFormatter
 from seidra.web.services import services_of
 
@@ -33,6 +35,9 @@ PERSONA, JOB, MEDIA = (
     "/api/jobs/<uuid:job_id>",
     "/api/media/<uuid:media_id>",
 )
+SESSION, KEY = "/api/auth/sessions/<handle>", "/api/auth/keys/<id:key_id>"
+ENTRY = "/api/trash/<uuid:entry_id>"
+ACCOUNT = "/api/admin/users/<id:user_id>"
 NSFW = {
     "enabled": True,
     "age_verified": True,
@@ -44,6 +49,27 @@ ANY_ID = "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"
 ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/auth/me"): None,
     ("PATCH", "/api/auth/me"): {"email": "new@example.com", "current_password": PASSWORD},
+    ("GET", "/api/auth/sessions"): None,
+    ("DELETE", SESSION): None,
+    ("POST", "/api/auth/sessions/end-others"): None,
+    ("GET", "/api/auth/keys"): None,
+    ("POST", "/api/auth/keys"): {
+        "name": "script",
+        "scope": "read",
+        "expires_in_days": 7,
+        "current_password": PASSWORD,
+    },
+    ("DELETE", KEY): None,
+    ("GET", "/api/admin/users"): None,
+    ("POST", "/api/admin/users"): {
+        "username": "dora",
+        "email": "dora@example.com",
+        "password": PASSWORD,
+    },
+    ("PATCH", ACCOUNT): {"nsfw_allowed": False},
+    ("POST", f"{ACCOUNT}/password-link"): None,
+    ("DELETE", ACCOUNT): None,
+    ("GET", "/api/admin/instance"): None,
     ("PUT", "/api/auth/me/settings"): {"theme": "midnight", "language": "fr"},
     ("GET", "/api/settings"): None,
     ("PUT", "/api/settings"): {"theme": "midnight", "extra": {"grid": 4}},
@@ -75,6 +101,7 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/api/jobs/events/ticket"): None,
     ("GET", JOB): None,
     ("GET", f"{JOB}/events"): None,
+    ("GET", f"{JOB}/frame"): None,
     ("POST", f"{JOB}/cancel"): None,
     ("POST", f"{JOB}/retry"): None,
     ("POST", f"{JOB}/again"): None,
@@ -90,6 +117,11 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", f"{MEDIA}/content"): None,
     ("GET", f"{MEDIA}/thumbnail"): None,
     ("GET", f"{MEDIA}/download"): None,
+    ("GET", "/api/trash"): None,
+    ("POST", "/api/trash/restore"): {"ids": ["{restorable}"]},
+    ("GET", f"{ENTRY}/thumbnail"): None,
+    ("DELETE", ENTRY): None,
+    ("DELETE", "/api/trash"): None,
     ("DELETE", MEDIA): None,
     ("DELETE", JOB): None,
     ("DELETE", PERSONA): None,
@@ -105,6 +137,8 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
     },
     ("POST", "/api/auth/login"): {"username": "alice", "password": PASSWORD},
     ("POST", "/api/auth/refresh"): None,
+    ("POST", "/api/auth/password"): {"token": "{link}", "password": PASSWORD},
+    ("GET", "/api/instance"): None,
     ("GET", "/api/health"): None,
     ("GET", "/api/health/ready"): None,
     ("GET", "/api/openapi.json"): None,
@@ -112,10 +146,17 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/docs/files/<path:name>"): None,
 }
 WITH_ID = {
-    route: body for route, body in ROUTES.items() if "<" in route[1] and "<name>" not in route[1]
+    route: body
+    for route, body in ROUTES.items()
+    if "<" in route[1] and "<name>" not in route[1] and "/admin/" not in route[1]
 }
-"""The routes of things that have an owner: engines have none."""
-PAGES = {("GET", "/"), ("GET", "/docs"), ("GET", "/favicon.ico")}
+"""The routes of things that have an owner: engines have none, and accounts have administrators."""
+PAGES = {
+    *(("GET", path) for path in STUDIO),
+    ("GET", "/studio/<digest>/<path:name>"),
+    ("GET", "/docs"),
+    ("GET", "/favicon.ico"),
+}
 """What a browser asks for by itself: no part of the API."""
 
 WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is not None}
@@ -142,16 +183,29 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "id:persona_id": things["persona"],
         "uuid:job_id": things["job"],
         "uuid:media_id": things["media"],
+        "uuid:entry_id": things["entry"],
+        "handle": things["session"],
+        "id:key_id": things["key"],
+        "id:user_id": things["account"],
         "name": "mock",
     }
     return re.sub(r"<([^>]+)>", lambda match: str(ids.get(match[1], "swagger-ui.css")), text)
 
 
 def filled(body: Any, things: dict[str, Any]) -> Any:
-    return json.loads(json.dumps(body).replace("{media}", str(things["media"])))
+    text = json.dumps(body).replace("{media}", str(things["media"]))
+    text = text.replace("{restorable}", str(things.get("restorable", ANY_ID)))
+    return json.loads(text.replace("{link}", things.get("link", "no link")))
 
 
+FILES = ("/content", "/thumbnail", "/download", "/frame")
 STREAMS = {("GET", "/api/jobs/events"), ("GET", f"{JOB}/events")}
+SECRETS = {
+    ("POST", "/api/jobs/events/ticket"),
+    ("POST", "/api/auth/keys"),
+    ("POST", f"{ACCOUNT}/password-link"),
+}
+"""What hands out something to get in with."""
 
 
 @pytest.fixture(autouse=True)
@@ -161,19 +215,51 @@ def short_streams(request: pytest.FixtureRequest) -> None:
         services_of(request.getfixturevalue("app")).streams.stopping = lambda: True
 
 
-NOTHING = {"persona": 1, "job": ANY_ID, "media": ANY_ID}
+NOTHING = {
+    "persona": 1,
+    "job": ANY_ID,
+    "media": ANY_ID,
+    "entry": ANY_ID,
+    "session": "0" * 16,
+    "key": 1,
+    "account": 999,
+}
 
 
 def furnish(person: Person, worker: Worker) -> dict[str, Any]:
-    """Make a persona with a completed job and its media; returns their ids."""
+    """Make a persona with a completed job and its media, another session and an API key; returns
+    their ids."""
+    login = {"username": person.name, "password": PASSWORD}
+    assert person.client.post("/api/auth/login", json=login).status_code == 200
+    key = {"name": "script", "scope": "all", "current_password": PASSWORD}
+    sessions = person.get("/api/auth/sessions").get_json()["sessions"]
     persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
+    deleted = [person.preview(persona) for _ in range(2)]
+    while worker.work_one():
+        pass
+    for item in person.get("/api/media").get_json()["items"]:
+        if item["job_id"] in deleted:
+            assert person.delete(f"/api/media/{item['id']}").status_code == 204
+    for job in deleted:
+        assert person.delete(f"/api/jobs/{job}").status_code == 204
+    trash = person.get("/api/trash").get_json()["items"]
     job = person.preview(persona)
     while worker.work_one():
         pass
+    picture = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(picture, "WEBP")
+    with services_of(person.client.application).database.transaction() as tx:
+        frame = (job, 1, picture.getvalue())
+        tx.execute("INSERT INTO job_frames (job_id, n, webp) VALUES (?, ?, ?)", frame)
     return {
         "persona": persona,
         "job": job,
         "media": person.get("/api/media").get_json()["items"][0]["id"],
+        "entry": trash[0]["id"],
+        "restorable": trash[1]["id"],
+        "session": next(each["id"] for each in sessions if not each["current"]),
+        "key": person.post("/api/auth/keys", json=key).get_json()["id"],
+        "account": person.id,
     }
 
 
@@ -241,7 +327,8 @@ def test_another_users_things_do_not_exist(
             problem(answer, 404)
             detail = answer.get_json()["detail"]
             # Not to be told from what never was.
-            missing = fill(rule, {"persona": 999, "job": uuid.uuid4(), "media": uuid.uuid4()})
+            ids = {name: uuid.uuid4() for name in ("job", "media", "entry")} | {"persona": 999}
+            missing = fill(rule, ids | {"session": "none", "key": 999, "account": 999})
             assert (
                 person.open(method, missing, json=filled(body, things)).get_json()["detail"]
                 == detail
@@ -285,7 +372,8 @@ def test_a_trailing_slash_changes_nothing(admin: Person, worker: Worker) -> None
         path = fill(rule, things)
         answers = [admin.client.open(at, method=method, json={}) for at in (path, f"{path}/")]
         assert answers[0].status_code == answers[1].status_code in (200, 401, 422), (method, rule)
-        if method == "GET":
+        # How much of the disk is free changes from one moment to the next.
+        if method == "GET" and rule != "/api/admin/instance":
             plain, slashed = (admin.get(at, buffered=True) for at in (path, f"{path}/"))
             assert (
                 (plain.status_code, plain.data)
@@ -433,7 +521,7 @@ def test_ids_that_no_job_or_media_has(admin: Person, id: str) -> None:
         if not rule.startswith(PERSONA):
             answer = admin.open(
                 method,
-                fill(rule, {"persona": 1, "job": id, "media": id}),
+                fill(rule, NOTHING | {"job": id, "media": id}),
                 json=filled(body, NOTHING),
             )
             problem(answer, 404)
@@ -637,7 +725,7 @@ def test_the_document_names_security_and_errors(document: dict[str, Any]) -> Non
     for route in DESCRIBED:
         described = operation(document, *route)
         errors = {int(status) for status in described["responses"] if status[0] in "45"}
-        link = route[1].endswith(("/content", "/thumbnail", "/download"))
+        link = route[1].endswith(FILES)
         if route == ("POST", "/api/auth/refresh"):
             assert described["security"] == [{"refresh": []}]
         elif route in PUBLIC:
@@ -694,7 +782,7 @@ def test_every_json_answer_and_body_has_an_example_of_its_schema(document: dict[
         answers = json_answers(document, route)
         responses = operation(document, *route)["responses"]
         without = {"204", "304"}
-        if route[1].endswith(("/content", "/thumbnail", "/download")) or route in STREAMS:
+        if route[1].endswith(FILES) or route in STREAMS:
             without |= {"200"}
         assert {code for code in responses if code[0] in "23"} - answers.keys() <= without, route
         for content in answers.values():
@@ -710,6 +798,10 @@ def walk(person: Person, worker: Worker) -> Iterator[tuple[tuple[str, str], Test
     """Every route's good answer: reading and changing first, then deleting, then the ends of
     sessions."""
     things = furnish(person, worker)
+    bystander = {"username": "bystander", "email": "bystander@example.com"}
+    made = person.post("/api/admin/users", json=bystander)
+    link = person.post(f"{made.headers['Location']}/password-link").get_json()["url"]
+    things |= {"account": made.get_json()["id"], "link": link.partition("#")[2]}
     # A Host that an attacker chose.
     base = {"base_url": "http://evil.example", "buffered": True}
     for (method, rule), body in (PUBLIC | ROUTES).items():
@@ -773,7 +865,7 @@ def test_answers_are_private_or_secret(answers: list[tuple[tuple[str, str], Test
         assert answer.headers["X-Request-ID"], route
         if route[1] in ("/api/auth/register", "/api/auth/login", "/api/auth/refresh"):
             assert answer.headers["Cache-Control"] == "no-store", route
-        if route in STREAMS or route[1].endswith("/ticket"):
+        if route in STREAMS or route in SECRETS:
             assert answer.headers["Cache-Control"] == "no-store", route
         elif route in ROUTES:
             assert answer.headers["Cache-Control"] == "private, no-cache", route
@@ -784,7 +876,9 @@ def test_no_answer_names_a_host(answers: list[tuple[tuple[str, str], TestRespons
     for route, answer in answers:
         headers = str(answer.headers)
         text = answer.text if answer.mimetype in ("application/json", "text/html") else ""
-        text = text.replace("https://pictures.example/luna.png", "")
+        for known in ("https://pictures.example/luna.png", "http://localhost:3000"):
+            text = text.replace(known, "")
+        text = text.replace("http://127.0.0.1:3000", "")
         assert "evil.example" not in headers + text, route
         assert not re.search(r"https?://|[\"'(]//", headers + text), route
 
@@ -792,14 +886,14 @@ def test_no_answer_names_a_host(answers: list[tuple[tuple[str, str], TestRespons
 @pytest.mark.parametrize("below", ["", "/seidra"])
 def test_a_browser_is_led_to_the_documentation(client: FlaskClient, below: str) -> None:
     """Below a path too, which a proxy takes off or names as SCRIPT_NAME."""
-    for path in ("/", "/docs", "/docs/"):
+    for path in ("/docs", "/docs/"):
         answer = client.get(path, environ_overrides={"SCRIPT_NAME": below})
         assert answer.status_code == 302
         assert urljoin(f"https://x{below}{path}", answer.headers["Location"]) == (
             f"https://x{below}/api/docs"
         )
     icon = client.get("/favicon.ico")
-    assert (icon.status_code, icon.data) == (204, b"")
+    assert (icon.status_code, icon.mimetype) == (200, "image/svg+xml")
 
 
 def test_the_documentation_page_shows_pictures_and_keeps_the_token(client: FlaskClient) -> None:
@@ -845,6 +939,10 @@ def test_the_log_is_json_and_keeps_secrets(make_app: Callable[..., Flask], worke
         tokens.append(alice.client.post("/api/auth/refresh", headers=refresh).get_json())
         change = {"password": "another secret", "current_password": PASSWORD}
         assert alice.patch("/api/auth/me", json=change).status_code == 200
+        body = {"name": "x", "scope": "all", "current_password": "another secret"}
+        key = alice.post("/api/auth/keys", json=body).get_json()["key"]
+        for sent in (key, key[:-1]):
+            alice.client.get("/api/personas", headers={"Authorization": f"Bearer {sent}"})
         alice.get("/odd\npath\x1b[31m/%ff%00")
         services_of(app).database.connection.execute("ALTER TABLE personas RENAME TO gone")
         assert alice.get("/api/personas").status_code == 500
@@ -859,7 +957,7 @@ def test_the_log_is_json_and_keeps_secrets(make_app: Callable[..., Flask], worke
     ]
     assert any("exception" in line for line in lines)
     assert sum("/content" in line["path"] for line in requests) == 2
-    secrets = [PASSWORD, "wrong secret", "another secret"]
+    secrets = [PASSWORD, "wrong secret", "another secret", key[len("seidra_") : -1]]
     secrets += [token[name] for token in tokens for name in ("access_token", "refresh_token")]
     secrets += [
         token[name].split(".")[2] for token in tokens for name in ("access_token", "refresh_token")

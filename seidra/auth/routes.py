@@ -9,13 +9,14 @@ from typing import Any, ParamSpec, TypeVar
 from flask import Response, g, request
 from marshmallow import ValidationError
 
-from seidra.auth import accounts, passwords, tokens
+from seidra.auth import accounts, first_account, passwords, tokens
 from seidra.auth.schemas import (
     TOKEN_EXAMPLE,
     USER_EXAMPLE,
     AccountSchema,
     LoginSchema,
     PasswordSchema,
+    RedeemSchema,
     RegisterSchema,
     SettingsSchema,
     TokenSchema,
@@ -55,18 +56,46 @@ settings_blp = Blueprint(
 
 
 def registration_open(view: Callable[P, R]) -> Callable[P, R]:
-    """403 before anything else where registration is closed."""
+    """403 before anything else where registration is closed; but the first account may be made."""
 
     @wraps(view)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        if services().settings.registration != "open":
-            raise Forbidden(
-                "Registration is closed here; ask the operator for an account.",
-                code="registration_closed",
-            )
+        if _registration_closed() and not first_account.is_missing(services().database.connection):
+            raise _closed()
         return view(*args, **kwargs)
 
     return checked
+
+
+def _registration_closed() -> bool:
+    return services().settings.registration != "open"
+
+
+def _closed() -> Forbidden:
+    return Forbidden(
+        "Registration is closed here; ask the operator for an account.", code="registration_closed"
+    )
+
+
+def _check_setup_token(given: str | None) -> None:
+    """Raise Forbidden where the first account takes the setup token and this is not it. Counted as
+    a login tried."""
+    settings = services().settings
+    if not first_account.needs_token(settings, request.remote_addr or ""):
+        return
+    rates.count_request("login", rates.client_address())
+    if given is None or not first_account.is_right_token(settings, given):
+        raise Forbidden(
+            "The first account takes the setup token, which the server said at its start and keeps"
+            " as setup.token in its data folder.",
+            code="setup_token_required",
+        )
+
+
+def _asked_language() -> str:
+    """The language that the browser asks for, of those that the studio speaks."""
+    found: str | None = request.accept_languages.best_match(accounts.LANGUAGES)
+    return found or accounts.DEFAULT_USER_SETTINGS["language"]
 
 
 @blp.route("/register", methods=["POST"])
@@ -80,12 +109,24 @@ def registration_open(view: Callable[P, R]) -> Callable[P, R]:
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(409, "PROBLEM")
 def register(body: dict[str, Any]) -> Response:
-    """Make an account and log in. The first account ever is an administrator."""
+    """Make an account and log in. The first account ever is an administrator; off loopback, or
+    where registration is closed, it takes the setup token."""
+    settings = services().settings
+    first = first_account.is_missing(services().database.connection)
+    if first:
+        _check_setup_token(body.get("setup_token"))
     rates.count_name(accounts.name_key(body["username"]), "register")
-    digest = passwords.hash_password(body["password"], services().settings)
+    digest = passwords.hash_password(body["password"], settings)
     with services().database.transaction(INSTANCE) as tx:
-        user = accounts.create_account(tx, body["username"], body["email"], digest)
-        token = tokens.begin_session(tx, user, services().settings)
+        if first and _registration_closed() and not first_account.is_missing(tx):
+            # Somebody else was faster: this would be the second one.
+            raise _closed()
+        user = accounts.create_account(
+            tx, body["username"], body["email"], digest, language=_asked_language()
+        )
+        token = tokens.begin_session(tx, user, settings)
+    if first:
+        first_account.forget_token(settings)
     return reply(token, 201, SECRET)
 
 
@@ -187,31 +228,60 @@ def me() -> Response:
 @blp.alt_response(409, "PROBLEM")
 def change_me(body: dict[str, Any]) -> Response:
     """Change username, email or password, with the present password; a new password ends all other
-    sessions."""
+    sessions, and API keys unless `keep_keys`."""
     accounts.check_not_system(g.user["id"])
-    stored = _confirmed_account(body["current_password"], "current_password")
+    stored = confirmed_account(body["current_password"], "current_password")
     digest = (
         passwords.hash_password(body["password"], services().settings)
         if "password" in body
         else None
     )
     with services().database.transaction(g.user["id"]) as tx:
-        _unchanged_account(tx, stored)
+        unchanged_account(tx, stored)
         if body.get("username", stored["username"]) != stored["username"]:
             accounts.rename_account(tx, stored["id"], body["username"])
         if body.get("email", stored["email"]) != stored["email"]:
             accounts.set_email(tx, stored["id"], body["email"])
         if digest is not None:
-            accounts.set_password(tx, stored["id"], digest, keep_session=g.user["session_id"])
+            accounts.set_password(
+                tx,
+                stored["id"],
+                digest,
+                keep_session=g.user["session_id"],
+                keep_keys=body["keep_keys"],
+            )
         user = required_row(queries.users.get(tx, id=stored["id"]))
     return reply(accounts.public_user(user))
 
 
+@blp.route("/password", methods=["POST"])
+@rates.limited("login")
+@blp.arguments(
+    RedeemSchema,
+    example={
+        "token": "k3uTm4yJ0hVZb9sQxwE2rD7fGnLpAcIo5BvXq1zKtHY",
+        "password": "another long phrase",
+    },
+)
+@blp.response(204)
+@blp.alt_response(403, "PROBLEM")
+def redeem_link(body: dict[str, Any]) -> Response:
+    """Set a new password by a one-time link of an administrator; it ends all sessions and API keys
+    of the account."""
+    user_id = accounts.password_link_user(services().database.connection, body["token"])
+    digest = passwords.hash_password(body["password"], services().settings)
+    with services().database.transaction(user_id) as tx:
+        # Asked again: another request may just have used the link.
+        accounts.password_link_user(tx, body["token"])
+        accounts.set_password(tx, user_id, digest)
+    return no_content()
+
+
 def _delete_me(body: dict[str, Any]) -> Response:
     accounts.check_not_system(g.user["id"])
-    stored = _confirmed_account(body["password"], "password")
+    stored = confirmed_account(body["password"], "password")
     with services().database.transaction(INSTANCE) as tx:
-        accounts.delete_account(tx, _unchanged_account(tx, stored))
+        accounts.delete_account(tx, unchanged_account(tx, stored))
     return no_content()
 
 
@@ -238,7 +308,7 @@ def delete_me_by_post(body: dict[str, Any]) -> Response:
     return _delete_me(body)
 
 
-def _confirmed_account(password: str, field: str) -> Row:
+def confirmed_account(password: str, field: str) -> Row:
     """My stored account, when the password is mine. Raises Forbidden, naming the field. Counted as
     a login tried: who holds a token must not guess here what they may not guess there."""
     _count_password_try(g.user["username"], g.user["id"])
@@ -246,7 +316,7 @@ def _confirmed_account(password: str, field: str) -> Row:
         services().database.connection, id=g.user["id"]
     )
     if stored is None:
-        raise _account_gone()
+        raise account_gone()
     if not passwords.is_right_password(stored["password_hash"] or "", password):
         raise Forbidden(
             "The password is wrong.",
@@ -256,12 +326,12 @@ def _confirmed_account(password: str, field: str) -> Row:
     return stored
 
 
-def _account_gone() -> Unauthorized:
+def account_gone() -> Unauthorized:
     """For an account that was deleted between the guard and what it asked for."""
     return Unauthorized("The account is gone.", code="session_ended")
 
 
-def _unchanged_account(tx: Connection, stored: Row) -> Row:
+def unchanged_account(tx: Connection, stored: Row) -> Row:
     """My account inside the transaction, when nothing changed since the password was checked."""
     row: Row | None = queries.users.get_for_update(tx, id=stored["id"])
     if row is None or row["password_hash"] != stored["password_hash"]:
@@ -284,7 +354,7 @@ def _merge_settings(change: dict[str, Any]) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
         stored = queries.users.get_for_update(tx, id=g.user["id"])
         if stored is None:
-            raise _account_gone()
+            raise account_gone()
         known = from_json(stored["settings"])
         try:
             merged = merge_settings(known, change)

@@ -7,10 +7,21 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, pre_load, validate, validates_schema
 
 from seidra.auth.accounts import plain_name
+from seidra.auth.keys import SCOPES
 from seidra.auth.passwords import normal_password
 from seidra.common_passwords import is_common
 from seidra.errors import Mistake
-from seidra.web.fields import Body, Flag, FreeObject, Text, check_count, check_json, check_size
+from seidra.web.fields import (
+    Body,
+    Flag,
+    FreeObject,
+    Text,
+    Whole,
+    check_count,
+    check_json,
+    check_size,
+    one_of,
+)
 
 SETTINGS_BYTES = 16_384
 MAX_GIVEN_PASSWORD = 1024
@@ -19,7 +30,9 @@ MAX_GIVEN_PASSWORD = 1024
 _USERNAME = r"[A-Za-z0-9._\-]{3,50}"
 
 
-class _Username(Text):
+class Username(Text):
+    """A name to log in with."""
+
     def __init__(self, **kwargs: Any) -> None:
         rule = validate.Regexp(
             rf"{_USERNAME}\Z", error="Must be 3 to 50 of A-Z, a-z, 0-9, '.', '_', '-'."
@@ -28,7 +41,9 @@ class _Username(Text):
         super().__init__(line=True, validate=rule, metadata=documented, **kwargs)
 
 
-class _Email(Text):
+class Email(Text):
+    """An email address to log in with."""
+
     def __init__(self, **kwargs: Any) -> None:
         rule = validate.Email(error="Must be an email address.")
         super().__init__(3, 254, line=True, validate=rule, metadata={"format": "email"}, **kwargs)
@@ -37,7 +52,7 @@ class _Email(Text):
         return plain_name(super()._deserialize(value, attr, data, **kwargs))
 
 
-class _NewPassword(Text):
+class NewPassword(Text):
     """A password to be: its normal form counts, and common ones are refused."""
 
     def __init__(self, **kwargs: Any) -> None:
@@ -107,9 +122,12 @@ class TokenSchema(Schema):
 class RegisterSchema(Body):
     """A new account."""
 
-    username = _Username(required=True)
-    email = _Email(required=True)
-    password = _NewPassword(required=True)
+    username = Username(required=True)
+    email = Email(required=True)
+    password = NewPassword(required=True)
+    setup_token = Text(
+        1, 100, metadata={"description": "For the first account, where /api/instance asks for it."}
+    )
 
 
 class LoginSchema(Body):
@@ -126,15 +144,17 @@ class LoginSchema(Body):
 
 
 class AccountSchema(Body):
-    """Changes to one's account: a new username, email or password, with the present password."""
+    """Changes to one's account: a new username, email or password, with the present password.
+    A new password ends API keys too, unless `keep_keys`."""
 
     READ_ONLY = frozenset(UserSchema._declared_fields)
     ONE_OF = ("username", "email", "password")
 
-    username = _Username()
-    email = _Email()
-    password = _NewPassword()
+    username = Username()
+    email = Email()
+    password = NewPassword()
     current_password = Text(1, MAX_GIVEN_PASSWORD, required=True)
+    keep_keys = Flag(load_default=False)
 
     @validates_schema
     def _check_something_changes(self, data: Any, **kwargs: Any) -> None:
@@ -146,6 +166,75 @@ class PasswordSchema(Body):
     """The present password, to confirm."""
 
     password = Text(1, MAX_GIVEN_PASSWORD, required=True)
+
+
+class RedeemSchema(Body):
+    """A new password, by the token of a one-time link."""
+
+    token = Text(1, 100, required=True)
+    password = NewPassword(required=True)
+
+
+class SessionSchema(Schema):
+    """A session of mine; it was last used when it last logged in or refreshed."""
+
+    id = fields.String()
+    user_agent = fields.String(
+        metadata={"description": "What the client said that it is, 200 characters at most."}
+    )
+    created_at = fields.DateTime()
+    last_used_at = fields.DateTime()
+    expires_at = fields.DateTime()
+    current = fields.Boolean()
+
+
+class SessionsSchema(Schema):
+    """My sessions, the last used first; a hundred at most."""
+
+    sessions = fields.List(fields.Nested(SessionSchema))
+
+
+class EndedSchema(Schema):
+    """How many were ended."""
+
+    ended = fields.Integer()
+
+
+class NewKeySchema(Body):
+    """An API key to be, with the present password."""
+
+    name = Text(1, 100, line=True, required=True)
+    scope = Text(required=True, validate=one_of(*SCOPES))
+    expires_in_days = Whole(
+        1, 3650, load_default=None, allow_none=True, metadata={"description": "null: never."}
+    )
+    current_password = Text(1, MAX_GIVEN_PASSWORD, required=True)
+
+
+class KeySchema(Schema):
+    """An API key of mine, without the key itself."""
+
+    id = fields.Integer()
+    name = fields.String()
+    scope = fields.String(validate=validate.OneOf(SCOPES))
+    last_four = fields.String()
+    created_at = fields.DateTime()
+    expires_at = fields.DateTime(allow_none=True)
+    last_used_at = fields.DateTime(
+        allow_none=True, metadata={"description": "To the minute; null: never."}
+    )
+
+
+class MadeKeySchema(KeySchema):
+    """An API key that was just made: `key` is shown this once."""
+
+    key = fields.String()
+
+
+class KeysSchema(Schema):
+    """My API keys, newest first."""
+
+    keys = fields.List(fields.Nested(KeySchema))
 
 
 def merge_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +275,7 @@ USER_EXAMPLE = {
     "is_admin": True,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "settings": {
-        "theme": "ultimate",
+        "theme": "system",
         "language": "en",
         "notifications": {"web": True, "email": False, "slack": False},
         "telemetry_opt_in": False,
@@ -199,4 +288,21 @@ TOKEN_EXAMPLE = {
     "token_type": "bearer",
     "expires_in": 900,
     "user": USER_EXAMPLE,
+}
+SESSION_EXAMPLE = {
+    "id": "9f86d081884c7d65",
+    "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "last_used_at": "2026-02-02T08:30:00.000000Z",
+    "expires_at": "2026-05-01T12:00:00.000000Z",
+    "current": True,
+}
+KEY_EXAMPLE = {
+    "id": 3,
+    "name": "nightly script",
+    "scope": "generate",
+    "last_four": "xB4w",
+    "created_at": "2026-01-31T12:00:00.000000Z",
+    "expires_at": None,
+    "last_used_at": None,
 }

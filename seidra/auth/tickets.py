@@ -1,8 +1,8 @@
 """Tickets: how an EventSource, which can send no header, says who listens.
 
-A ticket names user and session, and is signed with a key for this purpose alone: it opens streams
-and nothing else, and an access token never has to stand in a URL. It is good for ten minutes, as
-often as it is needed.
+A ticket names user and session or API key, and is signed with a key for this purpose alone: it
+opens streams and nothing else, and an access token never has to stand in a URL. It is good for ten
+minutes, as often as it is needed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from typing import ParamSpec, TypeVar
 from flask import g, request
 from itsdangerous import BadData, URLSafeTimedSerializer
 
-from seidra.auth.tokens import live_user, request_user
+from seidra.auth import keys
+from seidra.auth.tokens import counted_user, request_user, session_user
 from seidra.config import Settings, jwt_secret
+from seidra.database.base import Row
 from seidra.errors import Unauthorized
 from seidra.web import rates
 from seidra.web.services import services
@@ -40,19 +42,27 @@ class Tickets:
             signer_kwargs={"key_derivation": "hmac", "digest_method": hashlib.sha256},
         )
 
-    def make(self, user_id: int, session_id: str) -> str:
-        """A ticket for a session."""
-        return str(self._signer.dumps([user_id, session_id]))
+    def make(self, user: Row) -> str:
+        """A ticket for the session or API key that a user's row came with."""
+        return str(self._signer.dumps([user["id"], user["session_id"], user["key_id"]]))
 
-    def check(self, ticket: str) -> tuple[int, str]:
-        """User and session of a ticket. Raises Unauthorized for one that is forged or expired."""
+    def check(self, ticket: str) -> tuple[int, str | None, int | None]:
+        """User, session and API key of a ticket. Raises Unauthorized for one that is forged or
+        expired."""
         try:
-            user_id, session_id = self._signer.loads(ticket, max_age=SECONDS)
+            user_id, session_id, key_id = self._signer.loads(ticket, max_age=SECONDS)
         except (BadData, ValueError):
             raise Unauthorized(
                 "The ticket is invalid or expired; ask for another one.", code="ticket_invalid"
             ) from None
-        return int(user_id), str(session_id)
+        return user_id, session_id, key_id
+
+
+def _ticket_user(ticket: str) -> Row:
+    user_id, session_id, key_id = services().tickets.check(ticket)
+    if key_id is not None:
+        return keys.ticket_user(user_id, key_id)
+    return session_user(user_id, session_id or "")
 
 
 def listener_required(view: Callable[P, R]) -> Callable[P, R]:
@@ -65,7 +75,7 @@ def listener_required(view: Callable[P, R]) -> Callable[P, R]:
         if ticket is None or "Authorization" in request.headers:
             g.user = request_user()
         else:
-            g.user = live_user(partial(services().tickets.check, ticket))
+            g.user = counted_user(partial(_ticket_user, ticket))
         return view(*args, **kwargs)
 
     return rates.counts_itself(guarded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from seidra.auth import first_account
 from seidra.cli.groups import CheckedCommand, CheckedGroup
 from seidra.config import get_settings
 from seidra.database import (
@@ -23,6 +24,10 @@ def init() -> None:
     applied = init_database()
     click.echo(f"Applied {len(applied)} migrations." if applied else "The schema is up to date.")
     click.echo(f"The database {get_settings().database_path} is ready.")
+    with DatabaseService() as service:
+        link = first_account.setup_link(service.database.connection, service.settings)
+    if link:
+        click.echo(f"Make the first account, the administrator's: {link}")
 
 
 @click.group(cls=CheckedGroup)

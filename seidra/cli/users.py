@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from seidra.auth import accounts, passwords
+from seidra.auth import accounts, first_account, passwords
 from seidra.auth.schemas import RegisterSchema
 from seidra.cli.groups import CheckedGroup
 from seidra.config import PASSWORD_VARIABLE
@@ -40,6 +40,7 @@ def create_user(username: str, email: str, password: str, admin: bool) -> None:
         digest = passwords.hash_password(body["password"], service.settings)
         with service.database.transaction(INSTANCE) as tx:
             row = accounts.create_account(tx, body["username"], body["email"], digest, admin=admin)
+        first_account.forget_token(service.settings)
     click.echo(
         f"Made {row['username']}{' (administrator)' if row['is_admin'] else ''}, id {row['id']}."
     )

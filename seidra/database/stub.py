@@ -30,7 +30,7 @@ def stub_text() -> str:
 
 
 def _class_name(namespace: str) -> str:
-    return f"_{namespace.capitalize()}"
+    return f"_{namespace.title().replace('_', '')}"
 
 
 def _class_of(namespace: str, statements: dict[str, Statement]) -> str:

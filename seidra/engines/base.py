@@ -91,6 +91,8 @@ class RenderRequest:
     """Every generation parameter as the persona keeps it, unknown ones included."""
     loras: Sequence[Lora] = ()
     """By name, without doubles and without those of weight 0."""
+    images: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """Pictures to start from, encoded, by the names that the engine has for its inputs."""
     job_id: str = ""
     pictures: Sequence[Picture] = ()
 
@@ -167,6 +169,11 @@ class Capabilities:
     max_count: int = 8
     """How many pictures a job may ask for; the engine may make them one by one."""
     seed_max: int = 2**63 - 1
+    images: Sequence[str] = ()
+    """The names of the pictures that it can start from."""
+    cuts_prompts: bool = False
+    """Whether it drops what a prompt has beyond the window of a model's CLIP; most go on in the
+    next one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,9 +233,9 @@ class RenderContext:
             self.step = (step, steps)
         self._on_progress(min(max(fraction, 0.0), 1.0))
 
-    def show_frame(self, data: bytes) -> None:
-        """Show an unfinished picture (encoded, any size); the caller makes it small and drops what
-        comes too fast."""
+    def preview(self, data: bytes) -> None:
+        """Show an unfinished picture (encoded, any size); the caller encodes it anew, small, and
+        drops what comes too fast."""
         self._on_frame(data)
 
     def remember(self, **state: Any) -> None:

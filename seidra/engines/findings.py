@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from seidra.engines import samplers
 from seidra.engines.base import Capabilities, Model, RenderRequest, Sizes
+from seidra.engines.tokens import CLIP_TOKENS, count_tokens
 from seidra.parameters import shown_seed
 
 Level = Literal["error", "warning"]
@@ -29,6 +30,8 @@ FAMILIES = {
     "zimage": "Z-Image",
 }
 """The families of models, and what people call them."""
+_OF_CLIP_ALONE = frozenset({"sd1", "sd2", "sdxl"})
+"""The families whose text encoders are all CLIP's."""
 _EXTENSION = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf)$", re.IGNORECASE)
 
 
@@ -72,9 +75,11 @@ def check(request: RenderRequest, capabilities: Capabilities) -> list[Finding]:
         *_model(request, capabilities),
         *_loras(request, capabilities),
         *_scheduler(request, capabilities),
+        *_images(request, capabilities),
         *_pictures(request, capabilities),
         *_size(request, capabilities.sizes),
         *_ignored(request, capabilities),
+        *_cut(request, capabilities),
     ]
     return sorted(found, key=lambda finding: finding.level != "error")
 
@@ -275,6 +280,20 @@ def _scheduler(request: RenderRequest, capabilities: Capabilities) -> Iterable[F
     )
 
 
+def _images(request: RenderRequest, capabilities: Capabilities) -> Iterable[Finding]:
+    for name in request.images:
+        if name not in capabilities.images:
+            takes = f"picture called {name!r}" if capabilities.images else "pictures to start from"
+            yield Finding(
+                "error",
+                "image_unknown",
+                "images",
+                name,
+                f"This engine takes no {takes}.",
+                nearest(name, capabilities.images) or list(capabilities.images)[:3],
+            )
+
+
 def _pictures(request: RenderRequest, capabilities: Capabilities) -> Iterable[Finding]:
     wanted = request.wanted()
     if len(wanted) > capabilities.max_count:
@@ -332,6 +351,27 @@ def _ignored(request: RenderRequest, capabilities: Capabilities) -> Iterable[Fin
             None,
             "This engine takes no seed: the picture cannot be made again.",
         )
+
+
+def _cut(request: RenderRequest, capabilities: Capabilities) -> Iterable[Finding]:
+    """Only where it is sure: Flux, SD3 and others have a second text encoder that reads on."""
+    keys = resolve(request.model_name, capabilities.models) if capabilities.cuts_prompts else []
+    if len(keys) != 1 or capabilities.models[keys[0]].family not in _OF_CLIP_ALONE:
+        return
+    texts = {"prompt": request.prompt}
+    if "negative_prompt" in capabilities.features:
+        texts["negative_prompt"] = request.negative_prompt
+    for field, text in texts.items():
+        tokens = count_tokens(text)
+        if tokens > CLIP_TOKENS:
+            yield Finding(
+                "warning",
+                "prompt_cut",
+                field,
+                tokens,
+                f"This engine reads the first {CLIP_TOKENS} tokens alone; this has about {tokens},"
+                " and what stands at its end will have no effect.",
+            )
 
 
 def fit_size(width: int, height: int, sizes: Sizes) -> tuple[int, int]:

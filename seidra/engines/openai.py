@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,15 +29,17 @@ from seidra.engines.base import (
     RenderRequest,
     Sizes,
 )
+from seidra.engines.findings import fit_size
 from seidra.engines.received import (
     LARGEST_PICTURE,
     Call,
     ReceivedPicture,
-    from_base64,
     read_picture,
+    sent_picture,
     trouble,
 )
 from seidra.engines.sdapi.names import plain_text
+from seidra.engines.sieve import Sieve
 from seidra.engines.wire import Answer, Nonsense, Unreachable, Wire, WireError
 from seidra.errors import StartError
 
@@ -54,6 +56,7 @@ _STANDARD_SIZES = ((1024, 1024), (1536, 1024), (1024, 1536))
 _SIDE_MULTIPLE = 16
 _LONG_SIDE, _SHORT_SIDE, _STEEPEST = 3840, 2160, 3
 """The largest picture, and how many times as long as the other a side may be."""
+_SIZES = Sizes(256, _LONG_SIDE, _SIDE_MULTIPLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,9 @@ _DIALECTS = {
 class OpenaiEngine(Engine):
     """Renders by `POST .../v1/images/generations`. `dialect` is `openai`, the default, or
     `localai`. `extra["sizes"]`, such as `["1024x1024"]`, lists the only ones that the operator's
-    models make. Raises StartError for another dialect."""
+    models make; `extra["cuts_prompts"]`, for LocalAI, says that its backend is diffusers, which
+    reads no more of a prompt than CLIP's window. Raises StartError for another dialect, and for
+    anything else there."""
 
     kind = "openai"
 
@@ -101,6 +106,14 @@ class OpenaiEngine(Engine):
                 f" {', '.join(sorted(_DIALECTS))}."
             )
         self._dialect = _DIALECTS[dialect]
+        # LocalAI does not tell which of its backends makes a picture: the operator does.
+        cuts_prompts = self.options.extra.get("cuts_prompts", False)
+        if not isinstance(cuts_prompts, bool) or (cuts_prompts and dialect != "localai"):
+            raise StartError(
+                f"The engine {self.name}: extra.cuts_prompts is true or false, and for the dialect"
+                " 'localai' alone."
+            )
+        self._cuts_prompts = cuts_prompts
         self._wire = Wire(self.options.url, self.options.key)
         path = urlsplit(self.options.url).path.rstrip("/")
         self._root = "" if path.endswith("/v1") else "/v1"
@@ -129,8 +142,9 @@ class OpenaiEngine(Engine):
         return Capabilities(
             models=models,
             features=self._dialect.features,
-            sizes=Sizes(256, _LONG_SIDE, _SIDE_MULTIPLE, self._common_sizes(list(models))),
+            sizes=replace(_SIZES, fixed=self._common_sizes(list(models))),
             seed_max=self._dialect.seed_max,
+            cuts_prompts=self._cuts_prompts,
         )
 
     def _common_sizes(self, models: Sequence[str]) -> Sequence[tuple[int, int]]:
@@ -165,6 +179,9 @@ class OpenaiEngine(Engine):
             told, received = self._picture(body, context, lost_before=lost and not done)
             context.report((done + 1) / len(wanted))
             yield self._rendered(request, picture, body, told, received, warnings, dropped)
+            if done + 1 < len(wanted):
+                # It is kept: nothing that was sent is open any more.
+                context.remember(sent=False)
 
     def _picture(
         self, body: Mapping[str, Any], context: RenderContext, *, lost_before: bool
@@ -173,40 +190,41 @@ class OpenaiEngine(Engine):
         picture and bill it all the same."""
         line = self._wire.afresh(silence_s=float(self.options.timeout_s))
 
+        sieve = Sieve(LARGEST_PICTURE)
+
         def ask() -> Answer:
             path = f"{self._root}/images/generations"
-            return line.request("POST", path, json=body, limit=_LARGEST_ANSWER)
+            return line.request("POST", path, json=body, limit=_LARGEST_ANSWER, take=sieve.feed)
 
         try:
             answer = _call(ask, line, context)
-            # It was answered: from here on, nothing is unknown about it.
-            context.remember(sent=False)
         except WireError as error:
             if isinstance(error, Unreachable) and error.sent:
                 raise self._lost(error, again=lost_before) from error
             context.remember(sent=False)
             raise self._spoilt(trouble(error)) from error
+        if not answer.ok:
+            # No picture was made of it, and none billed.
+            context.remember(sent=False)
         _checked(answer)
         try:
-            value = answer.json()
-            # The text of a picture of 20 MB has 27, and is not kept beside what is read from it.
-            del answer
-            return self._read(value, line, context)
+            return self._read(answer.json(), sieve, line, context)
         except WireError as error:
+            context.remember(sent=False)
             raise self._spoilt(trouble(error)) from error
         except EngineError as error:
+            context.remember(sent=False)
             raise self._spoilt(error) from error
 
     def _read(
-        self, value: Any, line: Wire, context: RenderContext
+        self, value: Any, sieve: Sieve, line: Wire, context: RenderContext
     ) -> tuple[Mapping[str, Any], ReceivedPicture]:
         told = _table(value)
-        # Taken out, so that the picture's text is let go of once it is decoded.
-        data = told.pop("data", None)
-        entry = _table(data.pop(0)) if isinstance(data, list) and data else {}
+        data = told.get("data")
+        entry = _table(data[0]) if isinstance(data, list) and data else {}
         address = entry.get("url")
         if entry.get("b64_json") or not isinstance(address, str):
-            return told, read_picture(from_base64(entry.pop("b64_json", None)))
+            return told, read_picture(sent_picture(entry.get("b64_json"), sieve))
 
         # Wire follows no redirect, and asks no host but the engine's own.
         def fetch() -> Answer:
@@ -301,6 +319,8 @@ class OpenaiEngine(Engine):
         dropped += ["guidance_scale", "scheduler"]
         if request.loras:
             dropped.append("loras")
+        if request.images:
+            dropped.append("images")
         return body, warnings, dropped
 
     def _setting(self, model: str) -> Mapping[str, Any]:
@@ -317,10 +337,10 @@ class OpenaiEngine(Engine):
     def _size(self, model: str, width: int, height: int) -> tuple[int, int]:
         fixed = self._sizes_of(model)
         if fixed:
-            return min(fixed, key=lambda size: _difference(size, (width, height)))
+            return fit_size(width, height, Sizes(fixed=fixed))
         if self._dialect.quality:
             return _lawful_size(width, height)
-        return _rounded(width), _rounded(height)
+        return fit_size(width, height, _SIZES)
 
     # ------------------------------------------------------------------------------ the answer
 
@@ -382,13 +402,6 @@ def _lawful_size(width: int, height: int) -> tuple[int, int]:
     if long > short * _STEEPEST:
         short += _SIDE_MULTIPLE
     return (long, short) if width >= height else (short, long)
-
-
-def _difference(size: tuple[int, int], wanted: tuple[int, int]) -> tuple[float, float]:
-    """How unlike two sizes are: in shape first, then in area."""
-    (width, height), (wanted_width, wanted_height) = size, wanted
-    shape = abs(math.log(width / height) - math.log(wanted_width / wanted_height))
-    return shape, abs(math.log(width * height) - math.log(wanted_width * wanted_height))
 
 
 def _parsed_size(text: object) -> tuple[int, int] | None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from seidra.engines.base import EngineError, EngineUnavailable, RenderContext
+from seidra.engines.sieve import Sieve
 from seidra.engines.wire import Answer, Nonsense, Unreachable, WireError
 
 LARGEST_PICTURE = 48 * 1024 * 1024
@@ -75,6 +76,13 @@ def read_picture(data: bytes) -> ReceivedPicture:
         raise EngineError(
             "The engine answered with a picture that is broken.", code="nonsense"
         ) from error
+
+
+def sent_picture(text: object, sieve: Sieve) -> bytes:
+    """The picture that a text of an answer is, or stands for where `sieve` took it out. Raises
+    EngineError as `from_base64` does."""
+    found = sieve.find(text)
+    return from_base64(text) if found is None else found
 
 
 def from_base64(text: object) -> bytes:

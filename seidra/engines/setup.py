@@ -387,8 +387,8 @@ def _check_entry(entry: Mapping[str, Any], where: str) -> None:
     for key, value in entry.items():
         if key == "weight":
             good = isinstance(value, (int, float)) and not isinstance(value, bool)
-            if not good or not -10 <= value <= 10:
-                raise StartError(f"{where}: weight must be a number from -10 to 10.")
+            if not good or not -10 <= value <= 10 or value == 0:
+                raise StartError(f"{where}: weight must be a number from -10 to 10, and not 0.")
         elif key == "text_encoders":
             if not isinstance(value, list) or not all(isinstance(of, str) and of for of in value):
                 raise StartError(f"{where}: text_encoders must list files.")

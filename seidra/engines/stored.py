@@ -30,4 +30,7 @@ def read_capabilities(stored: Mapping[str, Any]) -> Capabilities:
         sizes=Sizes(**sizes | {"fixed": tuple(tuple(size) for size in sizes["fixed"])}),
         max_count=stored["max_count"],
         seed_max=stored["seed_max"],
+        # What was seen by an earlier version lacks what came later.
+        images=tuple(stored.get("images", ())),
+        cuts_prompts=stored.get("cuts_prompts", False),
     )

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.client import (
     HTTPConnection,
@@ -159,8 +159,10 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         silence_s: float | None = None,
         limit: int = SMALL,
+        take: Callable[[bytes], bytes] = lambda piece: piece,
     ) -> Answer:
-        """Send one request and read its answer of at most `limit` bytes.
+        """Send one request and read its answer of at most `limit` bytes. `take` gets each piece as
+        it comes, and leaves what of it the answer's body is to hold.
 
         `path` follows the URL's own; an address in full is taken where it is this server's, as in
         an answer that tells where its pictures are. `json` is sent as JSON, `body` as it is.
@@ -188,7 +190,7 @@ class Wire:
             sent = True
             connection.request(method, target, body, sending)
             response = connection.getresponse()
-            return _read(response, limit)
+            return _read(response, limit, take)
         except (OSError, IncompleteRead, RemoteDisconnected, UnicodeError) as error:
             # UnicodeError: a host's name that no DNS could hold.
             if self._ended:
@@ -270,16 +272,18 @@ def _shut_down(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
-def _read(response: HTTPResponse, limit: int) -> Answer:
+def _read(response: HTTPResponse, limit: int, take: Callable[[bytes], bytes]) -> Answer:
     if 300 <= response.status < 400:
         raise Nonsense("answers with a redirect, which is not followed")
     if (response.length or 0) > limit:
         raise Nonsense("answers with more than can be taken")
     kept = io.BytesIO()
+    came = 0
     while piece := response.read(_PIECE):
-        if kept.tell() + len(piece) > limit:
+        came += len(piece)
+        if came > limit:
             raise Nonsense("answers with more than can be taken")
-        kept.write(piece)
+        kept.write(take(piece))
     if response.length:
         # `read` with a size keeps silent about an end that comes too early.
         raise IncompleteRead(b"", response.length)

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seidra.config import Settings
@@ -30,9 +30,12 @@ from seidra.engines.base import (
     RenderedImage,
     RenderRequest,
 )
+from seidra.engines.maps import apply_map
 from seidra.files.base import Files
 from seidra.jobs import results
+from seidra.jobs.frames import FramePace, encode_frame
 from seidra.jobs.requests import DEFAULTS
+from seidra.media.keys import row_key
 from seidra.media.thumbnails import TooLarge
 from seidra.nsfw import policy
 from seidra.parameters import seed_of_picture
@@ -103,7 +106,9 @@ class Attempt:
             self._write_state,
             from_json(job["engine_state"]),
             self._count_submission,
+            self._write_frame,
         )
+        self._pace = FramePace()
 
     @property
     def job_id(self) -> str:
@@ -161,8 +166,12 @@ class Attempt:
     # ------------------------------------------------------------------------------------- a render
 
     def _render(self) -> None:
-        request = self._make_request()
+        asked = self._make_request()
+        request = apply_map(asked, self._engine.options)
         for image in self._engine.render(request, self.context):
+            if request.prompt != asked.prompt:
+                # What an operator's map adds is no part of the job's own prompt.
+                image = replace(image, used={**image.used, "prompt": request.prompt})
             if image.position in self._missing:
                 self._keep_picture(image)
             else:
@@ -207,8 +216,29 @@ class Attempt:
             is_nsfw=bool(job["is_nsfw"]),
             content_policy=policy.engine_hints(connection, job["user_id"]),
             parameters=parameters,
+            images={
+                name: self._read_image(name, media_id)
+                for name, media_id in from_json(job["images"]).items()
+            },
             job_id=job["id"],
             pictures=tuple(self._missing.values()),
+        )
+
+    def _read_image(self, name: str, media_id: str) -> bytes:
+        """A picture that the job starts from, which may be gone by now, or hidden."""
+        row = queries.media.linked(
+            self._shop.database.connection, id=media_id, user_id=self._job["user_id"]
+        )
+        try:
+            if row is not None:
+                with self._shop.files.open(row_key(row)) as file:
+                    return file.read()
+        except FileNotFoundError:
+            pass
+        raise EngineError(
+            f"The picture that the job starts from ({name}) is not there any more.",
+            permanent=True,
+            code="image_missing",
         )
 
     def _keep_picture(self, image: RenderedImage) -> None:
@@ -280,6 +310,16 @@ class Attempt:
                 leased_until=self._shop.lease_end(),
                 now=timestamp(),
             )
+        self._check_fence(kept)
+
+    def _write_frame(self, data: bytes) -> None:
+        if not self._pace.is_due():
+            return
+        webp = encode_frame(data)
+        if webp is None:
+            return
+        with self._shop.database.transaction(shared=True) as tx:
+            kept = queries.jobs.put_frame(tx, id=self.job_id, claim=self._claim, webp=webp)
         self._check_fence(kept)
 
     def _write_state(self, state: dict[str, Any]) -> None:

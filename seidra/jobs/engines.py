@@ -59,6 +59,9 @@ class CanSchema(Schema):
     cancel = fields.Boolean()
     sizes = fields.Nested(SizesSchema)
     max_count = fields.Integer()
+    images = fields.List(
+        fields.String(), metadata={"description": "The pictures that it can start from."}
+    )
 
 
 class EngineSchema(Schema):
@@ -119,6 +122,7 @@ ENGINE_EXAMPLE = {
         "cancel": True,
         "sizes": {"min": 64, "max": 2048, "multiple": 8, "fixed": []},
         "max_count": 8,
+        "images": [],
     },
 }
 
@@ -250,5 +254,6 @@ def _engine_json(
                 "fixed": [list(size) for size in can.sizes.fixed],
             },
             "max_count": can.max_count,
+            "images": list(can.images),
         },
     }

@@ -11,6 +11,7 @@ from uuid import UUID
 from flask import Response, g, request
 
 from seidra.auth import tickets
+from seidra.auth.keys import key_scope
 from seidra.auth.tickets import listener_required
 from seidra.auth.tokens import login_required
 from seidra.jobs.feed import Feed
@@ -96,6 +97,7 @@ def follow(query: dict[str, Any], job_id: UUID) -> Response:
 
 @blp.route("/events/ticket", methods=["POST"])
 @login_required
+@key_scope("read")
 @blp.response(
     200,
     TicketSchema,
@@ -104,7 +106,7 @@ def follow(query: dict[str, Any], job_id: UUID) -> Response:
 def ticket() -> Response:
     """A ticket for `?ticket=` of a stream, for clients that cannot send a header: good for streams
     alone."""
-    made = services().tickets.make(g.user["id"], g.user["session_id"])
+    made = services().tickets.make(g.user)
     return reply({"ticket": made, "expires_in": tickets.SECONDS}, headers=SECRET)
 
 

@@ -17,7 +17,7 @@ from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.jobs.schemas import FINAL
-from seidra.jobs.view import job_json
+from seidra.jobs.view import frame_url, job_json
 from seidra.media.links import Links
 from seidra.values import timestamp, to_json
 
@@ -44,7 +44,8 @@ class Feed:
         self._database = database
         self._links = links
         self._user_id: int = user["id"]
-        self._session_id: str = user["session_id"]
+        self._session_id: str | None = user["session_id"]
+        self._key_id: int | None = user["key_id"]
         self._job_id = job_id
         # A job's own stream shows what reading it by its id shows: what is in force decides.
         self._asked = nsfw or job_id is not None
@@ -80,8 +81,8 @@ class Feed:
         return [self._job_message(rows, self.position)]
 
     def next_messages(self) -> list[bytes]:
-        """What has changed since the last look. Session, user and NSFW settings are asked each
-        time."""
+        """What has changed since the last look. Session or API key, user and NSFW settings are
+        asked each time."""
         connection = self._database.connection
         pulse = self._read_pulse(connection)
         if pulse is None:
@@ -99,13 +100,11 @@ class Feed:
         if len(changes) > MOST:
             return [_event_bytes("reset", {}, horizon)]
         jobs = self._read_jobs(connection, [change["job_id"] for change in changes])
-        told = (
-            self._change_message(
-                change["job_id"], jobs.get(change["job_id"]), change["id"], change["seen"]
-            )
+        return [
+            message
             for change in changes
-        )
-        return [message for message in told if message]
+            for message in self._change_messages(change, jobs.get(change["job_id"]))
+        ]
 
     def place_bytes(self) -> bytes:
         """The position, so that a client keeps up even while nothing of its own happens."""
@@ -118,6 +117,19 @@ class Feed:
             return [_event_bytes("reset", {}, horizon)]
         rows = self._read_jobs(connection, [self._job_id]).get(self._job_id)
         return [self._change_message(self._job_id, rows, horizon, seen=1)]
+
+    def _change_messages(self, change: Row, rows: list[Row] | None) -> list[bytes]:
+        """What a change of a job is told by: the job, where more than its frame changed, and the
+        frame, where there is a new one."""
+        told = []
+        frames_alone = change["frames"] == change["n"]
+        if rows is None or not frames_alone or rows[0]["status"] in FINAL:
+            told = [self._change_message(change["job_id"], rows, change["id"], change["seen"])]
+        if rows is not None and change["frames"] and rows[0]["frame"] is not None:
+            url = frame_url(rows[0], self._links, self._user_id)
+            frame = {"job_id": change["job_id"], "frame_url": url}
+            told.append(_event_bytes("preview", frame, change["id"]))
+        return [message for message in told if message]
 
     def _change_message(self, job_id: str, rows: list[Row] | None, id: int, seen: int) -> bytes:
         """A changed job: as it is now, or gone (deleted or hidden), or nothing where it was never
@@ -140,7 +152,11 @@ class Feed:
 
     def _read_pulse(self, connection: Connection) -> Row | None:
         pulse: Row | None = queries.events.pulse(
-            connection, session_id=self._session_id, user_id=self._user_id, now=timestamp()
+            connection,
+            session_id=self._session_id,
+            key_id=self._key_id,
+            user_id=self._user_id,
+            now=timestamp(),
         )
         return pulse
 

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seidra import parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines import findings, samplers
-from seidra.engines.base import Capabilities, Lora, Model, Picture, RenderRequest, Sizes
+from seidra.engines.base import Lora, Options, Picture, RenderRequest
 from seidra.engines.findings import Finding
-from seidra.engines.setup import AUTO, MOCK, Setup
+from seidra.engines.maps import apply_map
+from seidra.engines.setup import AUTO, MOCK, Configured, Setup
+from seidra.engines.stored import read_capabilities
 from seidra.errors import Invalid
 from seidra.folding import is_blank
 from seidra.parameters import RANDOM_SEED, draw_seed, seed_of_picture
@@ -49,6 +51,10 @@ class Asked:
     engine: str | None = None
     warnings: Sequence[dict[str, Any]] = ()
     force: bool = False
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Ids of media items, by the names of a workflow's inputs."""
+    is_nsfw: bool = False
+    """Whether one of the pictures is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +81,37 @@ class Draft:
     count: int
     seed_given: bool
     warnings: list[dict[str, Any]]
+    options: Options
+    images: dict[str, str]
+    is_nsfw: bool
     findings: list[Finding] = field(default_factory=list)
 
     @property
     def model_name(self) -> str:
         """The model that was chosen; nothing where the engine's default is taken."""
         return str(self.parameters.get("model_name", ""))
+
+    def request(self) -> RenderRequest:
+        """What its engine would be sent, the operator's map applied."""
+        params, seed = self.parameters, self.parameters["seed"]
+        asked = RenderRequest(
+            prompt=self.prompt,
+            negative_prompt=self.negative_prompt,
+            seed=seed,
+            width=params.get("width", DEFAULTS["width"]),
+            height=params.get("height", DEFAULTS["height"]),
+            scheduler=params.get("scheduler") or "",
+            model_name=self.model_name,
+            loras=[
+                Lora(entry["name"], entry.get("weight", 1), entry.get("clip_weight"))
+                for entry in self.loras
+            ],
+            parameters=params,
+            # Their names alone are looked at.
+            images=dict.fromkeys(self.images, b""),
+            pictures=[Picture(k, seed_of_picture(seed, k)) for k in range(self.count)],
+        )
+        return apply_map(asked, self.options)
 
 
 class CannotBeMade(Invalid):
@@ -116,7 +147,24 @@ def read_asked(body: Mapping[str, Any]) -> Asked:
         engine,
         [remark.shown() for remark in understood.warnings],
         body.get("force", False),
+        {name: str(media_id) for name, media_id in body.get("images", {}).items()},
     )
+
+
+def with_images(connection: Connection, user_id: int, asked: Asked) -> Asked:
+    """The same, once the pictures that it starts from were seen to be the user's own and to be
+    seen; what is made of NSFW ones is NSFW. Raises Invalid."""
+    errors: dict[str, list[str]] = {}
+    is_nsfw = False
+    for name, media_id in asked.images.items():
+        row = queries.media.get(connection, id=media_id, user_id=user_id)
+        if row is None or row["file_type"] != "image":
+            errors[f"images.{name}"] = ["Must be one of your own pictures."]
+        else:
+            is_nsfw = is_nsfw or bool(row["is_nsfw"])
+    if errors:
+        raise Invalid(errors)
+    return replace(asked, is_nsfw=is_nsfw)
 
 
 def look_of(row: Row) -> Look:
@@ -145,7 +193,7 @@ def draft_job(
     wanted, warnings = _wanted_engine(setup, asked, look)
     drafts = []
     for name in _least_busy(connection, setup) if wanted == AUTO else [wanted]:
-        draft = _compose_draft(asked, look, name, setup.engines[name].kind, job_type, warnings)
+        draft = _compose_draft(asked, look, name, setup.engines[name], job_type, warnings)
         draft.findings.extend(_check_draft(connection, draft))
         if not findings.has_errors(draft.findings):
             return draft
@@ -186,12 +234,12 @@ def _compose_draft(
     asked: Asked,
     look: Look | None,
     engine: str,
-    kind: str,
+    configured: Configured,
     job_type: str,
     warnings: Sequence[dict[str, Any]],
 ) -> Draft:
     composed = compose(
-        look.layer if look else None, asked.layer, DEFAULTS if kind == MOCK else None
+        look.layer if look else None, asked.layer, DEFAULTS if configured.kind == MOCK else None
     )
     if is_blank(composed.prompt) and is_blank(composed.negative_prompt):
         raise Invalid({"prompt": ["Must not be blank."]})
@@ -209,6 +257,9 @@ def _compose_draft(
         asked.count,
         given,
         [*warnings, *asked.warnings, *(warned._asdict() for warned in composed.warnings)],
+        configured.options,
+        dict(asked.images),
+        asked.is_nsfw or (look is not None and look.is_nsfw),
     )
 
 
@@ -225,34 +276,4 @@ def _check_draft(connection: Connection, draft: Draft) -> list[Finding]:
     seen = from_json(row["capabilities"]) if row is not None else {}
     if not seen:
         return []
-    params, seed = draft.parameters, draft.parameters["seed"]
-    request = RenderRequest(
-        prompt=draft.prompt,
-        negative_prompt=draft.negative_prompt,
-        seed=seed,
-        width=params.get("width", DEFAULTS["width"]),
-        height=params.get("height", DEFAULTS["height"]),
-        scheduler=params.get("scheduler") or "",
-        model_name=draft.model_name,
-        loras=[
-            Lora(entry["name"], entry.get("weight", 1), entry.get("clip_weight"))
-            for entry in draft.loras
-        ],
-        parameters=params,
-        pictures=[Picture(k, seed_of_picture(seed, k)) for k in range(draft.count)],
-    )
-    return findings.check(request, read_capabilities(seen))
-
-
-def read_capabilities(seen: Mapping[str, Any]) -> Capabilities:
-    """Capabilities as they are stored: JSON of their fields."""
-    sizes = dict(seen["sizes"])
-    return Capabilities(
-        **{
-            **seen,
-            "models": {name: Model(**model) for name, model in seen["models"].items()},
-            "loras": {name: Model(**lora) for name, lora in seen["loras"].items()},
-            "features": frozenset(seen["features"]),
-            "sizes": Sizes(**sizes | {"fixed": [tuple(size) for size in sizes["fixed"]]}),
-        }
-    )
+    return findings.check(draft.request(), read_capabilities(seen))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 from uuid import UUID
 
-from flask import Response, g
+from flask import Response, g, request
 
 from seidra import folding
+from seidra.auth.keys import key_scope
 from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.errors import Invalid, NotFound
-from seidra.jobs import queue
-from seidra.jobs.requests import GENERATION, Look, draft_job, look_of, read_asked
+from seidra.jobs import frames, queue
+from seidra.jobs.requests import GENERATION, Look, draft_job, look_of, read_asked, with_images
 from seidra.jobs.schemas import (
     DRY_RUN_EXAMPLE,
     FINAL,
@@ -29,6 +30,9 @@ from seidra.jobs.schemas import (
     PreviewAnswerSchema,
 )
 from seidra.jobs.view import draft_json, job_json, job_rows, jobs_json
+from seidra.media.access import linked_user
+from seidra.media.links import FRAME
+from seidra.media.schemas import LinkQuery
 from seidra.nsfw import policy
 from seidra.values import to_json
 from seidra.web import rates
@@ -115,6 +119,7 @@ def _matching_page(
 
 @blp.route("", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.arguments(GenerationSchema, example=GENERATION_EXAMPLE)
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
 @blp.alt_response(200, schema=DryRunSchema, example=DRY_RUN_EXAMPLE, description="A dry run")
@@ -126,10 +131,12 @@ def create(body: dict[str, Any]) -> Response:
     if body.get("dry_run"):
         connection = services().database.connection
         look = _look(connection, body.get("persona_id"))
+        asked = with_images(connection, g.user["id"], asked)
         return reply(draft_json(draft_job(connection, setup, asked, look, GENERATION)))
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         look = _look(tx, body.get("persona_id"))
+        asked = with_images(tx, g.user["id"], asked)
         draft = draft_job(tx, setup, asked, look, GENERATION)
         answer = queue.add_job(tx, g.user["id"], draft, look, GENERATION, asked.force, settings)
     services().wake.set()
@@ -204,8 +211,35 @@ def _job_reply(connection: Connection, job_id: str, status: int = 200, **headers
     return reply_versioned(job, rows[0]["version"], status, **headers)
 
 
+@blp.route("/<uuid:job_id>/frame", methods=["GET"])
+@rates.counts_itself
+@blp.arguments(LinkQuery, location="query")
+@blp.response(
+    200,
+    {"type": "string", "format": "binary"},
+    content_type=frames.MIME_TYPE,
+    description="The picture as far as it is made",
+)
+@blp.alt_response(403, "PROBLEM")
+@blp.doc(security=[{}, {"access": []}])
+def frame(link: dict[str, Any], job_id: UUID) -> Response:
+    """The picture of a job as far as it is made, a small WebP; 404 while there is none."""
+    user_id, _ = linked_user(str(job_id), FRAME, link)
+    row = queries.jobs.frame(services().database.connection, id=str(job_id), user_id=user_id)
+    if row is None:
+        raise NotFound("frame")
+    response = Response(row["webp"], mimetype=frames.MIME_TYPE)
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.headers["Vary"] = "Authorization, Origin"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response.set_etag(f"{job_id}-{row['n']}")
+    response.make_conditional(request)
+    return response
+
+
 @blp.route("/<uuid:job_id>/cancel", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(200, JobSchema, example=JOB_EXAMPLE | {"status": "cancelled"})
 @blp.alt_response(409, "PROBLEM")
 def cancel(job_id: UUID) -> Response:
@@ -218,6 +252,7 @@ def cancel(job_id: UUID) -> Response:
 
 @blp.route("/<uuid:job_id>/retry", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
@@ -233,6 +268,7 @@ def retry(job_id: UUID) -> Response:
 
 @blp.route("/<uuid:job_id>/again", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")

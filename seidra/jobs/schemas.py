@@ -86,6 +86,8 @@ class LoraSchema(Body):
 class Loras(fields.List[dict[str, Any]]):
     """At most 50 LoRAs."""
 
+    high = MAX_LORAS
+
     def __init__(self, **kwargs: Any) -> None:
         rule = validate.Length(max=MAX_LORAS, error=f"Must have at most {MAX_LORAS} LoRAs.")
         super().__init__(fields.Nested(LoraSchema), validate=rule, **kwargs)
@@ -117,6 +119,9 @@ class GenerationParamsSchema(Body):
         return dict(data)
 
 
+MAX_IMAGES = 8
+"""Pictures that a job may start from."""
+
 MAX_PARAMETERS = 8192
 """Bytes of generation parameters as JSON."""
 
@@ -146,6 +151,12 @@ class GenerationSchema(PreviewSchema):
     negative_prompt = Text(metadata={"maxLength": MAX_NEGATIVE_PROMPT})
     persona_id = Whole(1, MAX_INTEGER, allow_none=True)
     loras = Loras()
+    images = fields.Dict(
+        keys=Text(1, 100, line=True),
+        values=fields.UUID(),
+        validate=validate.Length(max=MAX_IMAGES, error=f"Must have at most {MAX_IMAGES} pictures."),
+        metadata={"description": "Pictures of my own to start from, by the workflow's inputs."},
+    )
     parameters = fields.Nested(GenerationParamsSchema)
     dry_run = Flag(metadata={"description": "Answer what would be sent, and queue nothing."})
 
@@ -186,6 +197,7 @@ class DryRunSchema(Schema):
     loras = fields.List(fields.Nested(LoraSchema))
     parameters = fields.Dict()
     count = fields.Integer()
+    images = fields.Dict(keys=fields.String(), values=fields.UUID())
     warnings = fields.List(fields.Dict())
     findings = fields.List(fields.Nested(FindingSchema))
 
@@ -225,6 +237,15 @@ class JobSchema(Schema):
     lora_models = fields.List(fields.String())
     parameters = fields.Dict()
     count = fields.Integer()
+    images = fields.Dict(
+        keys=fields.String(),
+        values=fields.UUID(),
+        metadata={"description": "Pictures that it starts from, by the workflow's inputs."},
+    )
+    frame_url = fields.String(
+        allow_none=True,
+        metadata={"description": "A signed link to the picture as far as it is made."},
+    )
     result_images = fields.List(
         fields.String(), metadata={"description": "Signed links to the pictures."}
     )
@@ -337,6 +358,8 @@ JOB_EXAMPLE = {
         "seed": 42,
     },
     "count": 1,
+    "images": {},
+    "frame_url": None,
     "result_images": [f"{_PICTURE}/content{_SIGNED}"],
     "results": [
         {
@@ -392,6 +415,7 @@ DRY_RUN_EXAMPLE = {
     "loras": [{"name": "film-grain-xl", "weight": 0.8}],
     "parameters": JOB_EXAMPLE["parameters"],
     "count": 2,
+    "images": {},
     "warnings": [],
     "findings": [],
 }

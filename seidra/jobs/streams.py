@@ -1,8 +1,8 @@
 """The open streams of a process: how many there may be, and when one has to end.
 
-Under gunicorn a stream keeps a thread for as long as it is open. So streams get half of the threads
-at most, a few for each user, a minute each; and one whose client is gone, or whose process stops,
-ends within the next look.
+Under gunicorn a stream keeps a thread for as long as it is open. So there are threads for them
+beside those of the requests, some for each user, a minute each; and one whose client is gone, or
+whose process stops, ends within the next look.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Streams:
     def __init__(self, settings: Settings) -> None:
         self.stopping: Callable[[], bool] = lambda: False
         """Asked at every look; the server sets it, so that a stop need not wait for a minute."""
-        self._limit = max(settings.web_threads // 2, 1)
+        self._limit = settings.streams
         self._per_user = settings.streams_per_user
         self._seconds = settings.stream_seconds
         self._lock = threading.Lock()

@@ -9,6 +9,7 @@ from typing import Any
 from seidra import parameters
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.engines.base import Lora
 from seidra.engines.findings import has_errors
 from seidra.jobs.requests import Draft
 from seidra.media.links import Links
@@ -36,7 +37,7 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
     """One job, from its rows: one for each of its pictures, or one without."""
     row = rows[0]
     loras, metadata = from_json(row["loras"]), from_json(row["metadata"])
-    pictures = [picture_links(r, links, user_id) for r in rows if r["media_id"]]
+    pictures = [_result_json(r, links, user_id) for r in rows if r["media_id"]]
     # The name that it had then, also of one that is deleted: neither renaming nor deleting a
     # persona makes a new version of its jobs.
     persona = {"id": row["persona_id"], "name": metadata.get("persona_name", "")}
@@ -56,6 +57,8 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "lora_models": [lora["name"] for lora in loras],
         "parameters": parameters.shown(from_json(row["parameters"])),
         "count": row["count"],
+        "images": from_json(row["images"]),
+        "frame_url": frame_url(row, links, user_id),
         "result_images": [picture["url"] for picture in pictures],
         "results": pictures,
         "metadata": metadata,
@@ -72,6 +75,11 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
     }
 
 
+def frame_url(row: Row, links: Links, user_id: int) -> str | None:
+    """A link to the picture of a job as far as it is made; None where there is none to be seen."""
+    return None if row["frame"] is None else links.make_frame(row["id"], row["frame"], user_id)
+
+
 def waiting_for(row: Row) -> dict[str, str] | None:
     """What a job waits for that is not its turn: its engine, and since when."""
     if row["waiting_since"] is None or row["status"] not in ("queued", "processing"):
@@ -79,19 +87,36 @@ def waiting_for(row: Row) -> dict[str, str] | None:
     return {"code": "engine", "engine": row["engine"], "since": row["waiting_since"]}
 
 
+def _result_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
+    """A picture of a job."""
+    media_id = row["media_id"]
+    return {
+        "media_id": media_id,
+        "url": links.make(media_id, "content", user_id),
+        **picture_links(links, media_id, row["width"], row["height"], user_id),
+    }
+
+
 def draft_json(draft: Draft) -> dict[str, Any]:
     """What would be sent, as a dry run answers it."""
     seed = draft.parameters["seed"] if draft.seed_given else parameters.RANDOM_SEED
+    sent = draft.request()
     return {
         **check_json(draft),
-        "prompt": draft.prompt,
+        "prompt": sent.prompt,
         "negative_prompt": draft.negative_prompt,
         "model_name": draft.model_name,
-        "loras": draft.loras,
+        "loras": [_sent_lora(lora) for lora in sent.loras],
         "parameters": parameters.shown(draft.parameters | {"seed": seed}),
         "count": draft.count,
+        "images": draft.images,
         "warnings": draft.warnings,
     }
+
+
+def _sent_lora(lora: Lora) -> dict[str, Any]:
+    clip_weight = {} if lora.clip_weight is None else {"clip_weight": lora.clip_weight}
+    return {"name": lora.name, "weight": lora.weight, **clip_weight}
 
 
 def check_json(draft: Draft) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from seidra.library.schemas import (
     TrashPageSchema,
     TrashQuery,
 )
-from seidra.media.answers import linked_user, send_thumbnail
+from seidra.media.access import linked_user
+from seidra.media.answers import send_thumbnail
 from seidra.media.links import TRASH
 from seidra.media.schemas import LinkQuery
 from seidra.media.thumbnails import SIZE

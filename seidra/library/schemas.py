@@ -17,8 +17,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 class TrashedSchema(Schema):
-    """What an entry of the trash is of. `item_id` is the id that it had and gets back: a number of a
-    persona, a UUID of a media item."""
+    """What an entry of the trash is of. `item_id` is the id that it had and gets back: a persona's
+    number, a media item's UUID."""
 
     id = fields.UUID()
     kind = fields.String(validate=one_of(PERSONA, MEDIA))
@@ -64,9 +64,8 @@ class _Named(fields.Field[Any]):
 
 def _item_id(kind: Any, item_id: Any) -> str:
     if kind == PERSONA:
-        if isinstance(item_id, int) and not isinstance(item_id, bool):
-            if 0 <= item_id <= MAX_INTEGER:
-                return str(item_id)
+        if type(item_id) is int and 0 <= item_id <= MAX_INTEGER:
+            return str(item_id)
     elif kind == MEDIA:
         if isinstance(item_id, str) and _UUID.fullmatch(item_id.lower()):
             return item_id.lower()

@@ -1,5 +1,5 @@
-"""The trash of a user: what lies in it, what comes back, what goes for ever. What an entry is stands
-in `seidra.media.trash`."""
+"""The trash of a user: what lies in it, what comes back, what goes for ever. What an entry is says
+`seidra.media.trash`."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def read_page(
     kind = query.get("kind")
     rows = queries.trash.page(
         connection,
+        which="all" if nsfw else "safe",
         user_id=user_id,
         nsfw=nsfw,
         kind=kind,

@@ -1,46 +1,14 @@
-"""How the bytes of a picture are answered: for whom, under which headers, by whom they are sent."""
+"""How the bytes of a picture are answered: under which headers, by whom they are sent."""
 
 from __future__ import annotations
 
 import errno
-import time
-from collections.abc import Mapping
 
-from flask import Response, current_app, g, send_file
+from flask import Response, current_app, send_file
 
-from seidra.auth.tokens import request_user
-from seidra.errors import Forbidden, NotFound, Unavailable
-from seidra.media.links import MEDIA
+from seidra.errors import NotFound, Unavailable
 from seidra.media.thumbnails import MIME_TYPE, TooBusy, thumbnail_key
-from seidra.web import rates
 from seidra.web.services import services
-
-
-def linked_user(
-    item_id: str, variant: str, link: Mapping[str, str | None], section: str = MEDIA
-) -> tuple[int, int]:
-    """Whom a request for a file is of, by its signed link or else its Bearer token, and how many
-    seconds the link is valid (0 for a token). Raises Forbidden for a link that is not.
-
-    A valid link counts for its user, at a rate of its own, for a page loads sixty at once; anything
-    else counts as every request does.
-    """
-    signature = link["signature"]
-    if signature is None:
-        g.user = request_user()
-        return g.user["id"], 0
-    expires = link["expires"] or ""
-    user_id = services().links.check(
-        item_id, variant, link["user"] or "", expires, signature, section
-    )
-    if user_id is None:
-        rates.count_request("general", rates.client_address())
-        raise Forbidden(
-            "This link is not valid, or not any more; read the item again for a fresh one.",
-            code="link_invalid",
-        )
-    rates.count_request("links", str(user_id))
-    return user_id, max(int(expires) - int(time.time()), 0)
 
 
 def send_thumbnail(key: str, size: int, tag: str, max_age: int, item_id: str) -> Response:
@@ -58,15 +26,23 @@ def send_thumbnail(key: str, size: int, tag: str, max_age: int, item_id: str) ->
         raise Unavailable(
             "The thumbnail cannot be made right now; the disk may be full or read-only."
         ) from None
-    return send_stored(small, MIME_TYPE, tag, max_age, item_id)
+    return send_stored(small, MIME_TYPE, tag, max_age, item_id, f"seidra-{item_id}.webp")
 
 
 def send_stored(
-    key: str, mime_type: str, tag: str, max_age: int, item_id: str, name: str | None = None
+    key: str,
+    mime_type: str,
+    tag: str,
+    max_age: int,
+    item_id: str,
+    name: str,
+    *,
+    attached: bool = False,
 ) -> Response:
     """The bytes of a stored file, or none, and word to the proxy which ones it is to send.
 
-    They never change, so `tag` is its ETag; `name` makes it a file to keep. Raises NotFound.
+    They never change, so `tag` is its ETag. `attached`: a file to keep, called `name`. Raises
+    NotFound.
     """
     files = services().files
     try:
@@ -77,7 +53,7 @@ def send_stored(
             etag=tag,
             conditional=link is None,
             max_age=max_age,
-            as_attachment=name is not None,
+            as_attachment=attached,
             download_name=name,
         )
     except OSError:

@@ -22,6 +22,9 @@ from seidra.media.thumbnails import SIZE
 MEDIA, TRASH = "media", "trash"
 """What links lead to: an item, or an entry of the trash."""
 
+FRAME = "frame"
+"""The variant of a job's unfinished picture; the id is the job's."""
+
 _PATH = re.compile(
     r"/api/media/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?:content|thumbnail|download)"
 )
@@ -38,11 +41,20 @@ class Links:
     def make(self, item_id: str, variant: str, user_id: int, section: str = MEDIA) -> str:
         """A link that is valid for one to two windows from now. `variant`: content, download, or
         what `thumbnail_variant` answers."""
+        signed = self._signed(item_id, variant, user_id, section)
+        name, _, size = variant.partition(":")
+        query = f"size={size}&{signed}" if size else signed
+        return f"{self._base}/api/{section}/{item_id}/{name}?{query}"
+
+    def make_frame(self, job_id: str, number: int, user_id: int) -> str:
+        """A link to the unfinished picture of a job, another one for each. Valid as long."""
+        signed = self._signed(job_id, FRAME, user_id)
+        return f"{self._base}/api/jobs/{job_id}/{FRAME}?n={number}&{signed}"
+
+    def _signed(self, item_id: str, variant: str, user_id: int, section: str = MEDIA) -> str:
         expires = (int(time.time()) // self._window + 2) * self._window
         signature = self._sign(item_id, variant, user_id, expires, section)
-        name, _, size = variant.partition(":")
-        path = f"{self._base}/api/{section}/{item_id}/{name}?{f'size={size}&' if size else ''}"
-        return f"{path}user={user_id}&expires={expires}&signature={signature}"
+        return f"user={user_id}&expires={expires}&signature={signature}"
 
     def check(
         self,

@@ -13,7 +13,8 @@ from seidra.database.base import Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.files.keys import EXTENSIONS
-from seidra.media.answers import linked_user, send_stored, send_thumbnail
+from seidra.media.access import linked_user
+from seidra.media.answers import send_stored, send_thumbnail
 from seidra.media.keys import row_key
 from seidra.media.links import thumbnail_variant
 from seidra.media.pages import media_page
@@ -170,6 +171,18 @@ def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row
     return row, max_age
 
 
+def _send_picture(row: Row, variant: str, max_age: int) -> Response:
+    return send_stored(
+        row_key(row),
+        row["mime_type"],
+        f"{row['id']}-{variant}",
+        max_age,
+        row["id"],
+        f"seidra-{row['id']}{EXTENSIONS[row['mime_type']]}",
+        attached=variant == "download",
+    )
+
+
 @blp.route("/<uuid:media_id>/content", methods=["GET"])
 @rates.counts_itself
 @blp.arguments(LinkQuery, location="query")
@@ -181,9 +194,7 @@ def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row
 def content(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, in the page; ranges and ETag work."""
     row, max_age = _linked_row(media_id, "content", link)
-    return send_stored(
-        row_key(row), row["mime_type"], f"{media_id}-content", max_age, str(media_id)
-    )
+    return _send_picture(row, "content", max_age)
 
 
 @blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
@@ -216,11 +227,4 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 def download(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, as a file to keep."""
     row, max_age = _linked_row(media_id, "download", link)
-    return send_stored(
-        row_key(row),
-        row["mime_type"],
-        f"{media_id}-download",
-        max_age,
-        str(media_id),
-        f"seidra-{media_id}{EXTENSIONS[row['mime_type']]}",
-    )
+    return _send_picture(row, "download", max_age)

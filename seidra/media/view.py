@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -16,20 +15,17 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
     """A media row as the API shows it to the user who owns it, with links that are valid for a
     while."""
     link = partial(links.make, row["id"], user_id=user_id)
-    picture = {"media_id": row["id"], "width": row["width"], "height": row["height"]}
     return {
         "id": row["id"],
         "job_id": row["job_id"],
         "persona_id": row["persona_id"],
         "url": link("content"),
         "thumbnail_url": link("thumbnail"),
-        "thumbnails": picture_links(picture, links, user_id)["thumbnails"],
         "download_url": link("download"),
         "color": row["color"],
         "file_type": row["file_type"],
         "mime_type": row["mime_type"],
-        "width": row["width"],
-        "height": row["height"],
+        **picture_links(links, row["id"], row["width"], row["height"], user_id),
         "file_size": row["file_size"],
         "metadata": json_fragment(row["metadata"]),
         "tags": json_fragment(row["tags"]),
@@ -41,13 +37,11 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
     }
 
 
-def picture_links(row: Row | Mapping[str, Any], links: Links, user_id: int) -> dict[str, Any]:
-    """A picture as an <img> needs it, from its `media_id`, `width` and `height`: `thumbnails` holds
-    the sizes below its own."""
-    media_id, width, height = row["media_id"], row["width"], row["height"]
+def picture_links(
+    links: Links, media_id: str, width: int, height: int, user_id: int
+) -> dict[str, Any]:
+    """The size of a picture in pixels, and its thumbnails: the sizes below its own."""
     return {
-        "media_id": media_id,
-        "url": links.make(media_id, "content", user_id),
         "thumbnails": [
             {
                 "url": links.make(media_id, thumbnail_variant(size), user_id),

@@ -1,4 +1,5 @@
-"""What NSFW settings mean: a user's own word AND the instance's default.
+"""What NSFW settings mean: a user's own word AND the administrator's for the account AND the
+instance's default.
 
 Whether a user may see and make NSFW things is one SQL predicate, the view `nsfw_viewers`; the
 statements that read by id use it themselves, and lists ask `may_list_nsfw` first. What is in force
@@ -19,6 +20,11 @@ from seidra.values import from_json
 def in_force(connection: Connection, user_id: int) -> bool:
     """Whether NSFW things are in force for a user."""
     return queries.nsfw.in_force(connection, user_id=user_id) is not None
+
+
+def is_allowed(connection: Connection, user_id: int) -> bool:
+    """Whether an administrator lets the account have NSFW things."""
+    return bool(queries.users.nsfw_allowed(connection, id=user_id))
 
 
 def may_list_nsfw(connection: Connection, user_id: int, asked: bool) -> bool:
@@ -72,13 +78,19 @@ def engine_hints(connection: Connection, user_id: int) -> dict[str, Any]:
     }
 
 
-def wishes_beyond(wanted: dict[str, Any], instance: dict[str, Any]) -> dict[str, list[str]]:
-    """The fields, with messages, in which a user's wish goes beyond the instance's settings."""
-    errors = {
+def wishes_beyond(
+    wanted: dict[str, Any], instance: dict[str, Any], *, allowed: bool = True
+) -> dict[str, list[str]]:
+    """The fields, with messages, in which a user's wish goes beyond the instance's settings, or
+    beyond what the account is `allowed`."""
+    errors: dict[str, list[str]] = {
         name: ["Is more than the default of this instance allows."]
         for name in ("enabled", "age_verified")
         if wanted.get(name) and not instance[name]
     }
+    if wanted.get("age_verified") and not allowed:
+        sentence = "Is not for this account: an administrator has said so."
+        errors["age_verified"] = [Mistake(sentence, "nsfw_not_allowed")]
     if "intensity" in wanted and INTENSITIES.index(wanted["intensity"]) > INTENSITIES.index(
         instance["intensity"]
     ):

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, g
 
+from seidra.auth.keys import key_scope
 from seidra.auth.tokens import admin_required, login_required
 from seidra.database.base import INSTANCE, Connection
 from seidra.database.queries import queries
@@ -38,6 +39,13 @@ def _write_settings(tx: Connection, user_id: int | None, settings: dict[str, Any
     return reply(settings)
 
 
+def _check_wishes(tx: Connection, body: dict[str, Any]) -> None:
+    """Raise Invalid for what goes beyond the instance's settings or what I am allowed."""
+    allowed = policy.is_allowed(tx, g.user["id"])
+    if errors := policy.wishes_beyond(body, policy.instance_settings(tx), allowed=allowed):
+        raise Invalid(errors)
+
+
 def _merged_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
     categories = stored["categories"] | change.get("categories", {})
     return {**stored, **change, "categories": categories}
@@ -53,13 +61,13 @@ def read() -> Response:
 
 @blp.route("", methods=["PUT"])
 @login_required
+@key_scope(None)
 @blp.arguments(NsfwSchema, example=NSFW_EXAMPLE)
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def replace(body: dict[str, Any]) -> Response:
     """Replace my NSFW settings; nothing may go beyond the instance's default."""
     with services().database.transaction(g.user["id"]) as tx:
-        if errors := policy.wishes_beyond(body, policy.instance_settings(tx)):
-            raise Invalid(errors)
+        _check_wishes(tx, body)
         return _write_settings(
             tx, g.user["id"], _merged_settings({"categories": _CATEGORIES}, body)
         )
@@ -67,13 +75,13 @@ def replace(body: dict[str, Any]) -> Response:
 
 @blp.route("", methods=["PATCH"])
 @login_required
+@key_scope(None)
 @blp.arguments(NsfwChangeSchema, example={"age_verified": True})
 @blp.response(200, NsfwSchema, example=NSFW_EXAMPLE)
 def merge(body: dict[str, Any]) -> Response:
     """Change some of my NSFW settings."""
     with services().database.transaction(g.user["id"]) as tx:
-        if errors := policy.wishes_beyond(body, policy.instance_settings(tx)):
-            raise Invalid(errors)
+        _check_wishes(tx, body)
         return _write_settings(
             tx, g.user["id"], _merged_settings(policy.user_settings(tx, g.user["id"]), body)
         )

@@ -87,6 +87,8 @@ def _fill(
     settings: Settings, database: Database, copy: Path, writer: Writer, progress: Progress
 ) -> Report:
     with closing(open_connection(copy)) as rows:
+        # They are of no use to anybody later.
+        queries.operations.frames_drop(rows)
         report = _add_media(LocalFiles(settings), database.connection, rows, writer)
     packed = copy.with_suffix(".gz")
     size, checksum = _pack(copy, packed, progress)

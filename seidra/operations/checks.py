@@ -19,6 +19,7 @@ from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
 
 from seidra import engines
+from seidra.auth import first_account
 from seidra.config import PACKAGE_DIR, Settings, settings_file
 from seidra.database import open_database
 from seidra.database.base import Database, required_row
@@ -28,7 +29,7 @@ from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles
 from seidra.operations.copies import copied_database
 from seidra.operations.media import MediaCheck
-from seidra.platform.readiness import schema_problem, unwritable_folders
+from seidra.operations.readiness import schema_problem, unwritable_folders
 from seidra.start import search_texts
 from seidra.values import timestamp, timestamp_in
 
@@ -84,9 +85,9 @@ class Check:
     advice: str = ""
 
 
-def examine(settings: Settings) -> Iterator[Check]:
+def examine(settings: Settings, *, whole: bool = True) -> Iterator[Check]:
     """Every check, one after another; it changes nothing. Without a usable schema the database's
-    are left out."""
+    are left out, and unless it is to be `whole`, those that read everything that is stored."""
     database = open_database(settings)
     yield _version()
     yield _sqlite(database.product)
@@ -107,6 +108,8 @@ def examine(settings: Settings) -> Iterator[Check]:
     yield Check("schema", OK, "The database has just this version's migrations.")
     with closing(database):
         for name, check in _DATABASE_CHECKS.items():
+            if name in _LONG_CHECKS and not whole:
+                continue
             try:
                 yield check(settings, database)
             except (database.errors, StartError, Problem, OSError) as error:
@@ -177,6 +180,7 @@ def _secrets(settings: Settings) -> Check:
         path,
         path.with_name(f"{path.name}-wal"),
         settings.data_dir / "jwt.secret",
+        first_account.token_file(settings),
         settings_file(),
     ]
     found = [(file, file.stat()) for file in secret if file is not None and file.exists()]
@@ -368,3 +372,5 @@ _DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {
     "workers": _workers,
     "engines": _engines,
 }
+_LONG_CHECKS = {"integrity", "references", "counters", "search", "media"}
+"""Those that take the longer, the more there is."""

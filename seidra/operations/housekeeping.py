@@ -48,6 +48,8 @@ class Housekeeper:
             self._last_hourly = now
             with self._database.transaction() as tx:
                 queries.users.sessions_prune(tx, now=timestamp())
+                queries.users.password_links_prune(tx, now=timestamp())
+                queries.api_keys.prune(tx, now=timestamp())
             keep_seconds = self._settings.keep_temporary_hours * 3600.0
             media_chores.discard_temporary(self._files, keep_seconds)
         if now - self._last_events > _EVENT_SECONDS:

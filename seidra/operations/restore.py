@@ -184,6 +184,8 @@ def _prepare_database(settings: Settings) -> list[str]:
         differs = search_texts.check_texts(database)
         with database.transaction() as tx:
             queries.operations.sessions_end(tx)
+            queries.operations.api_keys_end(tx)
+            queries.operations.password_links_end(tx)
             if differs:
                 search_texts.rebuild_texts(tx)
     return applied

@@ -19,7 +19,7 @@ _FILE_KEYS = "0018."
 _REAL_PRESETS = "0019."
 """The migration that gave personas longer texts; its SQL can only refuse."""
 
-_SIZES = "0023."
+_SIZES = "0024."
 """The migration since which pictures have other sizes than that of the thumbnail, and a trash."""
 
 _THUMBNAIL = 320

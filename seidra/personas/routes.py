@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Response, g, request
 
+from seidra.auth.keys import key_scope
 from seidra.auth.tokens import login_required
 from seidra.database.base import Row
 from seidra.jobs import queue
@@ -176,6 +177,7 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
 
 @blp.route("/<id:persona_id>/preview", methods=["POST"])
 @login_required
+@key_scope("generate")
 @blp.arguments(PreviewSchema, required=False, example={"seed": 42})
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
 @blp.alt_response(429, "PROBLEM")

@@ -9,6 +9,7 @@ from marshmallow.validate import URL
 
 from seidra.jobs.schemas import GenerationParamsSchema, Loras
 from seidra.media.links import is_media_link
+from seidra.media.schemas import ThumbnailSchema
 from seidra.web.fields import (
     Body,
     Flag,
@@ -39,6 +40,17 @@ class AvatarUrl(Text):
         return url
 
 
+class CoverSchema(Schema):
+    """The picture that stands for a persona: its avatar, else the newest that may be shown."""
+
+    media_id = fields.UUID()
+    kind = fields.String(validate=one_of("avatar", "latest"))
+    url = fields.String()
+    thumbnails = fields.List(fields.Nested(ThumbnailSchema))
+    width = fields.Integer()
+    height = fields.Integer()
+
+
 class PersonaSchema(Body):
     """A persona: a look that pictures are made with. One of the two prompts must be there."""
 
@@ -63,6 +75,7 @@ class PersonaSchema(Body):
     is_favorite = Flag()
     is_nsfw = Flag()
     avatar_url = AvatarUrl()
+    cover = fields.Nested(CoverSchema, dump_only=True, allow_none=True)
     version = fields.Integer(dump_only=True)
     revision = fields.Integer(
         dump_only=True, metadata={"description": "Counts the changes of what a picture is made of."}
@@ -159,6 +172,7 @@ PERSONA_EXAMPLE = {
     "is_favorite": True,
     "is_nsfw": False,
     "avatar_url": None,
+    "cover": None,
     "version": 1,
     "revision": 1,
     "created_at": "2026-01-31T12:00:00.000000Z",

@@ -7,6 +7,7 @@ from typing import Any
 from seidra import parameters
 from seidra.database.base import Row
 from seidra.media.links import Links
+from seidra.media.view import picture_links
 from seidra.personas.loras import lora_names
 from seidra.values import from_json, json_fragment
 
@@ -36,4 +37,18 @@ def persona_json(row: Row, links: Links) -> dict[str, Any]:
         "avatar_url": links.make(media_id, "thumbnail", row["user_id"])
         if media_id
         else row["avatar_url"],
+        "cover": _cover_json(row, links),
+    }
+
+
+def _cover_json(row: Row, links: Links) -> dict[str, Any] | None:
+    """The picture that stands for a persona: its avatar, else the newest that may be shown."""
+    media_id, size = row["cover_media_id"], (row["cover_width"], row["cover_height"])
+    if media_id is None or None in size:
+        return None
+    return {
+        "media_id": media_id,
+        "kind": "avatar" if media_id == row["shown_media_id"] else "latest",
+        "url": links.make(media_id, "content", row["user_id"]),
+        **picture_links(links, media_id, *size, row["user_id"]),
     }

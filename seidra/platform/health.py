@@ -8,7 +8,7 @@ from flask import Response
 from marshmallow import Schema, fields
 
 from seidra.auth.tokens import admin_required
-from seidra.platform.readiness import readiness_checks
+from seidra.operations.readiness import readiness_checks
 from seidra.start.service import platform_summary
 from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint

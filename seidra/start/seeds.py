@@ -29,7 +29,7 @@ def seed_system_user(database: Database, settings: Settings) -> None:
             id=SYSTEM_USER_ID,
             username=SYSTEM_USERNAME,
             email="system@seidra.local",
-            settings=to_json(DEFAULT_USER_SETTINGS),
+            settings=to_json({**DEFAULT_USER_SETTINGS, "theme": "ultimate"}),
             now=timestamp(),
         )
         stored = queries.users.password_hash(tx, id=SYSTEM_USER_ID)
@@ -44,6 +44,7 @@ def seed_system_user(database: Database, settings: Settings) -> None:
     with database.transaction(INSTANCE) as tx:
         queries.users.seed_password(tx, id=SYSTEM_USER_ID, password_hash=digest, now=timestamp())
         queries.users.end_sessions(tx, user_id=SYSTEM_USER_ID, keep="")
+        queries.api_keys.end_all(tx, user_id=SYSTEM_USER_ID)
 
 
 def seed_nsfw_default(database: Database) -> None:

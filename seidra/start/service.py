@@ -6,6 +6,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from seidra.auth import first_account
 from seidra.config import Settings, get_settings
 from seidra.database import open_database
 from seidra.database.base import Database, required_row
@@ -64,6 +65,7 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
             if seed:
                 seeds.seed_system_user(database, settings)
                 seeds.seed_nsfw_default(database)
+            first_account.keep_token(database.connection, settings)
         except (database.errors, Problem) as error:
             raise StartError(
                 f"The database {settings.database_path} cannot be initialised: {error}."

@@ -312,6 +312,22 @@ class Body(Schema):
         return frozenset((self.READ_ONLY | self.dump_fields.keys()) - self.load_fields.keys())
 
 
+def bounds_of(schema: type[Schema]) -> dict[str, dict[str, float]]:
+    """What a form needs to know of a schema's fields: {field: {min, max}}, of texts in characters,
+    of lists in parts."""
+    bounds: dict[str, dict[str, float]] = {}
+    for name, field in schema._declared_fields.items():
+        if isinstance(field, Text):
+            high = field.metadata.get("maxLength") if field.high is None else field.high
+            if high is not None:
+                bounds[name] = {"min": field.low, "max": high}
+        elif isinstance(field, _Ranged):
+            bounds[name] = {"min": field.low, "max": field.high}
+        elif isinstance(field, fields.List) and hasattr(field, "high"):
+            bounds[name] = {"min": 0, "max": field.high}
+    return bounds
+
+
 class Query(Schema):
     """Query parameters: unknown ones are ignored."""
 

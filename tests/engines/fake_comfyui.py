@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import copy
+import email
 import hashlib
 import io
 import json
@@ -55,6 +56,7 @@ FOLDERS = {
         "qwen_3_4b.safetensors",
     ],
     "vae": ["ae.safetensors", "qwen_image_vae.safetensors"],
+    "input": ["example.png"],
 }  # fmt: skip
 
 _MODEL, _CLIP, _VAE = "MODEL", "CLIP", "VAE"
@@ -119,6 +121,8 @@ NODES: dict[str, tuple[dict[str, Any], list[str]]] = {
         },
         ["LATENT"],
     ),
+    "VAEEncode": ({"pixels": "IMAGE", "vae": _VAE}, ["LATENT"]),
+    "LoadImage": ({"image": {"folder": "input"}}, ["IMAGE", "MASK"]),
     "VAEDecode": ({"samples": "LATENT", "vae": _VAE}, ["IMAGE"]),
     "SaveImage": ({"images": "IMAGE", "filename_prefix": ("STRING", None, None)}, []),
     "PreviewImage": ({"images": "IMAGE"}, []),
@@ -174,6 +178,7 @@ class FakeComfyUI:
         self.flags: dict[str, bool] = {}
         self.sockets: dict[str, _Socket] = {}
         self.files: dict[tuple[str, str, str], bytes] = {}
+        self.uploads: list[bytes] = []
         self._faults: list[Fault] = []
         self._pending: list[dict[str, Any]] = []
         self._running: dict[str, Any] | None = None
@@ -472,6 +477,8 @@ class FakeComfyUI:
     ) -> tuple[int, str, bytes]:
         """The status, the content type and the body of an answer."""
         parts = path.strip("/").split("/")
+        if (method, parts) == ("POST", ["upload", "image"]):
+            return self._post_upload(body)
         document = json.loads(body) if body else {}
         match method, parts:
             case "GET", ["system_stats"]:
@@ -524,6 +531,29 @@ class FakeComfyUI:
             case "POST", _:
                 return 405, "application/octet-stream", b""
         return 404, "application/octet-stream", b""
+
+    def _post_upload(self, body: bytes) -> tuple[int, str, bytes]:
+        """A form, taken apart by the standard library."""
+        boundary = body.split(b"\r\n", 1)[0][2:]
+        head = b'Content-Type: multipart/form-data; boundary="' + boundary + b'"\r\n\r\n'
+        form = email.message_from_bytes(head + body)
+        parts: dict[str, Any] = {}
+        for part in form.walk():
+            if not part.is_multipart():
+                name = part.get_param("name", header="content-disposition")
+                parts[str(name)] = part
+        folder = parts["subfolder"].get_payload().strip() if "subfolder" in parts else ""
+        if "image" not in parts or ".." in folder:
+            return 400, "text/plain", b""
+        # Else it would give a name that is taken a number.
+        assert parts["overwrite"].get_payload().strip() == "true"
+        data: bytes = parts["image"].get_payload(decode=True)
+        name = parts["image"].get_filename()
+        self.uploads.append(data)
+        self.files["input", folder, name] = data
+        if f"{folder}/{name}" not in self.folders["input"]:
+            self.folders["input"].append(f"{folder}/{name}")
+        return _json({"name": name, "subfolder": folder, "type": "input"})
 
     def _post_prompt(self, document: dict[str, Any]) -> tuple[int, str, bytes]:
         graph = document["prompt"]

@@ -53,6 +53,9 @@ class FakeOpenai:
         self.hold = threading.Event()
         """While clear, pictures are not finished."""
         self.hold.set()
+        self.doorstep: threading.Event | None = None
+        """While given and not set, what is to be made waits unread, and is dropped then."""
+        self.at_door = threading.Event()
         self.hung_up = threading.Event()
         """Set when who asked leaves before the answer."""
         self._pictures: dict[str, bytes] = {}
@@ -179,6 +182,11 @@ def _handler(fake: FakeOpenai) -> type[BaseHTTPRequestHandler]:
                 self._say(404 if value is None else 200, _error("?") if value is None else value)
 
         def do_POST(self) -> None:
+            if fake.doorstep is not None:
+                fake.at_door.set()
+                fake.doorstep.wait(30)
+                self.close_connection = True
+                return
             length = int(self.headers.get("Content-Length") or 0)
             body = json.loads(self.rfile.read(length))
             if not self._allowed():

@@ -129,6 +129,9 @@ class FakeSdapi:
         self.deaf = threading.Event()
         """While set, progress is not answered."""
         self.lose_interrupts = 0
+        self.doorstep: threading.Event | None = None
+        """While given and not set, what is to be rendered waits unread, and is dropped then."""
+        self.at_door = threading.Event()
         # The state machine.
         self._change = threading.Condition()
         self._age = 0
@@ -469,6 +472,11 @@ def _handler(fake: FakeSdapi) -> type[BaseHTTPRequestHandler]:
                     self._say(200, value)
 
         def do_POST(self) -> None:
+            if fake.doorstep is not None and self.path == "/sdapi/v1/txt2img":
+                fake.at_door.set()
+                fake.doorstep.wait(30)
+                self.close_connection = True
+                return
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if not self._allowed():
                 return

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from seidra.engines import samplers
 from seidra.engines.base import (
     EngineError,
     EngineUnavailable,
@@ -31,7 +32,6 @@ from seidra.engines.base import (
 from seidra.engines.comfyui import ComfyUIEngine, listener
 from seidra.engines.comfyui.client import Client
 from seidra.engines.comfyui.engine import Patience
-from seidra.engines.comfyui.sampling import SAMPLINGS, SUFFIXES
 from seidra.engines.comfyui.stock import guess_family, matches
 from seidra.engines.wire import Wire
 from seidra.errors import StartError
@@ -1149,14 +1149,14 @@ def test_largest_seed(fake: FakeComfyUI) -> None:
 
 def test_every_name_of_ours_is_one_of_the_servers() -> None:
     with FakeComfyUI() as fake:
-        assert set(engine_of(fake.url).probe().schedulers) == set(SAMPLINGS)
+        schedulers = engine_of(fake.url).probe().schedulers
     table = {
         "ddim", "ddpm", "lms", "euler", "euler_a", "heun", "dpm2", "dpm2_a", "dpmpp_2m",
         "dpmpp_2m_sde", "dpmpp_sde", "dpmpp_2s_a", "dpmpp_3m_sde", "unipc", "deis", "lcm",
     }  # fmt: skip
-    assert set(SAMPLINGS) == table | {f"{name}_{suffix}" for name in table for suffix in SUFFIXES}
-    assert SAMPLINGS["dpmpp_2m_sde_karras"] == ("dpmpp_2m_sde", "karras")
-    assert SAMPLINGS["ddim"] == ("ddim", "ddim_uniform")
+    assert set(schedulers) == table | {
+        f"{name}_{suffix}" for name in table for suffix in samplers.SUFFIXES
+    }
 
 
 @pytest.mark.parametrize(
@@ -1165,7 +1165,7 @@ def test_every_name_of_ours_is_one_of_the_servers() -> None:
         ({"scheduler": "dpmpp_2m_karras"}, ("dpmpp_2m", "karras")),
         ({"scheduler": "res_multistep"}, ("res_multistep", "normal")),
         ({"parameters": {"sampler": "er_sde", "schedule": "kl_optimal"}}, ("er_sde", "kl_optimal")),
-        ({"parameters": {"sampler": "er_sde", "schedule": "nope"}}, ("er_sde", "normal")),
+        ({"parameters": {"sampler": "er_sde", "schedule": "nope"}}, ("euler", "normal")),
         ({"parameters": {"sampler": "nope"}}, ("euler", "normal")),
     ],
 )
@@ -1320,6 +1320,93 @@ def test_workflow_with_few_inputs_tells_what_it_drops(fake: FakeComfyUI) -> None
     assert not capabilities.features & {"negative_prompt", "steps", "loras", "sizes"}
 
 
+def test_loras_go_between_a_workflows_loader_and_all_that_hangs_on_it(fake: FakeComfyUI) -> None:
+    inputs = {**FEW, "loras": ["4.0", "4.1"]}
+    request = replace(REQUEST, loras=[Lora("sketch", 0.5), Lora("film-grain-xl", 0.8, 0.3)])
+    image = render(fake, request, workflow=WORKFLOW, inputs=inputs)
+    graph = fake.graphs[fake.submissions[0]]
+    [first, second] = [key for key in graph if graph[key]["class_type"] == "LoraLoader"]
+    assert graph[first]["inputs"] == {
+        "model": ["4", 0], "clip": ["4", 1], "lora_name": "sketch.safetensors",
+        "strength_model": 0.5, "strength_clip": 0.5,
+    }  # fmt: skip
+    behind = graph[second]["inputs"]
+    assert (behind["model"], behind["clip"]) == ([first, 0], [first, 1])
+    assert (behind["strength_model"], behind["strength_clip"]) == (0.8, 0.3)
+    assert graph["3"]["inputs"]["model"] == [second, 0]
+    assert [graph[node]["inputs"]["clip"] for node in ("6", "7")] == [[second, 1], [second, 1]]
+    assert graph["8"]["inputs"]["vae"] == ["4", 2]
+    assert [lora["name"] for lora in image.used["loras"]] == ["sketch", "film-grain-xl"]
+    assert not {"loras", "loras.clip_weight"} & set(image.dropped)
+    capabilities = engine_of(fake.url, workflow=WORKFLOW, inputs=inputs).probe()
+    assert {"loras", "lora_weights"} <= capabilities.features
+    assert "sketch.safetensors" in capabilities.loras
+    # One that is not there fails before anything is sent.
+    gone = replace(REQUEST, loras=[Lora("gone")])
+    assert failure_of(fake, gone, workflow=WORKFLOW, inputs=inputs).code == "lora_missing"
+    assert len(fake.submissions) == 1
+
+
+def test_loras_behind_a_model_alone(fake: FakeComfyUI) -> None:
+    request = replace(REQUEST, loras=[Lora("sketch", 0.5, 0.25)])
+    image = render(fake, request, workflow=WORKFLOW, inputs={**FEW, "loras": ["4.0"]})
+    graph = fake.graphs[fake.submissions[0]]
+    [node] = [key for key in graph if graph[key]["class_type"] == "LoraLoaderModelOnly"]
+    assert graph["3"]["inputs"]["model"] == [node, 0]
+    assert graph["6"]["inputs"]["clip"] == ["4", 1]
+    assert "loras.clip_weight" in image.dropped
+
+
+def test_a_workflow_without_loras_stays_as_it_is(fake: FakeComfyUI) -> None:
+    render(fake, workflow=WORKFLOW, inputs={**FEW, "loras": ["4.0", "4.1"]})
+    assert set(fake.graphs[fake.submissions[0]]) == set(WORKFLOW)
+
+
+PICTURES: dict[str, Any] = {
+    **WORKFLOW,
+    "5": {"class_type": "VAEEncode", "inputs": {"pixels": ["11", 0], "vae": ["4", 2]}},
+    "11": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+}
+FACE = {**FEW, "face": ["11.image"]}
+
+
+def a_png(colour: str) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), colour).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_pictures_are_inputs_of_a_workflow(fake: FakeComfyUI) -> None:
+    red = a_png("red")
+    request = replace(REQUEST, images={"face": red}, pictures=[Picture(0, 1), Picture(1, 2)])
+    own = engine_of(fake.url, workflow=PICTURES, inputs=FACE)
+    images = Running(own, request).result()
+    assert fake.uploads == [red], "once a render"
+    [name] = [name for name in fake.folders["input"] if name.startswith("seidra/")]
+    assert [graph["11"]["inputs"]["image"] for graph in fake.graphs.values()] == [name, name]
+    assert [image.used["images"] for image in images] == [["face"], ["face"]]
+    # Without one it is the graph's own.
+    image = render(fake, workflow=PICTURES, inputs=FACE)
+    assert fake.graphs[fake.submissions[-1]]["11"]["inputs"]["image"] == "example.png"
+    assert "images" not in image.used
+    assert own.probe().images == ["face"]
+
+
+def test_a_picture_that_the_workflow_does_not_take_is_told(fake: FakeComfyUI) -> None:
+    request = replace(REQUEST, images={"hand": a_png("red")})
+    assert "images.hand" in render(fake, request, workflow=PICTURES, inputs=FACE).dropped
+    assert "images.hand" in render(fake, request).dropped
+    assert fake.uploads == []
+
+
+@pytest.mark.parametrize("kind", ["close_before", "error_500", "half"])
+def test_an_upload_that_fails_sends_nothing(fake: FakeComfyUI, kind: str) -> None:
+    fake.fault("POST", "/upload/image", kind)
+    request = replace(REQUEST, images={"face": a_png("red")})
+    failure_of(fake, request, workflow=PICTURES, inputs=FACE)
+    assert fake.submissions == []
+
+
 def test_workflow_without_a_sampler_takes_any_persona(fake: FakeComfyUI) -> None:
     request = replace(REQUEST, scheduler="pndm", parameters={"scheduler": "pndm"})
     image = render(fake, request, workflow=WORKFLOW, inputs=FEW)
@@ -1339,6 +1426,10 @@ def test_workflow_without_a_seed_tells_none(fake: FakeComfyUI) -> None:
         (WORKFLOW, {"prompt": ["66.text"]}, r"has no input 66\.text"),
         (WORKFLOW, {"prompt": ["6.words"]}, r"has no input 6\.words"),
         (WORKFLOW, {**FEW, "sharpness": ["3.cfg"]}, "no input sharpness"),
+        (WORKFLOW, {**FEW, "face": ["6.text"]}, "any name for the image of a LoadImage"),
+        (WORKFLOW, {**FEW, "loras": ["4.model"]}, r"outputs, such as 4\.0; 4\.model is none"),
+        (WORKFLOW, {**FEW, "loras": ["44.0"]}, r"44\.0 is none"),
+        (WORKFLOW, {**FEW, "loras": ["4.0", "4.1", "4.2"]}, "one or two outputs"),
         ({"nodes": [], "links": []}, FEW, "API format"),
         ({"6": WORKFLOW["6"]}, {"prompt": ["6.text"]}, "needs a SaveImage"),
     ],

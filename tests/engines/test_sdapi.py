@@ -30,6 +30,7 @@ from seidra.engines.base import (
     RenderedImage,
     RenderRequest,
 )
+from seidra.engines.findings import check
 from seidra.engines.received import read_picture
 from seidra.engines.sdapi import SdapiEngine
 from seidra.engines.sdapi.names import find_name, lora_tag, pick_sampler, plain_text
@@ -430,9 +431,13 @@ def test_sizes_are_those_of_the_picture(fake: FakeSdapi) -> None:
 
 
 @pytest.mark.parametrize("fake", ["sdcpp"], indirect=True)
-def test_sdcpp_rounds_up(fake: FakeSdapi) -> None:
-    [image] = render(fake, replace(REQUEST, width=72, height=64))
-    assert (image.width, image.height) == (128, 64)
+def test_sdcpp_is_sent_what_the_check_promises(fake: FakeSdapi) -> None:
+    """By itself it would round up."""
+    asked = replace(REQUEST, width=200, height=64)
+    [image] = render(fake, asked)
+    assert (image.width, image.height) == (fake.bodies[0]["width"], 64) == (192, 64)
+    promised = [one for one in check(asked, engine(fake).probe()) if one.code == "size_rounded"]
+    assert [list(one.suggestions) for one in promised] == [["192x64"]]
 
 
 def test_seed_beyond_what_it_takes(fake: FakeSdapi) -> None:
@@ -461,7 +466,7 @@ def test_sdcpp_gets_loras_beside_the_prompt(fake: FakeSdapi) -> None:
     [image] = render(fake, replace(REQUEST, loras=loras))
     assert fake.bodies[0]["lora"] == [{"path": "/models/Lora/ink.safetensors", "multiplier": 0.7}]
     assert "lora" not in fake.bodies[0]["prompt"]
-    assert image.dropped == ["clip_weight"]
+    assert image.dropped == ["loras.clip_weight"]
 
 
 @pytest.mark.parametrize(

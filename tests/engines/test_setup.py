@@ -211,6 +211,7 @@ REFUSED = [
     (ONE + 'models = {a = {file = "x", family = "sdx"}}', "did you mean 'sdxl'?"),
     (ONE + 'models = {a = {diffusion_model = "x", text_encoders = "y"}}', "must list files"),
     (ONE + 'loras = {a = {file = "x", weight = 11}}', "loras.a: weight must be a number"),
+    (ONE + 'loras = {a = {file = "x", weight = 0}}', "from -10 to 10, and not 0"),
     (ONE + 'workflow = "gone.json"', "workflow: /etc/seidra/gone.json cannot be read"),
     (ONE + 'workflow = "open"', "workflow: /etc/seidra/open is not JSON"),
     (ONE + 'workflow = "other.json"', "is not in API format"),

@@ -6,6 +6,8 @@ and `Refused` for an answer that is a failure.
 
 from __future__ import annotations
 
+import hashlib
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -22,6 +24,9 @@ _NEW_STATUS: dict[str, Status] = {
     "failed": "failed",
     "cancelled": "cancelled",
 }
+
+INPUT_FOLDER = "seidra"
+"""The folder in the server's input folder where pictures of ours go."""
 
 _SUBMIT_SILENCE_S = 30.0
 """A graph is validated before the answer, which reads files."""
@@ -160,11 +165,43 @@ class Client:
         )
         return None if answer.status == 404 else _fine(answer).body
 
+    def upload(self, data: bytes) -> str:
+        """Put a picture into the server's input folder, under a name that follows from its bytes;
+        returns what a LoadImage calls it."""
+        name = f"{hashlib.sha256(data).hexdigest()[:32]}.{_extension(data)}"
+        boundary = f"seidra-{uuid.uuid4().hex}"
+        fields = {"type": "input", "subfolder": INPUT_FOLDER, "overwrite": "true"}
+        parts = [
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+            for key, value in fields.items()
+        ]
+        disposition = f'form-data; name="image"; filename="{name}"'
+        head = f"--{boundary}\r\nContent-Disposition: {disposition}\r\n"
+        head += "Content-Type: application/octet-stream\r\n\r\n"
+        answer = self.wire.request(
+            "POST",
+            "/upload/image",
+            body=b"".join(
+                ["".join([*parts, head]).encode(), data, f"\r\n--{boundary}--\r\n".encode()]
+            ),
+            headers={"Content-Type": f"multipart/form-data; boundary={boundary}"},
+            silence_s=_SUBMIT_SILENCE_S,
+        )
+        told = _mapping(_fine(answer).json())
+        folder = str(told.get("subfolder") or "")
+        return f"{folder}/{told.get('name')}" if folder else str(told.get("name"))
+
     def _get(self, path: str) -> Answer:
         return _fine(self.wire.request("GET", path))
 
     def _post(self, path: str, body: Mapping[str, Any]) -> None:
         _fine(self.wire.request("POST", path, json=body))
+
+
+def _extension(data: bytes) -> str:
+    if data.startswith(b"\xff\xd8"):
+        return "jpg"
+    return "webp" if data[8:12] == b"WEBP" else "png"
 
 
 def _fine(answer: Answer) -> Answer:

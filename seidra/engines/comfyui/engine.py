@@ -8,11 +8,12 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from PIL import Image
 
+from seidra.engines import samplers
 from seidra.engines.base import (
     Capabilities,
     Engine,
@@ -25,14 +26,12 @@ from seidra.engines.base import (
     RenderContext,
     RenderedImage,
     RenderRequest,
-    Sizes,
 )
 from seidra.engines.comfyui import failures
 from seidra.engines.comfyui.client import Client, Fate, Refused, StoredFile
 from seidra.engines.comfyui.graphs import FOLDER, BuiltIn, Drawing, OwnWorkflow
 from seidra.engines.comfyui.listener import HAS_SOCKETS, Listener
-from seidra.engines.comfyui.recipes import MULTIPLE, ModelFiles, Recipe, make_recipe, read_models
-from seidra.engines.comfyui.sampling import SAMPLINGS
+from seidra.engines.comfyui.recipes import SIZES, ModelFiles, Recipe, make_recipe, read_models
 from seidra.engines.comfyui.stock import Stock, guess_family, take_stock
 from seidra.engines.wire import Ended, Nonsense, Unreachable, Wire, WireError
 
@@ -124,11 +123,6 @@ class ComfyUIEngine(Engine):
         return self._capabilities(version, stock)
 
     def _capabilities(self, version: str, stock: Stock) -> Capabilities:
-        schedulers = [
-            name
-            for name, (sampler, schedule) in SAMPLINGS.items()
-            if sampler in stock.samplers and schedule in stock.schedules
-        ]
         models = {}
         if self.drawing.with_model:
             models = {file: Model(file, guess_family(file)) for file in stock.checkpoints}
@@ -143,10 +137,11 @@ class ComfyUIEngine(Engine):
             version=version,
             models=models,
             loras=loras,
-            schedulers=schedulers,
-            foreign={"samplers": stock.samplers, "schedules": stock.schedules},
+            schedulers=samplers.available("comfyui", stock.samplers, stock.schedules),
+            foreign=stock.foreign,
             features=self.drawing.features | _ALWAYS | (_SOCKETS if HAS_SOCKETS else frozenset()),
-            sizes=Sizes(multiple=MULTIPLE),
+            sizes=SIZES,
+            images=list(self.drawing.images),
         )
 
     def _take_stock(self, client: Client) -> Stock:
@@ -283,6 +278,7 @@ class _Rendering:
         self._submitted = False
         self._fraction = 0.0
         self._wake = threading.Event()
+        self._uploaded: Mapping[str, str] | None = None
         # The job in hand on the server, and what is known of it.
         self._job_id = ""
         self._had_it = False
@@ -394,9 +390,10 @@ class _Rendering:
 
     def _send(self, picture: Picture, recipe: Recipe) -> str:
         job_id = str(uuid.uuid4())
-        graph = self._engine.drawing.graph(recipe, picture.seed, job_id)
         # A server that is away is found out here, before anything counts as sent.
         self.client.ask(job_id)
+        recipe = replace(recipe, images=self._upload())
+        graph = self._engine.drawing.graph(recipe, picture.seed, job_id)
         self._listener.wait_ready(1.0)
         self._listener.follow(job_id)
         self._context.remember(id=job_id, client=self._client_id, position=picture.position)
@@ -436,6 +433,17 @@ class _Rendering:
         if answer.get("node_errors"):
             raise failures.rejection(answer)
         return job_id
+
+    def _upload(self) -> Mapping[str, str]:
+        """The pictures of the request that the workflow takes, put onto the server once a render
+        (it may lose its input folder, and files of the same bytes have the same name)."""
+        if self._uploaded is None:
+            self._uploaded = {
+                name: self.client.upload(data)
+                for name, data in self._request.images.items()
+                if name in self._engine.drawing.images
+            }
+        return self._uploaded
 
     def _follow(self, job_id: str) -> Fate:
         """Wait until the job is over or lost. Reports what is heard of it."""
@@ -481,7 +489,7 @@ class _Rendering:
                 self._report(_BEFORE_STEPS + _OF_STEPS * step / max(steps, 1), step, steps)
             if heard.frame is not None:
                 sign_at = time.monotonic()
-                self._context.show_frame(heard.frame)
+                self._context.preview(heard.frame)
             if heard.ended:
                 ask_at, ended_polls = time.monotonic(), self._patience.ended_polls
             if before == "running" and time.monotonic() - sign_at > timeout:
@@ -575,6 +583,9 @@ class _Rendering:
         drawing, request = self._engine.drawing, self._request
         width, height = image.size
         dropped = list(drawing.dropped(recipe, request.parameters))
+        dropped += [f"images.{name}" for name in request.images if name not in drawing.images]
+        taken = sorted(name for name in request.images if name in drawing.images)
+        images = {"images": taken} if taken else {}
         for side, asked, made in (
             ("width", request.width, width),
             ("height", request.height, height),
@@ -591,7 +602,7 @@ class _Rendering:
             {"engine": self._engine.name, "engine_job_id": job_id},
             position=picture.position,
             seed=picture.seed if "seed" in drawing.features else None,
-            used={**drawing.used(recipe), "width": width, "height": height},
+            used={**drawing.used(recipe), **images, "width": width, "height": height},
             dropped=dropped,
         )
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from seidra.engines.comfyui.recipes import ModelFiles, Recipe
+from seidra.engines.comfyui.recipes import AppliedLora, ModelFiles, Recipe
 from seidra.errors import StartError
 
 FOLDER = "seidra"
@@ -32,6 +32,8 @@ class Drawing(Protocol):
     with_model: bool
     with_loras: bool
     with_sampling: bool
+    images: Sequence[str]
+    """The names of the pictures that it takes."""
 
     @property
     def features(self) -> frozenset[str]: ...
@@ -56,6 +58,7 @@ class BuiltIn:
     with_model = True
     with_loras = True
     with_sampling = True
+    images: Sequence[str] = ()
     features = frozenset({
         "negative_prompt", "seed", "steps", "guidance", "loras", "lora_weights", "sizes",
     })  # fmt: skip
@@ -66,25 +69,10 @@ class BuiltIn:
         family = recipe.model.kind
         nodes = _Nodes()
         model, clip, vae = _load(nodes, recipe.model)
-        for lora in recipe.loras:
-            if family.loras_on_text:
-                node = nodes.add(
-                    "LoraLoader",
-                    model=model,
-                    clip=clip,
-                    lora_name=lora.file,
-                    strength_model=lora.weight,
-                    strength_clip=lora.clip_weight,
-                )
-                model, clip = [node, 0], [node, 1]
-            else:
-                node = nodes.add(
-                    "LoraLoaderModelOnly",
-                    model=model,
-                    lora_name=lora.file,
-                    strength_model=lora.weight,
-                )
-                model = [node, 0]
+        if family.loras_on_text:
+            model, clip = _apply_loras(nodes, recipe.loras, model, clip)
+        else:
+            model, _ = _apply_loras(nodes, recipe.loras, model, None)
         if family.shift is not None:
             model = [nodes.add("ModelSamplingAuraFlow", model=model, shift=family.shift), 0]
         plain: Link = [nodes.add("CLIPTextEncode", clip=clip, text=recipe.prompt), 0]
@@ -126,14 +114,45 @@ class BuiltIn:
 class _Nodes:
     """A graph in the making."""
 
-    def __init__(self) -> None:
-        self.graph: dict[str, Any] = {}
+    def __init__(self, graph: dict[str, Any] | None = None, prefix: str = "") -> None:
+        self.graph: dict[str, Any] = graph if graph is not None else {}
+        self._prefix = prefix
 
     def add(self, class_type: str, **inputs: Any) -> str:
         """Add a node; returns its id."""
-        node_id = str(len(self.graph) + 1)
+        node_id = f"{self._prefix}{len(self.graph) + 1}"
         self.graph[node_id] = {"class_type": class_type, "inputs": inputs}
         return node_id
+
+
+_ClipLink = TypeVar("_ClipLink", Link, None)
+
+
+def _apply_loras(
+    nodes: _Nodes, loras: Sequence[AppliedLora], model: Link, clip: _ClipLink
+) -> tuple[Link, _ClipLink]:
+    """A chain of LoRAs behind a model, and behind a text encoder where one is given; returns its
+    ends."""
+    for lora in loras:
+        if clip is None:
+            node = nodes.add(
+                "LoraLoaderModelOnly",
+                model=model,
+                lora_name=lora.file,
+                strength_model=lora.weight,
+            )
+            model = [node, 0]
+        else:
+            node = nodes.add(
+                "LoraLoader",
+                model=model,
+                clip=clip,
+                lora_name=lora.file,
+                strength_model=lora.weight,
+                strength_clip=lora.clip_weight,
+            )
+            model, clip = [node, 0], [node, 1]
+    return model, clip
 
 
 def _load(nodes: _Nodes, model: ModelFiles) -> tuple[Link, Link, Link]:
@@ -178,27 +197,42 @@ _FIELDS = {
 """An input's name -> the field of the request that is dropped without it."""
 
 INPUTS = ("prompt", "filename_prefix", "schedule", *_FIELDS)
-"""The names of `Options.inputs`. `prompt` must be given; without `filename_prefix` it is that of
-every SaveImage."""
+"""The names of `Options.inputs` that all workflows know. `prompt` must be given; without
+`filename_prefix` it is that of every SaveImage."""
+
+_PICTURE_NODES = frozenset({"LoadImage", "LoadImageMask"})
 
 
 class OwnWorkflow:
-    """The operator's graph, with the named inputs filled in. LoRAs are what the graph has."""
+    """The operator's graph, with the named inputs filled in.
 
-    with_loras = False
+    `loras` names outputs and no inputs: that of a model and, behind it, that of a text encoder
+    (`["4.0", "4.1"]`); the chain of LoRAs goes between them and all that hangs on them. Any other
+    name whose places are pictures of LoadImage nodes is a picture of a request.
+    """
 
     def __init__(self, workflow: Mapping[str, Any], inputs: Mapping[str, Sequence[str]]) -> None:
         """Raises StartError, naming it, for an input that the graph has not."""
         self._workflow = workflow
-        unknown = sorted(inputs.keys() - set(INPUTS))
-        if unknown:
-            raise StartError(f"A workflow has no input {unknown[0]}; there is {', '.join(INPUTS)}.")
         for node_id, node in workflow.items():
             if not isinstance(node, dict) or not isinstance(node.get("inputs"), dict):
                 raise StartError(
                     f"The workflow's node {node_id} has no inputs: it must be saved in API format."
                 )
-        self._paths = {name: [self._path(path) for path in inputs[name]] for name in inputs}
+        self._behind = [self._output(path) for path in inputs.get("loras", ())]
+        if len(self._behind) > 2:
+            raise StartError('The loras of a workflow are one or two outputs, as "4.0" and "4.1".')
+        self._paths = {
+            name: [self._path(path) for path in inputs[name]] for name in inputs if name != "loras"
+        }
+        self.images: Sequence[str] = [name for name in self._paths if name not in INPUTS]
+        for name in self.images:
+            if not all(self._takes_picture(*place) for place in self._paths[name]):
+                raise StartError(
+                    f"A workflow has no input {name}; there is {', '.join((*INPUTS, 'loras'))}, and"
+                    " any name for the image of a LoadImage."
+                )
+        self.with_loras = bool(self._behind)
         if not self._paths.get("prompt"):
             raise StartError('A workflow needs an input for the prompt, such as "6.text".')
         if "filename_prefix" not in self._paths:
@@ -219,19 +253,50 @@ class OwnWorkflow:
             raise StartError(f"The workflow has no input {path}.")
         return node_id, name
 
+    def _output(self, path: str) -> Link:
+        node_id, _, number = path.partition(".")
+        if node_id not in self._workflow or not number.isdecimal():
+            raise StartError(f"The loras of a workflow are outputs, such as 4.0; {path} is none.")
+        return [node_id, int(number)]
+
+    def _takes_picture(self, node_id: str, name: str) -> bool:
+        return name == "image" and self._workflow[node_id].get("class_type") in _PICTURE_NODES
+
     @property
     def features(self) -> frozenset[str]:
         """What its named inputs make possible."""
-        return frozenset(feature for name, feature in _FEATURES.items() if self._paths.get(name))
+        loras = {"loras", "lora_weights"} if self.with_loras else set()
+        return frozenset(loras).union(
+            feature for name, feature in _FEATURES.items() if self._paths.get(name)
+        )
 
     def graph(self, recipe: Recipe, seed: int, job_id: str) -> dict[str, Any]:
         """The graph of one picture."""
         graph: dict[str, Any] = copy.deepcopy(dict(self._workflow))
         values = {**self._values(recipe), "seed": seed, "filename_prefix": prefix(job_id)}
+        values |= recipe.images
         for name, paths in self._paths.items():
             for node_id, input_name in paths:
-                graph[node_id]["inputs"][input_name] = values[name]
+                # A picture that nobody gives stays the graph's own.
+                if name in values:
+                    graph[node_id]["inputs"][input_name] = values[name]
+        if recipe.loras and self._behind:
+            self._insert_loras(graph, recipe.loras)
         return graph
+
+    def _insert_loras(self, graph: dict[str, Any], loras: Sequence[AppliedLora]) -> None:
+        hanging = list(graph.values())
+        model, clip = self._behind[0], self._behind[1] if len(self._behind) > 1 else None
+        nodes = _Nodes(graph, "seidra-")
+        if clip is None:
+            ends = [(model, _apply_loras(nodes, loras, model, None)[0])]
+        else:
+            ends = list(zip(self._behind, _apply_loras(nodes, loras, model, clip), strict=True))
+        for node in hanging:
+            for name, value in node["inputs"].items():
+                for start, end in ends:
+                    if value == start:
+                        node["inputs"][name] = end
 
     def _values(self, recipe: Recipe) -> dict[str, Any]:
         return {
@@ -250,9 +315,12 @@ class OwnWorkflow:
         """What goes in by a named input, prompts aside."""
         words = {"guidance": "guidance_scale"}
         return {
-            words.get(name, name): value
-            for name, value in self._values(recipe).items()
-            if self._paths.get(name) and name not in ("prompt", "negative_prompt")
+            **{
+                words.get(name, name): value
+                for name, value in self._values(recipe).items()
+                if self._paths.get(name) and name not in ("prompt", "negative_prompt")
+            },
+            **({"loras": recipe.used()["loras"]} if self._behind else {}),
         }
 
     def dropped(self, recipe: Recipe, asked: Mapping[str, Any]) -> Sequence[str]:
@@ -268,4 +336,6 @@ class OwnWorkflow:
         missing = [
             field for name, field in _FIELDS.items() if told.get(name) and not self._paths.get(name)
         ]
+        if len(self._behind) == 1 and any(lora.clip_weight != lora.weight for lora in recipe.loras):
+            missing.append("loras.clip_weight")
         return [*recipe.dropped, *missing]

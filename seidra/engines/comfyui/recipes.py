@@ -3,18 +3,18 @@ it cannot be done."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from seidra.engines.base import EngineError, Lora, Options, RenderRequest
-from seidra.engines.comfyui.sampling import SAMPLINGS
-from seidra.engines.comfyui.stock import Stock, guess_family, matches, stem
+from seidra.engines import samplers
+from seidra.engines.base import EngineError, Lora, Options, RenderRequest, Sizes
+from seidra.engines.comfyui.stock import Stock, guess_family, matches
+from seidra.engines.findings import fit_size, nearest
 from seidra.errors import StartError
 
-MULTIPLE = 8
-"""A latent's cell is this many pixels a side."""
+SIZES = Sizes(multiple=8)
+"""A latent's cell is 8 pixels a side."""
 
 _QUALITY = {"draft": 0.5, "standard": 1.0, "high": 1.5}
 _MOST_STEPS = 150
@@ -130,6 +130,8 @@ class Recipe:
     width: int
     height: int
     dropped: Sequence[str] = ()
+    images: Mapping[str, str] = field(default_factory=dict)
+    """What a LoadImage calls the pictures that were uploaded, by their inputs' names."""
 
     def used(self) -> dict[str, Any]:
         """What stands in a picture's metadata, by the server's names (JSON values)."""
@@ -213,7 +215,7 @@ def find_model(name: str, models: Mapping[str, ModelFiles], stock: Stock) -> Mod
             permanent=True,
             code="model_missing",
         )
-    near = nearest(name, [*models, *stock.checkpoints])
+    near = _like_it(name, [*models, *stock.checkpoints])
     raise EngineError(
         f"The model {name} is not on this engine.{near}", permanent=True, code="model_missing"
     )
@@ -235,7 +237,7 @@ def find_loras(
         wanted = str(names.get(lora.name, {}).get("file") or lora.name)
         found = matches(wanted, stock.loras)
         if not found:
-            near = nearest(lora.name, [*names, *stock.loras])
+            near = _like_it(lora.name, [*names, *stock.loras])
             raise EngineError(
                 f"The LoRA {lora.name} is not on this engine.{near}",
                 permanent=True,
@@ -252,10 +254,9 @@ def find_loras(
     return applied
 
 
-def nearest(name: str, names: Iterable[str]) -> str:
+def _like_it(name: str, names: Iterable[str]) -> str:
     """A sentence with the names most like this one, a space before it; empty where none is."""
-    by_stem = {stem(one): one for one in names}
-    near = [by_stem[one] for one in difflib.get_close_matches(stem(name), by_stem, 3, 0.6)]
+    near = nearest(name, names)
     return f" Like it: {', '.join(near)}." if near else ""
 
 
@@ -303,6 +304,7 @@ def make_recipe(
         guidance = family.guidance
     sampler, schedule = _sampling(request, family, stock) if with_sampling else ("", "")
     factor = _QUALITY.get(request.quality, 1.0)
+    width, height = fit_size(request.width, request.height, SIZES)
     return Recipe(
         prompt=request.prompt,
         negative_prompt="" if family.distilled else request.negative_prompt,
@@ -312,8 +314,8 @@ def make_recipe(
         schedule=schedule,
         steps=min(max(round(steps * factor), 1), _MOST_STEPS),
         guidance=guidance,
-        width=_side(request.width),
-        height=_side(request.height),
+        width=width,
+        height=height,
         dropped=dropped,
     )
 
@@ -335,28 +337,20 @@ def _model_name(
     return name
 
 
-def _side(length: int) -> int:
-    """The nearest length that a latent can have."""
-    return max(round(length / MULTIPLE), 1) * MULTIPLE
-
-
 def _sampling(request: RenderRequest, family: Family, stock: Stock) -> tuple[str, str]:
     """The sampler and the schedule, each one that the server lists (a list that it does not tell
-    holds everything). Raises EngineError."""
-    told = request.parameters
-    foreign = told.get("sampler")
-    if "scheduler" not in told and isinstance(foreign, str) and foreign in stock.samplers:
-        # Another tool's names, kept as they came, that happen to be this server's.
-        schedule = told.get("schedule")
-        known = isinstance(schedule, str) and schedule in stock.schedules
-        return foreign, str(schedule) if known else "normal"
-    if family.sampling and "scheduler" not in told:
+    holds everything). Another tool's pair that it does not list gives way to the request's
+    scheduler. Raises EngineError."""
+    own = samplers.wanted_pair(request)
+    if own is not None and samplers.lists_pair(own, stock.foreign):
+        return samplers.choose("comfyui", request, stock.foreign) or own
+    if family.sampling and "scheduler" not in request.parameters:
         return family.sampling
     name = request.scheduler
-    sampler, schedule = SAMPLINGS.get(name, (name, "normal"))
+    sampler, schedule = samplers.pair("comfyui", name) or samplers.Pair(name, "normal")
     for wanted, has in ((sampler, stock.samplers), (schedule, stock.schedules)):
         if has and wanted not in has:
-            near = nearest(name, [*SAMPLINGS, *stock.samplers])
+            near = _like_it(name, [*samplers.all_names(), *stock.samplers])
             raise EngineError(
                 f"The sampler {name} is not on this engine.{near}",
                 permanent=True,

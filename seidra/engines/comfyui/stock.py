@@ -20,6 +20,11 @@ class Stock:
     samplers: Sequence[str] = ()
     schedules: Sequence[str] = ()
 
+    @property
+    def foreign(self) -> Mapping[str, Sequence[str]]:
+        """Samplers and schedules, as in `Capabilities.foreign`."""
+        return {"samplers": self.samplers, "schedules": self.schedules}
+
 
 def take_stock(client: Client) -> Stock:
     """Ask a server what it has. Its lists are made anew at each question."""

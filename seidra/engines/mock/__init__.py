@@ -7,8 +7,10 @@ and encoded.
 
 from __future__ import annotations
 
+import io
 import math
 import random
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -34,6 +36,13 @@ from seidra.engines.mock.sky import WEATHERS, paint_sky
 __all__ = ["MockEngine"]
 
 _SMALLEST, _LARGEST = 64, 2048
+
+_FEATURES = frozenset({
+    "negative_prompt", "seed", "steps", "guidance", "loras", "sizes", "progress", "frames",
+})  # fmt: skip
+
+_FRAME_S, _FRAME_SIDE = 1.0, 128
+"""A drawing that takes longer than so many seconds shows what there is of it, in so many pixels."""
 
 # Pixels of the working image, fine units a pixel, and the factor on detail.
 _QUALITY = {"draft": (300_000, 1, 0.7), "standard": (600_000, 2, 1.0), "high": (1_200_000, 3, 1.25)}
@@ -67,9 +76,7 @@ class MockEngine(Engine):
         """What it can do; it has no models, and takes any name for one."""
         return Capabilities(
             version="1",
-            features=frozenset(
-                {"negative_prompt", "seed", "steps", "guidance", "loras", "sizes", "progress"}
-            ),
+            features=_FEATURES,
             sizes=Sizes(_SMALLEST, _LARGEST, 1),
         )
 
@@ -100,10 +107,21 @@ class MockEngine(Engine):
                 },
                 position=picture.position,
                 seed=picture.seed,
+                dropped=_dropped(request),
             )
             data = finish.encode(image, infotext.write(infotext.of_picture(alone, made)))
             progress.end_picture()
             yield replace(made, data=data)
+
+
+def _dropped(request: RenderRequest) -> list[str]:
+    """What of a request shows nowhere in a drawing: every LoRA counts alike."""
+    dropped = ["images"] if request.images else []
+    if any(lora.weight != 1 for lora in request.loras):
+        dropped.append("loras.weight")
+    if any(lora.clip_weight is not None for lora in request.loras):
+        dropped.append("loras.clip_weight")
+    return dropped
 
 
 class _Progress:
@@ -115,23 +133,41 @@ class _Progress:
         self._pictures = pictures
         self._done = 0
         self._fraction = 0.0
+        self._shown = time.monotonic()
 
-    def __call__(self) -> None:
+    def __call__(self, image: Image.Image | None = None) -> None:
         self._fraction += (0.95 - self._fraction) * 0.08
         self._context.report((self._done + self._fraction) / self._pictures)
+        if image is not None and time.monotonic() - self._shown >= _FRAME_S:
+            self._shown = time.monotonic()
+            self._context.preview(_coarse(image))
 
     def end_picture(self) -> None:
         """The picture in hand is whole."""
         self._done += 1
         self._fraction = 0.0
+        self._shown = time.monotonic()
         self._context.report(self._done / self._pictures)
+
+
+def _coarse(image: Image.Image) -> bytes:
+    """What stands on the canvas, small."""
+    small = image.copy()
+    small.thumbnail((_FRAME_SIDE, _FRAME_SIDE), Image.Resampling.BILINEAR)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=60)
+    return out.getvalue()
 
 
 def _draw(plan: Plan, request: RenderRequest, progress: _Progress) -> Image.Image:
     pixels, fine, detail = _QUALITY.get(request.quality, _QUALITY["standard"])
     scale = min(1.0, math.sqrt(pixels / (request.width * request.height)))
     size = (max(round(request.width * scale), 16), max(round(request.height * scale), 16))
-    canvas = Canvas(size, fine, plan.palette, plan.detail * detail, progress)
+
+    def tick() -> None:
+        progress(canvas.image)
+
+    canvas = Canvas(size, fine, plan.palette, plan.detail * detail, tick)
     scene = plan.motif
     rng = plan.random("sky")
     source = (canvas.width * rng.uniform(0.24, 0.76), canvas.height * rng.uniform(0.2, 0.4))

@@ -18,7 +18,7 @@ from seidra.engines.mock.colours import PALETTE_WORDS, PALETTES, Palette, tuned
 # instead of replacing it.
 _DIRECT = frozenset({"steps", "guidance_scale", "quality"})
 # What was told of a request later than the pictures of 0.1, which stay the same.
-_LATER = frozenset({"loras", "job_id", "pictures"})
+_LATER = frozenset({"loras", "images", "job_id", "pictures"})
 
 MOTIF_WORDS = {
     "mountains": (

@@ -36,12 +36,13 @@ from seidra.engines.base import (
     RenderRequest,
     Sizes,
 )
+from seidra.engines.findings import fit_size
 from seidra.engines.received import (
     LARGEST_PICTURE,
     Call,
     ReceivedPicture,
-    from_base64,
     read_picture,
+    sent_picture,
     trouble,
 )
 from seidra.engines.sdapi.names import (
@@ -66,6 +67,7 @@ from seidra.engines.sdapi.server import (
     checked,
     find_manner,
 )
+from seidra.engines.sieve import Sieve
 from seidra.engines.wire import Answer, Wire, WireError
 
 __all__ = ["SdapiEngine"]
@@ -84,8 +86,10 @@ _STEP_FACTORS = {"draft": 0.5, "standard": 1.0, "high": 1.5}
 _MOST_STEPS = 150
 _SEED_MAX = 2**53 - 1
 """Forge took it; the servers' own pages hold seeds as JavaScript's numbers."""
-_SIDE_MULTIPLE = 8
-_SMALLEST_SIDE = 64
+_SIZES = Sizes(multiple=8)
+"""What every one of these servers keeps: Forge cuts to a multiple of 8 by itself, without a
+word."""
+_SIZES_SDCPP = Sizes(multiple=64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +163,7 @@ class SdapiEngine(Engine):
             schedulers=known_schedulers(dialect, stock.foreign),
             foreign=stock.foreign,
             features=frozenset(features),
-            sizes=Sizes(multiple=64 if dialect == SDCPP else _SIDE_MULTIPLE),
+            sizes=_sizes(dialect),
             seed_max=_SEED_MAX,
         )
 
@@ -229,13 +233,16 @@ class SdapiEngine(Engine):
         looking = Server(self._wire.afresh(), server.manner)
         context.on_end(looking.wire.end)
 
+        sieve = Sieve(LARGEST_PICTURE)
+
         def ask() -> Answer:
-            return line.request("POST", "/sdapi/v1/txt2img", json=body, limit=_LARGEST_ANSWER)
+            path = "/sdapi/v1/txt2img"
+            return line.request("POST", path, json=body, limit=_LARGEST_ANSWER, take=sieve.feed)
 
         call = Call(ask, line.end, context)
         try:
             self._follow(looking, task, call, order, context, report)
-            told, received = self._received(call, task, context)
+            told, received = self._received(call, sieve, task, context)
         except RenderCancelled:
             self._stop(server, task, call)
             raise
@@ -269,7 +276,7 @@ class SdapiEngine(Engine):
             if look is not None and look.phase is Phase.RUNNING and (task.id or task.alone):
                 frame_id = look.frame_id
                 if look.frame:
-                    context.show_frame(look.frame)
+                    context.preview(look.frame)
                 report(look.fraction, round(look.fraction * order.steps))
             if time.monotonic() - seen_at > self.options.timeout_s:
                 self._stop(server, task, call, for_s=0.0)
@@ -279,17 +286,14 @@ class SdapiEngine(Engine):
         context.raise_if_ended()
 
     def _received(
-        self, call: Call, task: _Task, context: RenderContext
+        self, call: Call, sieve: Sieve, task: _Task, context: RenderContext
     ) -> tuple[Mapping[str, Any], ReceivedPicture]:
         try:
             answer = call.answer()
             if not task.id:
                 # Without an id, nothing else could tell the next attempt that this one is over.
                 context.remember(sent=False)
-            value = checked(answer).json()
-            # The text of a picture of 20 MB has 27, and is not kept beside what is read from it.
-            del answer
-            return _read(value)
+            return _read(checked(answer).json(), sieve)
         except WireError as error:
             # It may be another server by the next time.
             self._manner = None
@@ -359,7 +363,7 @@ class SdapiEngine(Engine):
         sampler, schedule = picked
         factor = _STEP_FACTORS.get(request.quality, 1.0)
         steps = min(max(round(request.steps * factor), 1), _MOST_STEPS)
-        width, height = _side(request.width), _side(request.height)
+        width, height = fit_size(request.width, request.height, _sizes(dialect))
         prompt = plain_text(request.prompt)
         body: dict[str, Any] = {
             "negative_prompt": plain_text(request.negative_prompt),
@@ -482,9 +486,9 @@ class SdapiEngine(Engine):
         }
         if model:
             used["model"] = model
-        dropped = []
+        dropped = ["images"] if request.images else []
         if server.manner.dialect == SDCPP and any(lora.clip_weight for lora, _ in order.loras):
-            dropped.append("clip_weight")
+            dropped.append("loras.clip_weight")
         return RenderedImage(
             received.data,
             received.mime_type,
@@ -553,10 +557,8 @@ def _named(
     return found
 
 
-def _side(pixels: int) -> int:
-    """A length that every one of these servers keeps: Forge cuts it to a multiple of 8 by itself,
-    without a word."""
-    return max(pixels // _SIDE_MULTIPLE * _SIDE_MULTIPLE, _SMALLEST_SIDE)
+def _sizes(dialect: str) -> Sizes:
+    return _SIZES_SDCPP if dialect == SDCPP else _SIZES
 
 
 def _tag(lora: Lora, listed: Listed) -> str:
@@ -573,8 +575,8 @@ def _tag(lora: Lora, listed: Listed) -> str:
 # ------------------------------------------------------------------------------ reading the answer
 
 
-def _read(value: Any) -> tuple[Mapping[str, Any], ReceivedPicture]:
-    """What an answer tells of the render, and its picture, whose text is taken out of the answer.
+def _read(value: Any, sieve: Sieve) -> tuple[Mapping[str, Any], ReceivedPicture]:
+    """What an answer tells of the render, and its picture.
     `info` is JSON as text, or empty; a grid may stand before the picture, and maps of ControlNet
     behind it."""
     images = value.get("images") if isinstance(value, dict) else None
@@ -583,7 +585,7 @@ def _read(value: Any) -> tuple[Mapping[str, Any], ReceivedPicture]:
     told = _info(value.get("info"))
     first = told.get("index_of_first_image")
     place = first if isinstance(first, int) and 0 <= first < len(images) else 0
-    return told, read_picture(from_base64(images.pop(place)))
+    return told, read_picture(sent_picture(images[place], sieve))
 
 
 def _info(text: object) -> Mapping[str, Any]:

@@ -1,0 +1,1 @@
+"""The studio: the page that a person opens."""

@@ -1,0 +1,86 @@
+"""The page of the studio, at each of its paths, and the files that it is made of.
+
+It needs no login to be served: what it shows comes from the API, which asks for one.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, redirect, request
+from werkzeug.wrappers import Response as WerkzeugResponse
+
+from seidra.config import Settings
+from seidra.errors import NotFound
+from seidra.studio.files import StaticFile, StudioFiles
+
+PATHS = (
+    "/",
+    "/setup",
+    "/login",
+    "/register",
+    "/password",
+    "/personas",
+    "/personas/<name>",
+    "/create",
+    "/gallery",
+    "/gallery/<name>",
+    "/jobs",
+    "/settings",
+    "/admin",
+)
+"""Where the page answers; which of its pages that is, the page itself finds out."""
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "connect-src 'self'; require-trusted-types-for 'script'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+"""What the page may load. A 304 carries it too: a browser takes the policy of the answer it got
+last."""
+
+_FOREVER = "public, max-age=31536000, immutable"
+
+
+def serve_studio(app: Flask, settings: Settings) -> None:
+    """Answer the paths of the studio, `/favicon.ico`, and `/docs`, which leads to the
+    documentation."""
+    studio = StudioFiles(urlsplit(settings.public_url or "").path.rstrip("/"))
+
+    def answer_page(name: str = "") -> Response:
+        headers = {
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": POLICY,
+            "ETag": studio.etag,
+            "Vary": "Accept-Encoding",
+        }
+        if studio.etag.strip('"') in request.if_none_match:
+            return Response(status=304, headers=headers)
+        return _file_answer(studio.page, headers)
+
+    def answer_file(digest: str, name: str) -> Response:
+        file = studio.files.get(name)
+        if file is None or digest != studio.digest:
+            raise NotFound("file")
+        return _file_answer(file, {"Cache-Control": _FOREVER, "Vary": "Accept-Encoding"})
+
+    def answer_icon() -> Response:
+        return _file_answer(studio.files["icon.svg"], {"Cache-Control": "public, max-age=86400"})
+
+    for path in PATHS:
+        app.add_url_rule(path, "studio", answer_page)
+    app.add_url_rule("/studio/<digest>/<path:name>", "studio_file", answer_file)
+    app.add_url_rule("/favicon.ico", "icon", answer_icon)
+    app.add_url_rule("/docs", "lead_to_docs", lead_to_docs)
+
+
+def lead_to_docs() -> WerkzeugResponse:
+    """Where the documentation is: seen from here, so that it is right below a path too."""
+    return redirect(f"{'../' * (request.path.count('/') - 1)}api/docs")
+
+
+def _file_answer(file: StaticFile, headers: dict[str, str]) -> Response:
+    if request.accept_encodings["gzip"]:
+        headers = headers | {"Content-Encoding": "gzip"}
+        return Response(file.compressed, headers=headers, content_type=file.content_type)
+    return Response(file.plain, headers=headers, content_type=file.content_type)

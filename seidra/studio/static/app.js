@@ -1,0 +1,52 @@
+/** The studio: finds out who is here, and opens the page of the address. @module */
+import { h } from "./lib/element.js";
+import { t } from "./lib/i18n.js";
+import { openPage, place, restoreScroll, startRouter } from "./lib/router.js";
+import { computed, effect, scope, signal } from "./lib/signal.js";
+import { startLive } from "./data/live.js";
+import { startPrefs } from "./data/prefs.js";
+import { resumeSession, user, userId } from "./data/session.js";
+import { startKeys } from "./parts/keys.js";
+import { shell } from "./parts/shell.js";
+import { findPage, PAGES } from "./pages/index.js";
+
+const shown = signal(/** @type {any} */ (null));
+const path = computed(() => place().path);
+let opening = 0;
+
+/** @param {string} wanted */
+async function showPage(wanted) {
+  const mine = ++opening;
+  if (user.peek() === undefined) return;
+  if (wanted === "/") return openPage(user.peek() ? "/personas" : "/login", { replace: true });
+  const found = findPage(wanted);
+  if (!user.peek() && !found?.page.open) {
+    return openPage(`/login?to=${encodeURIComponent(wanted + location.search)}`, { replace: true });
+  }
+  if (!found || (found.page.admin && !user.peek()?.is_admin)) {
+    return shown.set({ element: h("p", { class: "empty-words" }, () => t("page.missing")), dispose() {} });
+  }
+  const { default: build } = await found.page.load();
+  if (mine !== opening) return;
+  const kept = found.page.kept;
+  if (kept && shown.peek()?.kept === kept) return shown.peek().parts.set(found.parts);
+  shown.peek()?.dispose();
+  const parts = signal(found.parts);
+  const { value, dispose } = scope(() => build(parts));
+  shown.set({ element: value, dispose, kept, parts });
+  restoreScroll();
+  const title = document.querySelector("main h1")?.textContent;
+  document.title = title ? `${title} · SEIDRA` : "SEIDRA";
+}
+
+startPrefs();
+startRouter();
+startKeys();
+document.body.prepend(...shell(PAGES, () => shown()?.element));
+effect(() => {
+  userId();
+  const wanted = path();
+  if (user() !== undefined) showPage(wanted);
+});
+resumeSession();
+startLive();

@@ -1,0 +1,103 @@
+/**
+ * Requests to SEIDRA: the token, its renewal, and what went wrong.
+ *
+ * @module
+ */
+import { BASE } from "../lib/router.js";
+import { signal } from "../lib/signal.js";
+import { freshToken } from "./session.js";
+
+/** Whether the server was reached by the last request. */
+export const serverReached = signal(true);
+
+/** A refused request, as the server said it (RFC 9457). */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {any} problem
+   * @param {number} retryAfter seconds, 0 where the server names none
+   */
+  constructor(status, problem, retryAfter) {
+    super(problem?.detail ?? `${status}`);
+    this.status = status;
+    /** @type {string} */
+    this.code = problem?.code ?? "";
+    /** @type {Record<string, string[]>} */
+    this.errors = problem?.errors ?? {};
+    this.problem = problem ?? {};
+    this.retryAfter = retryAfter;
+  }
+}
+
+/**
+ * @typedef {object} Answer
+ * @property {any} data the JSON of the body, or null
+ * @property {number} total X-Total-Count
+ * @property {string} etag
+ */
+
+/**
+ * Ask SEIDRA. Raises ApiError for a refusal, TypeError where the server is not reached.
+ *
+ * @param {string} method
+ * @param {string} path below /api, with its query
+ * @param {{ body?: any, etag?: string, signal?: AbortSignal }} [options]
+ * @returns {Promise<Answer>}
+ */
+export async function ask(method, path, options = {}) {
+  let response = await send(method, path, options, await freshToken());
+  if (response.status === 401) response = await send(method, path, options, await freshToken(true));
+  if (!response.ok) throw await refusal(response);
+  const text = await response.text();
+  return {
+    data: text ? JSON.parse(text) : null,
+    total: Number(response.headers.get("X-Total-Count") ?? 0),
+    etag: response.headers.get("ETag") ?? "",
+  };
+}
+
+/**
+ * One request, as it is.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {{ body?: any, etag?: string, signal?: AbortSignal, headers?: Record<string, string> }} options
+ * @param {string | null} token
+ * @returns {Promise<Response>}
+ */
+export async function send(method, path, options, token) {
+  /** @type {Record<string, string>} */
+  const headers = { ...options.headers };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  if (options.etag) headers["If-Match"] = options.etag;
+  if (options.body !== undefined) headers["Content-Type"] = "application/json";
+  const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+  try {
+    const response = await fetch(`${BASE}/api${path}`, { method, headers, body, signal: options.signal });
+    serverReached.set(true);
+    return response;
+  } catch (error) {
+    if (!options.signal?.aborted) serverReached.set(false);
+    throw error;
+  }
+}
+
+/** @param {Response} response */
+export async function refusal(response) {
+  const problem = await response.json().catch(() => null);
+  return new ApiError(response.status, problem, Number(response.headers.get("Retry-After") ?? 0));
+}
+
+/** A query string of what is set. @param {Record<string, any>} values */
+export function queryOf(values) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(values)) {
+    for (const each of Array.isArray(value) ? value : [value]) {
+      if (each !== null && each !== undefined && each !== "" && each !== false) {
+        query.append(name, String(each));
+      }
+    }
+  }
+  const text = query.toString();
+  return text ? `?${text}` : "";
+}

@@ -1,0 +1,17 @@
+/** What the engines have, as it was last seen. @module */
+import { ask } from "./api.js";
+
+/** @returns {Promise<any[]>} */
+export const readEngines = () => ask("GET", "/engines").then(({ data }) => data);
+
+/**
+ * The names of a kind that an engine has.
+ *
+ * @param {string} engine
+ * @param {"model" | "lora" | "scheduler"} kind
+ * @returns {Promise<string[]>}
+ */
+export async function readNames(engine, kind) {
+  const { data } = await ask("GET", `/engines/${encodeURIComponent(engine)}/catalogue?kind=${kind}`);
+  return data.items.map((/** @type {any} */ item) => item.name);
+}

@@ -1,0 +1,70 @@
+/**
+ * What the page says, in the language that was chosen.
+ *
+ * @module
+ */
+import en from "../i18n/en.js";
+import { signal } from "./signal.js";
+
+/** The languages, by the name that each gives itself. */
+export const LANGUAGES = { en: "English", fr: "Français" };
+
+/** @type {Record<string, () => Promise<{ default: Record<string, string> }>>} */
+const LOADERS = { en: () => Promise.resolve({ default: en }), fr: () => import("../i18n/fr.js") };
+
+/** @type {import("./signal.js").Signal<Record<string, string>>} */
+const words = signal(en);
+
+/** The tag of the language in use. */
+export const language = signal("en");
+
+/**
+ * Speak another language; an unknown one is English.
+ *
+ * @param {string} tag
+ */
+export async function useLanguage(tag) {
+  const known = tag.slice(0, 2) in LOADERS ? tag.slice(0, 2) : "en";
+  words.set((await LOADERS[known]()).default);
+  language.set(known);
+  document.documentElement.lang = known;
+}
+
+/**
+ * The text of a key, with `{name}` replaced. With `n`, the key's `_one` or `_other` form.
+ *
+ * @param {string} key
+ * @param {Record<string, any>} [values]
+ * @returns {string}
+ */
+export function t(key, values = {}) {
+  const form = "n" in values ? `${key}_${new Intl.PluralRules(language()).select(values.n)}` : key;
+  const text = words()[form] ?? words()[`${key}_other`] ?? words()[key] ?? key;
+  return text.replace(/\{(\w+)\}/g, (_, name) => {
+    const value = values[name] ?? `{${name}}`;
+    return typeof value === "number" ? value.toLocaleString(language()) : String(value);
+  });
+}
+
+/**
+ * A time of the API in the reader's words.
+ *
+ * @param {string | null | undefined} time
+ */
+export function timeText(time) {
+  if (!time) return "";
+  const format = new Intl.DateTimeFormat(language(), { dateStyle: "medium", timeStyle: "short" });
+  return format.format(new Date(time));
+}
+
+/**
+ * Seconds as people say them.
+ *
+ * @param {number} seconds
+ */
+export function secondsText(seconds) {
+  const minutes = seconds >= 90;
+  const value = Math.max(1, Math.round(minutes ? seconds / 60 : seconds));
+  const unit = minutes ? "minute" : "second";
+  return new Intl.NumberFormat(language(), { style: "unit", unit, unitDisplay: "short" }).format(value);
+}

@@ -1,0 +1,270 @@
+/** Everything that was made: a grid, and over it the picture that is looked at. @module */
+import { h } from "../lib/element.js";
+import { windowedGrid } from "../lib/grid.js";
+import { t, timeText } from "../lib/i18n.js";
+import { addressOf, openPage, place, replaceQuery } from "../lib/router.js";
+import { computed, effect, onDispose, signal } from "../lib/signal.js";
+import { ask, queryOf } from "../data/api.js";
+import { endListeners } from "../data/live.js";
+import { nsfwShown } from "../data/prefs.js";
+import { forgetItem } from "../data/trash.js";
+import { tellError, toast } from "../parts/dialog.js";
+import { icon, skein } from "../parts/icons.js";
+import { linkOf, picture } from "../parts/picture.js";
+
+/** @param {URLSearchParams} query */
+const filtersOf = (query) => ({
+  search: query.get("q") ?? "",
+  favorites_only: query.get("fav") ? "true" : null,
+  persona_id: query.get("persona"),
+});
+
+/** @param {import("../lib/signal.js").Signal<Record<string, string>>} parts */
+export default function gallery(parts) {
+  const query = computed(() => (place().path.startsWith("/gallery") ? place().query.toString() : ""));
+  /** @type {import("../lib/grid.js").Grid<any>} */
+  const grid = windowedGrid({
+    label: t("nav.gallery"),
+    minWidth: innerWidth < 600 ? 108 : 190,
+    height: (width) => width,
+    load: async (offset, limit) => {
+      const filters = filtersOf(new URLSearchParams(query.peek()));
+      const { data } = await ask(
+        "GET",
+        `/media${queryOf({ ...filters, offset, limit, include_nsfw: nsfwShown.peek() })}`,
+      );
+      return { items: data.items, total: data.total };
+    },
+    card: (item) =>
+      h(
+        "a",
+        {
+          class: item.is_favorite ? "shot lit" : "shot",
+          href: addressOf(`/gallery/${item.id}${query.peek() ? `?${query.peek()}` : ""}`),
+          "aria-label": nameOf(item),
+        },
+        picture([{ url: item.thumbnail_url, width: 320 }], { isNsfw: item.is_nsfw }),
+      ),
+  });
+  let known = false;
+  effect(() => {
+    query();
+    nsfwShown();
+    if (known) grid.reload();
+    known = true;
+  });
+  const refresh = (/** @type {any} */ job) => job.results.length && grid.reload();
+  endListeners.add(refresh);
+  onDispose(() => endListeners.delete(refresh));
+
+  let typing = 0;
+  const change = (/** @type {(query: URLSearchParams) => void} */ edit) => {
+    const next = new URLSearchParams(query.peek());
+    edit(next);
+    replaceQuery(next);
+  };
+  const search = h("input", {
+    type: "search",
+    class: "search",
+    value: place.peek().query.get("q") ?? "",
+    placeholder: () => t("gallery.search", { n: grid.total() ?? 0 }),
+    "aria-label": () => t("search"),
+    maxlength: 100,
+    oninput: () => {
+      clearTimeout(typing);
+      typing = setTimeout(
+        () => change((q) => (search.value.trim() ? q.set("q", search.value.trim()) : q.delete("q"))),
+        180,
+      );
+    },
+  });
+  const favorites = () => new URLSearchParams(query()).has("fav");
+
+  return [
+    h(
+      "div",
+      { class: "bar" },
+      h("h1", {}, () => t("nav.gallery")),
+      search,
+      h("button", {
+        class: () => (favorites() ? "chip on" : "chip"),
+        "aria-pressed": () => String(favorites()),
+        onclick: () => change((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
+      }, () => t("favorites")),
+    ),
+    () =>
+      grid.total() === 0 &&
+      h(
+        "div",
+        { class: "empty-state" },
+        skein(),
+        h("p", {}, t(query() ? "gallery.none_found" : "gallery.none")),
+      ),
+    grid.element,
+    () => parts().id && lightbox(parts().id, grid),
+  ];
+}
+
+/** What a picture is called. @param {any} item */
+const nameOf = (item) => item.metadata.persona_name || item.metadata.prompt || t("picture");
+
+/**
+ * The picture over the grid, with what is known of it.
+ *
+ * @param {string} first
+ * @param {import("../lib/grid.js").Grid<any>} grid
+ */
+function lightbox(first, grid) {
+  const item = signal(/** @type {any} */ (null));
+  const read = (/** @type {string} */ id) =>
+    ask("GET", `/media/${encodeURIComponent(id)}`).then(({ data }) => item.set(data)).catch((
+      error,
+    ) => (tellError(error), close()));
+  read(first);
+  const suffix = () => (place.peek().query.toString() ? `?${place.peek().query}` : "");
+  // Back where the grid was left; a picture that was opened by its address has no grid behind it.
+  const fromGrid = history.state?.key !== "first";
+  const close = () => (fromGrid ? history.back() : openPage(`/gallery${suffix()}`, { replace: true }));
+
+  /** @param {number} by */
+  function step(by) {
+    const items = grid.items();
+    const next = items[items.findIndex((each) => each.id === item.peek()?.id) + by];
+    if (!next) return;
+    item.set(next);
+    history.replaceState(history.state, "", addressOf(`/gallery/${next.id}${suffix()}`));
+  }
+  async function toggleFavorite() {
+    try {
+      const { data } = await ask("PATCH", `/media/${item.peek().id}`, {
+        body: { is_favorite: !item.peek().is_favorite },
+      });
+      item.set(data);
+      grid.replace((each) => each.id === data.id, () => data);
+    } catch (error) {
+      tellError(error);
+    }
+  }
+  async function remove() {
+    const gone = item.peek();
+    if (!(await forgetItem("media", gone.id, nameOf(gone)))) return;
+    step(1);
+    if (item.peek() === gone) close();
+    grid.reload();
+  }
+  async function makeAvatar() {
+    try {
+      await ask("PUT", `/personas/${item.peek().persona_id}/avatar`, { body: { media_id: item.peek().id } });
+      toast(t("saved"));
+    } catch (error) {
+      tellError(error);
+    }
+  }
+  const keys = (/** @type {KeyboardEvent} */ event) => {
+    if (event.key === "ArrowRight") step(1);
+    if (event.key === "ArrowLeft") step(-1);
+    if (event.key === "f") toggleFavorite();
+    if (event.key === "Delete") remove();
+  };
+  let from = 0;
+  const tool = (/** @type {string} */ sign, /** @type {string} */ label, /** @type {() => any} */ run) =>
+    h(
+      "button",
+      { class: "round", title: () => t(label), "aria-label": () => t(label), onclick: run },
+      icon(sign),
+    );
+  const dialog = h(
+    "dialog",
+    {
+      class: "lightbox",
+      "aria-label": () => (item() ? nameOf(item()) : t("picture")),
+      oncancel: (/** @type {Event} */ event) => (event.preventDefault(), close()),
+      onkeydown: keys,
+      onpointerdown: (/** @type {PointerEvent} */ event) => (from = event.clientX),
+      onpointerup: (/** @type {PointerEvent} */ event) =>
+        event.pointerType === "touch" && Math.abs(event.clientX - from) > 60 &&
+        step(event.clientX < from ? 1 : -1),
+    },
+    () =>
+      item() && [
+        h(
+          "div",
+          { class: "lightbox-picture" },
+          picture([{ url: item().url, width: item().width }], {
+            alt: item().metadata.prompt ?? "",
+            isNsfw: item().is_nsfw,
+            sizes: "100vw",
+          }),
+        ),
+        h(
+          "div",
+          { class: "lightbox-side" },
+          h(
+            "div",
+            { class: "row" },
+            tool("left", "previous", () => step(-1)),
+            tool("right", "next", () => step(1)),
+            h("button", {
+              class: item().is_favorite ? "round lit" : "round",
+              "aria-pressed": String(item().is_favorite),
+              title: t("favorite"),
+              "aria-label": t("favorite"),
+              onclick: toggleFavorite,
+            }, icon("star")),
+            h("a", {
+              class: "round",
+              href: linkOf(item().download_url),
+              download: "",
+              title: t("download"),
+              "aria-label": t("download"),
+            }, icon("download")),
+            item().persona_id && tool("personas", "picture.avatar", makeAvatar),
+            tool("trash", "delete", remove),
+            tool("close", "close", close),
+          ),
+          facts(item()),
+        ),
+      ],
+  );
+  queueMicrotask(() => dialog.isConnected && dialog.showModal());
+  return dialog;
+}
+
+/** What is known of how a picture was made. @param {any} item */
+function facts(item) {
+  const { metadata } = item;
+  const parameters = metadata.parameters ?? {};
+  /** @type {Array<[string, any]>} */
+  const rows = [
+    ["create.prompt", metadata.prompt],
+    ["persona.negative_prompt", metadata.negative_prompt],
+    ["parameter.seed", metadata.seed],
+    ["parameter.engine", metadata.engine],
+    ["parameter.model_name", metadata.model ?? metadata.model_name],
+    ["parameter.scheduler", parameters.scheduler],
+    ["parameter.num_inference_steps", parameters.num_inference_steps],
+    ["parameter.guidance_scale", parameters.guidance_scale],
+    ["create.size", `${item.width} × ${item.height}`],
+    ["picture.made", timeText(item.created_at)],
+  ];
+  return h(
+    "dl",
+    { class: "facts" },
+    ...rows.filter(([, value]) => value !== undefined && value !== null && value !== "").flatMap((
+      [key, value],
+    ) => [h("dt", {}, t(key)), h("dd", {}, String(value))]),
+    item.persona_id &&
+      [
+        h("dt", {}, t("create.persona")),
+        h(
+          "dd",
+          {},
+          h(
+            "a",
+            { href: addressOf(`/personas/${item.persona_id}`) },
+            metadata.persona_name || t("create.persona"),
+          ),
+        ),
+      ],
+  );
+}

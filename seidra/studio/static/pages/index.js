@@ -1,0 +1,49 @@
+/** Every page: its path (`:name` is a part of it), its module, its place in the navigation. @module */
+
+/**
+ * @typedef {object} Page
+ * @property {string} path
+ * @property {() => Promise<{ default: (parts: import("../lib/signal.js").Signal<Record<string, string>>) => any }>} load
+ * @property {string} [nav] the key of its link and sign
+ * @property {string} [kept] pages of one name are one: going between them builds nothing anew
+ * @property {boolean} [open] also for those who are not logged in
+ * @property {boolean} [admin] for administrators
+ */
+
+/** @type {Page[]} */
+export const PAGES = [
+  { path: "/setup", load: () => import("./doors.js"), open: true },
+  { path: "/login", load: () => import("./doors.js"), open: true },
+  { path: "/password", load: () => import("./newpassword.js"), open: true },
+  { path: "/register", load: () => import("./doors.js"), open: true },
+  { path: "/personas", load: () => import("./personas.js"), nav: "personas" },
+  { path: "/personas/:id", load: () => import("./persona.js") },
+  { path: "/create", load: () => import("./create.js"), nav: "create" },
+  { path: "/gallery", load: () => import("./gallery.js"), nav: "gallery", kept: "gallery" },
+  { path: "/gallery/:id", load: () => import("./gallery.js"), kept: "gallery" },
+  { path: "/jobs", load: () => import("./jobs.js"), nav: "jobs" },
+  { path: "/settings", load: () => import("./settings.js"), nav: "settings" },
+  { path: "/admin", load: () => import("./admin.js"), nav: "admin", admin: true },
+];
+
+/**
+ * The page of a path, with the parts of the path by name.
+ *
+ * @param {string} path
+ * @returns {{ page: Page, parts: Record<string, string> } | null}
+ */
+export function findPage(path) {
+  const given = path.replace(/\/+$/, "").split("/");
+  for (const page of PAGES) {
+    const wanted = page.path.split("/");
+    if (wanted.length !== given.length) continue;
+    const fits = wanted.every((part, at) => part === given[at] || (part.startsWith(":") && given[at]));
+    if (!fits) continue;
+    const parts = wanted.flatMap((
+      part,
+      at,
+    ) => (part.startsWith(":") ? [[part.slice(1), decodeURIComponent(given[at])]] : []));
+    return { page, parts: Object.fromEntries(parts) };
+  }
+  return null;
+}

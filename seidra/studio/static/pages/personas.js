@@ -1,0 +1,158 @@
+/** The personas: a grid of them all, found by search, tag, favourite; the filters are the address. @module */
+import { h } from "../lib/element.js";
+import { windowedGrid } from "../lib/grid.js";
+import { t } from "../lib/i18n.js";
+import { addressOf, openPage, place, replaceQuery } from "../lib/router.js";
+import { computed, effect, onDispose } from "../lib/signal.js";
+import { ask, queryOf } from "../data/api.js";
+import { endListeners } from "../data/live.js";
+import { nsfwShown } from "../data/prefs.js";
+import { personaCard, startPreview } from "../parts/card.js";
+import { choice } from "../parts/field.js";
+import { skein } from "../parts/icons.js";
+
+const SORTS = ["-created_at", "-updated_at", "name", "-name", "created_at"];
+
+/** Where the tags stand in the query of the page. @param {URLSearchParams} query */
+const filtersOf = (query) => ({
+  search: query.get("q") ?? "",
+  tag: query.getAll("tag"),
+  is_favorite: query.get("fav") ? "true" : null,
+  sort: query.get("sort") ?? "-created_at",
+});
+
+export default function personas() {
+  const query = computed(() => (place().path === "/personas" ? place().query.toString() : ""));
+
+  const grid = windowedGrid({
+    label: t("nav.personas"),
+    minWidth: innerWidth < 600 ? 150 : 236,
+    height: (width) => width * 1.25,
+    load: async (offset, limit) => {
+      const filters = filtersOf(new URLSearchParams(query.peek()));
+      const asked = queryOf({ ...filters, offset, limit, include_nsfw: nsfwShown.peek(), fields: "card" });
+      const { data, total } = await ask("GET", `/personas${asked}`);
+      return { items: data, total };
+    },
+    card: (persona) =>
+      personaCard(persona, (next) => grid.replace((each) => each.id === next.id, () => next)),
+    onKey: (event, persona) => {
+      if (event.key === "p") startPreview(persona);
+      if (event.key === "f") {
+        const button = /** @type {Element} */ (event.target).closest(".cell")?.querySelector(".firefly");
+        if (button instanceof HTMLElement) button.click();
+      }
+    },
+  });
+
+  let known = false;
+  effect(() => {
+    query();
+    nsfwShown();
+    if (known) grid.reload();
+    known = true;
+  });
+
+  // A picture that was just made takes its place on the card.
+  const refresh = async (/** @type {any} */ job) => {
+    if (!job.persona_id || job.status !== "completed") return;
+    const fresh = await ask("GET", `/personas/${job.persona_id}`).catch(() => null);
+    if (fresh) grid.replace((each) => each.id === job.persona_id, () => fresh.data);
+  };
+  endListeners.add(refresh);
+  onDispose(() => endListeners.delete(refresh));
+
+  /** @param {(query: URLSearchParams) => void} change */
+  function changeQuery(change) {
+    const next = new URLSearchParams(query.peek());
+    change(next);
+    scrollTo(0, 0);
+    replaceQuery(next);
+  }
+
+  let typing = 0;
+  const search = h("input", {
+    type: "search",
+    class: "search",
+    value: place.peek().query.get("q") ?? "",
+    placeholder: () => t("personas.search", { n: grid.total() ?? 0 }),
+    "aria-label": () => t("search"),
+    maxlength: 100,
+    oninput: () => {
+      clearTimeout(typing);
+      typing = setTimeout(
+        () => changeQuery((q) => search.value.trim() ? q.set("q", search.value.trim()) : q.delete("q")),
+        180,
+      );
+    },
+  });
+  const sorts =
+    /** @type {Array<[string, () => string]>} */ (SORTS.map((name) => [name, () => t(`sort.${name}`)]));
+
+  /**
+   * @param {() => boolean} on
+   * @param {string | (() => string)} label
+   * @param {() => void} toggle
+   */
+  const chip = (on, label, toggle) =>
+    h(
+      "button",
+      { class: () => (on() ? "chip on" : "chip"), "aria-pressed": () => String(on()), onclick: toggle },
+      label,
+    );
+  const favoritesOn = () => new URLSearchParams(query()).has("fav");
+  const tagsOn = () => new URLSearchParams(query()).getAll("tag");
+
+  return [
+    h(
+      "div",
+      { class: "bar" },
+      h("h1", {}, () => t("nav.personas")),
+      search,
+      choice(sorts, {
+        "aria-label": t("sort"),
+        value: () => filtersOf(new URLSearchParams(query())).sort,
+        onchange: (/** @type {any} */ event) => changeQuery((q) => q.set("sort", event.target.value)),
+      }),
+      h("button", { class: "button", onclick: () => openPage("/personas/new") }, () => t("personas.new")),
+    ),
+    h(
+      "div",
+      { class: "chips", role: "group", "aria-label": () => t("filters") },
+      chip(
+        favoritesOn,
+        () => t("favorites"),
+        () => changeQuery((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
+      ),
+      () =>
+        [...new Set([...tagsOn(), ...(grid.total() === null ? [] : commonTags(grid.items()))])].map((tag) =>
+          chip(
+            () => tagsOn().includes(tag),
+            tag,
+            () =>
+              changeQuery((
+                q,
+              ) => (q.getAll("tag").includes(tag) ? q.delete("tag", tag) : q.append("tag", tag))),
+          )
+        ),
+    ),
+    () =>
+      grid.total() === 0 &&
+      h(
+        "div",
+        { class: "empty-state" },
+        skein(),
+        h("p", {}, t(query() ? "personas.none_found" : "personas.none")),
+        !query() && h("a", { class: "button", href: addressOf("/personas/new") }, t("personas.new")),
+      ),
+    grid.element,
+  ];
+}
+
+/** The tags that most of these have, to filter by. @param {any[]} personas */
+function commonTags(personas) {
+  /** @type {Map<string, number>} */
+  const counts = new Map();
+  for (const tag of personas.flatMap(({ tags }) => tags)) counts.set(tag, (counts.get(tag) ?? 0) + 1);
+  return [...counts.entries()].sort(([, a], [, b]) => b - a).slice(0, 10).map(([tag]) => tag);
+}

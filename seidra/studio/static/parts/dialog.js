@@ -1,0 +1,69 @@
+/** Questions and words that pass. @module */
+import { h } from "../lib/element.js";
+import { t } from "../lib/i18n.js";
+
+/**
+ * Ask before something is done; resolves to whether it shall be.
+ *
+ * @param {string} question
+ * @param {string} action what the button says
+ * @returns {Promise<boolean>}
+ */
+export function confirmed(question, action) {
+  return new Promise((resolve) => {
+    const dialog = h(
+      "dialog",
+      {
+        class: "dialog",
+        "aria-label": question,
+        onclose: () => {
+          dialog.remove();
+          resolve(dialog.returnValue === "yes");
+        },
+      },
+      h("p", {}, question),
+      h(
+        "div",
+        { class: "row end" },
+        h("button", { class: "button quiet", onclick: () => dialog.close("no") }, t("cancel")),
+        h("button", { class: "button", onclick: () => dialog.close("yes") }, action),
+      ),
+    );
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+/** @type {HTMLElement} */
+let region;
+
+/** The place of the toasts; the shell puts it on every page. */
+export function toastRegion() {
+  region = h("div", { class: "toasts", role: "status", "aria-live": "polite" });
+  return region;
+}
+
+/**
+ * Say something in passing.
+ *
+ * @param {string} text
+ * @param {{ label: string, run: () => any }} [action] such as undo
+ */
+export function toast(text, action) {
+  const seconds = action ? 10 : 5;
+  const close = () => element.remove();
+  const element = h(
+    "div",
+    { class: "toast" },
+    h("span", {}, text),
+    action && h("button", { class: "link", onclick: () => (close(), action.run()) }, action.label),
+  );
+  region.append(element);
+  setTimeout(close, seconds * 1000);
+}
+
+/** Say what went wrong. @param {any} error */
+export function tellError(error) {
+  const findings = (error.problem?.findings ?? []).map((/** @type {any} */ f) => f.detail).join(" ");
+  toast(findings || (error.status ? error.message : t("server.gone")));
+}

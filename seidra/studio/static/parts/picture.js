@@ -1,0 +1,44 @@
+/** Pictures of SEIDRA: the right size, and a veil over what is NSFW. @module */
+import { h } from "../lib/element.js";
+import { t } from "../lib/i18n.js";
+import { BASE } from "../lib/router.js";
+import { signal } from "../lib/signal.js";
+import { veiled } from "../data/prefs.js";
+import { skein } from "./icons.js";
+
+/** A link of an answer, on the server that the page came from. @param {string} url */
+export function linkOf(url) {
+  const { pathname, search } = new URL(url, location.href);
+  return (pathname.startsWith(`${BASE}/`) ? pathname : BASE + pathname) + search;
+}
+
+/**
+ * @param {Array<{ url: string, width: number }>} sizes what there is, the smallest first
+ * @param {{ alt?: string, isNsfw?: boolean, sizes?: string }} [options]
+ */
+export function picture(sizes, { alt = "", isNsfw = false, sizes: layout = "280px" } = {}) {
+  if (!sizes.length) return h("div", { class: "picture empty" }, skein());
+  const looking = signal(false);
+  const hidden = () => isNsfw && veiled() && !looking();
+  const image = h("img", {
+    src: linkOf(sizes[sizes.length - 1].url),
+    srcset: sizes.length > 1 ? sizes.map(({ url, width }) => `${linkOf(url)} ${width}w`).join(", ") : null,
+    sizes: layout,
+    alt,
+    loading: "lazy",
+    decoding: "async",
+    draggable: "false",
+  });
+  const look = (/** @type {boolean} */ on) => () => looking.set(on);
+  return h(
+    "div",
+    {
+      class: () => (hidden() ? "picture veiled" : "picture"),
+      onpointerdown: look(true),
+      onpointerup: look(false),
+      onpointerleave: look(false),
+    },
+    image,
+    () => hidden() && h("span", { class: "veil-words" }, t("veil.hold")),
+  );
+}

@@ -1,0 +1,353 @@
+"""What people do in the studio, from the first account on, played in Chromium on a real server.
+Any error of the console, or breach of the policy, fails the test that it happens in."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from conftest import PASSWORD
+from test_start import GUNICORN, Server
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+expect = playwright.expect
+Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Chromium, once for all tests."""
+    found = shutil.which("chromium")
+    if found is None:
+        pytest.skip("chromium is not installed")
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of its own, on an empty instance."""
+    with Server(tmp_path_factory.mktemp("server"), *GUNICORN) as running:
+        yield running.ready()
+
+
+class Studio:
+    """A page at a server: opens paths, and remembers what the console complained of."""
+
+    def __init__(self, browser: Any, server: Server, **options: object) -> None:
+        self.server = server
+        self.complaints: list[str] = []
+        self.allowed: list[str] = []
+        self.context = browser.new_context(
+            viewport={"width": 1280, "height": 860}, locale="en-GB", **options
+        )
+        self.page = self.add_page()
+
+    def add_page(self) -> Any:
+        page = self.context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", self._hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        return page
+
+    def _hear(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.complaints.append(f"{message.text} {message.location.get('url')}")
+
+    def check(self) -> None:
+        """Raise for what the console complained of, but for what the test provoked."""
+        left = [text for text in self.complaints if not any(word in text for word in self.allowed)]
+        assert not left, left
+
+    def open(self, path: str) -> Any:
+        self.page.goto(f"http://127.0.0.1:{self.server.port}{path}")
+        return self.page
+
+    def register(self, name: str = "alice") -> Any:
+        """Make an account through the page; ends at the personas, with the example there."""
+        page = self.open("/register")
+        page.fill("input[name=email]", f"{name}@example.com")
+        page.fill("input[name=username]", name)
+        page.fill("input[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_selector(".card")
+        return page
+
+
+@pytest.fixture
+def studio(browser: Any, server: Server) -> Iterator[Studio]:
+    """The page of an empty instance."""
+    studio = Studio(browser, server, color_scheme="dark")
+    yield studio
+    studio.context.close()
+    studio.check()
+
+
+def preview_card(page: Any) -> None:
+    """Preview the only persona, and wait until its picture is on the card."""
+    page.click(".card-play")
+    page.wait_for_selector(".card img")
+
+
+def test_the_first_account_leads_to_the_first_picture(studio: Studio) -> None:
+    page = studio.open("/")
+    page.wait_for_url("**/setup")
+    page.fill("input[name=username]", "alice")
+    page.fill("input[name=email]", "alice@example.com")
+    page.fill("input[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector(".card")
+    preview_card(page)
+    width = page.eval_on_selector(
+        ".card img", "image => image.decode().then(() => image.naturalWidth)"
+    )
+    assert width == 320
+    assert page.locator(".nav-link").filter(has_text="Administration").count() == 1
+
+
+def test_a_wrong_password_is_told_and_the_right_one_opens_what_was_asked_for(
+    studio: Studio,
+) -> None:
+    studio.server.register()
+    studio.allowed = ["401"]
+    page = studio.open("/gallery?q=moon")
+    page.wait_for_url("**/login?to=*")
+    page.fill("input[name=username]", "alice")
+    page.fill("input[name=password]", "not the password")
+    page.click("button[type=submit]")
+    expect(page.locator(".refused")).not_to_be_empty()
+    page.fill("input[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_url("**/gallery?q=moon")
+    expect(page.locator("input[type=search]")).to_have_value("moon")
+
+
+def test_a_session_outlives_a_reload_and_ends_in_all_tabs(studio: Studio) -> None:
+    page = studio.register()
+    page.reload()
+    page.wait_for_selector(".card")
+    other = studio.add_page()
+    other.goto(page.url)
+    other.wait_for_selector(".card")
+    page.get_by_role("button", name="Log out").click()
+    page.wait_for_url("**/login*")
+    other.wait_for_url("**/login*")
+
+
+def test_a_persona_is_changed_and_nothing_saves_by_itself(studio: Studio) -> None:
+    page = studio.register()
+    page.click(".card-link")
+    page.fill("textarea[name=style_prompt]", "{prompt}, snow on old stones")
+    expect(page.locator(".save-bar")).to_contain_text("One change not saved")
+    page.get_by_role("link", name="Gallery").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("textarea[name=style_prompt]")).to_have_value(re.compile("snow"))
+    page.keyboard.press("Control+s")
+    expect(page.locator(".save-bar")).to_have_count(0)
+    page.reload()
+    expect(page.locator("textarea[name=style_prompt]")).to_have_value(
+        "{prompt}, snow on old stones"
+    )
+
+
+def test_a_conflict_is_told_and_ones_own_can_be_kept(studio: Studio) -> None:
+    studio.allowed = ["412"]
+    page = studio.register()
+    page.click(".card-link")
+    page.wait_for_selector("input[name=name]")
+    studio.server.token = studio.server.json(
+        "POST", "/api/auth/login", {"username": "alice", "password": PASSWORD}
+    )["access_token"]
+    persona = studio.server.json("GET", "/api/personas")[0]
+    path = f"/api/personas/{persona['id']}"
+    studio.server.json("PATCH", path, {"name": "Theirs"})
+    page.fill("input[name=name]", "Mine")
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_role("button", name="Keep mine").click()
+    expect(page.locator(".save-bar")).to_have_count(0)
+    assert studio.server.json("GET", path)["name"] == "Mine"
+
+
+def test_what_the_server_refuses_stands_at_its_field(studio: Studio) -> None:
+    studio.allowed = ["422"]
+    page = studio.register()
+    page.get_by_role("button", name="New persona").click()
+    page.fill("input[name=name]", "Nobody")
+    page.fill("input[name=num_inference_steps]", "999")
+    page.eval_on_selector("form", "form => { form.noValidate = true; }")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".refused")).not_to_be_empty()
+    assert page.locator(".save-bar").count() == 1
+
+
+def test_four_pictures_are_made_and_looked_at_by_keys(studio: Studio) -> None:
+    page = studio.register()
+    page.get_by_role("link", name="Create").click()
+    page.fill("textarea[name=prompt]", "an old lighthouse at night")
+    page.fill("input[name=count]", "4")
+    expect(page.locator(".sent")).to_contain_text("mock")
+    page.get_by_role("button", name="Create", exact=True).click()
+    expect(page.locator(".result-pictures img")).to_have_count(4, timeout=60_000)
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.locator(".shot")).to_have_count(4)
+    page.locator(".shot").first.click()
+    expect(page.locator(".facts")).to_contain_text("an old lighthouse at night")
+    first = page.url
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("first => location.href !== first", arg=first)
+    page.keyboard.press("f")
+    expect(page.locator(".lightbox .round.lit")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.locator(".lightbox")).to_have_count(0)
+    expect(page.locator(".shot.lit")).to_have_count(1)
+
+
+def test_search_and_filters_are_the_address(studio: Studio) -> None:
+    page = studio.register()
+    studio.server.token = studio.server.json(
+        "POST", "/api/auth/login", {"username": "alice", "password": PASSWORD}
+    )["access_token"]
+    for name in ("Élodie", "Elodie at night", "Bran"):
+        body = {"name": name, "style_prompt": "soft light", "tags": ["people"]}
+        studio.server.json("POST", "/api/personas", body, 201)
+    page.reload()
+    expect(page.locator(".card")).to_have_count(4)
+    page.keyboard.press("/")
+    page.keyboard.type("elodie")
+    expect(page.locator(".card")).to_have_count(2)
+    assert page.url.endswith("?q=elodie")
+    page.reload()
+    expect(page.locator(".card")).to_have_count(2)
+    page.locator(".firefly").first.click(force=True)
+    page.get_by_role("button", name="Favourites").click()
+    expect(page.locator(".card")).to_have_count(1)
+
+
+def test_the_grid_of_ten_thousand_has_few_cards_and_goes_anywhere(studio: Studio) -> None:
+    page = studio.register()
+    page.route(
+        re.compile(r"/api/personas\?"),
+        lambda route: route.fulfill(
+            json=[
+                persona(
+                    int(
+                        dict(
+                            pair.split("=") for pair in route.request.url.split("?")[1].split("&")
+                        )["offset"]
+                    )
+                    + at
+                )
+                for at in range(60)
+            ],
+            headers={"X-Total-Count": "10000"},
+        ),
+    )
+    page.reload()
+    page.wait_for_selector(".card")
+    assert page.locator(".card").count() < 60
+    page.evaluate("scrollTo(0, document.body.scrollHeight * 0.6)")
+    expect(page.locator("[aria-posinset='6001']")).to_have_count(1)
+    assert page.evaluate("document.querySelectorAll('*').length") < 1500
+    place = page.evaluate("scrollY")
+    page.locator(".card-link").nth(8).evaluate("link => link.click()")
+    page.wait_for_url("**/personas/*")
+    studio.allowed = ["404"]
+    page.go_back()
+    page.wait_for_selector(".card")
+    page.wait_for_function("place => Math.abs(scrollY - place) < 2", arg=place)
+
+
+def persona(number: int) -> dict[str, Any]:
+    """A persona as a list answers it."""
+    return {
+        "id": number + 1_000_000,
+        "name": f"Persona {number}",
+        "tags": ["people"],
+        "is_favorite": False,
+        "is_nsfw": False,
+        "cover": None,
+        "version": 1,
+    }
+
+
+def test_language_and_theme_are_kept_with_the_account(studio: Studio) -> None:
+    page = studio.register()
+    page.get_by_role("link", name="Settings").click()
+    page.locator("select").nth(1).select_option("fr")
+    expect(page.locator("h1")).to_have_text("Réglages")
+    page.locator("select").first.select_option("dawn")
+    page.evaluate(
+        "localStorage.removeItem('seidra.theme'); localStorage.removeItem('seidra.language')"
+    )
+    page.reload()
+    expect(page.locator("h1")).to_have_text("Réglages")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dawn"
+
+
+def test_a_server_that_is_gone_is_told_and_found_again(studio: Studio) -> None:
+    page = studio.register()
+    studio.allowed = [
+        "ERR_CONNECTION_REFUSED",
+        "ERR_EMPTY_RESPONSE",
+        "ERR_INCOMPLETE",
+        "ERR_CONNECTION_RESET",
+    ]
+    server = studio.server
+    server.process.terminate()
+    server.process.wait(60)
+    expect(page.locator(".banner")).to_be_visible(timeout=30_000)
+    with Server(server.log.parent, *GUNICORN, SEIDRA_BIND=f"127.0.0.1:{server.port}"):
+        expect(page.locator(".banner")).to_have_count(0, timeout=60_000)
+        page.wait_for_selector(".card")
+
+
+@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_page_is_accessible(browser: Any, server: Server, theme: str, width: int) -> None:
+    studio = Studio(browser, server, color_scheme=theme)
+    studio.page.set_viewport_size({"width": width, "height": 844})
+    found = {}
+    page = studio.open("/login")
+    page.wait_for_selector("h1")
+    found["/login"] = findings(page)
+    studio.register()
+    preview_card(page)
+    for path in ("/personas", "/personas/1", "/create", "/gallery", "/jobs", "/settings", "/admin"):
+        page = studio.open(path)
+        page.wait_for_selector("h1")
+        page.wait_for_load_state("load")
+        found[path] = findings(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+    page = studio.open("/gallery")
+    page.locator(".shot").first.click()
+    page.wait_for_selector(".facts")
+    found["lightbox"] = findings(page)
+    studio.context.close()
+    studio.check()
+    assert not any(found.values()), {path: said for path, said in found.items() if said}
+
+
+def findings(page: Any) -> list[str]:
+    """What axe finds by WCAG 2.2 AA, in words."""
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+    results = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+    return [
+        f"{rule['id']}: {node['target']} {node['failureSummary']}"
+        for rule in results.response["violations"]
+        for node in rule["nodes"]
+    ]

@@ -1,0 +1,90 @@
+"""The page as it is served: its policy, its caching, its size, and its languages."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from pathlib import Path
+from typing import Any
+
+from flask.testing import FlaskClient
+
+from seidra.studio.routes import PATHS, POLICY
+
+STATIC = Path(__file__).resolve().parent.parent / "seidra" / "studio" / "static"
+SCRIPTS = sorted(STATIC.rglob("*.js"))
+
+
+def words_of(language: str) -> dict[str, str]:
+    """The texts of a language, by key."""
+    text = (STATIC / "i18n" / f"{language}.js").read_text()
+    return dict(re.findall(r'^  "?([\w.\-]+)"?:\s+"(.*)",$', text, re.M))
+
+
+def test_the_page_answers_at_each_of_its_paths(client: FlaskClient) -> None:
+    pages = {client.get(path.replace("<name>", "7")).data for path in PATHS}
+    assert len(pages) == 1
+    assert b'<script type="module"' in pages.pop()
+
+
+def test_the_policy_stands_on_200_and_304_alike(client: FlaskClient) -> None:
+    first = client.get("/personas")
+    again = client.get("/personas", headers={"If-None-Match": first.headers["ETag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    for answer in (first, again):
+        assert answer.headers["Content-Security-Policy"] == POLICY
+        assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_what_the_page_names_is_there_for_ever_and_compressed(client: FlaskClient) -> None:
+    page = client.get("/").get_data(as_text=True)
+    addresses = re.findall(r'(?:href|src)="(/studio/[^"]+)"', page)
+    assert len(addresses) > 10
+    for address in addresses:
+        plain = client.get(address)
+        packed = client.get(address, headers={"Accept-Encoding": "gzip"})
+        assert plain.status_code == 200, address
+        assert "immutable" in plain.headers["Cache-Control"]
+        assert gzip.decompress(packed.data) == plain.data
+    wrong = re.sub(r"/studio/[^/]+/", "/studio/0000/", addresses[0])
+    assert client.get(wrong).status_code == 404
+
+
+def test_below_a_path_the_page_asks_below_it(make_app: Any) -> None:
+    client = make_app(public_url="https://studio.example/seidra").test_client()
+    page = client.get("/").get_data(as_text=True)
+    assert set(re.findall(r'(?:href|src)="(/[^/"]+)', page)) == {"/seidra"}
+
+
+def test_the_page_stays_small() -> None:
+    def packed(ending: str) -> int:
+        files = (path for path in STATIC.rglob("*") if path.suffix == ending)
+        return sum(len(gzip.compress(path.read_bytes(), 9)) for path in files)
+
+    assert packed(".js") <= 60 * 1024
+    assert packed(".css") <= 12 * 1024
+
+
+def test_the_languages_have_the_same_keys_and_none_is_unused() -> None:
+    english, french = words_of("en"), words_of("fr")
+    assert english.keys() == french.keys()
+    assert len(english) > 100
+    code = "\n".join(path.read_text() for path in SCRIPTS if path.parent.name != "i18n")
+    for key in english:
+        stem = re.sub(r"_(one|other)$", "", key)
+        prefix = f"{stem.rsplit('.', 1)[0]}.${{" if "." in stem else None
+        used = f'"{stem}"' in code or f"`{stem}`" in code or (prefix and prefix in code)
+        assert used, key
+
+
+def test_every_key_that_is_asked_for_has_words() -> None:
+    english = words_of("en")
+    asked = {key for path in SCRIPTS for key in re.findall(r'\bt\("([\w.\-]+)"', path.read_text())}
+    assert len(asked) > 80
+    missing = {key for key in asked if not {key, f"{key}_other"} & english.keys()}
+    assert not missing
+
+
+def test_no_script_makes_markup_of_text() -> None:
+    forbidden = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(")
+    assert not [path.name for path in SCRIPTS if forbidden.search(path.read_text())]
