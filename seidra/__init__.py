@@ -18,6 +18,7 @@ from seidra.jobs.engines import blp as engines_blp
 from seidra.jobs.events import blp as events_blp
 from seidra.jobs.routes import blp as jobs_blp
 from seidra.library.organise import blp as organise_blp
+from seidra.library.routes import trash_blp
 from seidra.media.routes import blp as media_blp
 from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
@@ -45,6 +46,7 @@ _BLUEPRINTS = (
     engines_admin_blp,
     media_blp,
     organise_blp,
+    trash_blp,
     platform_blp,
     instance_blp,
     admin_blp,

@@ -270,6 +270,11 @@ class Settings:
         0,
         "How many days a job is kept after its end; its pictures stay. 0: for ever.",
     )
+    keep_trash_days: int = setting(
+        parsers.integer(0, 36_500),
+        30,
+        "How many days what was deleted lies in the trash. 0: it is gone at once.",
+    )
     keep_temporary_hours: int = setting(
         parsers.integer(1, 8760),
         24,
@@ -323,6 +328,11 @@ class Settings:
     rate_refresh: str = setting(parsers.rate, "120/minute", "Refreshes that one address may try.")
     rate_preview: str = setting(
         parsers.rate, "60/minute", "Previews and retries that one user may queue."
+    )
+    rate_links: str = setting(
+        parsers.rate,
+        "20000/minute",
+        "Pictures that the valid links of one user may load; they count for nothing else.",
     )
     rate_general: str = setting(
         parsers.rate,

@@ -64,13 +64,8 @@ FROM own;
 UPDATE generation_jobs SET is_nsfw = TRUE, version = version + 1, updated_at = :now
 WHERE persona_id = :persona_id AND is_nsfw = FALSE;
 
--- name: leave_persona!
--- Take a persona that is being deleted out of its jobs; what they show changes, and so their version.
-UPDATE generation_jobs SET persona_id = NULL, version = version + 1, updated_at = :now
-WHERE persona_id = :persona_id;
-
 -- name: results_changed!
--- A picture of a job is being deleted: what the job shows changes.
+-- A picture of a job goes or comes back: what the job shows changes.
 UPDATE generation_jobs SET version = version + 1, updated_at = :now
 WHERE id = (SELECT m.job_id FROM media_items AS m WHERE m.id = :media_id);
 
@@ -108,9 +103,9 @@ LIMIT :limit OFFSET :offset;
 -- family: which status: AND status = :status AND (is_nsfw = FALSE OR :nsfw = TRUE)
 -- family: which one: AND id = :id AND (is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
 SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.persona_revision, j.engine, j.prompt, j.negative_prompt,
-    j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
-    j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
+    j.id, j.status, j.progress, j.job_type, p.id AS persona_id, j.persona_revision, j.engine, j.prompt,
+    j.negative_prompt, j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message,
+    j.error_code, j.warnings, j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
     j.waiting_since, j.images, f.n AS frame, m.id AS media_id, m.width, m.height
 FROM (
     SELECT id FROM generation_jobs
@@ -120,6 +115,7 @@ FROM (
     LIMIT :limit OFFSET :offset
 ) AS page
 INNER JOIN generation_jobs AS j ON j.id = page.id
+LEFT JOIN personas AS p ON p.id = j.persona_id
 LEFT JOIN job_frames AS f ON f.job_id = j.id
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (
     m.is_nsfw = FALSE
@@ -131,7 +127,7 @@ ORDER BY j.created_at DESC, j.id DESC, m.position;
 -- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all. With
 -- their texts where these are asked for.
 -- family: of user: j.user_id = :user_id
--- family: of persona: j.persona_id = :persona_id AND j.user_id = :user_id
+-- family: of persona: j.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id) AND j.user_id = :user_id
 SELECT j.id, CASE WHEN :texts = TRUE THEN j.search_text END AS search_text
 FROM generation_jobs AS j
 WHERE j.user_id = :user_id

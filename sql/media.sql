@@ -1,24 +1,29 @@
 -- name: create!
 -- Insert a picture that a job made, and name its file.
 INSERT INTO media_items (
-    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, metadata,
-    is_nsfw, search_text, created_at, updated_at
+    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
+    metadata, is_nsfw, search_text, created_at, updated_at
 )
 VALUES (
     :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :file_key,
-    :metadata, :is_nsfw, :search_text, :now, :now
+    :color, :model, :metadata, :is_nsfw, :search_text, :now, :now
 );
 
 -- name: positions
--- Which pictures of a job there are.
-SELECT position FROM media_items WHERE job_id = :job_id ORDER BY position;
+-- Which pictures of a job there are, in the trash too: none of them is made again.
+SELECT position FROM media_items WHERE job_id = :job_id
+UNION ALL
+SELECT position FROM trash WHERE job_id = :job_id;
 
 -- name: get^
--- One media item of a user that the NSFW settings in force let be seen.
+-- One media item of a user that the NSFW settings in force let be seen; job and persona while they are there. `page`, and
+-- `media_page` of search.sql, read the same columns.
 SELECT
-    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
-    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.id, j.id AS job_id, p.id AS persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.color,
+    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM media_items AS m
+LEFT JOIN generation_jobs AS j ON j.id = m.job_id
+LEFT JOIN personas AS p ON p.id = m.persona_id
 WHERE m.id = :id AND m.user_id = :user_id
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
 
@@ -30,22 +35,46 @@ INNER JOIN users AS u ON u.id = m.user_id
 WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
 
--- name: update^
+-- name: update!
 -- Write what a user may change of a media item.
 UPDATE media_items
 SET tags = :tags, is_favorite = :is_favorite, is_nsfw = :is_nsfw, search_text = :search_text,
     version = version + 1, updated_at = :now
-WHERE id = :id AND user_id = :user_id
-RETURNING
-    id, job_id, persona_id, file_type, mime_type, width, height, file_size, metadata, tags,
-    is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at;
+WHERE id = :id AND user_id = :user_id;
 
 -- name: version$
 -- The version of an item whatever the NSFW settings: its owner may always delete it.
 SELECT version FROM media_items WHERE id = :id AND user_id = :user_id;
 
+-- name: whole^
+-- All of an item, to keep it in the trash.
+SELECT
+    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
+    metadata, tags, is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at
+FROM media_items WHERE id = :id AND user_id = :user_id;
+
+-- name: bring_back!
+-- Insert an item whole, as it was when it went.
+INSERT INTO media_items (
+    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
+    metadata, tags, is_favorite, is_nsfw, nsfw_tags, search_text, version, created_at, updated_at
+)
+VALUES (
+    :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :file_key,
+    :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version, :created_at,
+    :updated_at
+);
+
+-- name: loras
+-- The LoRAs that an item was made with.
+SELECT name FROM media_loras WHERE media_id = :media_id ORDER BY name;
+
+-- name: loras_add*!
+-- Remember a LoRA that an item was made with.
+INSERT INTO media_loras (user_id, name, media_id) VALUES (:user_id, :name, :media_id);
+
 -- name: delete!
--- Delete a media item; a trigger queues its files.
+-- Delete a media item; a trigger queues its files, unless the trash has it.
 DELETE FROM media_items WHERE id = :id AND user_id = :user_id;
 
 -- name: tags_clear!
@@ -68,11 +97,6 @@ UPDATE media_items SET search_text = :search_text WHERE id = :id;
 -- Make all media of a persona NSFW.
 UPDATE media_items SET is_nsfw = TRUE, version = version + 1, updated_at = :now
 WHERE persona_id = :persona_id AND is_nsfw = FALSE;
-
--- name: leave_persona!
--- Take a persona that is being deleted out of its media; what they show changes, and so their version.
-UPDATE media_items SET persona_id = NULL, version = version + 1, updated_at = :now
-WHERE persona_id = :persona_id;
 
 -- name: counts^
 -- How many items a user has, how many of them favourites, and their bytes, from the counters.
@@ -113,8 +137,8 @@ ORDER BY SUBSTR(m.created_at, 1, 10);
 -- family: which all:
 -- family: which favorites: AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
 SELECT
-    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
-    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.id, j.id AS job_id, p.id AS persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.color,
+    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM (
     SELECT id FROM media_items
     WHERE user_id = :user_id AND is_nsfw = FALSE
@@ -122,6 +146,8 @@ FROM (
     LIMIT :limit OFFSET :offset
 ) AS page
 INNER JOIN media_items AS m ON m.id = page.id
+LEFT JOIN generation_jobs AS j ON j.id = m.job_id
+LEFT JOIN personas AS p ON p.id = m.persona_id
 ORDER BY m.created_at DESC, m.id DESC;
 
 -- name: matching
@@ -173,8 +199,10 @@ WHERE user_id = :user_id
 GROUP BY tags, is_favorite, is_nsfw;
 
 -- name: exists$
--- Whether an item is there, whoever owns it.
-SELECT 1 FROM media_items WHERE id = :id;
+-- Whether an item is there or in the trash, whoever owns it.
+SELECT 1 FROM media_items WHERE id = :id
+UNION ALL
+SELECT 1 FROM trash WHERE kind = 'media' AND item_id = :id;
 
 -- name: key_named$
 -- Whether a row names the file of a key, which holds the id of the only row that may; every sweep asks this.
@@ -183,7 +211,9 @@ FROM media_items AS m
 WHERE m.id = SUBSTR(CAST(:key AS TEXT), 4, 36)
     AND COALESCE(m.file_key, SUBSTR(m.id, 1, 2) || '/' || m.id || CASE m.mime_type
         WHEN 'image/png' THEN '.png' WHEN 'image/jpeg' THEN '.jpg' WHEN 'image/webp' THEN '.webp' ELSE '.mp4'
-    END) = :key;
+    END) = :key
+UNION ALL
+SELECT 1 FROM trash WHERE file_key = :key;
 
 -- name: announce*!
 -- Say that a file is about to be put: if no row names its key by then, it is to go.

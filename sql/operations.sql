@@ -3,13 +3,26 @@
 VACUUM INTO :path;
 
 -- name: media_total^
--- How many media items there are, and the bytes of their files.
-SELECT COUNT(*) AS n, COALESCE(SUM(file_size), 0) AS bytes FROM media_items;
+-- How many media items there are, those in the trash too, and the bytes of their files.
+SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes
+FROM (
+    SELECT file_size FROM media_items
+    UNION ALL
+    SELECT bytes AS file_size FROM trash WHERE file_key IS NOT NULL
+) AS m;
 
 -- name: media_after
--- Some media items after an id: a walk over all of them.
+-- Some media items after an id, those in the trash too: a walk over all of them.
 SELECT id, mime_type, width, height, file_size, file_key FROM media_items
-WHERE id > :after ORDER BY id LIMIT :limit;
+WHERE id > :after
+UNION ALL
+SELECT
+    item_id AS id, JSON_EXTRACT(document, '$.media.mime_type') AS mime_type,
+    JSON_EXTRACT(document, '$.media.width') AS width, JSON_EXTRACT(document, '$.media.height') AS height,
+    bytes AS file_size, file_key
+FROM trash
+WHERE kind = 'media' AND item_id > :after
+ORDER BY id LIMIT :limit;
 
 -- name: media_drop!
 -- Delete an item whose picture is lost, whoever owns it.

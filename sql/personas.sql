@@ -105,12 +105,26 @@ WHERE id = :id AND user_id = :user_id;
 -- Write what a persona is sorted by, which no answer shows, unless it was changed meanwhile.
 UPDATE personas SET name_key = :name_key WHERE id = :id AND version = :version;
 
--- name: version$
--- The version of a persona whatever the NSFW settings: its owner may always delete it.
-SELECT version FROM personas WHERE id = :id AND user_id = :user_id;
+-- name: whole^
+-- All of a persona, to keep it in the trash.
+SELECT
+    id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
+    is_nsfw, avatar_url, avatar_media_id, revision, version, created_at, updated_at
+FROM personas WHERE id = :id AND user_id = :user_id;
+
+-- name: bring_back!
+-- Insert a persona whole, as it was when it went.
+INSERT INTO personas (
+    id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
+    is_nsfw, avatar_url, avatar_media_id, name_key, revision, version, created_at, updated_at
+)
+VALUES (
+    :id, :uid, :user_id, :name, :description, :style_prompt, :negative_prompt, :loras, :generation_params, :tags,
+    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :revision, :version, :created_at, :updated_at
+);
 
 -- name: delete!
--- Delete a persona; its jobs and media stay, without it.
+-- Delete a persona; its jobs and media stay, and refer to what is not there.
 DELETE FROM personas WHERE id = :id AND user_id = :user_id;
 
 -- name: tags_clear!

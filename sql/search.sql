@@ -106,12 +106,13 @@ WHERE NOT EXISTS (
 -- Jobs that were found, by ids in a JSON array and in its order: a row for each picture that may be shown, or one
 -- without.
 SELECT
-    j.id, j.status, j.progress, j.job_type, j.persona_id, j.persona_revision, j.engine, j.prompt, j.negative_prompt,
-    j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message, j.error_code, j.warnings,
-    j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
+    j.id, j.status, j.progress, j.job_type, p.id AS persona_id, j.persona_revision, j.engine, j.prompt,
+    j.negative_prompt, j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message,
+    j.error_code, j.warnings, j.attempts, j.version, j.created_at, j.updated_at, j.started_at, j.completed_at,
     j.waiting_since, j.images, f.n AS frame, m.id AS media_id, m.width, m.height
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN generation_jobs AS j
+LEFT JOIN personas AS p ON p.id = j.persona_id
 LEFT JOIN job_frames AS f ON f.job_id = j.id
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 WHERE j.id = found.value AND j.user_id = :user_id AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -120,10 +121,12 @@ ORDER BY found.key, m.position;
 -- name: media_page
 -- The media items that a search has found, whose ids are a JSON list: one page, in the order of the list.
 SELECT
-    m.id, m.job_id, m.persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.metadata, m.tags,
-    m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.id, j.id AS job_id, p.id AS persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.color,
+    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM JSON_EACH(:ids) AS page
 INNER JOIN media_items AS m ON m.id = page.value
+LEFT JOIN generation_jobs AS j ON j.id = m.job_id
+LEFT JOIN personas AS p ON p.id = m.persona_id
 WHERE m.user_id = :user_id
 ORDER BY page.key;
 

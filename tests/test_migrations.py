@@ -72,6 +72,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "search_text": "moon", "created_at": NOW, "updated_at": NOW,
     },
     "media_tags": {"user_id": 7, "tag_key": "sea", "media_id": "m1"},
+    "media_loras": {"user_id": 7, "name": "grain", "media_id": "m1"},
+    "trash": {
+        "id": "t1", "user_id": 7, "kind": "media", "item_id": "m0", "name": "moon", "is_nsfw": 0,
+        "bytes": 1000, "document": "{}", "file_key": "m0/m0.0a.png", "persona_id": 11,
+        "job_id": "j1", "position": 7, "deleted_at": NOW,
+    },
     "file_deletions": {"key": f"go/{GONE}.png", "due_at": NOW},
     "engines": {"name": "studio", "kind": "comfyui", "probe_due_at": NOW},
     "engine_turns": {
@@ -389,6 +395,7 @@ def test_the_keys_of_files_that_go_become_ids_and_the_other_way_round(
     settings: Settings, filled: Connection
 ) -> None:
     ids = [f"{n}f071518-488e-5006-b1a4-5b2a0ac0c96c" for n in (1, 2)]
+    filled.execute("DELETE FROM trash")
     filled.execute("DELETE FROM file_deletions")
     for key in (f"1f/{ids[0]}.png", f"1f/{ids[0]}.mp4", f"2f/{ids[1]}.0123456789abcdef.webp"):
         insert(filled, "file_deletions", key=key)
@@ -471,6 +478,8 @@ NOT_NULL = [
         "job_events": "user_id job_id version was_nsfw created_at of_frame",
         "job_frames": "job_id n webp",
         "media_tags": "user_id tag_key media_id",
+        "media_loras": "user_id name media_id",
+        "trash": "id user_id kind item_id name is_nsfw bytes document deleted_at",
         "file_deletions": "key",
         "engines": "name kind capabilities probe_due_at",
         "engine_turns": "engine user_id minute seconds last_at",
@@ -537,6 +546,11 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("media_items", "is_favorite", "media_is_favorite", [2]),
     ("media_items", "is_nsfw", "media_is_nsfw", [2]),
     ("media_items", "nsfw_tags", "media_nsfw_tags_json", ["["]),
+    ("media_items", "color", "media_color", ["#fff", "aabbccd", ""]),
+    ("trash", "kind", "trash_kind", ["job", ""]),
+    ("trash", "is_nsfw", "trash_is_nsfw", [2]),
+    ("trash", "bytes", "trash_bytes", [-1]),
+    ("trash", "document", "trash_document_json", ["{"]),
 ]
 
 
@@ -557,6 +571,8 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "job_events": {"id": 60},
     "media_items": {"id": "m2", "position": 1},
     "media_tags": {"tag_key": "sun"},
+    "media_loras": {"name": "glow"},
+    "trash": {"id": "t2", "item_id": "m9"},
     "file_deletions": {"key": "an/other.png"},
     "engines": {"name": "other"},
     "engine_turns": {"minute": "2026-01-31T12:01"},
@@ -642,6 +658,9 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("generation_jobs", {}, "generation_jobs.id"),
         ("media_items", {"id": "m2"}, "media_items.job_id, media_items.position"),
         ("media_tags", {}, "media_tags.user_id, media_tags.tag_key, media_tags.media_id"),
+        ("media_loras", {}, "media_loras.user_id, media_loras.name, media_loras.media_id"),
+        ("trash", {"item_id": "m9"}, "trash.id"),
+        ("trash", {"id": "t2"}, "trash.kind, trash.item_id"),
         ("file_deletions", {}, "file_deletions.key"),
     ],
 )
@@ -661,12 +680,11 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("personas", {"id": 12, "uid": "u12", "user_id": 99}),
         ("persona_tags", {"tag_key": "sun", "persona_id": 99}),
         ("generation_jobs", {"id": "j2", "user_id": 99}),
-        ("generation_jobs", {"id": "j2", "persona_id": 99}),
         ("job_frames", {"job_id": "none"}),
         ("media_items", {"id": "m2", "position": 1, "user_id": 99}),
-        ("media_items", {"id": "m2", "job_id": "none"}),
-        ("media_items", {"id": "m2", "position": 1, "persona_id": 99}),
         ("media_tags", {"tag_key": "sun", "media_id": "none"}),
+        ("media_loras", {"name": "glow", "media_id": "none"}),
+        ("trash", {"id": "t2", "item_id": "m9", "user_id": 99}),
     ],
 )
 def test_foreign_key(filled: Connection, table: str, changes: dict[str, Any]) -> None:
@@ -697,7 +715,11 @@ def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connectio
         "engines",
         "engine_orphans",
     }
-    assert content(filled)["file_deletions"] == [(f"go/{GONE}.png", NOW), ("m1/m1.png", None)]
+    assert content(filled)["file_deletions"] == [
+        (f"go/{GONE}.png", NOW),
+        ("m0/m0.0a.png", None),
+        ("m1/m1.png", None),
+    ]
     assert all(content(filled)[table] == [] for table in COUNTERS)
 
 
@@ -709,8 +731,9 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
         "persona_texts",
         "persona_counts",
     }
+    # They refer to what is not there, and would again to one that comes back.
     for table in ("generation_jobs", "media_items"):
-        assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] is None
+        assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] == 11
     assert found(filled, "moo") == []
 
 
@@ -721,7 +744,7 @@ def test_deleting_a_job_leaves_its_media(filled: Connection) -> None:
         "job_counts",
         "job_frames",
     }
-    assert filled.execute("SELECT job_id FROM media_items").fetchone()[0] is None
+    assert filled.execute("SELECT job_id FROM media_items").fetchone()[0] == "j1"
 
 
 def test_deleting_media_queues_its_file_once(filled: Connection) -> None:
@@ -734,7 +757,77 @@ def test_deleting_media_queues_its_file_once(filled: Connection) -> None:
         assert queued == {f"go/{GONE}.png": NOW, "m1/m1.png": queued["m1/m1.png"], key: None}
         if named is None:
             filled.execute("ROLLBACK TO before")
-    assert left(filled) == (set(ROWS) | COUNTERS) - {"media_items", "media_tags", "media_counts"}
+    assert left(filled) == (set(ROWS) | COUNTERS) - {
+        "media_items",
+        "media_tags",
+        "media_loras",
+        "media_counts",
+    }
+
+
+def test_a_file_is_kept_while_its_item_or_the_trash_has_it(filled: Connection) -> None:
+    def condemned() -> list[str]:
+        keys = [key for key, due_at in content(filled)["file_deletions"] if due_at is None]
+        return sorted(keys)
+
+    # Into the trash and back again.
+    insert(filled, "trash", id="t2", item_id="m1", file_key="m1/m1.png", position=0)
+    filled.execute("DELETE FROM media_items WHERE id = 'm1'")
+    assert condemned() == []
+    insert(filled, "media_items")
+    filled.execute("DELETE FROM trash WHERE id = 't2'")
+    assert condemned() == []
+    # For ever.
+    insert(filled, "trash", id="t2", item_id="m1", file_key="m1/m1.png", position=0)
+    filled.execute("DELETE FROM media_items WHERE id = 'm1'")
+    filled.execute("DELETE FROM trash WHERE id = 't2'")
+    assert condemned() == ["m1/m1.png"]
+
+
+def test_the_way_back_from_the_trash_leaves_nothing_dangling(
+    settings: Settings, filled: Connection
+) -> None:
+    """What refers to what is gone refers to nothing again; ids that were given away are not given
+    again."""
+    insert(filled, "personas", id=30, uid="u30")
+    insert(filled, "generation_jobs", id="j2", persona_id=30)
+    insert(filled, "media_items", id="m2", job_id="j2", persona_id=30)
+    insert(filled, "generation_jobs", id="j3")
+    insert(filled, "media_items", id="m3", job_id="j3")
+    filled.execute("DELETE FROM personas WHERE id = 30")
+    filled.execute("DELETE FROM generation_jobs WHERE id = 'j3'")
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0024."))
+    assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert "trash" not in tables(filled)
+    assert ("m0/m0.0a.png", None) in content(filled)["file_deletions"]
+    read = "SELECT id, job_id, persona_id FROM media_items ORDER BY id"
+    kept = [("m1", "j1", 11), ("m2", "j2", None), ("m3", None, 11)]
+    assert [tuple(row) for row in filled.execute(read)] == kept
+    jobs = filled.execute("SELECT id, persona_id FROM generation_jobs ORDER BY id").fetchall()
+    assert [tuple(row) for row in jobs] == [("j1", 11), ("j2", None)]
+    with migrate.start_lock(settings):
+        migrate.apply_migrations(settings)
+    assert [tuple(row) for row in filled.execute(read)] == kept
+    assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
+    insert(filled, "personas", id=..., uid="u31")
+    assert filled.execute("SELECT MAX(id) FROM personas").fetchone()[0] == 31
+
+
+def test_pictures_know_what_their_jobs_were_made_with(
+    settings: Settings, filled: Connection
+) -> None:
+    loras = [{"name": "grain", "weight": 1}, {"name": "grain", "weight": 2}, {"name": "ice"}]
+    filled.execute("UPDATE generation_jobs SET loras = ?", [json.dumps(loras)])
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth_of("0024."))
+        migrate.apply_migrations(settings)
+    row = filled.execute("SELECT model, color FROM media_items").fetchone()
+    assert tuple(row) == ("sdxl-base", None)
+    assert [tuple(row) for row in filled.execute("SELECT * FROM media_loras ORDER BY name")] == [
+        (7, "grain", "m1"),
+        (7, "ice", "m1"),
+    ]
 
 
 def test_deleting_a_session_takes_its_tokens(filled: Connection) -> None:

@@ -36,6 +36,7 @@ PERSONA, JOB, MEDIA = (
     "/api/media/<uuid:media_id>",
 )
 SESSION, KEY = "/api/auth/sessions/<string(length=16):handle>", "/api/auth/keys/<id:key_id>"
+ENTRY = "/api/trash/<uuid:entry_id>"
 ACCOUNT = "/api/admin/users/<id:user_id>"
 NSFW = {
     "enabled": True,
@@ -141,6 +142,11 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", f"{MEDIA}/content"): None,
     ("GET", f"{MEDIA}/thumbnail"): None,
     ("GET", f"{MEDIA}/download"): None,
+    ("GET", "/api/trash"): None,
+    ("POST", "/api/trash/restore"): {"ids": ["{restorable}"]},
+    ("GET", f"{ENTRY}/thumbnail"): None,
+    ("DELETE", ENTRY): None,
+    ("DELETE", "/api/trash"): None,
     ("DELETE", MEDIA): None,
     ("DELETE", JOB): None,
     ("DELETE", PERSONA): None,
@@ -210,6 +216,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "id:persona_id": things["persona"],
         "uuid:job_id": things["job"],
         "uuid:media_id": things["media"],
+        "uuid:entry_id": things["entry"],
         "string(length=16):handle": things["session"],
         "id:key_id": things["key"],
         "id:user_id": things["account"],
@@ -220,6 +227,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
 
 def filled(body: Any, things: dict[str, Any]) -> Any:
     text = json.dumps(body).replace("{media}", str(things["media"]))
+    text = text.replace("{restorable}", str(things.get("restorable", ANY_ID)))
     return json.loads(text.replace("{link}", things.get("link", "no link")))
 
 
@@ -244,6 +252,7 @@ NOTHING = {
     "persona": 1,
     "job": ANY_ID,
     "media": ANY_ID,
+    "entry": ANY_ID,
     "session": "0" * 16,
     "key": 1,
     "account": 999,
@@ -258,6 +267,15 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
     key = {"name": "script", "scope": "all", "current_password": PASSWORD}
     sessions = person.get("/api/auth/sessions").get_json()["sessions"]
     persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
+    deleted = [person.preview(persona) for _ in range(2)]
+    while worker.work_one():
+        pass
+    for item in person.get("/api/media").get_json()["items"]:
+        if item["job_id"] in deleted:
+            assert person.delete(f"/api/media/{item['id']}").status_code == 204
+    for job in deleted:
+        assert person.delete(f"/api/jobs/{job}").status_code == 204
+    trash = person.get("/api/trash").get_json()["items"]
     job = person.preview(persona)
     while worker.work_one():
         pass
@@ -270,6 +288,8 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
         "persona": persona,
         "job": job,
         "media": person.get("/api/media").get_json()["items"][0]["id"],
+        "entry": trash[0]["id"],
+        "restorable": trash[1]["id"],
         "session": next(each["id"] for each in sessions if not each["current"]),
         "key": person.post("/api/auth/keys", json=key).get_json()["id"],
         "account": person.id,
@@ -340,7 +360,7 @@ def test_another_users_things_do_not_exist(
             problem(answer, 404)
             detail = answer.get_json()["detail"]
             # Not to be told from what never was.
-            ids = {"persona": 999, "job": uuid.uuid4(), "media": uuid.uuid4()}
+            ids = {name: uuid.uuid4() for name in ("job", "media", "entry")} | {"persona": 999}
             missing = fill(rule, ids | {"session": "none", "key": 999, "account": 999})
             assert (
                 person.open(method, missing, json=filled(body, things)).get_json()["detail"]

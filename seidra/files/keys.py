@@ -16,7 +16,7 @@ import re
 EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", "video/mp4": ".mp4"}
 """How the names of files of a type end."""
 
-SIZES = (320,)
+SIZES = (160, 320, 640, 1600)
 """The sizes of derived pictures: pixels on the longer side."""
 
 _ENDINGS = "|".join(re.escape(extension) for extension in EXTENSIONS.values())

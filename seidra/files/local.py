@@ -104,7 +104,7 @@ class LocalFiles:
     def path(self, key: str) -> Path:
         """Where a file is, whether or not it is there. Raises ValueError for no key."""
         match = match_key(key)
-        if match["derived"] and not match["attempt"]:
+        if not match["attempt"] and match["derived"] == f".{_THUMBNAIL}.webp":
             # Thumbnails of 0.1 are named after the media id alone.
             return self._thumbnails / match["shard"] / f"{match['id']}.webp"
         return self._base(key) / key

@@ -8,7 +8,8 @@ from typing import Any
 from seidra import folding
 from seidra.database.base import Connection
 from seidra.errors import NotFound
-from seidra.media.write import change_item, deletable_version, delete_item, visible_item
+from seidra.media.trash import delete_item
+from seidra.media.write import change_item, deletable_version, visible_item
 from seidra.values import from_json
 
 MAX_TAGS = 50
@@ -23,7 +24,12 @@ _CHANGES: dict[str, dict[str, Any]] = {
 
 
 def act_on_media(
-    tx: Connection, user_id: int, action: str, media_ids: Sequence[str], tags: Sequence[str]
+    tx: Connection,
+    user_id: int,
+    action: str,
+    media_ids: Sequence[str],
+    tags: Sequence[str],
+    keep_days: int,
 ) -> list[str]:
     """Do the same to each item; returns the ids of those that it was done to: not to what is not
     there, and not to what would get too many tags. Raises Forbidden, and nothing is done, for what
@@ -31,21 +37,21 @@ def act_on_media(
     done = []
     for media_id in dict.fromkeys(media_ids):
         try:
-            if _act_on_item(tx, user_id, action, media_id, tags):
+            if action == "delete":
+                # Seen or not: an owner may always delete.
+                deletable_version(tx, user_id, media_id)
+                delete_item(tx, user_id, media_id, keep_days)
+                done.append(media_id)
+            elif _change_item(tx, user_id, action, media_id, tags):
                 done.append(media_id)
         except NotFound:
             continue
     return done
 
 
-def _act_on_item(
+def _change_item(
     tx: Connection, user_id: int, action: str, media_id: str, tags: Sequence[str]
 ) -> bool:
-    if action == "delete":
-        # Seen or not: an owner may always delete.
-        deletable_version(tx, user_id, media_id)
-        delete_item(tx, user_id, media_id)
-        return True
     row = visible_item(tx, user_id, media_id)
     change = _CHANGES.get(action)
     if change is None:

@@ -93,7 +93,14 @@ def bulk_action(body: dict[str, Any]) -> Response:
     """Change or delete up to 200 of my media items."""
     asked = [str(media_id) for media_id in body["media_ids"]]
     with services().database.transaction(g.user["id"]) as tx:
-        done = act_on_media(tx, g.user["id"], body["action"], asked, body.get("tags", ()))
+        done = act_on_media(
+            tx,
+            g.user["id"],
+            body["action"],
+            asked,
+            body.get("tags", ()),
+            services().settings.keep_trash_days,
+        )
     services().wake.set()
     return reply(
         {

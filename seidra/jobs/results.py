@@ -16,8 +16,9 @@ from seidra.engines.base import RenderedImage
 from seidra.files.base import Files
 from seidra.files.keys import derived_key, new_key
 from seidra.folding import document
-from seidra.media import thumbnails
 from seidra.media.chores import ANNOUNCED_SECONDS, delete_condemned
+from seidra.media.thumbnails import MIME_TYPE, Thumbnails, first_sizes, make_thumbnails
+from seidra.media.trash import add_loras
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
 
@@ -27,12 +28,12 @@ class AnnouncementGone(Exception):
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """A picture that an attempt has made, with its thumbnail, and what they will be called."""
+    """A picture that an attempt has made, in smaller sizes too, and what they will be called."""
 
     media_id: str
     key: str
     image: RenderedImage
-    thumbnail: bytes
+    thumbnails: Thumbnails
 
 
 def media_id(job_id: str, position: int) -> str:
@@ -41,10 +42,11 @@ def media_id(job_id: str, position: int) -> str:
 
 
 def prepare_picture(job_id: str, claim: str, image: RenderedImage) -> StoredPicture:
-    """A picture of an attempt, named and with a thumbnail. Raises OSError for what is none."""
+    """A picture of an attempt, named and in smaller sizes. Raises OSError for what is none."""
     item = media_id(job_id, image.position)
     key = new_key(item, image.mime_type, claim)
-    return StoredPicture(item, key, image, thumbnails.thumbnail(image.data))
+    sizes = first_sizes(image.width, image.height)
+    return StoredPicture(item, key, image, make_thumbnails(image.data, sizes))
 
 
 def store_picture(database: Database, files: Files, picture: StoredPicture) -> None:
@@ -52,9 +54,9 @@ def store_picture(database: Database, files: Files, picture: StoredPicture) -> N
     due_at = timestamp_in(ANNOUNCED_SECONDS)
     with database.transaction() as tx:
         queries.media.announce(tx, [{"key": picture.key, "due_at": due_at}])
-    small = derived_key(picture.key, thumbnails.SIZE)
     files.put(picture.key, picture.image.data, picture.image.mime_type)
-    files.put(small, picture.thumbnail, thumbnails.MIME_TYPE)
+    for size, data in picture.thumbnails.pictures.items():
+        files.put(derived_key(picture.key, size), data, MIME_TYPE)
 
 
 def add_picture(tx: Connection, job: Row, owner: Row, picture: StoredPicture, seed: int) -> None:
@@ -72,7 +74,9 @@ def add_picture(tx: Connection, job: Row, owner: Row, picture: StoredPicture, se
         "negative_prompt": job["negative_prompt"],
         "seed": used_seed,
         "parameters": from_json(job["parameters"]),
+        "loras": from_json(job["loras"]),
         "engine": job["engine"],
+        "model": job["model_name"],
         "details": dict(image.metadata),
     }
     if image.used:
@@ -92,11 +96,14 @@ def add_picture(tx: Connection, job: Row, owner: Row, picture: StoredPicture, se
         height=image.height,
         file_size=len(image.data),
         file_key=picture.key,
+        color=picture.thumbnails.color,
+        model=job["model_name"],
         metadata=to_json(metadata),
         is_nsfw=owner["is_nsfw"],
         search_text=document([job["prompt"]]),
         now=timestamp(),
     )
+    add_loras(tx, owner["user_id"], picture.media_id, [lora["name"] for lora in metadata["loras"]])
 
 
 def abandon_picture(database: Database, files: Files, picture: StoredPicture) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
 
+from seidra.media.schemas import ThumbnailSchema
 from seidra.parameters import EXACT_SEED, MAX_SEED, RANDOM_SEED, read_seed
 from seidra.prompts import MAX_LORAS, MAX_NEGATIVE_PROMPT, MAX_REQUEST_PROMPT, MAX_WEIGHT
 from seidra.web.fields import (
@@ -201,14 +202,6 @@ class DryRunSchema(Schema):
     findings = fields.List(fields.Nested(FindingSchema))
 
 
-class ThumbnailSchema(Schema):
-    """A smaller picture."""
-
-    url = fields.String()
-    width = fields.Integer()
-    height = fields.Integer()
-
-
 class ResultSchema(Schema):
     """A picture of a job, with signed links."""
 
@@ -220,9 +213,9 @@ class ResultSchema(Schema):
 
 
 class JobPersonaSchema(Schema):
-    """The persona of a job, as it was called then."""
+    """The persona of a job, as it was called then; `id` is null once it is deleted."""
 
-    id = fields.Integer()
+    id = fields.Integer(allow_none=True)
     name = fields.String()
 
 

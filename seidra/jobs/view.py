@@ -38,7 +38,8 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
     row = rows[0]
     loras, metadata = from_json(row["loras"]), from_json(row["metadata"])
     pictures = [_result_json(r, links, user_id) for r in rows if r["media_id"]]
-    # The name that it had then: a persona that is renamed makes no new version of its jobs.
+    # The name that it had then, also of one that is deleted: neither renaming nor deleting a
+    # persona makes a new version of its jobs.
     persona = {"id": row["persona_id"], "name": metadata.get("persona_name", "")}
     return {
         "job_id": row["id"],
@@ -48,7 +49,7 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "job_type": row["job_type"],
         "persona_id": row["persona_id"],
         "persona_revision": row["persona_revision"],
-        "persona": persona if row["persona_id"] is not None else None,
+        "persona": persona if persona["id"] is not None or persona["name"] else None,
         "engine": row["engine"],
         "prompt": row["prompt"],
         "negative_prompt": row["negative_prompt"],

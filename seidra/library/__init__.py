@@ -1,1 +1,1 @@
-"""What goes over a user's whole library: facets and tags of personas and media alike."""
+"""What a user keeps as a whole, across personas and media: the trash, facets, tags."""

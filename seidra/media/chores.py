@@ -26,6 +26,8 @@ ANNOUNCED_SECONDS = 3600.0
 _BATCH = 500
 """Files that are deleted before other chores have their turn."""
 
+_DAY = 86_400.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -55,6 +57,15 @@ def delete_condemned(database: Database, files: Files, keys: Iterable[str]) -> i
         with database.transaction() as tx:
             queries.media.deletions_done(tx, [{"key": key} for key in keys])
     return len(keys)
+
+
+def purge_trash(database: Database, keep_days: int) -> None:
+    """Delete one batch of what was deleted more than so many days ago for ever; triggers queue the
+    files."""
+    before = timestamp_in(-_DAY * keep_days)
+    if queries.trash.purgeable(database.connection, before=before) is not None:
+        with database.transaction() as tx:
+            queries.trash.purge_before(tx, before=before, limit=_BATCH)
 
 
 def discard_temporary(files: LocalFiles, older_than: float) -> None:

@@ -1,8 +1,8 @@
 """Signed links: how an <img> or <a> loads a picture without a header.
 
 A link names item, variant, user and expiry, and is signed over all four with a key of its own,
-derived from the JWT secret. The expiry is rounded up to a window, so that links, and with them
-browser caches, stay stable.
+derived from the JWT secret. A variant is a part of the path, and of a thumbnail its size too. The
+expiry is rounded up to a window, so that links, and with them browser caches, stay stable.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ from urllib.parse import parse_qs, urlsplit
 from marshmallow import ValidationError
 
 from seidra.config import Settings, jwt_secret
+from seidra.media.thumbnails import SIZE
 
-VARIANTS = ("content", "thumbnail", "download")
+MEDIA, TRASH = "media", "trash"
+"""What links lead to: an item, or an entry of the trash."""
+
 FRAME = "frame"
 """The variant of a job's unfinished picture; the id is the job's."""
+
 _PATH = re.compile(
     r"/api/media/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?:content|thumbnail|download)"
 )
@@ -34,28 +38,37 @@ class Links:
         self._window = settings.media_link_seconds
         self._base = settings.public_url or ""
 
-    def make(self, media_id: str, variant: str, user_id: int) -> str:
-        """A link that is valid for one to two windows from now."""
-        signed = self._signed(media_id, variant, user_id)
-        return f"{self._base}/api/media/{media_id}/{variant}?{signed}"
+    def make(self, item_id: str, variant: str, user_id: int, section: str = MEDIA) -> str:
+        """A link that is valid for one to two windows from now. `variant`: content, download, or
+        what `thumbnail_variant` answers."""
+        signed = self._signed(item_id, variant, user_id, section)
+        name, _, size = variant.partition(":")
+        query = f"size={size}&{signed}" if size else signed
+        return f"{self._base}/api/{section}/{item_id}/{name}?{query}"
 
     def make_frame(self, job_id: str, number: int, user_id: int) -> str:
         """A link to the unfinished picture of a job, another one for each. Valid as long."""
         signed = self._signed(job_id, FRAME, user_id)
         return f"{self._base}/api/jobs/{job_id}/{FRAME}?n={number}&{signed}"
 
-    def _signed(self, subject_id: str, variant: str, user_id: int) -> str:
+    def _signed(self, item_id: str, variant: str, user_id: int, section: str = MEDIA) -> str:
         expires = (int(time.time()) // self._window + 2) * self._window
-        signature = self._sign(subject_id, variant, user_id, expires)
+        signature = self._sign(item_id, variant, user_id, expires, section)
         return f"user={user_id}&expires={expires}&signature={signature}"
 
     def check(
-        self, media_id: str, variant: str, user: str, expires: str, signature: str
+        self,
+        item_id: str,
+        variant: str,
+        user: str,
+        expires: str,
+        signature: str,
+        section: str = MEDIA,
     ) -> int | None:
         """The user id that a link was made for, or None for one that is forged or expired."""
         if not (re.fullmatch(r"[0-9]{1,10}", user) and re.fullmatch(r"[0-9]{1,12}", expires)):
             return None
-        good = self._sign(media_id, variant, int(user), int(expires))
+        good = self._sign(item_id, variant, int(user), int(expires), section)
         if (
             not hmac.compare_digest(good.encode(), signature.encode())
             or int(expires) <= time.time()
@@ -63,11 +76,18 @@ class Links:
             return None
         return int(user)
 
-    def _sign(self, media_id: str, variant: str, user_id: int, expires: int) -> str:
-        message = f"{media_id}:{variant}:{user_id}:{expires}".encode()
+    def _sign(self, item_id: str, variant: str, user_id: int, expires: int, section: str) -> str:
+        # Of media it says nothing: links of older versions go on.
+        place = "" if section == MEDIA else f"{section}:"
+        message = f"{place}{item_id}:{variant}:{user_id}:{expires}".encode()
         return base64.urlsafe_b64encode(
             hmac.digest(self._key, message, hashlib.sha256)[:24]
         ).decode()
+
+
+def thumbnail_variant(size: int) -> str:
+    """The variant of a thumbnail in a size; that of 320 is the one that has always been."""
+    return "thumbnail" if size == SIZE else f"thumbnail:{size}"
 
 
 def is_media_link(url: str) -> bool:

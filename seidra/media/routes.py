@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from flask import Response, current_app, g, send_file
+from flask import Response, g
 
 from seidra.auth.tokens import login_required
 from seidra.database.base import Row, required_row
 from seidra.database.queries import queries
-from seidra.errors import NotFound, Unavailable
+from seidra.errors import NotFound
 from seidra.files.keys import EXTENSIONS
 from seidra.media.access import linked_user
+from seidra.media.answers import send_stored, send_thumbnail
 from seidra.media.keys import row_key
+from seidra.media.links import thumbnail_variant
 from seidra.media.pages import media_page, media_spread
 from seidra.media.schemas import (
     CHANGED_EXAMPLE,
@@ -29,11 +30,11 @@ from seidra.media.schemas import (
     MediaSchema,
     MediaStatsSchema,
     TagsSchema,
+    ThumbnailQuery,
 )
-from seidra.media.thumbnails import MIME_TYPE as THUMBNAIL_TYPE
-from seidra.media.thumbnails import thumbnail_key
+from seidra.media.trash import delete_item
 from seidra.media.view import media_json
-from seidra.media.write import change_item, deletable_version, delete_item, visible_item
+from seidra.media.write import change_item, deletable_version, visible_item
 from seidra.nsfw import policy
 from seidra.web import rates
 from seidra.web.answers import check_if_match, no_content, page_headers, reply, reply_versioned
@@ -163,10 +164,10 @@ def _change(media_id: UUID, change_of: Callable[[Row], dict[str, Any]]) -> Row:
 @blp.response(204)
 @blp.alt_response(412, "PROBLEM")
 def delete(media_id: UUID) -> Response:
-    """Delete a media item; its files go right after."""
+    """Delete a media item: it lies in the trash for a while."""
     with services().database.transaction(g.user["id"]) as tx:
         check_if_match(deletable_version(tx, g.user["id"], str(media_id)))
-        delete_item(tx, g.user["id"], str(media_id))
+        delete_item(tx, g.user["id"], str(media_id), services().settings.keep_trash_days)
     services().wake.set()
     return no_content()
 
@@ -174,53 +175,26 @@ def delete(media_id: UUID) -> Response:
 # -------------------------------------------------------------------------------------------- files
 
 
-def _linked_file(media_id: UUID, variant: str, link: dict[str, Any]) -> Response:
-    """A file, for a signed link or a Bearer token; row, owner and NSFW settings are checked at each
-    use."""
+def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row, int]:
+    """The row that a signed link or a Bearer token lets be loaded, and for how many seconds a
+    browser may keep it; row, owner and NSFW settings are checked at each use."""
     user_id, max_age = linked_user(str(media_id), variant, link)
     row = queries.media.linked(services().database.connection, id=str(media_id), user_id=user_id)
     if row is None:
         raise NotFound("media item")
-    return _file_answer(row, variant, max_age)
+    return row, max_age
 
 
-def _file_answer(row: Row, variant: str, max_age: int) -> Response:
-    """The bytes of an item's file, or none, and word to the proxy which ones it is to send."""
-    files, key, mime_type = services().files, row_key(row), row["mime_type"]
-    try:
-        if variant == "thumbnail":
-            key, mime_type = thumbnail_key(files, key), THUMBNAIL_TYPE
-        link = files.link(key, max_age)
-        # The bytes under an id never change: the id is the ETag.
-        response = send_file(
-            files.plain_path(key),
-            mime_type,
-            etag=f"{row['id']}-{variant}",
-            conditional=link is None,
-            max_age=max_age,
-            as_attachment=variant == "download",
-            download_name=f"seidra-{row['id']}{EXTENSIONS[mime_type]}",
-        )
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            # The picture is there; it is its thumbnail that cannot be made.
-            current_app.logger.exception("thumbnail of media item %s cannot be stored", row["id"])
-            raise Unavailable(
-                "The thumbnail cannot be made right now; the disk may be full or read-only."
-            ) from None
-        current_app.logger.exception("file of media item %s is missing or damaged", row["id"])
-        raise NotFound("file; it is missing from the server's disk") from None
-    if link is not None:
-        # The proxy sends the bytes; ranges and conditions are its own to judge, by its own ETag.
-        response.close()
-        response.set_data(b"")
-        response.headers["X-Accel-Redirect"] = link
-    response.headers["Cache-Control"] = (
-        f"private, max-age={max_age}" if max_age else "private, no-cache"
+def _send_picture(row: Row, variant: str, max_age: int) -> Response:
+    return send_stored(
+        row_key(row),
+        row["mime_type"],
+        f"{row['id']}-{variant}",
+        max_age,
+        row["id"],
+        f"seidra-{row['id']}{EXTENSIONS[row['mime_type']]}",
+        attached=variant == "download",
     )
-    response.headers["Vary"] = "Authorization, Origin"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
-    return response
 
 
 @blp.route("/<uuid:media_id>/content", methods=["GET"])
@@ -233,12 +207,13 @@ def _file_answer(row: Row, variant: str, max_age: int) -> Response:
 @blp.doc(security=[{}, {"access": []}])
 def content(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, in the page; ranges and ETag work."""
-    return _linked_file(media_id, "content", link)
+    row, max_age = _linked_row(media_id, "content", link)
+    return _send_picture(row, "content", max_age)
 
 
 @blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
 @rates.counts_itself
-@blp.arguments(LinkQuery, location="query")
+@blp.arguments(ThumbnailQuery, location="query")
 @blp.response(
     200,
     {"type": "string", "format": "binary"},
@@ -248,8 +223,11 @@ def content(link: dict[str, Any], media_id: UUID) -> Response:
 @blp.alt_response(403, "PROBLEM")
 @blp.doc(security=[{}, {"access": []}])
 def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
-    """The thumbnail; one that is gone is made again."""
-    return _linked_file(media_id, "thumbnail", link)
+    """The picture in a smaller size; one that is not there is made."""
+    variant = thumbnail_variant(link["size"])
+    row, max_age = _linked_row(media_id, variant, link)
+    tag = f"{media_id}-{variant.replace(':', '-')}"
+    return send_thumbnail(row_key(row), link["size"], tag, max_age, str(media_id))
 
 
 @blp.route("/<uuid:media_id>/download", methods=["GET"])
@@ -262,4 +240,5 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 @blp.doc(security=[{}, {"access": []}])
 def download(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, as a file to keep."""
-    return _linked_file(media_id, "download", link)
+    row, max_age = _linked_row(media_id, "download", link)
+    return _send_picture(row, "download", max_age)

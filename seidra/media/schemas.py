@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
+from seidra.files.keys import SIZES
+from seidra.media.thumbnails import SIZE
 from seidra.web.fields import (
     MAX_INTEGER,
     Body,
@@ -21,6 +23,14 @@ from seidra.web.fields import (
 )
 
 
+class ThumbnailSchema(Schema):
+    """A smaller picture, with a signed link."""
+
+    url = fields.String()
+    width = fields.Integer()
+    height = fields.Integer()
+
+
 class MediaSchema(Schema):
     """A media item; sizes in pixels and bytes. The links load without a header until they
     expire."""
@@ -33,6 +43,13 @@ class MediaSchema(Schema):
     thumbnail_url = fields.String()
     file_path = fields.String(metadata={"description": "The same as `url`: no path of a disk."})
     thumbnail_path = fields.String(metadata={"description": "The same as `thumbnail_url`."})
+    thumbnails = fields.List(
+        fields.Nested(ThumbnailSchema),
+        metadata={"description": "The sizes below the picture's own, the smallest first."},
+    )
+    color = fields.String(
+        allow_none=True, metadata={"description": "The mean colour, as #rrggbb; null for old ones."}
+    )
     download_url = fields.String()
     file_type = fields.String(validate=one_of("image", "video"))
     mime_type = fields.String()
@@ -157,6 +174,18 @@ class LinkQuery(Query):
     signature = fields.String(load_default=None)
 
 
+class ThumbnailQuery(LinkQuery):
+    """The same for a thumbnail."""
+
+    size = QueryWhole(
+        min(SIZES),
+        max(SIZES),
+        load_default=SIZE,
+        validate=validate.OneOf(SIZES, error=f"Must be one of: {', '.join(map(str, SIZES))}."),
+        metadata={"description": "Pixels on the longer side; a picture is never enlarged."},
+    )
+
+
 _EXAMPLE_LINK = (
     "/api/media/6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10/{}?user=2&expires=1769990400&signature=…"
 )
@@ -169,6 +198,18 @@ MEDIA_EXAMPLE = {
     "thumbnail_url": _EXAMPLE_LINK.format("thumbnail"),
     "file_path": _EXAMPLE_LINK.format("content"),
     "thumbnail_path": _EXAMPLE_LINK.format("thumbnail"),
+    "thumbnails": [
+        {
+            "url": _EXAMPLE_LINK.format("thumbnail").replace("?", f"?size={size}&")
+            if size != SIZE
+            else _EXAMPLE_LINK.format("thumbnail"),
+            "width": size,
+            "height": size,
+        }
+        for size in SIZES
+        if size < 768
+    ],
+    "color": "#3b5f6e",
     "download_url": _EXAMPLE_LINK.format("download"),
     "file_type": "image",
     "mime_type": "image/png",

@@ -1,10 +1,14 @@
-"""Thumbnails: WebP, 320 pixels on the longer side; one that is gone is made again."""
+"""Thumbnails: a picture in smaller sizes, as WebP; one that is not there is made when it is asked
+for."""
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -15,19 +19,49 @@ MAX_PIXELS = 50_000_000
 """The largest picture that is decoded, about 200 MB of memory; a small file can claim to be far
 larger."""
 
-SIZE = SIZES[0]
+SIZE = 320
+"""The size of what is called the thumbnail."""
+
+_AT_ONCE = (SIZE, 640)
+"""The sizes that are made with a picture; the others when they are first asked for."""
+
 MIME_TYPE = "image/webp"
+
+_DECODERS = threading.BoundedSemaphore(2)
+"""So many threads of a process decode pictures for a request at a time: each may take the memory of
+MAX_PIXELS, and a page of old pictures asks for sixty."""
+
+_PATIENCE = 10.0
+"""Seconds that a request waits for its turn to decode."""
 
 
 class TooLarge(OSError):
     """A picture whose decoding would take too much memory."""
 
 
-def thumbnail(data: bytes) -> bytes:
-    """A picture's thumbnail. Raises TooLarge, or OSError (also PIL's own) for what is no whole
-    picture."""
+class TooBusy(Exception):
+    """Other pictures are being decoded, and this one did not get its turn."""
+
+
+@dataclass(frozen=True)
+class Thumbnails:
+    """A picture in smaller sizes, by size, and its mean colour as `#rrggbb`."""
+
+    pictures: dict[int, bytes]
+    color: str
+
+
+def first_sizes(width: int, height: int) -> list[int]:
+    """The sizes that a new picture is made in: the thumbnail in any case, others where it is
+    larger."""
+    return [size for size in _AT_ONCE if size == SIZE or size < max(width, height)]
+
+
+def make_thumbnails(data: bytes, sizes: Iterable[int]) -> Thumbnails:
+    """A picture in these sizes, never enlarged. Raises TooLarge, or OSError (also PIL's own) for
+    what is no whole picture."""
     try:
-        return _thumbnail(data)
+        return _make_thumbnails(data, sizes)
     except Image.DecompressionBombError as error:
         raise TooLarge(str(error)) from None
     except (ValueError, SyntaxError) as error:
@@ -35,16 +69,23 @@ def thumbnail(data: bytes) -> bytes:
         raise OSError(f"The picture cannot be read: {error}") from None
 
 
-def thumbnail_size(width: int, height: int) -> tuple[int, int]:
-    """The size of the thumbnail of a picture, which is never enlarged: as Pillow's `thumbnail`
-    has it."""
-    if max(width, height) <= SIZE:
+def smaller_sizes(width: int, height: int) -> list[tuple[int, int, int]]:
+    """The sizes that a picture has below its own, each with width and height."""
+    return [
+        (size, *thumbnail_size(width, height, size)) for size in SIZES if size < max(width, height)
+    ]
+
+
+def thumbnail_size(width: int, height: int, size: int = SIZE) -> tuple[int, int]:
+    """Width and height of a picture in a size: it is never enlarged, and else as Pillow's
+    `thumbnail` has it."""
+    if max(width, height) <= size:
         return width, height
     aspect = width / height
     if width >= height:
-        small = _nearest_length(SIZE / aspect, lambda length: abs(aspect - SIZE / max(length, 0.1)))
-        return SIZE, small
-    return _nearest_length(SIZE * aspect, lambda length: abs(aspect - length / SIZE)), SIZE
+        small = _nearest_length(size / aspect, lambda length: abs(aspect - size / max(length, 0.1)))
+        return size, small
+    return _nearest_length(size * aspect, lambda length: abs(aspect - length / size)), size
 
 
 def _nearest_length(exact: float, distance: Callable[[int], float]) -> int:
@@ -52,15 +93,17 @@ def _nearest_length(exact: float, distance: Callable[[int], float]) -> int:
     return max(min(math.floor(exact), math.ceil(exact), key=distance), 1)
 
 
-def thumbnail_key(files: Files, key: str) -> str:
-    """The key of a picture's thumbnail, which is made if it is gone. Raises OSError when it cannot
-    be made, or the picture is gone too."""
-    small = derived_key(key, SIZE)
+def thumbnail_key(files: Files, key: str, size: int = SIZE) -> str:
+    """The key of a picture in a size, which is made if it is not there. Raises TooBusy, and OSError
+    when it cannot be made, or the picture is gone too."""
+    small = derived_key(key, size)
     try:
         files.open(small).close()
     except FileNotFoundError:
-        with files.open(key) as picture:
-            files.put(small, thumbnail(picture.read()), MIME_TYPE)
+        with _turn():
+            with files.open(key) as picture:
+                made = make_thumbnails(picture.read(), [size])
+            files.put(small, made.pictures[size], MIME_TYPE)
         try:
             files.open(key).close()
         except FileNotFoundError:
@@ -69,16 +112,37 @@ def thumbnail_key(files: Files, key: str) -> str:
     return small
 
 
-def _thumbnail(data: bytes) -> bytes:
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _DECODERS.acquire(timeout=_PATIENCE):
+        raise TooBusy
+    try:
+        yield
+    finally:
+        _DECODERS.release()
+
+
+def _make_thumbnails(data: bytes, sizes: Iterable[int]) -> Thumbnails:
     with Image.open(io.BytesIO(data)) as image:
         # Only the header has been read so far.
         if image.width * image.height > MAX_PIXELS:
             raise TooLarge(f"The picture has {image.width} x {image.height} pixels.")
+        wanted = sorted(sizes, reverse=True)
         # Lets the decoder skip what a small picture does not need, where the format can.
-        image.draft("RGB", (SIZE * 2, SIZE * 2))
+        image.draft("RGB", (wanted[0] * 2, wanted[0] * 2))
         small = image.convert("RGBA" if image.mode in ("RGBA", "LA", "PA", "P") else "RGB")
-        small.thumbnail((SIZE, SIZE), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    out = io.BytesIO()
-    # method 0 takes half the time of the default for some per cent more bytes.
-    small.save(out, "WEBP", quality=82, method=0)
-    return out.getvalue()
+    pictures = {}
+    for size in wanted:
+        small.thumbnail((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        out = io.BytesIO()
+        # method 0 takes half the time of the default for some per cent more bytes.
+        small.save(out, "WEBP", quality=82, method=0)
+        pictures[size] = out.getvalue()
+    return Thumbnails(pictures, _mean_color(small))
+
+
+def _mean_color(picture: Image.Image) -> str:
+    """What a picture is from far away; what is transparent counts as little as it is seen."""
+    premultiplied = picture.convert("RGBA").convert("RGBa")
+    pixel = premultiplied.resize((1, 1), Image.Resampling.BOX).convert("RGBA")
+    return "#" + pixel.tobytes()[:3].hex()

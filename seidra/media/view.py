@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from seidra.database.base import Row
-from seidra.media.links import Links
-from seidra.media.thumbnails import thumbnail_size
+from seidra.media.links import Links, thumbnail_variant
+from seidra.media.thumbnails import smaller_sizes
 from seidra.values import json_fragment
 
 
@@ -27,10 +27,10 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
         "file_path": url,
         "thumbnail_path": thumbnail_url,
         "download_url": link("download"),
+        "color": row["color"],
         "file_type": row["file_type"],
         "mime_type": row["mime_type"],
-        "width": row["width"],
-        "height": row["height"],
+        **picture_links(links, row["id"], row["width"], row["height"], user_id),
         "file_size": row["file_size"],
         "metadata": json_fragment(row["metadata"]),
         "tags": json_fragment(row["tags"]),
@@ -46,15 +46,16 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
 def picture_links(
     links: Links, media_id: str, width: int, height: int, user_id: int
 ) -> dict[str, Any]:
-    """The size of a picture in pixels, and its thumbnail where that is smaller."""
-    small = thumbnail_size(width, height)
-    thumbnail = {
-        "url": links.make(media_id, "thumbnail", user_id),
-        "width": small[0],
-        "height": small[1],
-    }
+    """The size of a picture in pixels, and its thumbnails: the sizes below its own."""
     return {
-        "thumbnails": [thumbnail] if small != (width, height) else [],
+        "thumbnails": [
+            {
+                "url": links.make(media_id, thumbnail_variant(size), user_id),
+                "width": small_width,
+                "height": small_height,
+            }
+            for size, small_width, small_height in smaller_sizes(width, height)
+        ],
         "width": width,
         "height": height,
     }

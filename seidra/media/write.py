@@ -45,7 +45,7 @@ def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) 
         return row
     if values["is_nsfw"] and not row["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
-    changed = queries.media.update(
+    queries.media.update(
         tx,
         id=row["id"],
         user_id=user_id,
@@ -56,7 +56,7 @@ def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) 
         now=timestamp(),
     )
     write_tag_keys(tx, user_id, row["id"], values["tags"])
-    return required_row(changed)
+    return visible_item(tx, user_id, row["id"])
 
 
 def search_text(metadata: dict[str, Any], tags: list[str]) -> str:
@@ -79,9 +79,3 @@ def deletable_version(tx: Connection, user_id: int, media_id: str) -> int:
     if version is None:
         raise NotFound("media item")
     return version
-
-
-def delete_item(tx: Connection, user_id: int, media_id: str) -> None:
-    """Delete an item; a trigger queues its files, and its job shows one picture less."""
-    queries.jobs.results_changed(tx, media_id=media_id, now=timestamp())
-    queries.media.delete(tx, id=media_id, user_id=user_id)

@@ -123,6 +123,7 @@ def _add_media(files: Files, live: Connection, rows: Connection, writer: Writer)
             elif queries.media.exists(live, id=row["id"]) is None:
                 # Deleted meanwhile: the row goes before its file does.
                 queries.operations.media_drop(rows, id=row["id"])
+                queries.trash.drop_item(rows, item_id=row["id"])
             else:
                 report.unreadable.append(row["id"])
     return report

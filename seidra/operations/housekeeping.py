@@ -41,6 +41,7 @@ class Housekeeper:
         self._last_run = now
         media_chores.delete_files(self._database, self._files)
         purge_account(self._database)
+        media_chores.purge_trash(self._database, self._settings.keep_trash_days)
         job_chores.prune_jobs(self._database, self._settings.keep_jobs_days)
         job_chores.redate_jobs(self._database, self._settings.job_lease_seconds)
         if now - self._last_hourly > _HOURLY_SECONDS:
@@ -66,6 +67,7 @@ def purge_account(database: Database) -> None:
         queries.jobs.cancel_all(tx, user_id=user_id, now=timestamp())
     for purge_batch in (
         queries.media.purge_batch,
+        queries.trash.purge_batch,
         queries.jobs.purge_batch,
         queries.personas.purge_batch,
     ):

@@ -64,6 +64,7 @@ class MediaCheck:
             with self._database.transaction() as tx:
                 # A trigger queues what else there may be of its files, such as the thumbnail.
                 queries.operations.media_drop(tx, id=finding.media_id)
+                queries.trash.drop_item(tx, item_id=finding.media_id)
         elif finding.kind == ORPHAN and self._is_orphan(finding.key):
             self._files.delete([finding.key])
         else:

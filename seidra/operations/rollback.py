@@ -8,7 +8,7 @@ from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import StartError
-from seidra.files.keys import plain_key, with_derived
+from seidra.files.keys import SIZES, derived_key, plain_key
 from seidra.files.local import LocalFiles
 from seidra.media.chores import delete_files
 from seidra.values import timestamp_in
@@ -18,6 +18,12 @@ _FILE_KEYS = "0018."
 
 _REAL_PRESETS = "0019."
 """The migration that gave personas longer texts; its SQL can only refuse."""
+
+_SIZES = "0024."
+"""The migration since which pictures have other sizes than that of the thumbnail, and a trash."""
+
+_THUMBNAIL = 320
+"""The one size that there was before."""
 
 _BATCH = 200
 
@@ -40,13 +46,16 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
     with migrate.start_lock(settings):
         applied = [step.id for step in migrate.list_migrations(settings) if step.applied]
         undone = tuple(id[:5] for id in applied[::-1][:count])
-        if _REAL_PRESETS in undone or _FILE_KEYS in undone:
-            database = open_database(settings)
+        if not {_REAL_PRESETS, _FILE_KEYS, _SIZES}.isdisjoint(undone):
+            database, files = open_database(settings), LocalFiles(settings)
             try:
                 if _REAL_PRESETS in undone:
                     _check_texts_fit(database)
+                if _SIZES in undone:
+                    drop_trash(database)
+                    drop_sizes(files)
                 if _FILE_KEYS in undone:
-                    give_plain_names(database, LocalFiles(settings))
+                    give_plain_names(database, files)
             finally:
                 database.close()
         return migrate.undo_migrations(settings, count)
@@ -62,6 +71,23 @@ def _check_texts_fit(database: Database) -> None:
         )
 
 
+def drop_trash(database: Database) -> None:
+    """Delete what lies in the trash for ever; triggers queue the files."""
+    deleted = _BATCH
+    while deleted == _BATCH:
+        with database.transaction() as tx:
+            # Before every moment there is.
+            deleted = queries.trash.purge_before(tx, before="~", limit=_BATCH)
+
+
+def drop_sizes(files: LocalFiles) -> None:
+    """Delete the derived pictures whose sizes the version before does not know."""
+    for size in SIZES:
+        if size != _THUMBNAIL:
+            ending = derived_key("", size)
+            files.delete([key for key in files.keys() if key.endswith(ending)])  # noqa: SIM118
+
+
 def give_plain_names(database: Database, files: LocalFiles) -> None:
     """Call every file as 0.1 does, by its item alone, and delete those that are to go. The server
     must be stopped. Safe to repeat: at each moment every row's file is there under its key."""
@@ -70,9 +96,9 @@ def give_plain_names(database: Database, files: LocalFiles) -> None:
         after = batch[-1]["id"]
         keyed = [row for row in batch if row["file_key"] is not None]
         for row in keyed:
-            names = with_derived(plain_key(row["id"], row["mime_type"]))
-            for key, name in zip(with_derived(row["file_key"]), names, strict=True):
-                files.add_name(key, name)
+            key, name = row["file_key"], plain_key(row["id"], row["mime_type"])
+            files.add_name(key, name)
+            files.add_name(derived_key(key, _THUMBNAIL), derived_key(name, _THUMBNAIL))
         with database.transaction() as tx:
             queries.operations.media_unname(tx, [{"id": row["id"]} for row in keyed])
             queries.media.condemn(tx, [{"key": row["file_key"]} for row in keyed])

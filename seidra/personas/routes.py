@@ -142,9 +142,10 @@ def _change(persona_id: int, body: dict[str, Any], *, merge: bool = False) -> Re
 @blp.response(204)
 @blp.alt_response(412, "PROBLEM")
 def delete(persona_id: int) -> Response:
-    """Delete a persona; its jobs and media stay, without a persona."""
+    """Delete a persona: it lies in the trash for a while; its jobs and media stay, without it."""
+    keep_days = services().settings.keep_trash_days
     with services().database.transaction(g.user["id"]) as tx:
-        write.delete_persona(tx, g.user["id"], persona_id, check_if_match)
+        write.delete_persona(tx, g.user["id"], persona_id, keep_days, check_if_match)
     return no_content()
 
 

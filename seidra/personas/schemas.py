@@ -7,8 +7,9 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 from marshmallow.validate import URL
 
-from seidra.jobs.schemas import GenerationParamsSchema, Loras, ThumbnailSchema
+from seidra.jobs.schemas import GenerationParamsSchema, Loras
 from seidra.media.links import is_media_link
+from seidra.media.schemas import ThumbnailSchema
 from seidra.web.fields import (
     Body,
     Flag,

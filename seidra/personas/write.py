@@ -18,6 +18,7 @@ from seidra.database.queries import queries
 from seidra.engines.samplers import recognise
 from seidra.errors import Invalid, NotFound, QuotaExceeded
 from seidra.jobs.schemas import MAX_PARAMETERS
+from seidra.media import trash
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
 from seidra.personas import search
@@ -171,6 +172,7 @@ def change_persona(
         policy.check_may_make(tx, user_id, True)
         queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
         queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
+        queries.trash.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
     if "avatar_url" in change:
         values = _with_avatar(tx, user_id, values, stored["avatar_media_id"])
     return _update(tx, user_id, row, values), warnings
@@ -213,17 +215,29 @@ _COPY = re.compile(r"(?<=\S)(?: \(copy(?: [0-9]{1,6})?\))+$")
 
 
 def delete_persona(
-    tx: Connection, user_id: int, persona_id: int, check_version: CheckVersion
+    tx: Connection, user_id: int, persona_id: int, keep_days: int, check_version: CheckVersion
 ) -> None:
-    """Delete a persona, whatever the NSFW settings; its jobs and media stay, without a persona.
-    Raises NotFound."""
-    version = queries.personas.version(tx, id=persona_id, user_id=user_id)
-    if version is None:
+    """Delete a persona, whatever the NSFW settings: into the trash, or for ever where nothing is
+    kept. Its jobs and media stay as they are, and show it again once it is back. Raises
+    NotFound."""
+    row = queries.personas.whole(tx, id=persona_id, user_id=user_id)
+    if row is None:
         raise NotFound("persona")
-    check_version(version)
-    queries.jobs.leave_persona(tx, persona_id=persona_id, now=timestamp())
-    queries.media.leave_persona(tx, persona_id=persona_id, now=timestamp())
+    check_version(row["version"])
+    if keep_days:
+        persona = trash.whole_row(row, _JSON)
+        avatar = row["avatar_media_id"]
+        trash.add_entry(tx, trash.PERSONA, row, persona, row["name"], avatar_media_id=avatar)
     queries.personas.delete(tx, id=persona_id, user_id=user_id)
+
+
+def restore_persona(tx: Connection, user_id: int, entry: Row) -> None:
+    """Bring a persona back from its entry of the trash, as it was."""
+    persona = from_json(entry["document"])[trash.PERSONA]
+    columns = persona | _columns(persona)
+    queries.personas.bring_back(tx, user_id=user_id, **columns)
+    search.write_found_by(tx, user_id, persona["id"], persona, search.found_by(persona))
+    queries.trash.remove(tx, id=entry["id"], user_id=user_id)
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:

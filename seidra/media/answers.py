@@ -1,0 +1,81 @@
+"""How the bytes of a picture are answered: under which headers, by whom they are sent."""
+
+from __future__ import annotations
+
+import errno
+
+from flask import Response, current_app, send_file
+
+from seidra.errors import NotFound, Unavailable
+from seidra.media.thumbnails import MIME_TYPE, TooBusy, thumbnail_key
+from seidra.web.services import services
+
+
+def send_thumbnail(key: str, size: int, tag: str, max_age: int, item_id: str) -> Response:
+    """The picture of a key in a smaller size, which is made where it is not there; the rest as for
+    `send_stored`. Raises Unavailable where it cannot be made now."""
+    try:
+        small = thumbnail_key(services().files, key, size)
+    except TooBusy:
+        raise Unavailable("Other thumbnails are being made; try again.") from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise _missing(item_id) from None
+        # The picture is there; it is its thumbnail that cannot be made.
+        current_app.logger.exception("thumbnail of media item %s cannot be stored", item_id)
+        raise Unavailable(
+            "The thumbnail cannot be made right now; the disk may be full or read-only."
+        ) from None
+    return send_stored(small, MIME_TYPE, tag, max_age, item_id, f"seidra-{item_id}.webp")
+
+
+def send_stored(
+    key: str,
+    mime_type: str,
+    tag: str,
+    max_age: int,
+    item_id: str,
+    name: str,
+    *,
+    attached: bool = False,
+) -> Response:
+    """The bytes of a stored file, or none, and word to the proxy which ones it is to send.
+
+    They never change, so `tag` is its ETag. `attached`: a file to keep, called `name`. Raises
+    NotFound.
+    """
+    files = services().files
+    try:
+        link = files.link(key, max_age)
+        response = send_file(
+            files.plain_path(key),
+            mime_type,
+            etag=tag,
+            conditional=link is None,
+            max_age=max_age,
+            as_attachment=attached,
+            download_name=name,
+        )
+    except OSError:
+        raise _missing(item_id) from None
+    if link is not None:
+        # The proxy sends the bytes; ranges and conditions are its own to judge, by its own ETag.
+        response.close()
+        response.set_data(b"")
+        response.headers["X-Accel-Redirect"] = link
+    return with_file_headers(response, max_age)
+
+
+def with_file_headers(response: Response, max_age: int) -> Response:
+    """The answer of a file, with what its headers say of caching and of scripts in it."""
+    response.headers["Cache-Control"] = (
+        f"private, max-age={max_age}" if max_age else "private, no-cache"
+    )
+    response.headers["Vary"] = "Authorization, Origin"
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response
+
+
+def _missing(item_id: str) -> NotFound:
+    current_app.logger.exception("file of media item %s is missing or damaged", item_id)
+    return NotFound("file; it is missing from the server's disk")
