@@ -202,10 +202,12 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.heartbeat": (JOB,),
     "jobs.keep_picture": (JOB,),
     "jobs.submit": (JOB,),
-    "jobs.position": (
-        "INDEX jobs_turns (engine=?)",
-        "INDEX jobs_turns (engine=? AND user_id=?",
+    "jobs.places": (
+        "INDEX jobs_status (user_id=? AND status=?)",
+        "INDEX jobs_ended",
         "INDEX jobs_held (engine=?)",
+        "INDEX jobs_turns (engine=?)",
+        "SEARCH t USING PRIMARY KEY (engine=?)",
     ),
     "jobs.last_completed": ("INDEX jobs_completed (user_id=?)",),
     "jobs.leave_persona": ("INDEX jobs_persona (persona_id=?)",),
