@@ -60,16 +60,16 @@ paces (engine, pace) AS (
 held (engine, jobs, pictures) AS (
     SELECT q.engine, COUNT(*) AS jobs, SUM(j.count * (1 - j.progress)) AS pictures
     FROM asked AS q
-    INNER JOIN generation_jobs AS j ON j.engine = q.engine
-    WHERE j.status = 'processing'
+    CROSS JOIN generation_jobs AS j
+    WHERE j.engine = q.engine AND j.status = 'processing'
     GROUP BY q.engine
 ),
 
 had (engine, user_id, seconds, last_at) AS (
     SELECT q.engine, t.user_id, SUM(t.seconds) AS seconds, MAX(t.last_at) AS last_at
     FROM asked AS q
-    INNER JOIN engine_turns AS t ON t.engine = q.engine
-    WHERE t.minute >= :recent
+    CROSS JOIN engine_turns AS t
+    WHERE t.engine = q.engine AND t.minute >= :recent
     GROUP BY q.engine, t.user_id
 ),
 
@@ -81,10 +81,10 @@ lined (id, engine, user_id, pictures, pace, run_after, last_at, had_then) AS (
             SUM(j.count) OVER (PARTITION BY j.engine, j.user_id ORDER BY j.job_type DESC, j.run_after, j.id) - j.count
         ) AS had_then
     FROM asked AS q
-    INNER JOIN generation_jobs AS j ON j.engine = q.engine
+    CROSS JOIN generation_jobs AS j
     LEFT JOIN paces AS p ON p.engine = j.engine
     LEFT JOIN had AS h ON h.engine = j.engine AND h.user_id = j.user_id
-    WHERE j.status = 'queued'
+    WHERE j.engine = q.engine AND j.status = 'queued'
 ),
 
 placed (id, engine, user_id, pictures, pace, place, done_by) AS (
