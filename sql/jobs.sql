@@ -36,28 +36,71 @@ WHERE id = :id AND user_id = :user_id AND status IN ('completed', 'failed', 'can
 -- How many jobs of a user wait, from the counters.
 SELECT COALESCE(SUM(n), 0) FROM job_counts WHERE user_id = :user_id AND status = 'queued';
 
--- name: position$
--- Which place on its engine an account's last job of a type has, 1 for the next: behind what workers hold, the
--- account's own, previews first, and as many of each other account as of its own, for they take turns.
-WITH queues (user_id, n) AS (
-    SELECT j.user_id, COUNT(*) AS n FROM generation_jobs AS j
-    WHERE j.engine = :engine AND j.status = 'queued'
-    GROUP BY j.user_id
+-- name: places
+-- Which place on its engine each of an account's queued jobs has, 1 for the next; how many pictures are made before its
+-- own, and the seconds that one took there lately. Counted as the claim will take them, with everybody's jobs: always
+-- one of the account that had the least of the engine, and what is taken counts from then on.
+WITH asked (engine) AS (
+    SELECT DISTINCT j.engine FROM generation_jobs AS j WHERE j.user_id = :user_id AND j.status = CAST('queued' AS TEXT)
 ),
 
-own (n) AS (
-    SELECT COUNT(*) AS n FROM generation_jobs AS j
-    WHERE j.engine = :engine AND j.status = 'queued' AND j.user_id = :user_id AND j.job_type >= :job_type
+latest (engine, seconds, n) AS (
+    SELECT j.engine, j.seconds, j.count AS n FROM generation_jobs AS j
+    WHERE j.completed_at IS NOT NULL
+    ORDER BY j.completed_at DESC
+    LIMIT 100
+),
+
+paces (engine, pace) AS (
+    SELECT d.engine, SUM(d.seconds) / SUM(d.n) AS pace FROM latest AS d
+    WHERE d.seconds IS NOT NULL
+    GROUP BY d.engine
+),
+
+held (engine, jobs, pictures) AS (
+    SELECT q.engine, COUNT(*) AS jobs, SUM(j.count * (1 - j.progress)) AS pictures
+    FROM asked AS q
+    CROSS JOIN generation_jobs AS j
+    WHERE j.engine = q.engine AND j.status = 'processing'
+    GROUP BY q.engine
+),
+
+had (engine, user_id, seconds, last_at) AS (
+    SELECT q.engine, t.user_id, SUM(t.seconds) AS seconds, MAX(t.last_at) AS last_at
+    FROM asked AS q
+    CROSS JOIN engine_turns AS t
+    WHERE t.engine = q.engine AND t.minute >= :recent
+    GROUP BY q.engine, t.user_id
+),
+
+lined (id, engine, user_id, pictures, pace, run_after, last_at, had_then) AS (
+    SELECT
+        j.id, j.engine, j.user_id, j.count AS pictures, COALESCE(p.pace, CAST(:first AS REAL)) AS pace, j.run_after,
+        COALESCE(h.last_at, '') AS last_at,
+        COALESCE(h.seconds, 0) + COALESCE(p.pace, CAST(:first AS REAL)) * (
+            SUM(j.count) OVER (PARTITION BY j.engine, j.user_id ORDER BY j.job_type DESC, j.run_after, j.id) - j.count
+        ) AS had_then
+    FROM asked AS q
+    CROSS JOIN generation_jobs AS j
+    LEFT JOIN paces AS p ON p.engine = j.engine
+    LEFT JOIN had AS h ON h.engine = j.engine AND h.user_id = j.user_id
+    WHERE j.engine = q.engine AND j.status = 'queued'
+),
+
+placed (id, engine, user_id, pictures, pace, place, done_by) AS (
+    SELECT
+        o.id, o.engine, o.user_id, o.pictures, o.pace,
+        ROW_NUMBER() OVER (PARTITION BY o.engine ORDER BY o.had_then, o.last_at, o.run_after, o.id) AS place,
+        SUM(o.pictures) OVER (PARTITION BY o.engine ORDER BY o.had_then, o.last_at, o.run_after, o.id) AS done_by
+    FROM lined AS o
 )
 
 SELECT
-    own.n
-    + (
-        SELECT COALESCE(SUM(CASE WHEN q.n < own.n THEN q.n ELSE own.n END), 0) FROM queues AS q
-        WHERE q.user_id <> :user_id
-    )
-    + (SELECT COUNT(*) FROM generation_jobs AS j WHERE j.engine = :engine AND j.status = 'processing') AS place
-FROM own;
+    own.id, own.engine, own.pictures, own.pace, own.place + COALESCE(h.jobs, 0) AS place,
+    own.done_by - own.pictures + COALESCE(h.pictures, 0) AS pictures_before
+FROM placed AS own
+LEFT JOIN held AS h ON h.engine = own.engine
+WHERE own.user_id = :user_id;
 
 -- name: mark_nsfw!
 -- Make all jobs of a persona NSFW.

@@ -11,8 +11,10 @@ import pytest
 from conftest import Person
 from flask import Flask
 
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
+from seidra.values import timestamp_in
 from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
@@ -42,8 +44,10 @@ FIELDS = {
     "error_code",
     "warnings",
     "attempts",
-    "version",
     "waiting_for",
+    "position",
+    "estimated_time",
+    "version",
     "created_at",
     "updated_at",
     "started_at",
@@ -99,8 +103,14 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
     assert isinstance(body["message"], str)
     queued = alice.get(answer.headers["Location"]).get_json()
     assert set(queued) == FIELDS
-    for name in ("started_at", "completed_at", "error_message", "error_code", "waiting_for"):
+    for name in ("started_at", "completed_at", "error_message", "error_code"):
         assert queued.pop(name) is None
+    assert queued.pop("waiting_for") == {
+        "code": "worker",
+        "engine": "mock",
+        "since": queued["created_at"],
+    }
+    assert queued.pop("estimated_time") == body["estimated_time"]
     assert queued == {
         "job_id": body["job_id"],
         "status": "queued",
@@ -123,6 +133,7 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
         "warnings": [],
         "is_nsfw": False,
         "attempts": 0,
+        "position": 1,
         "version": 1,
         "parameters": {
             "width": 768,
@@ -545,3 +556,60 @@ def test_a_job_is_new_when_its_picture_goes(alice: Person, worker: Worker) -> No
     alice.delete(f"/api/media/{alice.get('/api/media').get_json()['items'][0]['id']}")
     answer = alice.get(path, headers={"If-None-Match": before.headers["ETag"]})
     assert (answer.status_code, answer.get_json()["result_images"]) == (200, [])
+
+
+def test_waiting_jobs_stand_where_the_claim_will_take_them(
+    app: Flask, alice: Person, bob: Person, worker: Worker, database: SqliteDatabase
+) -> None:
+    first, second = alice.persona(**SMALL)["id"], bob.persona(**SMALL)["id"]
+    mine = [alice.preview(first) for _ in range(4)]
+    generation = {"prompt": "a lighthouse", "count": 3, "parameters": {"width": 64, "height": 64}}
+    mine.append(alice.post("/api/jobs", json=generation).get_json()["job_id"])
+    mine.append(alice.preview(first))
+    theirs = [bob.preview(second) for _ in range(2)]
+    # Pauses and turns of before count in the claim's order, and so here.
+    assert worker.work_one()
+    places = {
+        id: job(person, id)["position"]
+        for person, ids in ((alice, mine[1:]), (bob, theirs))
+        for id in ids
+    }
+    assert sorted(places.values()) == list(range(1, 8))
+    waiting = sorted(places, key=places.__getitem__)
+    # Previews before generations, and the one who has waited without a turn is next.
+    assert (waiting[0], waiting[-1]) == (theirs[0], mine[4])
+    slow, quick = job(alice, mine[4]), job(alice, mine[1])
+    assert slow["estimated_time"] > quick["estimated_time"] > 0
+    assert [shown["position"] for shown in alice.get("/api/jobs").get_json()["jobs"]] == [
+        places.get(id) for id in reversed(mine)
+    ]
+    taken = []
+    while worker.work_one():
+        done = {shown["job_id"] for person in (alice, bob) for shown in completed(person)}
+        taken += [id for id in waiting if id in done and id not in taken]
+    assert sorted(taken) == sorted(waiting)
+    assert taken[0] == waiting[0]
+    assert job(alice, mine[4])["position"] is None
+
+
+def completed(person: Person) -> list[dict[str, Any]]:
+    return list(person.get("/api/jobs?status=completed&limit=100").get_json()["jobs"])
+
+
+def test_a_queued_job_says_whether_it_waits_for_a_worker_or_its_turn(
+    alice: Person, database: SqliteDatabase
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+
+    def seen(seconds_ago: float) -> dict[str, Any]:
+        with database.transaction() as tx:
+            queries.workers.seen(
+                tx, id="w", host="h", pid=1, engine="mock, studio", now=timestamp_in(-seconds_ago)
+            )
+        return dict(job(alice, job_id)["waiting_for"])
+
+    created = job(alice, job_id)["created_at"]
+    assert seen(61) == {"code": "worker", "engine": "mock", "since": created}
+    assert seen(1) == {"code": "turn", "engine": "mock", "since": created}
+    put_into(database, job_id, "processing")
+    assert job(alice, job_id)["waiting_for"] is None

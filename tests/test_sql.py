@@ -208,10 +208,13 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.sources": ("INDEX sqlite_autoindex_generation_jobs_1 (id>?)",),
     "jobs.submit": (JOB,),
     "jobs.update_search_text": (JOB,),
-    "jobs.position": (
-        "INDEX jobs_turns (engine=?)",
-        "INDEX jobs_turns (engine=? AND user_id=?",
+    "jobs.places": (
+        "INDEX jobs_status (user_id=? AND status=?)",
+        "INDEX jobs_ended",
         "INDEX jobs_held (engine=?)",
+        "INDEX jobs_turns (engine=?)",
+        # Of ten minutes there are few, along either index.
+        "SEARCH t USING",
     ),
     "jobs.last_completed": ("INDEX jobs_completed (user_id=?)",),
     "jobs.mark_nsfw": ("INDEX jobs_persona (persona_id=?)",),

@@ -1448,7 +1448,9 @@ def test_a_job_whose_process_is_killed_is_made_once_by_another(
         settings.data_dir, 2, SEIDRA_JOB_LEASE_SECONDS="1", SEIDRA_JOB_POLL_MS="50"
     ) as both:
         job_id = alice.preview(persona["id"])
-        pid = wait_for(lambda: claimant(database, job_id))
+        # What was claimed and not yet sent to the engine is no attempt.
+        wait_for(lambda: row(database, job_id)["attempts"] == 1)
+        pid = claimant(database, job_id)
         killed = next(process for process in both if process.pid == pid)
         killed.kill()
         killed.wait(30)

@@ -16,14 +16,12 @@ from seidra.database.queries import queries
 from seidra.engines.setup import Configured, Setup
 from seidra.engines.stored import read_capabilities
 from seidra.errors import NotFound
-from seidra.values import from_json, timestamp, timestamp_in
+from seidra.jobs.presence import served_engines
+from seidra.values import from_json, timestamp
 from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import Query, Text, one_of
 from seidra.web.services import services
-
-SILENCE_SECONDS = 60.0
-"""A worker that has given no sign of life for so long does not count."""
 
 STATUSES = ("ready", "busy", "unreachable", "no_worker")
 CATALOGUES = ("model", "lora", "scheduler")
@@ -200,17 +198,6 @@ def engines_json(connection: Connection, setup: Setup) -> list[dict[str, Any]]:
         _engine_json(name, engine, setup, rows.get(name), load.get(name), served)
         for name, engine in setup.engines.items()
     ]
-
-
-def served_engines(connection: Connection) -> set[str]:
-    """The names of the engines that a live worker serves."""
-    since = timestamp_in(-SILENCE_SECONDS)
-    return {
-        name
-        for worker in queries.workers.list_all(connection)
-        if worker["seen_at"] >= since
-        for name in worker["engine"].split(", ")
-    }
 
 
 def _engine_json(

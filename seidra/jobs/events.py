@@ -111,7 +111,7 @@ def ticket() -> Response:
 
 
 def _make_feed(**of: Any) -> Feed:
-    return Feed(services().database, services().links, g.user, **of)
+    return Feed(services().database, services().setup, services().links, g.user, **of)
 
 
 def _follow_feed(feed: Feed, query: dict[str, Any]) -> Response:

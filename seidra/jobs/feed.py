@@ -15,9 +15,10 @@ import orjson
 
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
+from seidra.engines.setup import Setup
 from seidra.errors import NotFound
 from seidra.jobs.schemas import FINAL
-from seidra.jobs.view import frame_url, job_json
+from seidra.jobs.view import frame_url, job_json, read_waits
 from seidra.media.links import Links
 from seidra.values import timestamp, to_json
 
@@ -33,6 +34,7 @@ class Feed:
     def __init__(
         self,
         database: Database,
+        setup: Setup,
         links: Links,
         user: Row,
         *,
@@ -42,6 +44,7 @@ class Feed:
         self.over = False
         self.position = 0
         self._database = database
+        self._setup = setup
         self._links = links
         self._user_id: int = user["id"]
         self._session_id: str | None = user["session_id"]
@@ -141,7 +144,8 @@ class Feed:
         return _event_bytes("gone", {"job_id": job_id}, id) if seen or self._nsfw else b""
 
     def _job_message(self, rows: list[Row], id: int) -> bytes:
-        return _event_bytes("job", job_json(rows, self._links, self._user_id), id)
+        waits = read_waits(self._database.connection, self._setup, self._user_id, rows)
+        return _event_bytes("job", job_json(rows, waits, self._links, self._user_id), id)
 
     def _read_jobs(self, connection: Connection, ids: list[str]) -> dict[str, list[Row]]:
         """The rows of those of these jobs that this client may see now, by job."""

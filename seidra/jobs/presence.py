@@ -6,7 +6,7 @@ import logging
 import os
 import time
 
-from seidra.database.base import Database
+from seidra.database.base import Connection, Database
 from seidra.database.queries import queries
 from seidra.values import timestamp, timestamp_in
 
@@ -15,6 +15,9 @@ SECONDS = 10.0
 
 FORGET_SECONDS = 3600.0
 """How long the row of a worker that ended without a word stays, for people to see."""
+
+SILENCE_SECONDS = 60.0
+"""A worker that has given no sign of life for so long does not count."""
 
 _log = logging.getLogger(__name__)
 
@@ -52,3 +55,18 @@ class Presence:
                 queries.workers.gone(tx, id=self._row["id"])
         except Exception:
             _log.exception("a stopping worker could not take its row away")
+
+
+def served_engines(connection: Connection) -> set[str]:
+    """The names of the engines that a live worker serves."""
+    since = timestamp_in(-SILENCE_SECONDS)
+    return {name for name, seen_at in engines_seen(connection).items() if seen_at >= since}
+
+
+def engines_seen(connection: Connection) -> dict[str, str]:
+    """When a worker that serves it last gave a sign of life, by engine."""
+    seen: dict[str, str] = {}
+    for worker in queries.workers.list_all(connection):
+        for name in worker["engine"].split(", "):
+            seen[name] = max(seen.get(name, ""), worker["seen_at"])
+    return seen

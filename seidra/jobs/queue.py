@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from seidra import folding
 from seidra.config import Settings
@@ -17,7 +17,7 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines import read_setup
 from seidra.engines.findings import has_errors
-from seidra.engines.setup import AUTO
+from seidra.engines.setup import AUTO, Setup
 from seidra.errors import Conflict, NotFound, Problem
 from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft, Look
 from seidra.media.write import check_room
@@ -25,7 +25,7 @@ from seidra.parameters import draw_seed
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
 _FIRST_ESTIMATE = 0.3
-"""Seconds that a preview is said to take before the first one has been measured."""
+"""Seconds that a picture is said to take before the first one has been measured."""
 
 TURN_SECONDS = 600.0
 """For how long the seconds that an account had of an engine count against it."""
@@ -47,6 +47,14 @@ _RETRIED = (
     "engine",
 )
 """What a job that is tried again has in common with the first."""
+
+
+class Place(NamedTuple):
+    """Where a queued job stands on its engine, 1 for the next, and in how many seconds it will be
+    done."""
+
+    position: int
+    seconds: float
 
 
 # ---------------------------------------------------------------------------------------- the owner
@@ -91,18 +99,15 @@ def add_job(
             "engine": draft.engine,
         },
     )
-    position: int = queries.jobs.position(
-        tx, engine=draft.engine, user_id=user_id, job_type=job_type
-    )
-    at_once = read_setup(settings).engines[draft.engine].options.at_once
+    place = read_places(tx, read_setup(settings), user_id)[job_id]
     what = "preview" if job_type == PREVIEW else "generation"
     return {
         "job_id": job_id,
         "status": "queued",
         "message": f"The {what} is queued.",
         "persona_id": look.id if look else None,
-        "position": position,
-        "estimated_time": estimate_seconds(tx, user_id, position, at_once),
+        "position": place.position,
+        "estimated_time": place.seconds,
         "warnings": [*draft.warnings, *told],
     }
 
@@ -167,13 +172,23 @@ def delete_job(tx: Connection, user_id: int, job_id: str) -> None:
         raise Conflict(f"The job is {status}; cancel it first.")
 
 
-def estimate_seconds(tx: Connection, user_id: int, position: int, at_once: int) -> float:
-    """Seconds until the job at a position of its engine's queue is done: what the account's
-    completed previews took, for each turn until then."""
-    counts = queries.jobs.counts(tx, user_id=user_id, nsfw=True, status=None, job_type=PREVIEW)
-    done = next((row for row in counts if row["status"] == "completed" and row["n"]), None)
-    each = float(done["seconds"] / done["n"]) if done else _FIRST_ESTIMATE
-    return round(each * math.ceil(position / at_once), 2)
+def read_places(connection: Connection, setup: Setup, user_id: int) -> dict[str, Place]:
+    """Where each queued job of a user stands on its engine, by id."""
+    rows = queries.jobs.places(
+        connection,
+        user_id=user_id,
+        recent=timestamp_in(-TURN_SECONDS),
+        first=_FIRST_ESTIMATE,
+    )
+    return {row["id"]: _place_of(row, setup) for row in rows}
+
+
+def _place_of(row: Row, setup: Setup) -> Place:
+    known = setup.engines.get(row["engine"])
+    at_once = known.options.at_once if known else 1
+    # One job's pictures are made one after the other, those of others beside each other.
+    pictures = math.floor(row["pictures_before"] / at_once) + row["pictures"]
+    return Place(row["place"], round(row["pace"] * pictures, 2))
 
 
 def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ from seidra.jobs.schemas import (
     PreviewAnswerSchema,
     RetriedJobSchema,
 )
-from seidra.jobs.view import draft_json, job_json, job_rows, jobs_json
+from seidra.jobs.view import draft_json, job_json, job_rows, jobs_json, read_waits
 from seidra.media.access import linked_user
 from seidra.media.links import FRAME
 from seidra.media.schemas import LinkQuery
@@ -73,7 +73,8 @@ def list_jobs(query: dict[str, Any]) -> Response:
         }
         find = _matching_page if "search" in query or "persona_id" in query else _counted_page
         rows, total = find(connection, filters, query)
-    jobs = jobs_json(rows, services().links, g.user["id"])
+        waits = read_waits(connection, services().setup, g.user["id"], rows)
+    jobs = jobs_json(rows, waits, services().links, g.user["id"])
     return reply(
         {"total": total, "jobs": jobs}, headers=page_headers(total, query["limit"], query["offset"])
     )
@@ -209,7 +210,8 @@ def _job_reply(
     rows = job_rows(connection, g.user["id"], job_id)
     if not rows:
         raise NotFound("job")
-    job = job_json(rows, services().links, g.user["id"])
+    waits = read_waits(connection, services().setup, g.user["id"], rows)
+    job = job_json(rows, waits, services().links, g.user["id"])
     return reply_versioned({**job, **(more or {})}, rows[0]["version"], status, **headers)
 
 

@@ -127,9 +127,10 @@ MAX_PARAMETERS = 8192
 
 
 class WaitingSchema(Schema):
-    """What a job waits for: `engine`, which is away since then."""
+    """What a job waits for since then: `engine`, which is away, `worker`, for none serves the
+    engine, or `turn`."""
 
-    code = fields.String(validate=one_of("engine"))
+    code = fields.String(validate=one_of("engine", "worker", "turn"))
     engine = fields.String()
     since = fields.DateTime()
 
@@ -262,6 +263,15 @@ class JobSchema(Schema):
     attempts = fields.Integer()
     version = fields.Integer()
     waiting_for = fields.Nested(WaitingSchema, allow_none=True)
+    position = fields.Integer(
+        allow_none=True,
+        metadata={"description": "Of a queued job: its place on its engine, 1 for the next."},
+    )
+    estimated_time = fields.Float(
+        allow_none=True,
+        metadata={"description": "Of a queued job: seconds until it is done, everybody's counted."},
+    )
+    version = fields.Integer()
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
     started_at = fields.DateTime(allow_none=True)
@@ -387,6 +397,9 @@ JOB_EXAMPLE = {
     "attempts": 1,
     "version": 4,
     "waiting_for": None,
+    "position": None,
+    "estimated_time": None,
+    "version": 4,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.180000Z",
     "started_at": "2026-01-31T12:00:00.010000Z",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
@@ -11,10 +12,13 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines.base import Lora
 from seidra.engines.findings import has_errors
+from seidra.engines.setup import Setup
+from seidra.jobs.presence import SILENCE_SECONDS, engines_seen
+from seidra.jobs.queue import Place, read_places
 from seidra.jobs.requests import Draft
 from seidra.media.links import Links
 from seidra.media.view import picture_links
-from seidra.values import from_json, json_fragment
+from seidra.values import from_json, json_fragment, timestamp_in
 
 
 def job_rows(connection: Connection, user_id: int, job_id: str) -> list[Row]:
@@ -33,9 +37,26 @@ def job_rows(connection: Connection, user_id: int, job_id: str) -> list[Row]:
     )
 
 
-def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What the waiting jobs of a page wait for: where each stands, and when a worker for an engine
+    was last seen."""
+
+    places: Mapping[str, Place] = field(default_factory=dict)
+    seen: Mapping[str, str] = field(default_factory=dict)
+
+
+def read_waits(connection: Connection, setup: Setup, user_id: int, rows: Iterable[Row]) -> Waits:
+    """What the waiting ones of these jobs of a user wait for; nothing is read where none does."""
+    if not any(row["status"] == "queued" for row in rows):
+        return Waits()
+    return Waits(read_places(connection, setup, user_id), engines_seen(connection))
+
+
+def job_json(rows: Sequence[Row], waits: Waits, links: Links, user_id: int) -> dict[str, Any]:
     """One job, from its rows: one for each of its pictures, or one without."""
     row = rows[0]
+    place = waits.places.get(row["id"])
     loras, metadata = from_json(row["loras"]), from_json(row["metadata"])
     pictures = [_result_json(r, links, user_id) for r in rows if r["media_id"]]
     # The name that it had then, also of one that is deleted: neither renaming nor deleting a
@@ -67,7 +88,9 @@ def job_json(rows: Sequence[Row], links: Links, user_id: int) -> dict[str, Any]:
         "error_message": row["error_message"],
         "error_code": row["error_code"],
         "warnings": json_fragment(row["warnings"]),
-        "waiting_for": waiting_for(row),
+        "waiting_for": waiting_for(row, waits),
+        "position": place.position if place else None,
+        "estimated_time": place.seconds if place else None,
         "attempts": row["attempts"],
         "version": row["version"],
         "created_at": row["created_at"],
@@ -97,11 +120,18 @@ def frame_url(row: Row, links: Links, user_id: int) -> str | None:
     return None if row["frame"] is None else links.make_frame(row["id"], row["frame"], user_id)
 
 
-def waiting_for(row: Row) -> dict[str, str] | None:
-    """What a job waits for that is not its turn: its engine, and since when."""
-    if row["waiting_since"] is None or row["status"] not in ("queued", "processing"):
+def waiting_for(row: Row, waits: Waits) -> dict[str, str] | None:
+    """What a job waits for, and since when: its engine, which is away, a worker that serves it, or
+    its turn."""
+    if row["waiting_since"] is not None and row["status"] in ("queued", "processing"):
+        return {"code": "engine", "engine": row["engine"], "since": row["waiting_since"]}
+    if row["status"] != "queued":
         return None
-    return {"code": "engine", "engine": row["engine"], "since": row["waiting_since"]}
+    seen = waits.seen.get(row["engine"], "")
+    if seen < timestamp_in(-SILENCE_SECONDS):
+        since = max(row["created_at"], seen)
+        return {"code": "worker", "engine": row["engine"], "since": since}
+    return {"code": "turn", "engine": row["engine"], "since": row["created_at"]}
 
 
 def _result_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
@@ -145,8 +175,11 @@ def check_json(draft: Draft) -> dict[str, Any]:
     }
 
 
-def jobs_json(rows: Iterable[Row], links: Links, user_id: int) -> list[dict[str, Any]]:
+def jobs_json(
+    rows: Iterable[Row], waits: Waits, links: Links, user_id: int
+) -> list[dict[str, Any]]:
     """The jobs of a page, from its rows, in their order."""
     return [
-        job_json(list(mine), links, user_id) for _, mine in groupby(rows, lambda row: row["id"])
+        job_json(list(mine), waits, links, user_id)
+        for _, mine in groupby(rows, lambda row: row["id"])
     ]
