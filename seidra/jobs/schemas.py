@@ -271,7 +271,6 @@ class JobSchema(Schema):
         allow_none=True,
         metadata={"description": "Of a queued job: seconds until it is done, everybody's counted."},
     )
-    version = fields.Integer()
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
     started_at = fields.DateTime(allow_none=True)
@@ -399,7 +398,6 @@ JOB_EXAMPLE = {
     "waiting_for": None,
     "position": None,
     "estimated_time": None,
-    "version": 4,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "updated_at": "2026-01-31T12:00:00.180000Z",
     "started_at": "2026-01-31T12:00:00.010000Z",
