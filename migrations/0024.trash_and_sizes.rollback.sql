@@ -20,6 +20,8 @@ DROP INDEX media_job;
 
 DROP INDEX media_persona;
 
+DROP INDEX media_cover;
+
 ALTER TABLE media_items ADD COLUMN bound_job_id TEXT REFERENCES generation_jobs (id) ON DELETE SET NULL;
 
 ALTER TABLE media_items ADD COLUMN bound_persona_id INTEGER REFERENCES personas (id) ON DELETE SET NULL;
@@ -39,6 +41,8 @@ ALTER TABLE media_items RENAME COLUMN bound_persona_id TO persona_id;
 CREATE UNIQUE INDEX media_job ON media_items (job_id, position);
 
 CREATE INDEX media_persona ON media_items (persona_id, created_at DESC, id DESC);
+
+CREATE INDEX media_cover ON media_items (persona_id, is_nsfw, created_at DESC, id DESC);
 
 DROP INDEX jobs_persona;
 

@@ -21,6 +21,8 @@ DROP INDEX media_job;
 
 DROP INDEX media_persona;
 
+DROP INDEX media_cover;
+
 ALTER TABLE media_items ADD COLUMN plain_persona_id INTEGER;
 
 ALTER TABLE media_items ADD COLUMN plain_job_id TEXT;
@@ -46,6 +48,8 @@ ALTER TABLE media_items RENAME COLUMN plain_job_id TO job_id;
 CREATE UNIQUE INDEX media_job ON media_items (job_id, position);
 
 CREATE INDEX media_persona ON media_items (persona_id, created_at DESC, id DESC);
+
+CREATE INDEX media_cover ON media_items (persona_id, is_nsfw, created_at DESC, id DESC);
 
 CREATE INDEX media_model ON media_items (user_id, model, created_at DESC, id DESC);
 
