@@ -84,10 +84,11 @@ class House:
     def order(self, **fields: Any) -> str:
         parameters = {"num_inference_steps": 4, "seed": 7, "width": 64, "height": 64}
         parameters |= fields.pop("parameters", {})
-        body = {"prompt": "a red lantern", "engine": "here", "model_name": "toy", "force": True}
+        parameters["model_name"] = fields.pop("model_name", "toy")
+        body = {"prompt": "a red lantern", "engine": "here", "force": True}
         answer = self.person.post("/api/jobs", json={**body, **fields, "parameters": parameters})
         assert answer.status_code == 202, answer.text
-        return str(answer.get_json()["id"])
+        return str(answer.get_json()["job_id"])
 
     def job(self, job_id: str) -> dict[str, Any]:
         return dict(self.person.get(f"/api/jobs/{job_id}").get_json())
@@ -105,8 +106,8 @@ class House:
         return self.file(job)
 
     def file(self, job: dict[str, Any]) -> bytes:
-        [item] = self.person.get(f"/api/media?job_id={job['id']}").get_json()["items"]
-        return self.person.client.get(item["file_url"]).data
+        [link] = job["result_images"]
+        return self.person.client.get(link).data
 
     def child(self) -> int:
         """The process that renders."""
@@ -120,7 +121,7 @@ class House:
         return int(found[0]) if found else 0
 
     def rendering(self, job_id: str) -> Callable[[], bool]:
-        return lambda: (self.job(job_id).get("step") or 0) > 0
+        return lambda: self.job(job_id)["progress"] > 0
 
 
 @pytest.fixture(scope="session")

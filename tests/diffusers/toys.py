@@ -38,7 +38,7 @@ def make_model(folder: Path, seed: int = 0, *, broken: bool = False) -> None:
         ),
         tokenizer=_tokenizer(folder.parent / f"{folder.name}-words"),
         scheduler=DDIMScheduler(
-            beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False
+            beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
         ),
         safety_checker=None,
         feature_extractor=None,
