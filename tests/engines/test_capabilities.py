@@ -57,7 +57,7 @@ COLUMNS: dict[str, Callable[[], frozenset[str]]] = {
     "sdcpp": lambda: _of_sdapi("sdcpp"),
     "openai": lambda: _of_openai("openai"),
     "localai": lambda: _of_openai("localai"),
-    # tests/diffusers/ holds it to what the engine says where torch is installed.
+    # What its `probe` answers (test_diffusers.py), which needs torch installed.
     "diffusers": lambda: diffusers.FEATURES,
 }
 

@@ -79,7 +79,10 @@ class _Studio:
     def __init__(self, device: Device, pipe: Connection, cancelled: set[int]) -> None:
         import diffusers
         import torch
+        import transformers
 
+        for library in (diffusers, transformers):
+            library.utils.logging.disable_progress_bar()
         if device.threads:
             torch.set_num_threads(device.threads)
         self._torch, self._library = torch, diffusers
@@ -156,7 +159,9 @@ class _Studio:
         self._unload()
         try:
             pipeline = self._read_model(path, order.config)
-        except (OSError, ValueError, KeyError, AttributeError) as error:
+        except Exception as error:
+            if is_memory(error):
+                raise
             raise _Refused(
                 f"The model {path.name!r} cannot be loaded: it is damaged, or lacks a part, or is"
                 " of a kind that diffusers does not know.",
@@ -230,7 +235,9 @@ class _Studio:
                     local_files_only=True,
                     use_safetensors=True,
                 )
-            except (OSError, ValueError, KeyError, RuntimeError) as error:
+            except Exception as error:
+                if is_memory(error):
+                    raise
                 # What was taken of it stays in the layers: begin anew with the next order.
                 self._unload()
                 raise _Refused(_why_no_lora(path.stem, error), "lora_unfit") from error
@@ -267,10 +274,15 @@ def _why_no_lora(name: str, error: Exception) -> str:
     return f"The LoRA {name!r} cannot be loaded: it is damaged, or no LoRA for this kind of model."
 
 
+def is_memory(error: Exception) -> bool:
+    """Whether a failure is a lack of memory, of the card's or of the machine's."""
+    text = str(error).casefold()
+    return isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY)
+
+
 def in_words(error: Exception) -> Failed:
     """What the owner of a job is told of a failure that is the library's."""
-    text = str(error).casefold()
-    if isinstance(error, MemoryError) or any(words in text for words in _NO_MEMORY):
+    if is_memory(error):
         return Failed(
             "The machine has not enough memory for this picture; a smaller one may do.",
             "out_of_memory",
