@@ -3,10 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 SERVE_STAMP := .venv/.installed
 STAMP := .venv/.installed-dev
+ENGINES_STAMP := .venv-engines/.installed
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test browser screenshots fuzz lint format bench weigh soak clean
+.PHONY: help serve test engines browser screenshots fuzz lint format bench weigh soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -35,6 +36,17 @@ serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1
 
 test: $(STAMP) ## run the tests, in parallel
 	@$(BIN)/pytest -n auto --dist worksteal
+
+$(ENGINES_STAMP): setup.cfg tests/diffusers/constraints.txt
+	@echo "Setting up .venv-engines with PyTorch for the processor: 1.5 GB, some minutes, once."
+	@$(PYTHON) -m venv .venv-engines
+	@.venv-engines/bin/pip install --quiet --disable-pip-version-check -c tests/diffusers/constraints.txt torch
+	@.venv-engines/bin/pip install --quiet --disable-pip-version-check -c tests/diffusers/constraints.txt \
+		-e '.[diffusers]' pytest hypothesis
+	@touch $@
+
+engines: $(ENGINES_STAMP) ## render with diffusers for real, on tiny models made by the tests
+	@OMP_NUM_THREADS=1 .venv-engines/bin/pytest tests/diffusers
 
 browser: $(STAMP) ## play the studio in Chromium: journeys, accessibility, budgets
 	@$(BIN)/pytest -n 2 tests/browser
@@ -75,4 +87,4 @@ soak: $(STAMP) ## kills, contention and durability with real processes, some ten
 	@$(BIN)/python -m soak
 
 clean: ## remove .venv and caches (not data/)
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
+	rm -rf .venv .venv-engines .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -137,7 +137,10 @@ class Settings:
         parsers.folder, None, "Thumbnails (can be made again).", "`thumbnails` in the data folder"
     )
     models_dir: Path = setting(
-        parsers.folder, None, "Models of local engines.", "`models` in the data folder"
+        parsers.folder,
+        None,
+        "Models of the engine `diffusers`, its LoRAs in `loras`.",
+        "`models` in the data folder",
     )
     tmp_dir: Path = setting(
         parsers.folder,

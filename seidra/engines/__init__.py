@@ -4,6 +4,7 @@ line in `KINDS`; it is imported when an engine of it is made."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 from typing import cast
@@ -18,19 +19,34 @@ KINDS: Mapping[str, tuple[str, str]] = {
     "comfyui": ("seidra.engines.comfyui", "ComfyUIEngine"),
     "sdapi": ("seidra.engines.sdapi", "SdapiEngine"),
     "openai": ("seidra.engines.openai", "OpenaiEngine"),
+    "diffusers": ("seidra.engines.diffusers", "DiffusersEngine"),
 }
 """The module and the class of each kind."""
+
+OWN_WORKER = frozenset({"diffusers"})
+"""The kinds that only `flask worker` serves: they render on this machine with gigabytes of
+libraries, which no server process is to carry."""
 
 
 @lru_cache(maxsize=4)
 def read_setup(settings: Settings) -> Setup:
     """Which engines there are, as these settings say; files are read at the first call. Raises
     StartError."""
-    return read_engines(
+    setup = read_engines(
         {
             settings.variable(field): getattr(settings, field) or ""
             for field in ("engines", "engine", "engine_url", "engine_key_file")
         }
+    )
+    folder = str(settings.models_dir)
+    return replace(
+        setup,
+        engines={
+            name: engine._replace(options=replace(engine.options, models_dir=folder))
+            if engine.kind in OWN_WORKER
+            else engine
+            for name, engine in setup.engines.items()
+        },
     )
 
 
@@ -45,6 +61,14 @@ def make(name: str, configured: Configured) -> Engine:
     module, class_name = KINDS[configured.kind]
     kind = cast(type[Engine], getattr(import_module(module), class_name))
     return kind(name, configured.options)
+
+
+def without_own_worker(setup: Setup) -> Setup:
+    """The engines that a server process may serve."""
+    served = {
+        name: engine for name, engine in setup.engines.items() if engine.kind not in OWN_WORKER
+    }
+    return replace(setup, engines=served)
 
 
 def check_setup(settings: Settings) -> Setup:

@@ -193,6 +193,8 @@ class Options:
     loras: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     workflow: Mapping[str, Any] | None = None
     """The operator's own ComfyUI graph, in API format."""
+    models_dir: str = ""
+    """The folder of the models of an engine that runs here."""
     inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Where the workflow takes what: {"prompt": ["6.text"], "seed": ["3.seed"], ...}"""
     extra: Mapping[str, Any] = field(default_factory=dict)

@@ -54,6 +54,7 @@ def start_worker(app: Flask) -> Worker | None:
     services = services_of(app)
     if not services.settings.embedded_worker:
         return None
-    worker = make_whole_worker(services.settings, services.database, services.setup, services.wake)
+    served = engines.without_own_worker(services.setup)
+    worker = make_whole_worker(services.settings, services.database, served, services.wake)
     worker.start()
     return worker

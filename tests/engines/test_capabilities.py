@@ -12,7 +12,7 @@ from fake_comfyui import FakeComfyUI
 from fake_openai import KEY, FakeOpenai
 from fake_sdapi import FakeSdapi
 
-from seidra.engines import make
+from seidra.engines import diffusers, make
 from seidra.engines.base import FEATURES, Lora, Options, RenderContext, RenderRequest
 from seidra.engines.setup import Configured, FileRead, read_engines
 
@@ -57,6 +57,8 @@ COLUMNS: dict[str, Callable[[], frozenset[str]]] = {
     "sdcpp": lambda: _of_sdapi("sdcpp"),
     "openai": lambda: _of_openai("openai"),
     "localai": lambda: _of_openai("localai"),
+    # What its `probe` answers (test_diffusers.py), which needs torch installed.
+    "diffusers": lambda: diffusers.FEATURES,
 }
 
 
@@ -167,6 +169,7 @@ DROPS: dict[str, Callable[[], tuple[set[str], frozenset[str]]]] = {
     "sdcpp": lambda: _sdapi_drops("sdcpp", "toy"),
     "openai": lambda: _openai_drops("openai", "gpt-image-2.5-flare"),
     "localai": lambda: _openai_drops("localai", "dreamshaper"),
+    "diffusers": lambda: ({"images"}, diffusers.FEATURES),
 }
 
 
