@@ -69,6 +69,9 @@ class LimitsSchema(Schema):
     max_media = fields.Integer()
     max_media_bytes = fields.Integer(metadata={"description": "0: any number."})
     max_keys = fields.Integer()
+    keep_trash_days = fields.Integer(
+        metadata={"description": "Days that what is deleted can come back. 0: it cannot."}
+    )
     streams_per_user = fields.Integer()
 
 
@@ -108,6 +111,7 @@ def _limits(settings: Settings) -> dict[str, Any]:
         "max_media": settings.max_media,
         "max_media_bytes": settings.max_media_bytes,
         "max_keys": MAX_KEYS,
+        "keep_trash_days": settings.keep_trash_days,
         "streams_per_user": settings.streams_per_user,
     }
 

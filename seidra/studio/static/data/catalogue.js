@@ -15,3 +15,13 @@ export async function readNames(engine, kind) {
   const { data } = await ask("GET", `/engines/${encodeURIComponent(engine)}/catalogue?kind=${kind}`);
   return data.items.map((/** @type {any} */ item) => item.name);
 }
+
+/** @type {Promise<any> | null} */
+let instance = null;
+
+/** What the instance is and lets one do; asked once. @returns {Promise<any>} */
+export function readInstance() {
+  instance ??= ask("GET", "/instance").then(({ data }) => data);
+  instance.catch(() => (instance = null));
+  return instance;
+}

@@ -58,6 +58,18 @@ export function timeText(time) {
 }
 
 /**
+ * Bytes as people say them.
+ *
+ * @param {number} bytes
+ */
+export function bytesText(bytes) {
+  const [value, unit] = bytes < 1e9 ? [bytes / 1e6, "megabyte"] : [bytes / 1e9, "gigabyte"];
+  const digits = value < 10 ? 1 : 0;
+  const format = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits };
+  return new Intl.NumberFormat(language(), /** @type {any} */ (format)).format(value);
+}
+
+/**
  * Seconds as people say them.
  *
  * @param {number} seconds

@@ -1,10 +1,39 @@
 /** For administrators: how much there is, and the engines. No prompt, persona or picture of others. @module */
 import { h } from "../lib/element.js";
 import { t, timeText } from "../lib/i18n.js";
+import { addressOf, place } from "../lib/router.js";
 import { signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { readEngines } from "../data/catalogue.js";
 import { tellError, toast } from "../parts/dialog.js";
+
+/** The head of the pages for administrators, with the ways between them. */
+export function adminBar() {
+  const parts = [["/admin", "admin.engines"], ["/admin/users", "admin.users"], [
+    "/admin/instance",
+    "admin.instance",
+  ]];
+  return h(
+    "div",
+    { class: "bar" },
+    h("h1", {}, () => t("nav.admin")),
+    h(
+      "nav",
+      { class: "chips", "aria-label": () => t("nav.admin") },
+      ...parts.map(([path, key]) =>
+        h(
+          "a",
+          {
+            class: () => (place().path === path ? "chip on" : "chip"),
+            href: addressOf(path),
+            "aria-current": () => (place().path === path ? "page" : false),
+          },
+          () => t(key),
+        )
+      ),
+    ),
+  );
+}
 
 export default function admin() {
   const engines = signal(/** @type {any[]} */ ([]));
@@ -44,7 +73,7 @@ export default function admin() {
       h("button", { class: "button quiet", onclick: () => look(engine.name) }, t("admin.check")),
     );
   return [
-    h("div", { class: "bar" }, h("h1", {}, () => t("nav.admin"))),
+    adminBar(),
     h(
       "dl",
       { class: "figures" },

@@ -9,7 +9,8 @@ import { endListeners } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
 import { forgetItem } from "../data/trash.js";
 import { tellError, toast } from "../parts/dialog.js";
-import { icon, skein } from "../parts/icons.js";
+import { chip, tagChips } from "../parts/filters.js";
+import { icon, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture } from "../parts/picture.js";
 
 /** @param {URLSearchParams} query */
@@ -17,6 +18,7 @@ const filtersOf = (query) => ({
   search: query.get("q") ?? "",
   favorites_only: query.get("fav") ? "true" : null,
   persona_id: query.get("persona"),
+  tag: query.getAll("tag"),
 });
 
 /** @param {import("../lib/signal.js").Signal<Record<string, string>>} parts */
@@ -43,7 +45,7 @@ export default function gallery(parts) {
           href: addressOf(`/gallery/${item.id}${query.peek() ? `?${query.peek()}` : ""}`),
           "aria-label": nameOf(item),
         },
-        picture([{ url: item.thumbnail_url, width: 320 }], { isNsfw: item.is_nsfw }),
+        picture(sizesOf(item), { isNsfw: item.is_nsfw, sizes: "190px", color: item.color }),
       ),
   });
   let known = false;
@@ -86,11 +88,17 @@ export default function gallery(parts) {
       { class: "bar" },
       h("h1", {}, () => t("nav.gallery")),
       search,
-      h("button", {
-        class: () => (favorites() ? "chip on" : "chip"),
-        "aria-pressed": () => String(favorites()),
-        onclick: () => change((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
-      }, () => t("favorites")),
+      trashLink(),
+    ),
+    h(
+      "div",
+      { class: "chips", role: "group", "aria-label": () => t("filters") },
+      chip(
+        favorites,
+        () => t("favorites"),
+        () => change((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
+      ),
+      tagChips("media", query, change),
     ),
     () =>
       grid.total() === 0 &&
@@ -104,6 +112,13 @@ export default function gallery(parts) {
     () => parts().id && lightbox(parts().id, grid),
   ];
 }
+
+/**
+ * The sizes of a picture for a grid, the smallest first; a small one has only itself.
+ *
+ * @param {any} item
+ */
+const sizesOf = ({ thumbnails, url, width }) => (thumbnails.length ? thumbnails : [{ url, width }]);
 
 /** What a picture is called. @param {any} item */
 const nameOf = (item) => item.metadata.persona_name || item.metadata.prompt || t("picture");
@@ -147,7 +162,7 @@ function lightbox(first, grid) {
   }
   async function remove() {
     const gone = item.peek();
-    if (!(await forgetItem("media", gone.id, nameOf(gone)))) return;
+    if (!(await forgetItem("media", gone.id, nameOf(gone), () => grid.reload()))) return;
     step(1);
     if (item.peek() === gone) close();
     grid.reload();
@@ -190,10 +205,11 @@ function lightbox(first, grid) {
         h(
           "div",
           { class: "lightbox-picture" },
-          picture([{ url: item().url, width: item().width }], {
+          picture([...item().thumbnails, { url: item().url, width: item().width }], {
             alt: item().metadata.prompt ?? "",
             isNsfw: item().is_nsfw,
             sizes: "100vw",
+            color: item().color,
           }),
         ),
         h(

@@ -22,8 +22,11 @@ export const PAGES = [
   { path: "/gallery", load: () => import("./gallery.js"), nav: "gallery", kept: "gallery" },
   { path: "/gallery/:id", load: () => import("./gallery.js"), kept: "gallery" },
   { path: "/jobs", load: () => import("./jobs.js"), nav: "jobs" },
+  { path: "/trash", load: () => import("./trash.js") },
   { path: "/settings", load: () => import("./settings.js"), nav: "settings" },
   { path: "/admin", load: () => import("./admin.js"), nav: "admin", admin: true },
+  { path: "/admin/users", load: () => import("./accounts.js"), admin: true },
+  { path: "/admin/instance", load: () => import("./instance.js"), admin: true },
 ];
 
 /**

@@ -286,7 +286,8 @@ async function duplicate(persona) {
 
 /** @param {any} persona @param {() => void} settle nothing is left to save */
 async function remove(persona, settle) {
-  if (!(await forgetItem("persona", persona.id, persona.name))) return;
+  const back = () => openPage(`/personas/${persona.id}`);
+  if (!(await forgetItem("persona", persona.id, persona.name, back))) return;
   settle();
   openPage("/personas");
 }

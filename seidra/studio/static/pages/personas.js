@@ -9,7 +9,8 @@ import { endListeners } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
 import { personaCard, startPreview } from "../parts/card.js";
 import { choice } from "../parts/field.js";
-import { skein } from "../parts/icons.js";
+import { chip, tagChips } from "../parts/filters.js";
+import { skein, trashLink } from "../parts/icons.js";
 
 const SORTS = ["-created_at", "-updated_at", "name", "-name", "created_at"];
 
@@ -89,19 +90,7 @@ export default function personas() {
   const sorts =
     /** @type {Array<[string, () => string]>} */ (SORTS.map((name) => [name, () => t(`sort.${name}`)]));
 
-  /**
-   * @param {() => boolean} on
-   * @param {string | (() => string)} label
-   * @param {() => void} toggle
-   */
-  const chip = (on, label, toggle) =>
-    h(
-      "button",
-      { class: () => (on() ? "chip on" : "chip"), "aria-pressed": () => String(on()), onclick: toggle },
-      label,
-    );
   const favoritesOn = () => new URLSearchParams(query()).has("fav");
-  const tagsOn = () => new URLSearchParams(query()).getAll("tag");
 
   return [
     h(
@@ -114,6 +103,7 @@ export default function personas() {
         value: () => filtersOf(new URLSearchParams(query())).sort,
         onchange: (/** @type {any} */ event) => changeQuery((q) => q.set("sort", event.target.value)),
       }),
+      trashLink(),
       h("button", { class: "button", onclick: () => openPage("/personas/new") }, () => t("personas.new")),
     ),
     h(
@@ -124,17 +114,7 @@ export default function personas() {
         () => t("favorites"),
         () => changeQuery((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
       ),
-      () =>
-        [...new Set([...tagsOn(), ...(grid.total() === null ? [] : commonTags(grid.items()))])].map((tag) =>
-          chip(
-            () => tagsOn().includes(tag),
-            tag,
-            () =>
-              changeQuery((
-                q,
-              ) => (q.getAll("tag").includes(tag) ? q.delete("tag", tag) : q.append("tag", tag))),
-          )
-        ),
+      tagChips("personas", query, changeQuery),
     ),
     () =>
       grid.total() === 0 &&
@@ -147,12 +127,4 @@ export default function personas() {
       ),
     grid.element,
   ];
-}
-
-/** The tags that most of these have, to filter by. @param {any[]} personas */
-function commonTags(personas) {
-  /** @type {Map<string, number>} */
-  const counts = new Map();
-  for (const tag of personas.flatMap(({ tags }) => tags)) counts.set(tag, (counts.get(tag) ?? 0) + 1);
-  return [...counts.entries()].sort(([, a], [, b]) => b - a).slice(0, 10).map(([tag]) => tag);
 }

@@ -7,12 +7,13 @@ import { nsfwSettings, veiled } from "../data/prefs.js";
 import { forgetSession, user } from "../data/session.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { check, choice, field, form } from "../parts/field.js";
+import { keys, sessions } from "./access.js";
 import { languageChoice, themeChoice } from "./doors.js";
 
 export default function settings() {
   return [
     h("div", { class: "bar" }, h("h1", {}, () => t("nav.settings"))),
-    h("div", { class: "columns" }, appearance(), nsfw(), account(), leaving()),
+    h("div", { class: "columns" }, appearance(), nsfw(), account(), sessions(), keys(), leaving()),
   ];
 }
 

@@ -1,5 +1,7 @@
 /** The signs of the page, drawn here: nothing is loaded. @module */
-import { svg } from "../lib/element.js";
+import { h, svg } from "../lib/element.js";
+import { t } from "../lib/i18n.js";
+import { addressOf } from "../lib/router.js";
 
 /** @type {Record<string, string>} */
 const PATHS = {
@@ -50,4 +52,14 @@ export function skein() {
     return svg("path", { d: `M${x} ${top}V112`, class: `strand-${at % 3}` });
   });
   return svg("svg", { viewBox: "0 0 100 140", class: "skein", "aria-hidden": "true" }, ...strands);
+}
+
+/** The way to the trash. */
+export function trashLink() {
+  const label = () => t("nav.trash");
+  return h(
+    "a",
+    { class: "round", href: addressOf("/trash"), title: label, "aria-label": label },
+    icon("trash"),
+  );
 }

@@ -14,9 +14,10 @@ export function linkOf(url) {
 
 /**
  * @param {Array<{ url: string, width: number }>} sizes what there is, the smallest first
- * @param {{ alt?: string, isNsfw?: boolean, sizes?: string }} [options]
+ * @param {{ alt?: string, isNsfw?: boolean, sizes?: string, color?: string | null }} [options] `color`:
+ *   what stands in the picture's place until it is there
  */
-export function picture(sizes, { alt = "", isNsfw = false, sizes: layout = "280px" } = {}) {
+export function picture(sizes, { alt = "", isNsfw = false, sizes: layout = "280px", color = null } = {}) {
   if (!sizes.length) return h("div", { class: "picture empty" }, skein());
   const looking = signal(false);
   const hidden = () => isNsfw && veiled() && !looking();
@@ -34,6 +35,7 @@ export function picture(sizes, { alt = "", isNsfw = false, sizes: layout = "280p
     "div",
     {
       class: () => (hidden() ? "picture veiled" : "picture"),
+      style: color ? { background: color } : {},
       onpointerdown: look(true),
       onpointerup: look(false),
       onpointerleave: look(false),

@@ -4,14 +4,13 @@ import { secondsText, t } from "../lib/i18n.js";
 
 /** @param {any} job */
 export function jobWords(job) {
-  if (job.status === "queued" && job.waiting_for) {
-    return t("job.waits_engine", { engine: job.waiting_for.engine });
-  }
+  const left = job.estimated_time ? ` · ${t("job.left", { time: secondsText(job.estimated_time) })}` : "";
   if (job.status === "queued") {
-    return job.position ? t("job.position", { position: job.position }) : t("job.queued");
+    const { code, engine } = job.waiting_for ?? {};
+    if (code === "engine" || code === "worker") return t(`job.waits_${code}`, { engine });
+    return job.position ? t("job.position", { position: job.position }) + left : t("job.queued");
   }
   if (job.status !== "processing") return t(`job.${job.status}`);
-  const left = job.estimated_time ? ` · ${t("job.left", { time: secondsText(job.estimated_time) })}` : "";
   return `${t("job.processing")} · ${Math.round(job.progress * 100)} %${left}`;
 }
 
