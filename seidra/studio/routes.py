@@ -26,8 +26,11 @@ PATHS = (
     "/gallery",
     "/gallery/<name>",
     "/jobs",
+    "/trash",
     "/settings",
     "/admin",
+    "/admin/users",
+    "/admin/instance",
 )
 """Where the page answers; which of its pages that is, the page itself finds out."""
 

@@ -36,6 +36,7 @@ export function sessions() {
         ),
       ),
       !session.current && h("button", {
+        type: "button",
         class: "round",
         title: t("session.end"),
         "aria-label": `${t("session.end")}: ${browserName(session.user_agent)}`,
@@ -133,6 +134,7 @@ export function keys() {
         ),
       ),
       h("button", {
+        type: "button",
         class: "round",
         title: t("key.end"),
         "aria-label": `${t("key.end")}: ${key.name}`,

@@ -36,7 +36,8 @@ export default function accounts() {
   async function makeLink(account) {
     try {
       const { data } = await ask("POST", `/admin/users/${account.id}/password-link`);
-      link.set({ name: account.username, url: data.url, until: data.expires_at });
+      const { href } = new URL(data.url, location.href);
+      link.set({ name: account.username, url: href, until: data.expires_at });
     } catch (error) {
       tellError(error);
     }
