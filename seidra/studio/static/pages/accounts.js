@@ -9,6 +9,7 @@ import { check, field, form } from "../parts/field.js";
 import { adminBar } from "./admin.js";
 
 const PAGE = 50;
+const SYSTEM = "system";
 
 export default function accounts() {
   const found = signal(/** @type {any[]} */ ([]));
@@ -56,6 +57,8 @@ export default function accounts() {
         checked: account[name],
         onchange: (/** @type {any} */ event) => give(account, { [name]: event.target.checked }),
       });
+    // What comes with the instance belongs to it: nobody logs in, and nothing can be changed.
+    const isSystem = account.username === SYSTEM;
     const figures = [
       t("accounts.personas", { n: account.personas }),
       t("accounts.media", { n: account.media }),
@@ -64,7 +67,7 @@ export default function accounts() {
     ];
     return h(
       "li",
-      { class: "job account" },
+      { class: "job wraps" },
       h(
         "div",
         { class: "job-words" },
@@ -72,9 +75,11 @@ export default function accounts() {
         h("span", {}, account.email),
         h("span", { class: "mute" }, figures.filter(Boolean).join(" · ")),
       ),
-      h("div", { class: "flags" }, flag("is_active"), flag("is_admin"), flag("nsfw_allowed")),
-      h("button", { class: "button quiet", onclick: () => makeLink(account) }, t("accounts.link")),
-      account.id !== user.peek()?.id &&
+      !isSystem && [
+        h("div", { class: "flags" }, flag("is_active"), flag("is_admin"), flag("nsfw_allowed")),
+        h("button", { class: "button quiet", onclick: () => makeLink(account) }, t("accounts.link")),
+      ],
+      !isSystem && account.id !== user.peek()?.id &&
         h("button", { class: "button quiet", onclick: () => remove(account) }, t("delete")),
     );
   };

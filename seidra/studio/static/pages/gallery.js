@@ -8,7 +8,7 @@ import { ask, queryOf } from "../data/api.js";
 import { endListeners } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
 import { forgetItem } from "../data/trash.js";
-import { tellError, toast } from "../parts/dialog.js";
+import { hostToasts, tellError, toast } from "../parts/dialog.js";
 import { chip, tagChips } from "../parts/filters.js";
 import { icon, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture } from "../parts/picture.js";
@@ -242,7 +242,12 @@ function lightbox(first, grid) {
         ),
       ],
   );
-  queueMicrotask(() => dialog.isConnected && dialog.showModal());
+  queueMicrotask(() => {
+    if (!dialog.isConnected) return;
+    dialog.showModal();
+    hostToasts(dialog);
+  });
+  onDispose(() => hostToasts(document.body));
   return dialog;
 }
 

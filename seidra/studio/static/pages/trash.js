@@ -48,7 +48,7 @@ export default function trash() {
   const row = (/** @type {any} */ entry) =>
     h(
       "li",
-      { class: "job" },
+      { class: "job wraps" },
       h(
         "div",
         { class: "job-shot" },

@@ -44,6 +44,16 @@ export function toastRegion() {
 }
 
 /**
+ * Show the toasts in this element from now on: what is outside of an open dialog can be neither seen
+ * nor clicked.
+ *
+ * @param {HTMLElement} host
+ */
+export function hostToasts(host) {
+  host.append(region);
+}
+
+/**
  * Say something in passing.
  *
  * @param {string} text
