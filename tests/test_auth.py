@@ -541,6 +541,8 @@ def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
         "workers",
         "engines",
         "engine_orphans",
+        "media_loras",
+        "trash",
     }
     assert same == empty | {name for name in before if "yoyo" in name}
     assert carol.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204

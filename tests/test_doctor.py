@@ -138,7 +138,7 @@ def damaged(settings: Settings) -> Settings:
 
 
 def dangling(settings: Settings) -> Settings:
-    execute(settings, "UPDATE media_items SET persona_id = 77")
+    execute(settings, "INSERT INTO persona_tags (user_id, tag_key, persona_id) VALUES (1, 'a', 77)")
     return settings
 
 

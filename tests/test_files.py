@@ -138,5 +138,7 @@ def test_a_symbolic_link_is_not_followed(
 def test_no_two_attempts_share_a_key() -> None:
     claims = [f"host-7-ab12cd34-{n}" for n in range(1000)]
     assert len({keys.new_key(ID, "image/png", claim) for claim in claims}) == 1000
-    assert keys.with_derived(KEY) == [KEY, SMALL]
+    derived = [keys.derived_key(KEY, size) for size in (160, 320, 640, 1600)]
+    assert keys.with_derived(KEY) == [KEY, *derived]
+    assert SMALL in derived
     assert keys.original_key(SMALL) == keys.original_key(KEY) == KEY

@@ -237,7 +237,8 @@ def test_what_stands_in_lists(alice: Person, things: dict[str, str]) -> None:
     assert (item["file_path"], item["thumbnail_path"]) == (item["url"], item["thumbnail_url"])
     for name in ("file_path", "thumbnail_path"):
         # As an <img> loads it: without a header.
-        assert alice.client.get(item[name]).mimetype.startswith("image/")
+        with alice.client.get(item[name]) as answer:
+            assert answer.mimetype.startswith("image/")
     assert browse(alice, "GET", "/personas/").get_json()[0]["metadata"] == {}
     stats = browse(alice, "GET", "/media/stats").get_json()
     day = item["created_at"][:10]

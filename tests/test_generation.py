@@ -224,10 +224,12 @@ def test_the_pictures_of_a_job(alice: Person, worker: Worker) -> None:
         assert media["metadata"]["seed"] == 5 + n
         assert media["url"] == result["url"]
         assert (result["width"], result["height"]) == (640, 400)
-        (small,) = result["thumbnails"]
-        shown = alice.client.get(small["url"], buffered=True)
-        with Image.open(io.BytesIO(shown.data)) as image:
-            assert image.size == (small["width"], small["height"]) == (320, 200)
+        sizes = [(small["width"], small["height"]) for small in result["thumbnails"]]
+        assert sizes == [(160, 100), (320, 200)]
+        for small, size in zip(result["thumbnails"], sizes, strict=True):
+            shown = alice.client.get(small["url"], buffered=True)
+            with Image.open(io.BytesIO(shown.data)) as image:
+                assert image.size == size
     tiny = made(alice, parameters=TINY)
     worker.work_one()
     (result,) = alice.get(f"/api/jobs/{tiny['job_id']}").get_json()["results"]

@@ -251,6 +251,7 @@ def test_a_restart_under_load_on_a_socket_of_systemd_fails_no_request_and_loses_
         activated(tmp_path, listener) as restart,
     ):
         server = Server.__new__(Server)
+        server.folder = tmp_path
         server.port, server.token = listener.getsockname()[1], ""
         server.register()
         with Load(server.port, server.token) as load:

@@ -19,6 +19,7 @@ from seidra.web.services import services_of
 
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 FIELDS = {
+    "message",
     "job_id",
     "status",
     "progress",
@@ -133,6 +134,7 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
         "warnings": [],
         "is_nsfw": False,
         "attempts": 0,
+        "message": queued["message"],
         "position": 1,
         "version": 1,
         "parameters": {

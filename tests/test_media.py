@@ -31,7 +31,10 @@ FIELDS = {
     "id",
     "job_id",
     "persona_id",
+    "user_id",
     "url",
+    "file_path",
+    "thumbnail_path",
     "thumbnail_url",
     "thumbnails",
     "download_url",
@@ -256,13 +259,21 @@ def test_stats_are_of_my_media(alice: Person, bob: Person, make: Make) -> None:
         "by_type": {"image": 2, "video": 0},
         "total_size": sum(sizes),
     }
-    assert alice.get("/api/media/stats").get_json() == tame
+    day = alice.get("/api/media").get_json()["items"][0]["created_at"][:10]
+    more = {"total_images": 2, "favorites_count": 1, "recent_count": 2}
+    more |= {"by_persona": {"Luna": 2}, "by_date": {day: 2}}
+    assert alice.get("/api/media/stats").get_json() == tame | more
     assert alice.get("/api/media/stats?include_nsfw=true").get_json() == {
         "total": 3,
         "favorites": 1,
         "nsfw": 1,
         "by_type": {"image": 3, "video": 0},
         "total_size": sum(sizes) + wild,
+        "total_images": 3,
+        "favorites_count": 1,
+        "recent_count": 3,
+        "by_persona": {"Luna": 3},
+        "by_date": {day: 3},
     }
 
 

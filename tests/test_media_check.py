@@ -95,7 +95,7 @@ def test_what_it_finds(filled: Settings, database: SqliteDatabase) -> None:
         put(filled.media_dir / "cd" / f"{STRAY}.png"),
         put(filled.media_dir / "ab" / f"{STRAY}.png.320.webp"),
         put(filled.thumbnail_dir / "ab" / f"{STRAY}.png.320.webp"),
-        put(filled.thumbnail_dir / "ab" / f"{STRAY}.0123456789abcdef.png.640.webp"),
+        put(filled.thumbnail_dir / "ab" / f"{STRAY}.0123456789abcdef.png.480.webp"),
     ]
     leftover = aged(put(filled.tmp_dir / "thumbnail-1-2"), 25)
     put(filled.tmp_dir / "thumbnail-3-4")

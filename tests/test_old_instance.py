@@ -139,6 +139,9 @@ def test_what_was_to_go_goes(old: Settings, serve: Callable[[Settings], Flask]) 
     assert client.delete(f"/api/media/{KEPT[0][1]}", headers=headers).status_code == 204
     assert kinds(old) == []
     keep_house(old)
+    assert stored(old) == plain(old, *KEPT), "what lies in the trash keeps its files"
+    assert client.delete("/api/trash", headers=headers).status_code == 204
+    keep_house(old)
     assert stored(old) == plain(old, KEPT[1])
     assert kinds(old) == []
     rows = services_of(app).database.connection

@@ -83,6 +83,7 @@ def test_created_with_location_etag_and_defaults(alice: Person) -> None:
         "is_nsfw": False,
         "avatar_url": None,
         "cover": None,
+        "metadata": {},
     }
 
 
@@ -974,7 +975,7 @@ def test_the_rules_need_no_request(
         id = write.create_persona(tx, alice.id, write.prepare_persona(body), settings)["id"]
         write.change_persona(tx, alice.id, id, {"name": "Nova"}, versions.append)
         copy = write.duplicate_persona(tx, alice.id, id, None, settings)
-        write.delete_persona(tx, alice.id, id, versions.append)
+        write.delete_persona(tx, alice.id, id, 30, versions.append)
     assert versions == [1, 2]
     (persona,) = alice.get("/api/personas?search=nova&tag=sea").get_json()
     assert (persona["id"], persona["name"]) == (copy["id"], "Nova (copy)")
@@ -991,7 +992,7 @@ def test_a_rule_that_is_refused_by_the_version_writes_nothing(
     for rule in (
         lambda tx: write.change_persona(tx, alice.id, made["id"], {"name": "Nova"}, refuse),
         lambda tx: write.set_avatar(tx, alice.id, made["id"], "none", refuse),
-        lambda tx: write.delete_persona(tx, alice.id, made["id"], refuse),
+        lambda tx: write.delete_persona(tx, alice.id, made["id"], 30, refuse),
     ):
         with pytest.raises(Conflict), database.transaction(alice.id) as tx:
             rule(tx)
@@ -1007,7 +1008,7 @@ def test_nobody_writes_what_is_another_users(
         lambda tx: write.change_persona(tx, bob.id, made["id"], {"name": "x"}, versions.append),
         lambda tx: write.set_avatar(tx, bob.id, made["id"], "none", versions.append),
         lambda tx: write.duplicate_persona(tx, bob.id, made["id"], "x", settings),
-        lambda tx: write.delete_persona(tx, bob.id, made["id"], versions.append),
+        lambda tx: write.delete_persona(tx, bob.id, made["id"], 30, versions.append),
     ):
         with pytest.raises(NotFound), database.transaction(bob.id) as tx:
             rule(tx)

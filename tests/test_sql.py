@@ -274,7 +274,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.by_date": ("INDEX media_created (user_id=? AND created_at>?)",),
     "media.by_persona": (
         "INDEX personas_name (user_id=?)",
-        "INDEX media_persona (persona_id=?)",
+        "INDEX media_cover (persona_id=?)",
     ),
     "media.counts": ("media_counts USING PRIMARY KEY (user_id=?)",),
     "media.create": NOTHING,
@@ -295,7 +295,8 @@ PLANS: dict[str, tuple[str, ...]] = {
         "INDEX media_persona (persona_id=? AND created_at>? AND created_at<?)",
     ),
     "media.matching_tagged": ("media_tags USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
-    "media.facets": ("(user_id=?)",),
+    # Along an index of the owner; where one user has everything, all rows are theirs.
+    "media.facets": ("media_items",),
     "media.page[all]": ("INDEX media_created (user_id=?)", MEDIA, JOB, ROWID),
     "media.page[favorites]": ("INDEX media_favorite (user_id=?)", MEDIA, JOB, ROWID),
     "media.page[safe]": ("INDEX media_created_safe (user_id=? AND is_nsfw=?)", MEDIA, JOB, ROWID),
@@ -485,6 +486,8 @@ WHOLE = {
     "users.page[all]",
     "users.password_costs",
     "engines.probe_due",
+    # Where one user has everything: all rows are theirs.
+    "media.facets",
     "engines.list_all",
     "engines.load",
     "engines.orphans_count",

@@ -361,7 +361,7 @@ def test_another_users_things_do_not_exist(
             detail = answer.get_json()["detail"]
             # Not to be told from what never was.
             ids = {name: uuid.uuid4() for name in ("job", "media", "entry")} | {"persona": 999}
-            missing = fill(rule, ids | {"session": "none", "key": 999, "account": 999})
+            missing = fill(rule, ids | {"session": "f" * 16, "key": 999, "account": 999})
             assert (
                 person.open(method, missing, json=filled(body, things)).get_json()["detail"]
                 == detail

@@ -44,9 +44,15 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
     """Undo the last `count` migrations (None: all), with their data; returns their ids. Raises
     StartError, before anything is done, where texts would not fit."""
     with migrate.start_lock(settings):
-        applied = [step.id for step in migrate.list_migrations(settings) if step.applied]
+        steps = migrate.list_migrations(settings)
+        applied = [step.id for step in steps if step.applied]
         undone = tuple(id[:5] for id in applied[::-1][:count])
+        missing = 0
         if not {_REAL_PRESETS, _FILE_KEYS, _SIZES}.isdisjoint(undone):
+            # The statements below are those of the newest schema: a way back in several steps makes
+            # it again first.
+            missing = len(steps) - len(applied)
+            migrate.apply_migrations(settings)
             database, files = open_database(settings), LocalFiles(settings)
             try:
                 if _REAL_PRESETS in undone:
@@ -58,7 +64,8 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
                     give_plain_names(database, files)
             finally:
                 database.close()
-        return migrate.undo_migrations(settings, count)
+        every = None if count is None else count + missing
+        return migrate.undo_migrations(settings, every)[missing:]
 
 
 def _check_texts_fit(database: Database) -> None:
