@@ -29,7 +29,8 @@ EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
 # What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose
 # a media item or a persona is, which engines there are, that a prompt says something, which words
 # mean the same, what the instance's NSFW default allows, how deep and large a free object is, how
-# many tags two parameters make, which passwords are too common.
+# many tags two parameters make, which passwords are too common,
+# which lists belong together.
 CONFIG = "\n".join(
     f'''
 [[operations]]
@@ -57,6 +58,25 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/auth/password",
         "POST /api/admin/users",
         "GET /api/media",
+        "GET /api/media/facets",
+        "POST /api/media/bulk-action",
+        "POST /api/media/bulk",
+        "POST /api/personas/bulk",
+        "POST /api/generate/single",
+        "POST /api/trash/restore",
+    )
+)
+CONFIG += "\n".join(
+    f'''
+[[operations]]
+include-name = "{name}"
+checks.not_a_server_error.expected-statuses = ["2xx", "3xx", "4xx", "501"]
+'''
+    # What a frontend calls and SEIDRA does not do is a 501.
+    for name in (
+        "POST /api/models/download",
+        "POST /api/models/clear-cache",
+        "DELETE /api/models/{name}",
     )
 )
 LOGOUT = "/api/auth/logout"

@@ -88,6 +88,7 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
         "negative_prompt": "rain",
     },
     ("GET", "/api/personas/facets"): None,
+    ("POST", "/api/personas/bulk"): {"ids": [999], "action": "favorite"},
     ("GET", PERSONA): None,
     ("PUT", PERSONA): {"name": "Luna", "avatar_url": "https://pictures.example/luna.png"},
     ("PATCH", PERSONA): {"style_prompt": "sunlit ocean", "avatar_url": None},
@@ -112,6 +113,7 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/media"): None,
     ("GET", "/api/media/stats"): None,
     ("GET", "/api/media/facets"): None,
+    ("POST", "/api/media/bulk"): {"ids": [ANY_ID], "action": "favorite"},
     ("GET", "/api/tags"): None,
     ("GET", MEDIA): None,
     ("POST", "/api/generate/single"): {
@@ -133,7 +135,7 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/api/models/reload"): None,
     ("POST", "/api/models/download"): None,
     ("POST", "/api/models/clear-cache"): None,
-    ("DELETE", "/api/models/<name>"): None,
+    ("DELETE", "/api/models/<model:name>"): None,
     ("GET", "/api/system/info"): None,
     ("GET", "/api/system/notifications"): None,
     ("PATCH", MEDIA): {"is_favorite": True, "tags": ["keep"]},
@@ -173,7 +175,7 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
 WITH_ID = {
     route: body
     for route, body in ROUTES.items()
-    if "<" in route[1] and "<name>" not in route[1] and "/admin/" not in route[1]
+    if "<" in route[1] and "name>" not in route[1] and "/admin/" not in route[1]
 }
 """The routes of things that have an owner: engines have none, and accounts have administrators."""
 PAGES = {
@@ -188,7 +190,7 @@ WITH_BODY = {route: body for route, body in (ROUTES | PUBLIC).items() if body is
 NOT_OFFERED = {
     ("POST", "/api/models/download"),
     ("POST", "/api/models/clear-cache"),
-    ("DELETE", "/api/models/<name>"),
+    ("DELETE", "/api/models/<model:name>"),
 }
 """What a frontend calls, and SEIDRA does not do: a 501 for everybody who has a token."""
 BARE = {("PUT", f"{MEDIA}/tags")}
@@ -221,6 +223,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "id:key_id": things["key"],
         "id:user_id": things["account"],
         "name": "mock",
+        "model:name": "checkpoints/mock",
     }
     return re.sub(r"<([^>]+)>", lambda match: str(ids.get(match[1], "swagger-ui.css")), text)
 

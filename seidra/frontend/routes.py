@@ -179,7 +179,7 @@ def clear_cache() -> Response:
     _not_offered("SEIDRA keeps no models; what an engine has loaded is the engine's own.")
 
 
-@blp.route("/models/<name>", methods=["DELETE"])
+@blp.route("/models/<model:name>", methods=["DELETE"])
 @login_required
 @blp.alt_response(501, "PROBLEM")
 def delete_model(name: str) -> Response:

@@ -7,6 +7,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from seidra.jobs.schemas import Seed
+from seidra.library.bulk import MEDIA_ACTIONS, TAGGING
 from seidra.prompts import MAX_LORAS, MAX_NEGATIVE_PROMPT, MAX_REQUEST_PROMPT, MAX_WEIGHT
 from seidra.web.fields import (
     MAX_INTEGER,
@@ -25,8 +26,6 @@ from seidra.web.fields import (
 )
 
 LEVELS = ("info", "warning", "error", "success")
-ACTIONS = ("favorite", "unfavorite", "nsfw", "sfw", "tag", "untag", "delete")
-TAGGING = ("tag", "untag")
 MAX_BULK = 200
 """Media items that one call changes: one transaction, which holds up nobody."""
 
@@ -73,7 +72,7 @@ class SingleSchema(Body):
 class BulkSchema(Body):
     """What to do with which media items; `tags` for `tag` and `untag` alone."""
 
-    action = Text(required=True, validate=one_of(*ACTIONS))
+    action = Text(required=True, validate=one_of(*MEDIA_ACTIONS))
     media_ids = Items(fields.UUID(), MAX_BULK, "media items", required=True)
     tags = Tags()
 
@@ -86,7 +85,7 @@ class BulkSchema(Body):
 class BulkAnswerSchema(Schema):
     """How many were done and how many were not; `media_ids` are those that were."""
 
-    action = fields.String(validate=one_of(*ACTIONS))
+    action = fields.String(validate=one_of(*MEDIA_ACTIONS))
     processed = fields.Integer()
     failed = fields.Integer()
     media_ids = fields.List(fields.UUID())

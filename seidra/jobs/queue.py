@@ -198,6 +198,7 @@ def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str
     if queries.jobs.queued(tx, user_id=user_id) >= settings.max_queued_jobs:
         raise Problem(
             f"You have {settings.max_queued_jobs} jobs waiting already; let some of them finish.",
+            code="queue_full",
             status=429,
             headers={"Retry-After": "5"},
         )

@@ -1,18 +1,26 @@
-"""/api/tags, and the facets of personas and media."""
+"""/api/tags, and the facets of personas and media and what is done to many of them."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from flask import Response, g
 
 from seidra.auth.tokens import login_required
+from seidra.library import bulk
 from seidra.library.facets import media_facets, persona_facets
 from seidra.library.organise_schemas import (
     FACETS_EXAMPLE,
+    MEDIA_BULK_EXAMPLE,
+    OUTCOME_EXAMPLE,
+    PERSONA_BULK_EXAMPLE,
     TAGS_EXAMPLE,
     FacetsSchema,
+    MediaBulkSchema,
     MediaFacetsQuery,
+    OutcomeSchema,
+    PersonaBulkSchema,
     PersonaFacetsQuery,
     TagListSchema,
     TagsQuery,
@@ -23,7 +31,7 @@ from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint
 from seidra.web.services import services
 
-blp = Blueprint("organise", __name__, url_prefix="/api", description="Tags and facets")
+blp = Blueprint("organise", __name__, url_prefix="/api", description="Tags, facets, many at once")
 
 
 @blp.route("/personas/facets", methods=["GET"])
@@ -46,6 +54,62 @@ def facets_of_media(query: dict[str, Any]) -> Response:
     with services().database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         return reply(media_facets(connection, g.user["id"], nsfw, query))
+
+
+@blp.route("/personas/bulk", methods=["POST"])
+@login_required
+@blp.arguments(PersonaBulkSchema, example=PERSONA_BULK_EXAMPLE)
+@blp.response(200, OutcomeSchema, example=OUTCOME_EXAMPLE)
+def change_personas(body: dict[str, Any]) -> Response:
+    """Change, preview or delete up to a thousand of my personas: those of `ids`, or the first that
+    a `filter` finds. `failed` says which were not done."""
+    ids, remaining = body.get("ids", ()), 0
+    if "filter" in body:
+        nsfw = _may_list_nsfw(body["filter"])
+        ids, remaining = bulk.filtered_personas(
+            services().database, g.user["id"], nsfw, body["filter"]
+        )
+    outcome = bulk.act_on_personas(
+        services().database,
+        g.user["id"],
+        ids,
+        body["action"],
+        body.get("tags", ()),
+        services().setup,
+        services().settings,
+    )
+    services().wake.set()
+    return reply({**asdict(outcome), "remaining": remaining})
+
+
+@blp.route("/media/bulk", methods=["POST"])
+@login_required
+@blp.arguments(MediaBulkSchema, example=MEDIA_BULK_EXAMPLE)
+@blp.response(200, OutcomeSchema, example=OUTCOME_EXAMPLE)
+def change_media(body: dict[str, Any]) -> Response:
+    """Change or delete up to a thousand of my media items: those of `ids`, or the newest that a
+    `filter` finds. `failed` says which were not done."""
+    ids, remaining = [str(id) for id in body.get("ids", ())], 0
+    if "filter" in body:
+        nsfw = _may_list_nsfw(body["filter"])
+        ids, remaining = bulk.filtered_media(
+            services().database, g.user["id"], nsfw, body["filter"]
+        )
+    outcome = bulk.act_on_media(
+        services().database,
+        g.user["id"],
+        ids,
+        body["action"],
+        body.get("tags", ()),
+        services().settings,
+    )
+    services().wake.set()
+    return reply({**asdict(outcome), "remaining": remaining})
+
+
+def _may_list_nsfw(asked: dict[str, Any]) -> bool:
+    connection = services().database.connection
+    return policy.may_list_nsfw(connection, g.user["id"], asked["include_nsfw"])
 
 
 @blp.route("/tags", methods=["GET"])

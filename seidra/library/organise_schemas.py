@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
+from seidra.library.bulk import MAX_ITEMS, MEDIA_ACTIONS, PERSONA_ACTIONS, TAGGING
 from seidra.media.schemas import MediaQuery
-from seidra.personas.schemas import PersonaQuery
-from seidra.web.fields import Query, QueryFlag, QueryWhole, Text
+from seidra.personas.schemas import SORTS, PersonaQuery
+from seidra.web.fields import (
+    MAX_INTEGER,
+    Body,
+    Flag,
+    Items,
+    Query,
+    QueryFlag,
+    QueryTime,
+    QueryWhole,
+    Tags,
+    Text,
+    Whole,
+    one_of,
+)
 
 
 def _prefix() -> Text:
@@ -84,6 +98,74 @@ class TagListSchema(Schema):
     tags = fields.List(fields.Nested(TagUseSchema))
 
 
+class PersonaFilter(Body):
+    """What a filter of personas asks for, as their list does."""
+
+    search = Text(1, 100)
+    tag = Items(Text(1, 50, line=True), 8, "tags", load_default=list)
+    untagged = Flag(load_default=False)
+    is_favorite = Flag(load_default=None, allow_none=True)
+    include_nsfw = Flag(load_default=False)
+    sort = Text(validate=one_of(*SORTS), load_default="-created_at")
+
+
+class MediaFilter(Body):
+    """What a filter of media asks for, as their list does."""
+
+    search = Text(1, 100)
+    tag = Items(Text(1, 50, line=True), 8, "tags", load_default=list)
+    favorites_only = Flag(load_default=False)
+    date_from = QueryTime(load_default=lambda: "")
+    date_to = QueryTime(load_default=lambda: "~", end_of_day=True)
+    persona_id = Whole(0, MAX_INTEGER, load_default=None, allow_none=True)
+    include_nsfw = Flag(load_default=False)
+
+
+class _BulkSchema(Body):
+    @validates_schema
+    def _check_whole(self, data: Any, **kwargs: Any) -> None:
+        if ("ids" in data) == ("filter" in data):
+            raise ValidationError("Must have either ids or a filter.", "ids")
+        if data.get("action") in TAGGING and not data.get("tags"):
+            raise ValidationError("Must name at least one tag.", "tags")
+
+
+class PersonaBulkSchema(_BulkSchema):
+    """What to do with which personas; `tags` for `tag` and `untag` alone."""
+
+    action = Text(required=True, validate=one_of(*PERSONA_ACTIONS))
+    ids = Items(Whole(0, MAX_INTEGER), MAX_ITEMS, "ids")
+    filter = fields.Nested(PersonaFilter)
+    tags = Tags()
+
+
+class MediaBulkSchema(_BulkSchema):
+    """What to do with which media items; `tags` for `tag` and `untag` alone."""
+
+    action = Text(required=True, validate=one_of(*MEDIA_ACTIONS))
+    ids = Items(fields.UUID(), MAX_ITEMS, "ids")
+    filter = fields.Nested(MediaFilter)
+    tags = Tags()
+
+
+class FailedSchema(Schema):
+    """What was not done, and why not."""
+
+    id = fields.Raw()
+    code = fields.String()
+
+
+class OutcomeSchema(Schema):
+    """How many were done, which were not, and how many more the filter finds."""
+
+    done = fields.Integer()
+    failed = fields.List(fields.Nested(FailedSchema))
+    remaining = fields.Integer()
+
+
+PERSONA_BULK_EXAMPLE = {"ids": [1, 2], "action": "tag", "tags": ["sea"]}
+MEDIA_BULK_EXAMPLE = {"filter": {"search": "draft"}, "action": "delete"}
+OUTCOME_EXAMPLE = {"done": 1, "failed": [{"id": 2, "code": "not_found"}], "remaining": 0}
 FACETS_EXAMPLE: dict[str, Any] = {
     "total": 12,
     "favorites": 3,

@@ -54,6 +54,7 @@ def list_trash(query: dict[str, Any]) -> Response:
 @login_required
 @trash_blp.arguments(RestoreSchema, example=RESTORE_EXAMPLE)
 @trash_blp.response(200, RestoredSchema, example=RESTORED_EXAMPLE)
+@trash_blp.alt_response(404, "PROBLEM")
 def restore(body: dict[str, Any]) -> Response:
     """Bring back what was deleted, under its own id: all of it or, where something is not there,
     none."""

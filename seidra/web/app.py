@@ -11,7 +11,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from seidra.config import Settings
 from seidra.web import problems
-from seidra.web.arguments import IdConverter
+from seidra.web.arguments import IdConverter, ModelConverter
 from seidra.web.compress import compress_answers
 from seidra.web.edge import Edge
 from seidra.web.services import Services, register_services
@@ -26,6 +26,7 @@ def make_app(services: Services) -> Flask:
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
     app.url_map.converters["id"] = IdConverter
+    app.url_map.converters["model"] = ModelConverter
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.wsgi_app = Edge(app.wsgi_app)  # type: ignore[method-assign]
     if count := settings.trusted_proxies:

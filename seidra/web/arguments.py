@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from flask import Response, request
 from marshmallow import Schema, fields
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
-from werkzeug.routing import IntegerConverter, Map
+from werkzeug.routing import IntegerConverter, Map, PathConverter
 
 from seidra.errors import Problem
 from seidra.web.fields import MAX_INTEGER
@@ -92,6 +92,14 @@ def _no_constant(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+class ModelConverter(PathConverter):
+    """The name of an engine's model, which may hold slashes; what /api/models itself is asked by is
+    none, so that these paths allow their own methods alone."""
+
+    regex = "(?!(?:available|clear-cache|download|lora|reload|status)$).+?"
+    part_isolating = False
 
 
 class IdConverter(IntegerConverter):
