@@ -35,6 +35,14 @@ INNER JOIN users AS u ON u.id = m.user_id
 WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
 
+-- name: named^
+-- What the file of an item is called by, whose right to it has been checked: a persona only where it may be seen.
+SELECT m.created_at, m.metadata, p.name AS persona
+FROM media_items AS m
+LEFT JOIN personas AS p ON p.id = m.persona_id AND p.user_id = m.user_id
+    AND (p.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id))
+WHERE m.id = :id;
+
 -- name: update!
 -- Write what a user may change of a media item.
 UPDATE media_items

@@ -289,6 +289,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.loras_add": NOTHING,
     "media.whole": (MEDIA,),
     "media.linked": (MEDIA, VIEWER, ROWID),
+    "media.named": (MEDIA, ROWID, VIEWER),
     "media.mark_nsfw": ("INDEX media_cover (persona_id=? AND is_nsfw=?)",),
     "media.matching": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
     "media.matching_persona": (

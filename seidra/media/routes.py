@@ -14,7 +14,7 @@ from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.files.keys import EXTENSIONS
 from seidra.media.access import linked_user
-from seidra.media.answers import send_stored, send_thumbnail
+from seidra.media.answers import send_bare, send_stored, send_thumbnail
 from seidra.media.keys import row_key
 from seidra.media.links import thumbnail_variant
 from seidra.media.pages import media_page, media_spread
@@ -22,6 +22,7 @@ from seidra.media.schemas import (
     CHANGED_EXAMPLE,
     MEDIA_EXAMPLE,
     ChangedMediaSchema,
+    DownloadQuery,
     FavoriteSchema,
     LinkQuery,
     MediaChangeSchema,
@@ -33,7 +34,7 @@ from seidra.media.schemas import (
     ThumbnailQuery,
 )
 from seidra.media.trash import delete_item
-from seidra.media.view import media_json
+from seidra.media.view import file_name, media_json
 from seidra.media.write import change_item, deletable_version, visible_item
 from seidra.nsfw import policy
 from seidra.web import rates
@@ -185,18 +186,6 @@ def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row
     return row, max_age
 
 
-def _send_picture(row: Row, variant: str, max_age: int) -> Response:
-    return send_stored(
-        row_key(row),
-        row["mime_type"],
-        f"{row['id']}-{variant}",
-        max_age,
-        row["id"],
-        f"seidra-{row['id']}{EXTENSIONS[row['mime_type']]}",
-        attached=variant == "download",
-    )
-
-
 @blp.route("/<uuid:media_id>/content", methods=["GET"])
 @rates.counts_itself
 @blp.arguments(LinkQuery, location="query")
@@ -208,7 +197,10 @@ def _send_picture(row: Row, variant: str, max_age: int) -> Response:
 def content(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, in the page; ranges and ETag work."""
     row, max_age = _linked_row(media_id, "content", link)
-    return _send_picture(row, "content", max_age)
+    name = f"seidra-{media_id}{EXTENSIONS[row['mime_type']]}"
+    return send_stored(
+        row_key(row), row["mime_type"], f"{media_id}-content", max_age, row["id"], name
+    )
 
 
 @blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
@@ -232,13 +224,19 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 
 @blp.route("/<uuid:media_id>/download", methods=["GET"])
 @rates.counts_itself
-@blp.arguments(LinkQuery, location="query")
+@blp.arguments(DownloadQuery, location="query")
 @blp.response(
     200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture"
 )
 @blp.alt_response(403, "PROBLEM")
 @blp.doc(security=[{}, {"access": []}])
 def download(link: dict[str, Any], media_id: UUID) -> Response:
-    """The picture, as a file to keep."""
+    """The picture, as a file to keep, called by persona, date and seed."""
     row, max_age = _linked_row(media_id, "download", link)
-    return _send_picture(row, "download", max_age)
+    about = required_row(queries.media.named(services().database.connection, id=row["id"]))
+    name = file_name(about, row["mime_type"])
+    if link["metadata"] == "none":
+        tag = f"{media_id}-download-bare"
+        return send_bare(row_key(row), row["mime_type"], tag, max_age, row["id"], name)
+    tag = f"{media_id}-download"
+    return send_stored(row_key(row), row["mime_type"], tag, max_age, row["id"], name, attached=True)

@@ -174,6 +174,16 @@ class LinkQuery(Query):
     signature = fields.String(load_default=None)
 
 
+class DownloadQuery(LinkQuery):
+    """The same for a file to keep; any signed link of one takes `metadata`."""
+
+    metadata = Text(
+        load_default="all",
+        validate=one_of("all", "none"),
+        metadata={"description": "`none`: without prompt, parameters, EXIF and XMP in the file."},
+    )
+
+
 class ThumbnailQuery(LinkQuery):
     """The same for a thumbnail."""
 
