@@ -291,15 +291,29 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.linked": (MEDIA, VIEWER, ROWID),
     "media.named": (MEDIA, ROWID, VIEWER),
     "media.mark_nsfw": ("INDEX media_cover (persona_id=? AND is_nsfw=?)",),
-    "media.matching": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
-    "media.matching_persona": (
+    "media.matching[time]": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
+    "media.matching[persona]": (
         "INDEX media_persona (persona_id=? AND created_at>? AND created_at<?)",
     ),
-    "media.matching_tagged": ("media_tags USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
+    "media.matching[model]": (
+        "INDEX media_model (user_id=? AND model=? AND created_at>? AND created_at<?)",
+    ),
+    "media.matching[job]": ("m USING INDEX media_job (job_id=?)", JOB),
+    "media.matching[lora]": ("media_loras USING PRIMARY KEY (user_id=? AND name=?)", MEDIA),
+    "media.matching[tag]": ("media_tags USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
+    "media.newest_before[all]": ("INDEX media_created (user_id=? AND created_at<?)",),
+    "media.newest_before[favorites]": ("INDEX media_favorite (user_id=? AND created_at<?)",),
+    "media.newest_before[model]": ("INDEX media_model (user_id=? AND model=? AND created_at<?)",),
+    "media.newest_before[safe]": (
+        "INDEX media_created_safe (user_id=? AND is_nsfw=? AND created_at<?)",
+    ),
+    "media.count_between[all]": ("INDEX media_created (user_id=? AND created_at>?",),
+    "media.count_between[favorites]": ("INDEX media_favorite (user_id=? AND created_at>?",),
+    "media.count_between[model]": ("INDEX media_model (user_id=? AND model=? AND created_at>?",),
+    "media.count_between[safe]": (
+        "INDEX media_created_safe (user_id=? AND is_nsfw=? AND created_at>?",
+    ),
     "media.facets": ("(user_id=?)",),
-    "media.page[all]": ("INDEX media_created (user_id=?)", MEDIA, JOB, ROWID),
-    "media.page[favorites]": ("INDEX media_favorite (user_id=?)", MEDIA, JOB, ROWID),
-    "media.page[safe]": ("INDEX media_created_safe (user_id=? AND is_nsfw=?)", MEDIA, JOB, ROWID),
     "media.purge_batch": (MEDIA, "(user_id=?)"),
     "media.sources": (MEDIA.replace("(id=?)", "(id>?)"),),
     "media.tags_add": NOTHING,
@@ -452,6 +466,23 @@ PLANS: dict[str, tuple[str, ...]] = {
     "workers.prune": ("SCAN workers",),
     "workers.seen": NOTHING,
 }
+for _order in ("created_at", "-created_at"):
+    PLANS |= {
+        f"media.page[all,{_order}]": ("INDEX media_created (user_id=?)", MEDIA, JOB, ROWID),
+        f"media.page[favorites,{_order}]": ("INDEX media_favorite (user_id=?)", MEDIA, JOB, ROWID),
+        f"media.page[model,{_order}]": (
+            "INDEX media_model (user_id=? AND model=?)",
+            MEDIA,
+            JOB,
+            ROWID,
+        ),
+        f"media.page[safe,{_order}]": (
+            "INDEX media_created_safe (user_id=? AND is_nsfw=?)",
+            MEDIA,
+            JOB,
+            ROWID,
+        ),
+    }
 for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name", "name")):
     for _order in (_key, f"-{_key}"):
         _along = f"INDEX personas_{_name} (user_id=?)"
@@ -519,6 +550,7 @@ def pretend(connection: sqlite3.Connection, owned: int) -> None:
         "is_nsfw": owned // 2,
         "persona_id": 50,
         "tag_key": owned // 200,
+        "model": owned // 10,
         "engine": ROWS,
     }
     tables = connection.execute(

@@ -17,7 +17,7 @@ from seidra.media.access import linked_user
 from seidra.media.answers import send_bare, send_stored, send_thumbnail
 from seidra.media.keys import row_key
 from seidra.media.links import thumbnail_variant
-from seidra.media.pages import media_page, media_spread
+from seidra.media.pages import media_page, media_spread, media_timeline
 from seidra.media.schemas import (
     CHANGED_EXAMPLE,
     MEDIA_EXAMPLE,
@@ -32,6 +32,8 @@ from seidra.media.schemas import (
     MediaStatsSchema,
     TagsSchema,
     ThumbnailQuery,
+    TimelineQuery,
+    TimelineSchema,
 )
 from seidra.media.trash import delete_item
 from seidra.media.view import file_name, media_json
@@ -54,7 +56,7 @@ blp = Blueprint("media", __name__, url_prefix="/api/media", description="What wa
 @blp.arguments(MediaQuery, location="query")
 @blp.response(200, MediaPageSchema, example={"total": 1, "items": [MEDIA_EXAMPLE]})
 def list_media(query: dict[str, Any]) -> Response:
-    """My media, newest first."""
+    """My media, the newest first or last."""
     with services().database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         rows, total = media_page(connection, g.user["id"], nsfw, query)
@@ -100,6 +102,20 @@ def stats(query: dict[str, Any]) -> Response:
             **spread,
         }
     )
+
+
+@blp.route("/timeline", methods=["GET"])
+@login_required
+@blp.arguments(TimelineQuery, location="query")
+@blp.response(
+    200, TimelineSchema(many=True), example=[{"month": "2026-01", "day": None, "count": 41}]
+)
+def timeline(query: dict[str, Any]) -> Response:
+    """How many of my media were made in each month or day, the newest first; none has none."""
+    with services().database.snapshot() as connection:
+        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
+        periods = media_timeline(connection, g.user["id"], nsfw, query)
+    return reply(periods)
 
 
 @blp.route("/<uuid:media_id>", methods=["GET"])
