@@ -12,6 +12,7 @@ from conftest import Person
 
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
+from seidra.media.schemas import MediaQuery
 
 SMALL = {"width": 64, "height": 64, "quality": "draft"}
 
@@ -171,6 +172,14 @@ def test_dates_are_days_of_a_time_zone(
     ]
     for query, wanted in table:
         assert ids_of(alice, **query) == [ids[n] for n in wanted], query
+
+
+def test_a_day_ends_with_the_second_of_its_hours_that_come_twice() -> None:
+    # In Beirut the clocks go back at midnight.
+    days = {"date_from": "2026-10-24", "date_to": "2026-10-24", "tz": "Asia/Beirut"}
+    loaded = MediaQuery().load(days)
+    assert loaded["date_from"] == "2026-10-23T21:00:00.000000Z"
+    assert loaded["date_to"] == "2026-10-24T21:59:59.999999Z"
 
 
 @pytest.mark.parametrize(

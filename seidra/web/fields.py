@@ -296,8 +296,9 @@ class QueryTime(fields.String):
             moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
             if self.end_of_day and re.fullmatch(_DATE, text):
                 days = 6 if re.fullmatch(_WEEK, text) else 0
+                moment += timedelta(days=days + 1, microseconds=-1)
                 # Of an hour that comes twice, the last.
-                moment = moment.replace(fold=1) + timedelta(days=days + 1, microseconds=-1)
+                moment = moment.replace(fold=1)
             return timestamp(moment if moment.tzinfo else moment.replace(tzinfo=zone))
         except (ValueError, OverflowError):
             raise ValidationError(
