@@ -65,6 +65,7 @@ DEFAULTS = {
     "max_media": 1_000_000,
     "max_media_bytes": 0,
     "keep_jobs_days": 0,
+    "keep_trash_days": 30,
     "keep_temporary_hours": 24,
     "media_link_seconds": 24 * 3600,
     "event_seconds": 3600,
@@ -79,6 +80,7 @@ DEFAULTS = {
     "rate_account": "10/minute;60/hour",
     "rate_refresh": "120/minute",
     "rate_preview": "60/minute",
+    "rate_links": "20000/minute",
     "rate_general": "3000/minute",
     "frontend_routes": True,
     "metrics": "off",
@@ -153,6 +155,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "max_media": [("1", 1), ("1000000000", 1_000_000_000)],
     "max_media_bytes": [("0", 0), ("1000000000000000", 10**15)],
     "keep_jobs_days": [("0", 0), ("36500", 36_500)],
+    "keep_trash_days": [("0", 0), ("36500", 36_500)],
     "keep_temporary_hours": [("1", 1), ("8760", 8760)],
     "media_link_seconds": [("60", 60), ("604800", 604_800)],
     "event_seconds": [("60", 60), ("604800", 604_800)],
@@ -170,7 +173,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
             ("1/second", "1/second"),
             (" 5 per 2 hours; 9/day ", "5 per 2 hours; 9/day"),
         ]
-        for name in ("login", "register", "account", "refresh", "preview", "general")
+        for name in ("login", "register", "account", "refresh", "preview", "links", "general")
     },
     "frontend_routes": [("off", False), ("on", True)],
     "metrics": [("ON", "on"), ("off", "off"), ("a-token_of.16+/=", "a-token_of.16+/=")],
@@ -335,6 +338,7 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
     "max_media": [numbers(1, 1_000_000_000)],
     "max_media_bytes": [numbers(0, 10**15)],
     "keep_jobs_days": [numbers(0, 36_500)],
+    "keep_trash_days": [numbers(0, 36_500)],
     "keep_temporary_hours": [numbers(1, 8760)],
     "media_link_seconds": [numbers(60, 604_800)],
     "event_seconds": [numbers(60, 604_800)],
@@ -353,7 +357,7 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
         f"rate_{name}": [
             ("must be a rate such as 10/minute", ["many", "10", "0/minute", "-1/second", ";"])
         ]
-        for name in ("login", "register", "account", "refresh", "preview", "general")
+        for name in ("login", "register", "account", "refresh", "preview", "links", "general")
     },
     "frontend_routes": [("must be true or false", ["maybe", "2"])],
     "metrics": [

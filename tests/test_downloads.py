@@ -115,10 +115,10 @@ def test_a_bare_animation_still_moves(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_what_is_no_whole_picture_is_never_given_out(kind: str) -> None:
     data = saved(kind)
-    whole = len(bare_picture(data, f"image/{kind.lower()}"))
-    for length in [*range(min(whole, 400)), whole // 2]:
+    bare = bare_picture(data, f"image/{kind.lower()}")
+    for length in range(len(bare)):
         with pytest.raises(OSError):
-            bare_picture(data[:length], f"image/{kind.lower()}")
+            bare_picture(bare[:length], f"image/{kind.lower()}")
     with pytest.raises(OSError):
         bare_picture(b"no picture at all, of whatever kind", f"image/{kind.lower()}")
     with pytest.raises(OSError):

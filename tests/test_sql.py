@@ -632,6 +632,23 @@ def test_no_page_sorts_more_than_itself(
     assert not any("TEMP B-TREE" in detail for detail in inside), inside
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        name
+        for name in PLANS
+        # Favourites are few, and their index says by itself that they are.
+        if re.match(r"media\.(newest_before|count_between)\[(?!favorites)", name)
+    ],
+)
+def test_the_timeline_reads_indexes_alone(
+    planner: tuple[str, sqlite3.Connection], statement: str
+) -> None:
+    sql = TEXTS[statement]
+    [step] = planner[1].execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
+    assert "COVERING INDEX" in step[3], step[3]
+
+
 def test_a_persona_is_read_alike_wherever_it_is_read(migrated: sqlite3.Connection) -> None:
     """For what it looks like (seidra/personas/view.py), and what a change is merged into."""
     columns = {
