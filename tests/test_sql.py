@@ -274,7 +274,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.by_date": ("INDEX media_created (user_id=? AND created_at>?)",),
     "media.by_persona": (
         "INDEX personas_name (user_id=?)",
-        "INDEX media_persona (persona_id=?)",
+        "INDEX media_cover (persona_id=?)",
     ),
     "media.counts": ("media_counts USING PRIMARY KEY (user_id=?)",),
     "media.create": NOTHING,
