@@ -157,9 +157,9 @@ def like(word: str) -> str:
 
 
 def matching_all(query_words: list[str], matching: Callable[[str, bool], list[Any]]) -> list[Any]:
-    """The ids of the rows that contain every word, in the order of `matching`, which is asked once:
-    for the rows (id, search_text) that contain the first word, and whether their texts are needed
-    for the others."""
+    """The rows that contain every word, in the order of `matching`, which is asked once: for the
+    rows (id, search_text, ...) that contain the first word, and whether their texts are needed for
+    the others."""
     first, *others = query_words
     rows = matching(first, bool(others))
-    return [row[0] for row in rows if all(word in row[1] for word in others)]
+    return [row for row in rows if all(word in row[1] for word in others)] if others else rows

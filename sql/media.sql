@@ -35,6 +35,14 @@ INNER JOIN users AS u ON u.id = m.user_id
 WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
 
+-- name: named^
+-- What the file of an item is called by, whose right to it has been checked: a persona only where it may be seen.
+SELECT m.created_at, m.metadata, p.name AS persona
+FROM media_items AS m
+LEFT JOIN personas AS p ON p.id = m.persona_id AND p.user_id = m.user_id
+    AND (p.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id))
+WHERE m.id = :id;
+
 -- name: update!
 -- Write what a user may change of a media item.
 UPDATE media_items
@@ -132,62 +140,88 @@ GROUP BY SUBSTR(m.created_at, 1, 10)
 ORDER BY SUBSTR(m.created_at, 1, 10);
 
 -- name: page
--- A page of a user's media, newest first.
+-- A page of a user's media.
 -- family: which safe: AND is_nsfw = FALSE
 -- family: which all:
 -- family: which favorites: AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+-- family: which model: AND model = :model AND (is_nsfw = FALSE OR :nsfw = TRUE)
+-- family: order -created_at: created_at DESC, id DESC
+-- family: order created_at: created_at ASC, id ASC
 SELECT
-    m.id, j.id AS job_id, p.id AS persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.color,
+    m.id, j.found_job_id AS job_id, p.found_persona_id AS persona_id, m.file_type, m.mime_type, m.width, m.height,
+    m.file_size, m.color,
     m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM (
-    SELECT id FROM media_items
+    SELECT id AS page_id FROM media_items
     WHERE user_id = :user_id AND is_nsfw = FALSE
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
-INNER JOIN media_items AS m ON m.id = page.id
-LEFT JOIN generation_jobs AS j ON j.id = m.job_id
-LEFT JOIN personas AS p ON p.id = m.persona_id
-ORDER BY m.created_at DESC, m.id DESC;
+INNER JOIN media_items AS m ON m.id = page.page_id
+LEFT JOIN (SELECT id AS found_job_id FROM generation_jobs) AS j ON j.found_job_id = m.job_id
+LEFT JOIN (SELECT id AS found_persona_id FROM personas) AS p ON p.found_persona_id = m.persona_id
+ORDER BY created_at DESC, id DESC;
 
 -- name: matching
--- The ids of all items of a time that contain a word (the empty one is in all), newest first; with their texts where these
--- are asked for.
-SELECT m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text
+-- The ids of all items of a time that contain a word (the empty one is in all) and that each filter lets through which is
+-- not NULL, newest first; with their texts where these are asked for. What is looked up first is the choice of the
+-- caller. What lies in the trash, or is gone, filters nothing.
+-- family: by time: m.user_id = :user_id
+-- family: by persona: m.persona_id = :persona_id AND m.user_id = :user_id
+-- family: by model: m.user_id = :user_id AND m.model = :model
+-- family: by job: m.job_id = (SELECT q.id FROM generation_jobs AS q WHERE q.id = :job_id AND q.user_id = :user_id)
+-- family: by lora: m.id IN (SELECT media_id FROM media_loras WHERE user_id = :user_id AND name = :lora)
+-- family: by tag: m.id IN (SELECT media_id FROM media_tags WHERE user_id = :user_id AND tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8))
+SELECT m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text, m.created_at
 FROM media_items AS m
 WHERE m.user_id = :user_id
     AND m.created_at >= :date_from AND m.created_at <= :date_to
     AND m.search_text LIKE :pattern ESCAPE '\'
     AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
+    AND (
+        CAST(:persona_id AS INTEGER) IS NULL
+        OR m.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id)
+    )
+    AND (
+        CAST(:job_id AS TEXT) IS NULL
+        OR m.job_id = (SELECT j.id FROM generation_jobs AS j WHERE j.id = :job_id AND j.user_id = :user_id)
+    )
+    AND (CAST(:model AS TEXT) IS NULL OR m.model = :model)
+    AND (
+        CAST(:lora AS TEXT) IS NULL
+        OR EXISTS (SELECT 1 FROM media_loras AS l WHERE l.user_id = :user_id AND l.name = :lora AND l.media_id = m.id)
+    )
+    AND (
+        CAST(:tag_1 AS TEXT) IS NULL
+        OR EXISTS (
+            SELECT 1 FROM media_tags AS t
+            WHERE t.user_id = :user_id
+                AND t.tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
+                AND t.media_id = m.id
+        )
+    )
 ORDER BY m.created_at DESC, m.id DESC;
 
--- name: matching_persona
--- The same for one persona.
-SELECT m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text
-FROM media_items AS m
-WHERE m.persona_id = :persona_id AND m.user_id = :user_id
-    AND m.created_at >= :date_from AND m.created_at <= :date_to
-    AND m.search_text LIKE :pattern ESCAPE '\'
-    AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
-ORDER BY m.created_at DESC, m.id DESC;
+-- name: newest_before$
+-- When the newest item before a moment was made.
+-- family: which safe: AND is_nsfw = FALSE
+-- family: which all:
+-- family: which favorites: AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+-- family: which model: AND model = :model AND (is_nsfw = FALSE OR :nsfw = TRUE)
+SELECT created_at FROM media_items
+WHERE user_id = :user_id AND created_at < :before AND is_nsfw = FALSE
+ORDER BY created_at DESC, id DESC
+LIMIT 1;
 
--- name: matching_tagged
--- The same for the items that have any of some tags.
-SELECT m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text
-FROM (
-    SELECT DISTINCT media_id FROM media_tags
-    WHERE user_id = :user_id
-        AND tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
-) AS t
-INNER JOIN media_items AS m ON m.id = t.media_id
-WHERE (CAST(:persona_id AS INTEGER) IS NULL OR m.persona_id = :persona_id)
-    AND m.created_at >= :date_from AND m.created_at <= :date_to
-    AND m.search_text LIKE :pattern ESCAPE '\'
-    AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
-ORDER BY m.created_at DESC, m.id DESC;
+-- name: count_between$
+-- How many items were made from one moment on and before another.
+-- family: which safe: AND is_nsfw = FALSE
+-- family: which all:
+-- family: which favorites: AND is_favorite = TRUE AND (is_nsfw = FALSE OR :nsfw = TRUE)
+-- family: which model: AND model = :model AND (is_nsfw = FALSE OR :nsfw = TRUE)
+SELECT COUNT(*) FROM media_items
+WHERE user_id = :user_id AND created_at >= :since AND created_at < :before AND is_nsfw = FALSE;
 
 -- name: facets
 -- How many of a user's items are alike in their tags, as favourites and in being NSFW.

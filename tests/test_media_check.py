@@ -17,7 +17,7 @@ from test_start import run, variables
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
-from seidra.files.keys import derived_key, original_key
+from seidra.files.keys import SIZES, derived_key, original_key
 from seidra.files.local import LocalFiles
 from seidra.jobs import chores, results
 from seidra.jobs.worker import Worker
@@ -385,3 +385,30 @@ def test_the_command(filled: Settings, tmp_path: Path) -> None:
         == "Error: Something is wrong that only a person can mend, from a backup for example.\n"
     )
     assert not any(path.exists() for path in orphans)
+
+
+def test_every_size_and_the_trash_are_no_finding(
+    filled: Settings, database: SqliteDatabase, alice: Person
+) -> None:
+    files = LocalFiles(filled)
+    kept, trashed, _ = pictures(filled)
+    for path in (kept, trashed):
+        for size in SIZES:
+            thumbnail_key(files, key_of(path), size)
+    assert alice.delete(f"/api/media/{id_of(trashed)}").status_code == 204
+    assert found(filled, database, deep=True) == []
+    # What is looked at in an item is looked at in the trash too.
+    trashed.write_bytes(trashed.read_bytes()[:-1])
+    assert found(filled, database) == [("size", trashed)]
+    trashed.unlink()
+    check = MediaCheck(filled, database)
+    [lost] = check.find()
+    assert (lost.kind, lost.media_id) == ("lost", id_of(trashed))
+    assert check.repair(lost)
+    assert alice.get("/api/trash").get_json()["total"] == 0
+    assert found(filled, database) == []
+    Housekeeper(database, files, filled).run(idle=True)
+    assert not [key for key in list(files.keys()) if id_of(trashed) in key]
+    # A size of nothing is one.
+    stray = put(filled.thumbnail_dir / "ab" / f"{STRAY}.0123456789abcdef.png.1600.webp")
+    assert found(filled, database) == [("orphan", stray)]

@@ -21,6 +21,7 @@ import pytest
 from conftest import PASSWORD, environment
 from flask import Flask
 from flask.testing import FlaskClient
+from PIL import Image
 
 from seidra import create_app
 from seidra.config import Settings
@@ -28,6 +29,7 @@ from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import SqliteDatabase, open_connection
 from seidra.engines.base import RenderedImage
 from seidra.engines.mock import MockEngine
+from seidra.files.keys import SIZES
 from seidra.files.local import LocalFiles
 from seidra.jobs import results
 from seidra.operations import backup, restore
@@ -139,8 +141,10 @@ def test_what_was_to_go_goes(old: Settings, serve: Callable[[Settings], Flask]) 
     assert client.delete(f"/api/media/{KEPT[0][1]}", headers=headers).status_code == 204
     assert kinds(old) == []
     keep_house(old)
-    assert stored(old) == plain(old, *KEPT), "what lies in the trash keeps its files"
+    # The trash has them still.
+    assert stored(old) == plain(old, *KEPT)
     assert client.delete("/api/trash", headers=headers).status_code == 204
+    assert kinds(old) == []
     keep_house(old)
     assert stored(old) == plain(old, KEPT[1])
     assert kinds(old) == []
@@ -304,3 +308,26 @@ def test_the_old_instance_is_one(old: Settings) -> None:
     packed = gzip.decompress((OLD / "instance-0.1.tar.gz").read_bytes())
     with tarfile.open(fileobj=io.BytesIO(packed)) as tar:
         assert not any(name.endswith("jwt.secret") for name in tar.getnames())
+
+
+def test_its_pictures_get_other_sizes_at_first_use(
+    old: Settings, serve: Callable[[Settings], Flask]
+) -> None:
+    client, headers = login(serve(old))
+    before = stored(old)
+    items = client.get("/api/media", headers=headers).get_json()["items"]
+    assert {item["color"] for item in items} == {None}
+    for item in items:
+        for size in SIZES:
+            path = f"/api/media/{item['id']}/thumbnail?size={size}"
+            answer = client.get(path, headers=headers, buffered=True)
+            with Image.open(io.BytesIO(answer.data)) as picture:
+                assert max(picture.size) == min(size, max(item["width"], item["height"]))
+    made = {path.name for path in {*stored(old)} - {*before}}
+    ids = [item["id"] for item in items]
+    assert made == {f"{id}.png.{size}.webp" for id in ids for size in SIZES if size != 320}
+    assert kinds(old) == []
+    client.delete(f"/api/media/{ids[0]}", headers=headers)
+    client.delete("/api/trash", headers=headers)
+    keep_house(old)
+    assert not [path for path in stored(old) if path.name.startswith(ids[0])]

@@ -166,6 +166,33 @@ def test_every_request_is_counted_for_its_user_and_else_for_its_address(limited:
     ] == [200, 200]
 
 
+def test_pictures_by_valid_links_have_a_rate_of_their_own(limited: Make) -> None:
+    app = limited(rate_links="3/minute", rate_general="4/minute", rate_register="100/minute")
+    alice, bob = Person(app, "alice"), Person(app, "bob")
+    links = services_of(app).links
+    item, client = "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10", app.test_client()
+    mine, his = (links.make(item, "thumbnail:160", person.id) for person in (alice, bob))
+
+    def load(url: str, address: str = "192.0.2.1") -> TestResponse:
+        return client.get(url, environ_base={"REMOTE_ADDR": address})
+
+    # They count for whoever made them, wherever they are loaded from, and for nothing else.
+    assert [load(mine, f"192.0.2.{n}").status_code for n in range(3)] == [404] * 3
+    refused(load(mine, "192.0.2.9"))
+    refused(load(links.make(item, "download", alice.id)))
+    assert load(his).status_code == 404
+    assert alice.get("/api/personas").status_code == 200
+    # One that is not valid is a request of its address.
+    address = "192.0.2.77"
+    assert [load(f"{mine}x", address).status_code for _ in range(4)] == [403] * 4
+    refused(load(f"{mine}x", address))
+    assert load(his, address).status_code == 404
+    # And a token's picture is a request of its user.
+    path = f"/api/media/{item}/thumbnail"
+    assert [alice.get(path).status_code for _ in range(3)] == [404] * 3
+    refused(alice.get(path))
+
+
 def test_several_rates_hold_together_and_end(limited: Make) -> None:
     client = limited(rate_login="2/second;4/hour").test_client()
     assert [login(client, f"n{n}").status_code for n in range(2)] == [401] * 2

@@ -289,17 +289,32 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.loras_add": NOTHING,
     "media.whole": (MEDIA,),
     "media.linked": (MEDIA, VIEWER, ROWID),
+    "media.named": (MEDIA, ROWID, VIEWER),
     "media.mark_nsfw": ("INDEX media_cover (persona_id=? AND is_nsfw=?)",),
-    "media.matching": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
-    "media.matching_persona": (
+    "media.matching[time]": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
+    "media.matching[persona]": (
         "INDEX media_persona (persona_id=? AND created_at>? AND created_at<?)",
     ),
-    "media.matching_tagged": ("media_tags USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
+    "media.matching[model]": (
+        "INDEX media_model (user_id=? AND model=? AND created_at>? AND created_at<?)",
+    ),
+    "media.matching[job]": ("m USING INDEX media_job (job_id=?)", JOB),
+    "media.matching[lora]": ("media_loras USING PRIMARY KEY (user_id=? AND name=?)", MEDIA),
+    "media.matching[tag]": ("media_tags USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
+    "media.newest_before[all]": ("INDEX media_created (user_id=? AND created_at<?)",),
+    "media.newest_before[favorites]": ("INDEX media_favorite (user_id=? AND created_at<?)",),
+    "media.newest_before[model]": ("INDEX media_model (user_id=? AND model=? AND created_at<?)",),
+    "media.newest_before[safe]": (
+        "INDEX media_created_safe (user_id=? AND is_nsfw=? AND created_at<?)",
+    ),
+    "media.count_between[all]": ("INDEX media_created (user_id=? AND created_at>?",),
+    "media.count_between[favorites]": ("INDEX media_favorite (user_id=? AND created_at>?",),
+    "media.count_between[model]": ("INDEX media_model (user_id=? AND model=? AND created_at>?",),
+    "media.count_between[safe]": (
+        "INDEX media_created_safe (user_id=? AND is_nsfw=? AND created_at>?",
+    ),
     # Along an index of the owner; where one user has everything, all rows are theirs.
     "media.facets": ("media_items",),
-    "media.page[all]": ("INDEX media_created (user_id=?)", MEDIA, JOB, ROWID),
-    "media.page[favorites]": ("INDEX media_favorite (user_id=?)", MEDIA, JOB, ROWID),
-    "media.page[safe]": ("INDEX media_created_safe (user_id=? AND is_nsfw=?)", MEDIA, JOB, ROWID),
     "media.purge_batch": (MEDIA, "(user_id=?)"),
     "media.sources": (MEDIA.replace("(id=?)", "(id>?)"),),
     "media.tags_add": NOTHING,
@@ -452,6 +467,23 @@ PLANS: dict[str, tuple[str, ...]] = {
     "workers.prune": ("SCAN workers",),
     "workers.seen": NOTHING,
 }
+for _order in ("created_at", "-created_at"):
+    PLANS |= {
+        f"media.page[all,{_order}]": ("INDEX media_created (user_id=?)", MEDIA, JOB, ROWID),
+        f"media.page[favorites,{_order}]": ("INDEX media_favorite (user_id=?)", MEDIA, JOB, ROWID),
+        f"media.page[model,{_order}]": (
+            "INDEX media_model (user_id=? AND model=?)",
+            MEDIA,
+            JOB,
+            ROWID,
+        ),
+        f"media.page[safe,{_order}]": (
+            "INDEX media_created_safe (user_id=? AND is_nsfw=?)",
+            MEDIA,
+            JOB,
+            ROWID,
+        ),
+    }
 for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name", "name")):
     for _order in (_key, f"-{_key}"):
         _along = f"INDEX personas_{_name} (user_id=?)"
@@ -521,6 +553,7 @@ def pretend(connection: sqlite3.Connection, owned: int) -> None:
         "is_nsfw": owned // 2,
         "persona_id": 50,
         "tag_key": owned // 200,
+        "model": owned // 10,
         "engine": ROWS,
     }
     tables = connection.execute(
@@ -600,6 +633,23 @@ def test_no_page_sorts_more_than_itself(
     inside = [step[3] for step in steps if step[1] == page]
     assert inside
     assert not any("TEMP B-TREE" in detail for detail in inside), inside
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        name
+        for name in PLANS
+        # Favourites are few, and their index says by itself that they are.
+        if re.match(r"media\.(newest_before|count_between)\[(?!favorites)", name)
+    ],
+)
+def test_the_timeline_reads_indexes_alone(
+    planner: tuple[str, sqlite3.Connection], statement: str
+) -> None:
+    sql = TEXTS[statement]
+    [step] = planner[1].execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
+    assert "COVERING INDEX" in step[3], step[3]
 
 
 def test_a_persona_is_read_alike_wherever_it_is_read(migrated: sqlite3.Connection) -> None:

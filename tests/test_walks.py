@@ -112,6 +112,7 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/api/admin/engines/<name>/check"): None,
     ("GET", "/api/media"): None,
     ("GET", "/api/media/stats"): None,
+    ("GET", "/api/media/timeline"): None,
     ("GET", "/api/media/facets"): None,
     ("POST", "/api/media/bulk"): {"ids": [ANY_ID], "action": "favorite"},
     ("GET", "/api/tags"): None,

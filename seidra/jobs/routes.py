@@ -114,7 +114,7 @@ def _matching_page(
             texts=texts,
         )
 
-    ids = folding.matching_all(words, matching)
+    ids = [row["id"] for row in folding.matching_all(words, matching)]
     page = to_json(ids[query["offset"] : query["offset"] + query["limit"]])
     rows = queries.search.job_page(
         connection, ids=page, user_id=filters["user_id"], nsfw=filters["nsfw"]

@@ -53,7 +53,7 @@ class MediaFacetsQuery(MediaQuery):
     """The filters of the list of media, and which tags to answer."""
 
     class Meta(MediaQuery.Meta):
-        exclude = ("limit", "offset")
+        exclude = ("limit", "offset", "sort")
 
     prefix = _prefix()
     tag_limit = _tag_limit()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
+import unicodedata
+from urllib.parse import quote
 
 from flask import Response, current_app, send_file
 
 from seidra.errors import NotFound, Unavailable
+from seidra.media.bare import bare_picture
 from seidra.media.thumbnails import MIME_TYPE, TooBusy, thumbnail_key
 from seidra.web.services import services
 
@@ -53,17 +57,44 @@ def send_stored(
             etag=tag,
             conditional=link is None,
             max_age=max_age,
-            as_attachment=attached,
             download_name=name,
         )
     except OSError:
         raise _missing(item_id) from None
+    if attached:
+        _attach(response, name)
     if link is not None:
         # The proxy sends the bytes; ranges and conditions are its own to judge, by its own ETag.
         response.close()
         response.set_data(b"")
         response.headers["X-Accel-Redirect"] = link
     return with_file_headers(response, max_age)
+
+
+def send_bare(
+    key: str, mime_type: str, tag: str, max_age: int, item_id: str, name: str
+) -> Response:
+    """A stored picture without what was written beside it, as a file to keep; the rest as for
+    `send_stored`. It is made for each request, and no proxy has it."""
+    try:
+        with services().files.open(key) as file:
+            data = bare_picture(file.read(), mime_type)
+    except OSError:
+        raise _missing(item_id) from None
+    response = send_file(
+        io.BytesIO(data), mime_type, etag=tag, conditional=True, max_age=max_age, download_name=name
+    )
+    _attach(response, name)
+    return with_file_headers(response, max_age)
+
+
+def _attach(response: Response, name: str) -> None:
+    """Call an answer a file to keep: in ASCII, and whole (RFC 8187) where that is not all."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
+    names = {"filename": plain}
+    if plain != name:
+        names["filename*"] = f"UTF-8''{quote(name, safe='!#$&+-.^_`|~')}"
+    response.headers.set("Content-Disposition", "attachment", **names)
 
 
 def with_file_headers(response: Response, max_age: int) -> Response:

@@ -1,48 +1,84 @@
-"""Pages of a user's media, and how many there are in all."""
+"""Pages of a user's media, how many there are in all, and in which months or days."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from bisect import bisect_left
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta, tzinfo
+from typing import Any, Literal
 
 from seidra import folding
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
-from seidra.values import to_json
+from seidra.values import parse_timestamp, timestamp, to_json
+
+_FILTERS = ("persona_id", "job_id", "model", "lora")
+"""Filters that are None where they are not asked for."""
+
+_Which = Literal["safe", "all", "favorites", "model"]
+
+_LATER = "~"
+"""What comes after every timestamp."""
 
 
 def media_page(
     connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> tuple[list[Row], int]:
-    """The rows that a query (as MediaQuery loads it) asks for, newest first, and how many match
-    it."""
-    if is_filtered(query):
+    """The rows that a query (as MediaQuery loads it) asks for, and how many match it."""
+    which = _read_along(nsfw, query)
+    if which is None:
         return _matching_page(connection, user_id, nsfw, query)
-    return _indexed_page(connection, user_id, nsfw, query)
-
-
-def is_filtered(query: Mapping[str, Any]) -> bool:
-    """Whether what a MediaQuery asks for has to be found, and is not read along an index."""
-    filtered = "search" in query or query["tag"] or query["persona_id"] is not None
-    return bool(filtered or query["date_from"] or query["date_to"] != "~")
-
-
-def _indexed_page(
-    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
-) -> tuple[list[Row], int]:
-    """A page read along an index, and the total from the counters."""
-    favorites = query["favorites_only"]
-    counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=nsfw))
     rows = queries.media.page(
         connection,
-        which="favorites" if favorites else "all" if nsfw else "safe",
+        which=which,
+        order=query["sort"],
         user_id=user_id,
         nsfw=nsfw,
+        model=query["model"],
         limit=query["limit"],
         offset=query["offset"],
     )
-    return rows, counts["favorites" if favorites else "total"]
+    if which == "model":
+        return rows, _count_between(connection, which, user_id, nsfw, query, "", _LATER)
+    counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=nsfw))
+    return rows, counts["favorites" if which == "favorites" else "total"]
+
+
+def is_filtered(query: Mapping[str, Any]) -> bool:
+    """Whether what a MediaQuery asks for is not all, or all favourites."""
+    filtered = "search" in query or any(query[name] is not None for name in _FILTERS)
+    return bool(filtered or query["tag"] or query["date_from"] or query["date_to"] != _LATER)
+
+
+def _read_along(nsfw: bool, query: Mapping[str, Any]) -> _Which | None:
+    """The index along which what a MediaQuery asks for is read, or None where it has to be
+    found."""
+    if is_filtered({**query, "model": None}):
+        return None
+    if query["model"] is not None:
+        return None if query["favorites_only"] else "model"
+    return "favorites" if query["favorites_only"] else "all" if nsfw else "safe"
+
+
+def _count_between(
+    connection: Connection,
+    which: _Which,
+    user_id: int,
+    nsfw: bool,
+    query: Mapping[str, Any],
+    since: str,
+    before: str,
+) -> int:
+    count: int = queries.media.count_between(
+        connection,
+        which=which,
+        user_id=user_id,
+        nsfw=nsfw,
+        model=query["model"],
+        since=since,
+        before=before,
+    )
+    return count
 
 
 def _matching_page(
@@ -50,6 +86,8 @@ def _matching_page(
 ) -> tuple[list[Row], int]:
     """A page of what filters match: all matching ids once, for page and total both."""
     ids = matching_items(connection, user_id, nsfw, query)
+    if query["sort"] == "created_at":
+        ids.reverse()
     page = ids[query["offset"] : query["offset"] + query["limit"]]
     rows = queries.search.media_page(connection, ids=to_json(page), user_id=user_id)
     return rows, len(ids)
@@ -59,22 +97,98 @@ def matching_items(
     connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> list[str]:
     """The ids of all that the filters of a MediaQuery match, newest first."""
+    return [row[0] for row in _matching_rows(connection, user_id, nsfw, query)]
+
+
+def _matching_rows(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> list[Row]:
     words = folding.words(query.get("search", "")) or [""]
     tags = sorted({folding.fold(tag) for tag in query["tag"]})
-    filters = {
-        name: query[name] for name in ("date_from", "date_to", "favorites_only", "persona_id")
-    }
+    filters = {name: query[name] for name in ("date_from", "date_to", "favorites_only", *_FILTERS)}
     filters |= {"user_id": user_id, "nsfw": nsfw}
     filters |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
-    by_persona = (
-        queries.media.matching if query["persona_id"] is None else queries.media.matching_persona
-    )
-    statement = queries.media.matching_tagged if tags else by_persona
 
     def matching(word: str, texts: bool) -> list[Row]:
-        return statement(connection, **filters, pattern=folding.like(word), texts=texts)
+        return queries.media.matching(
+            connection, by=_looked_up(query), **filters, pattern=folding.like(word), texts=texts
+        )
 
     return folding.matching_all(words, matching)
+
+
+def _looked_up(
+    query: Mapping[str, Any],
+) -> Literal["time", "persona", "model", "job", "lora", "tag"]:
+    """The filter that leaves the fewest, as far as one can know."""
+    if query["job_id"] is not None:
+        return "job"
+    if query["persona_id"] is not None:
+        return "persona"
+    if query["tag"]:
+        return "tag"
+    if query["lora"] is not None:
+        return "lora"
+    return "time" if query["model"] is None else "model"
+
+
+def media_timeline(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """How many items of those that a TimelineQuery matches were made in each month or day that has
+    some, the newest first. In one snapshot."""
+    which = _read_along(nsfw, query)
+    if which is None:
+        rows = _matching_rows(connection, user_id, nsfw, query)
+        moments = [row["created_at"] for row in reversed(rows)]
+
+        def newest_before(before: str) -> str | None:
+            at = bisect_left(moments, before)
+            return moments[at - 1] if at else None
+
+        def count_between(since: str, before: str) -> int:
+            return bisect_left(moments, before) - bisect_left(moments, since)
+
+    else:
+
+        def newest_before(before: str) -> str | None:
+            found: str | None = queries.media.newest_before(
+                connection,
+                which=which,
+                user_id=user_id,
+                nsfw=nsfw,
+                model=query["model"],
+                before=before,
+            )
+            return found
+
+        def count_between(since: str, before: str) -> int:
+            return _count_between(connection, which, user_id, nsfw, query, since, before)
+
+    return _timeline(newest_before, count_between, query["by"], query["tz"])
+
+
+def _timeline(
+    newest_before: Callable[[str], str | None],
+    count_between: Callable[[str, str], int],
+    by: Literal["month", "day"],
+    zone: tzinfo,
+) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    before = _LATER
+    while (newest := newest_before(before)) is not None:
+        local = parse_timestamp(newest).astimezone(zone)
+        first = datetime(local.year, local.month, 1 if by == "month" else local.day, tzinfo=zone)
+        since = timestamp(first)
+        found.append(
+            {
+                "month": f"{local:%Y-%m}",
+                "day": f"{local:%Y-%m-%d}" if by == "day" else None,
+                "count": count_between(since, before),
+            }
+        )
+        before = since
+    return found
 
 
 def media_spread(connection: Connection, user_id: int, nsfw: bool) -> dict[str, Any]:

@@ -14,14 +14,15 @@ from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.files.keys import EXTENSIONS
 from seidra.media.access import linked_user
-from seidra.media.answers import send_stored, send_thumbnail
+from seidra.media.answers import send_bare, send_stored, send_thumbnail
 from seidra.media.keys import row_key
 from seidra.media.links import thumbnail_variant
-from seidra.media.pages import media_page, media_spread
+from seidra.media.pages import media_page, media_spread, media_timeline
 from seidra.media.schemas import (
     CHANGED_EXAMPLE,
     MEDIA_EXAMPLE,
     ChangedMediaSchema,
+    DownloadQuery,
     FavoriteSchema,
     LinkQuery,
     MediaChangeSchema,
@@ -31,9 +32,11 @@ from seidra.media.schemas import (
     MediaStatsSchema,
     TagsSchema,
     ThumbnailQuery,
+    TimelineQuery,
+    TimelineSchema,
 )
 from seidra.media.trash import delete_item
-from seidra.media.view import media_json
+from seidra.media.view import file_name, media_json
 from seidra.media.write import change_item, deletable_version, visible_item
 from seidra.nsfw import policy
 from seidra.web import rates
@@ -53,7 +56,7 @@ blp = Blueprint("media", __name__, url_prefix="/api/media", description="What wa
 @blp.arguments(MediaQuery, location="query")
 @blp.response(200, MediaPageSchema, example={"total": 1, "items": [MEDIA_EXAMPLE]})
 def list_media(query: dict[str, Any]) -> Response:
-    """My media, newest first."""
+    """My media, the newest first or last."""
     with services().database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         rows, total = media_page(connection, g.user["id"], nsfw, query)
@@ -99,6 +102,20 @@ def stats(query: dict[str, Any]) -> Response:
             **spread,
         }
     )
+
+
+@blp.route("/timeline", methods=["GET"])
+@login_required
+@blp.arguments(TimelineQuery, location="query")
+@blp.response(
+    200, TimelineSchema(many=True), example=[{"month": "2026-01", "day": None, "count": 41}]
+)
+def timeline(query: dict[str, Any]) -> Response:
+    """How many of my media were made in each month or day, the newest first; none has none."""
+    with services().database.snapshot() as connection:
+        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
+        periods = media_timeline(connection, g.user["id"], nsfw, query)
+    return reply(periods)
 
 
 @blp.route("/<uuid:media_id>", methods=["GET"])
@@ -185,18 +202,6 @@ def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row
     return row, max_age
 
 
-def _send_picture(row: Row, variant: str, max_age: int) -> Response:
-    return send_stored(
-        row_key(row),
-        row["mime_type"],
-        f"{row['id']}-{variant}",
-        max_age,
-        row["id"],
-        f"seidra-{row['id']}{EXTENSIONS[row['mime_type']]}",
-        attached=variant == "download",
-    )
-
-
 @blp.route("/<uuid:media_id>/content", methods=["GET"])
 @rates.counts_itself
 @blp.arguments(LinkQuery, location="query")
@@ -208,7 +213,10 @@ def _send_picture(row: Row, variant: str, max_age: int) -> Response:
 def content(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, in the page; ranges and ETag work."""
     row, max_age = _linked_row(media_id, "content", link)
-    return _send_picture(row, "content", max_age)
+    name = f"seidra-{media_id}{EXTENSIONS[row['mime_type']]}"
+    return send_stored(
+        row_key(row), row["mime_type"], f"{media_id}-content", max_age, row["id"], name
+    )
 
 
 @blp.route("/<uuid:media_id>/thumbnail", methods=["GET"])
@@ -232,13 +240,19 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 
 @blp.route("/<uuid:media_id>/download", methods=["GET"])
 @rates.counts_itself
-@blp.arguments(LinkQuery, location="query")
+@blp.arguments(DownloadQuery, location="query")
 @blp.response(
     200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture"
 )
 @blp.alt_response(403, "PROBLEM")
 @blp.doc(security=[{}, {"access": []}])
 def download(link: dict[str, Any], media_id: UUID) -> Response:
-    """The picture, as a file to keep."""
+    """The picture, as a file to keep, called by persona, date and seed."""
     row, max_age = _linked_row(media_id, "download", link)
-    return _send_picture(row, "download", max_age)
+    about = required_row(queries.media.named(services().database.connection, id=row["id"]))
+    name = file_name(about, row["mime_type"])
+    if link["metadata"] == "none":
+        tag = f"{media_id}-download-bare"
+        return send_bare(row_key(row), row["mime_type"], tag, max_age, row["id"], name)
+    tag = f"{media_id}-download"
+    return send_stored(row_key(row), row["mime_type"], tag, max_age, row["id"], name, attached=True)

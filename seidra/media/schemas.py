@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
@@ -17,6 +18,7 @@ from seidra.web.fields import (
     QueryFlag,
     QueryTime,
     QueryWhole,
+    QueryZone,
     Tags,
     Text,
     one_of,
@@ -151,19 +153,53 @@ class MediaQuery(Query):
     search = Text(
         1, 100, metadata={"description": "Words that must all be in the prompt or a tag."}
     )
+    tz = QueryZone(
+        load_default=lambda: UTC,
+        metadata={
+            "type": "string",
+            "description": "The time zone of dates, such as Europe/Paris; UTC without it.",
+        },
+    )
     date_from = QueryTime(load_default=lambda: "", metadata={"description": "Made then or later."})
     date_to = QueryTime(
         load_default=lambda: "~", end_of_day=True, metadata={"description": "Made then or earlier."}
     )
     persona_id = QueryWhole(0, MAX_INTEGER, load_default=None)
+    job_id = fields.UUID(load_default=None)
+    model = Text(
+        1, 200, load_default=None, metadata={"description": "The model that was asked for."}
+    )
+    lora = Text(1, 200, load_default=None, metadata={"description": "A LoRA it was made with."})
     include_nsfw = QueryFlag(load_default=False)
+    sort = Text(validate=one_of("created_at", "-created_at"), load_default="-created_at")
 
     @post_load
     def _one_list(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         data["tag"] += [tag.strip() for tag in data.pop("tags", "").split(",") if tag.strip()]
         if len(data["tag"]) > 8:
             raise ValidationError("Must be at most 8 tags.", "tags")
+        if data["job_id"] is not None:
+            data["job_id"] = str(data["job_id"])
         return data
+
+
+class TimelineQuery(MediaQuery):
+    """The filters of the list, and how its time is divided."""
+
+    class Meta(MediaQuery.Meta):
+        exclude = ("limit", "offset", "sort")
+
+    by = Text(validate=one_of("month", "day"), load_default="month")
+
+
+class TimelineSchema(Schema):
+    """How many items were made in a month, or on a day of it."""
+
+    month = fields.String(metadata={"description": "Such as 2026-01."})
+    day = fields.String(
+        allow_none=True, metadata={"description": "Such as 2026-01-31; null for a whole month."}
+    )
+    count = fields.Integer()
 
 
 class LinkQuery(Query):
@@ -172,6 +208,16 @@ class LinkQuery(Query):
     user = fields.String(load_default="")
     expires = fields.String(load_default="")
     signature = fields.String(load_default=None)
+
+
+class DownloadQuery(LinkQuery):
+    """The same for a file to keep; any signed link of one takes `metadata`."""
+
+    metadata = Text(
+        load_default="all",
+        validate=one_of("all", "none"),
+        metadata={"description": "`none`: without prompt, parameters, EXIF and XMP in the file."},
+    )
 
 
 class ThumbnailQuery(LinkQuery):

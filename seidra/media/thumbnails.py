@@ -127,13 +127,16 @@ def _make_thumbnails(data: bytes, sizes: Iterable[int]) -> Thumbnails:
         # Only the header has been read so far.
         if image.width * image.height > MAX_PIXELS:
             raise TooLarge(f"The picture has {image.width} x {image.height} pixels.")
-        wanted = sorted(sizes, reverse=True)
+        wanted, whole = sorted(sizes, reverse=True), image.size
         # Lets the decoder skip what a small picture does not need, where the format can.
         image.draft("RGB", (wanted[0] * 2, wanted[0] * 2))
         small = image.convert("RGBA" if image.mode in ("RGBA", "LA", "PA", "P") else "RGB")
     pictures = {}
     for size in wanted:
-        small.thumbnail((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
+        # Of the one before, which is faster; but as large as it would be of the whole picture.
+        target = thumbnail_size(*whole, size)
+        if small.size != target:
+            small = small.resize(target, Image.Resampling.BICUBIC, reducing_gap=2.0)
         out = io.BytesIO()
         # method 0 takes half the time of the default for some per cent more bytes.
         small.save(out, "WEBP", quality=82, method=0)

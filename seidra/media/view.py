@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
 from seidra.database.base import Row
+from seidra.files.keys import EXTENSIONS
+from seidra.folding import cut_text
 from seidra.media.links import Links, thumbnail_variant
 from seidra.media.thumbnails import smaller_sizes
-from seidra.values import json_fragment
+from seidra.values import from_json, json_fragment
+
+_UNNAMEABLE = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\u200e\u200f\u2028-\u202e\u2066-\u2069]+')
+"""What no file may be called on some system, or what turns a name around."""
+
+_NAME = 50
+"""Characters of a persona's name in a file's: 255 bytes are what a file system takes."""
 
 
 def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
@@ -59,3 +68,14 @@ def picture_links(
         "width": width,
         "height": height,
     }
+
+
+def file_name(row: Row, mime_type: str) -> str:
+    """What a picture is called as a file to keep: by persona, date and seed, as far as there are
+    such."""
+    persona = cut_text(_UNNAMEABLE.sub("-", row["persona"] or ""), _NAME).strip(" .-")
+    seed = from_json(row["metadata"]).get("seed")
+    parts = [persona or "seidra", row["created_at"][:10]]
+    if isinstance(seed, int | str) and re.fullmatch(r"[0-9]{1,20}", str(seed)):
+        parts.append(str(seed))
+    return " ".join(parts) + EXTENSIONS[mime_type]
