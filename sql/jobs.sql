@@ -27,6 +27,22 @@ UPDATE generation_jobs
 SET status = 'cancelled', claim = NULL, completed_at = :now, updated_at = :now, version = version + 1
 WHERE id = :id AND user_id = :user_id AND status IN ('queued', 'processing');
 
+-- name: cancel_waiting!
+-- Cancel some of the jobs of a user that wait, whatever the NSFW settings, the latest first.
+UPDATE generation_jobs
+SET status = 'cancelled', claim = NULL, completed_at = :now, updated_at = :now, version = version + 1
+WHERE id IN (
+    SELECT j.id FROM generation_jobs AS j
+    WHERE j.user_id = :user_id AND j.status = CAST('queued' AS TEXT)
+    ORDER BY j.created_at DESC, j.id DESC
+    LIMIT :limit
+);
+
+-- name: update_nsfw!
+-- Say of a job whether it is NSFW.
+UPDATE generation_jobs SET is_nsfw = :is_nsfw, version = version + 1, updated_at = :now
+WHERE id = :id AND user_id = :user_id;
+
 -- name: delete!
 -- Delete a final job; its media stay.
 DELETE FROM generation_jobs
@@ -170,14 +186,16 @@ ORDER BY j.created_at DESC, j.id DESC, m.position;
 -- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all. With
 -- their texts where these are asked for.
 -- family: of user: j.user_id = :user_id
+-- family: of active: j.id IN (SELECT a.id FROM generation_jobs AS a WHERE a.user_id = :user_id AND a.status IN ('queued', 'processing'))
 -- family: of persona: j.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id) AND j.user_id = :user_id
 SELECT j.id, CASE WHEN :texts = TRUE THEN j.search_text END AS search_text
 FROM generation_jobs AS j
 WHERE j.user_id = :user_id
     AND j.search_text LIKE :pattern ESCAPE '\'
     AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:status AS TEXT) IS NULL OR j.status = :status)
+    AND (CAST(:statuses AS TEXT) IS NULL OR :statuses LIKE '%' || j.status || '%')
     AND (CAST(:job_type AS TEXT) IS NULL OR j.job_type = :job_type)
+    AND (CAST(:engine AS TEXT) IS NULL OR j.engine = :engine)
 ORDER BY j.created_at DESC, j.id DESC;
 
 -- name: sources

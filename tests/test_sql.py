@@ -183,6 +183,8 @@ PLANS: dict[str, tuple[str, ...]] = {
         VIEWER,
     ),
     "jobs.cancel": (JOB,),
+    "jobs.cancel_waiting": (JOB, "INDEX jobs_status (user_id=? AND status=?)"),
+    "jobs.update_nsfw": (JOB,),
     "jobs.cancel_all": ("INDEX jobs_status (user_id=? AND status=?)",),
     # Of each account that waits one job is looked at, however many it has.
     "jobs.claim": (
@@ -218,6 +220,12 @@ PLANS: dict[str, tuple[str, ...]] = {
     ),
     "jobs.last_completed": ("INDEX jobs_completed (user_id=?)",),
     "jobs.mark_nsfw": ("INDEX jobs_persona (persona_id=?)",),
+    "jobs.matching[active]": (
+        JOB,
+        "INDEX jobs_status (user_id=? AND status=?)",
+    ),
+    "media.mark_nsfw_of_job": ("INDEX media_job (job_id=?)",),
+    "trash.mark_nsfw_of_job": ("INDEX trash_job (job_id=?)",),
     "jobs.matching[user]": ("INDEX jobs_created (user_id=?)",),
     "media.positions": ("INDEX media_job (job_id=?)", "INDEX trash_job (job_id=?)"),
     "engines.register": NOTHING,
