@@ -265,19 +265,55 @@ def _stored_job(tx: Connection, user_id: int, job_id: str) -> Row:
 
 
 def claim_job(
-    tx: Connection, engine: str, at_once: int, claim: str, settings: Settings
+    tx: Connection, engine: str, at_once: int, claim: str, settings: Settings, turn: float = 0.0
 ) -> Row | None:
     """Take the job whose turn it is on an engine under a lease, stamped `claim`; None when none is
-    due, or workers hold `at_once` of them."""
+    due, or workers hold `at_once` of them. The loaded model stays for `turn` seconds."""
     return queries.jobs.claim(
         tx,
         engine=engine,
         at_once=at_once,
         recent=timestamp_in(-TURN_SECONDS),
+        turns_since=timestamp_in(-turn),
         now=timestamp(),
         claim=claim,
         leased_until=timestamp_in(settings.job_lease_seconds),
     )
+
+
+def note_load(tx: Connection, job: Row) -> bool:
+    """Note which model a claimed job has its engine load; returns whether it is another than
+    before."""
+    return bool(
+        queries.engines.load_model(
+            tx, engine=job["engine"], model_name=job["model_name"], now=timestamp()
+        )
+    )
+
+
+def begin_turn(tx: Connection, job: Row) -> None:
+    """The first picture after a load is made: from now on the turn of its model runs."""
+    queries.engines.begin_turn(
+        tx, engine=job["engine"], model_name=job["model_name"], now=timestamp()
+    )
+
+
+def refuse_nsfw(tx: Connection, job: Row, claim: str) -> bool:
+    """Fail a claimed job that is NSFW against the settings in force by now, unless it was sent
+    already. Returns whether it was failed."""
+    sent = bool(from_json(job["engine_state"]))
+    if not job["is_nsfw"] or sent or policy.in_force(tx, job["user_id"]):
+        return False
+    queries.jobs.fail(
+        tx,
+        id=job["id"],
+        claim=claim,
+        counted=0,
+        error_message="NSFW content was switched off before the job was made.",
+        error_code="nsfw_off",
+        now=timestamp(),
+    )
+    return True
 
 
 def add_turn(tx: Connection, job: Row, seconds: float, began: str) -> None:
