@@ -57,6 +57,15 @@ WHERE u.id = :user_id
 ON CONFLICT (engine, user_id, minute) DO UPDATE
 SET seconds = engine_turns.seconds + excluded.seconds, last_at = excluded.last_at;
 
+-- name: load_model!
+-- A job of another model than the loaded one was claimed: its turn runs from now, until its first picture is made.
+UPDATE engines SET loaded_model = :model_name, turn_from = :now
+WHERE name = :engine AND (loaded_model IS NULL OR loaded_model <> :model_name);
+
+-- name: begin_turn!
+-- The first picture after a load is made: the turn of its model runs from now.
+UPDATE engines SET turn_from = :now WHERE name = :engine AND loaded_model = :model_name;
+
 -- name: prune_turns!
 -- Forget the turns of before a moment, and those of a clock that was ahead.
 DELETE FROM engine_turns WHERE minute < :before OR minute > :horizon;

@@ -27,6 +27,22 @@ UPDATE generation_jobs
 SET status = 'cancelled', claim = NULL, completed_at = :now, updated_at = :now, version = version + 1
 WHERE id = :id AND user_id = :user_id AND status IN ('queued', 'processing');
 
+-- name: cancel_waiting!
+-- Cancel some of the jobs of a user that wait, whatever the NSFW settings, the latest first.
+UPDATE generation_jobs
+SET status = 'cancelled', claim = NULL, completed_at = :now, updated_at = :now, version = version + 1
+WHERE id IN (
+    SELECT j.id FROM generation_jobs AS j
+    WHERE j.user_id = :user_id AND j.status = CAST('queued' AS TEXT)
+    ORDER BY j.created_at DESC, j.id DESC
+    LIMIT :limit
+);
+
+-- name: update_nsfw!
+-- Say of a job whether it is NSFW.
+UPDATE generation_jobs SET is_nsfw = :is_nsfw, version = version + 1, updated_at = :now
+WHERE id = :id AND user_id = :user_id;
+
 -- name: delete!
 -- Delete a final job; its media stay.
 DELETE FROM generation_jobs
@@ -170,14 +186,16 @@ ORDER BY j.created_at DESC, j.id DESC, m.position;
 -- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all. With
 -- their texts where these are asked for.
 -- family: of user: j.user_id = :user_id
+-- family: of active: j.id IN (SELECT a.id FROM generation_jobs AS a WHERE a.user_id = :user_id AND a.status IN ('queued', 'processing'))
 -- family: of persona: j.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id) AND j.user_id = :user_id
 SELECT j.id, CASE WHEN :texts = TRUE THEN j.search_text END AS search_text
 FROM generation_jobs AS j
 WHERE j.user_id = :user_id
     AND j.search_text LIKE :pattern ESCAPE '\'
     AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:status AS TEXT) IS NULL OR j.status = :status)
+    AND (CAST(:statuses AS TEXT) IS NULL OR :statuses LIKE '%' || j.status || '%')
     AND (CAST(:job_type AS TEXT) IS NULL OR j.job_type = :job_type)
+    AND (CAST(:engine AS TEXT) IS NULL OR j.engine = :engine)
 ORDER BY j.created_at DESC, j.id DESC;
 
 -- name: sources
@@ -203,8 +221,8 @@ LIMIT 1;
 
 -- name: claim^
 -- Take a job of an engine under a lease, where workers hold fewer than at_once: before all others one whose worker is
--- gone, for the engine may be at it; then one of the account that had the least of the engine's seconds lately, an
--- account's own in order, previews first.
+-- gone, for the engine may be at it; then, while the turn of the loaded model runs, one of that model; then any: of the
+-- account that had the least of the engine's seconds lately, an account's own in order, previews first.
 WITH RECURSIVE owners (user_id) AS (
     SELECT MIN(j.user_id) AS user_id FROM generation_jobs AS j WHERE j.engine = :engine AND j.status = 'queued'
     UNION ALL
@@ -227,6 +245,41 @@ heads (id, user_id) AS (
         o.user_id
     FROM owners AS o
     WHERE o.user_id IS NOT NULL
+),
+
+turn (model_name) AS (
+    SELECT e.loaded_model FROM engines AS e
+    WHERE e.name = :engine AND e.loaded_model IS NOT NULL AND e.turn_from > :turns_since AND e.turn_from <= :now
+),
+
+model_owners (model_name, user_id) AS (
+    SELECT t.model_name, (
+        SELECT MIN(j.user_id) FROM generation_jobs AS j
+        WHERE j.engine = :engine AND j.status = 'queued' AND j.model_name = t.model_name
+    ) AS user_id
+    FROM turn AS t
+    UNION ALL
+    SELECT o.model_name, (
+        SELECT MIN(j.user_id) FROM generation_jobs AS j
+        WHERE j.engine = :engine AND j.status = 'queued' AND j.model_name = o.model_name AND j.user_id > o.user_id
+    ) AS user_id
+    FROM model_owners AS o
+    WHERE o.user_id IS NOT NULL
+),
+
+model_heads (id, user_id) AS (
+    SELECT
+        (
+            SELECT j.id FROM generation_jobs AS j
+            WHERE
+                j.engine = :engine AND j.status = 'queued' AND j.model_name = o.model_name AND j.user_id = o.user_id
+                AND j.run_after <= :now
+            ORDER BY j.job_type DESC, j.run_after, j.id
+            LIMIT 1
+        ) AS id,
+        o.user_id
+    FROM model_owners AS o
+    WHERE o.user_id IS NOT NULL
 )
 
 UPDATE generation_jobs
@@ -237,6 +290,17 @@ WHERE id = COALESCE(
         SELECT j.id FROM generation_jobs AS j
         WHERE j.engine = :engine AND j.status = 'processing' AND j.run_after <= :now
         ORDER BY j.run_after, j.id
+        LIMIT 1
+    ),
+    (
+        SELECT j.id FROM model_heads AS h
+        INNER JOIN generation_jobs AS j ON j.id = h.id
+        LEFT JOIN (
+            SELECT t.user_id, SUM(t.seconds) AS seconds, MAX(t.last_at) AS last_at FROM engine_turns AS t
+            WHERE t.engine = :engine AND t.minute >= :recent
+            GROUP BY t.user_id
+        ) AS had ON had.user_id = h.user_id
+        ORDER BY COALESCE(had.seconds, 0), COALESCE(had.last_at, ''), j.run_after, j.id
         LIMIT 1
     ),
     (
@@ -324,6 +388,13 @@ UPDATE generation_jobs
 SET status = 'failed', claim = NULL, attempts = attempts + :counted, error_message = :error_message,
     error_code = :error_code, waiting_since = NULL, completed_at = :now, updated_at = :now, version = version + 1
 WHERE id = :id AND claim = :claim AND status = 'processing';
+
+-- name: fail_gone!
+-- Fail some of the jobs that wait for an engine that is no more.
+UPDATE generation_jobs
+SET status = 'failed', error_message = :error_message, error_code = 'engine_gone', waiting_since = NULL,
+    completed_at = :now, updated_at = :now, version = version + 1
+WHERE id IN (SELECT j.id FROM generation_jobs AS j WHERE j.engine = :engine AND j.status = 'queued' LIMIT :limit);
 
 -- name: give_back!
 -- Let another attempt take a job from run_after on; this one counts more, less or not at all, and the job says since

@@ -106,6 +106,11 @@ UPDATE media_items SET search_text = :search_text WHERE id = :id;
 UPDATE media_items SET is_nsfw = TRUE, version = version + 1, updated_at = :now
 WHERE persona_id = :persona_id AND is_nsfw = FALSE;
 
+-- name: mark_nsfw_of_job!
+-- Make all media of a job NSFW.
+UPDATE media_items SET is_nsfw = TRUE, version = version + 1, updated_at = :now
+WHERE job_id = :job_id AND user_id = :user_id AND is_nsfw = FALSE;
+
 -- name: counts^
 -- How many items a user has, how many of them favourites, and their bytes, from the counters.
 SELECT

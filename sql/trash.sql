@@ -78,3 +78,7 @@ DELETE FROM trash WHERE kind = 'media' AND item_id = :item_id;
 -- name: mark_nsfw!
 -- Make what is in the trash of a persona's media NSFW.
 UPDATE trash SET is_nsfw = TRUE WHERE persona_id = :persona_id AND user_id = :user_id AND is_nsfw = FALSE;
+
+-- name: mark_nsfw_of_job!
+-- Make what is in the trash of a job's media NSFW.
+UPDATE trash SET is_nsfw = TRUE WHERE job_id = :job_id AND user_id = :user_id AND is_nsfw = FALSE;

@@ -360,6 +360,7 @@ GENERATE = {
     ("POST", f"{PERSONA}/preview"),
     ("POST", "/api/jobs"),
     ("POST", "/api/generate/single"),
+    ("POST", "/api/jobs/cancel"),
     ("POST", f"{JOB}/cancel"),
     ("POST", f"{JOB}/retry"),
     ("POST", f"{JOB}/again"),

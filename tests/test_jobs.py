@@ -13,6 +13,7 @@ from flask import Flask
 
 from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.jobs import queue
 from seidra.jobs.worker import Worker
 from seidra.values import timestamp_in
 from seidra.web.services import services_of
@@ -115,6 +116,7 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
     assert queued == {
         "job_id": body["job_id"],
         "status": "queued",
+        "message": "The job is queued.",
         "progress": 0,
         "job_type": "persona_preview",
         "persona_id": persona["id"],
@@ -312,7 +314,8 @@ def test_a_page_is_read_whole_however_many_jobs_it_has(
 def test_a_bad_query_is_422(alice: Person, query: str) -> None:
     answer = alice.get(f"/api/jobs?{query}")
     assert answer.status_code == 422
-    assert set(answer.get_json()["errors"]) == {query.partition("=")[0]}
+    named = {field.partition(".")[0] for field in answer.get_json()["errors"]}
+    assert named == {query.partition("=")[0]}
 
 
 def test_stats_are_of_my_jobs(
@@ -615,3 +618,136 @@ def test_a_queued_job_says_whether_it_waits_for_a_worker_or_its_turn(
     assert seen(1) == {"code": "turn", "engine": "mock", "since": created}
     put_into(database, job_id, "processing")
     assert job(alice, job_id)["waiting_for"] is None
+
+
+# ------------------------------------------------------------------------------ several at a time
+
+
+def test_the_list_takes_several_statuses_an_engine_and_an_order(
+    alice: Person, database: SqliteDatabase
+) -> None:
+    persona = alice.persona(**SMALL)["id"]
+    jobs = {status: alice.preview(persona) for status in STATUSES}
+    for status, job_id in jobs.items():
+        put_into(database, job_id, status)
+    with database.transaction() as tx:
+        tx.execute("UPDATE generation_jobs SET engine = 'far' WHERE id = ?", (jobs["failed"],))
+    newest = list(reversed(jobs.values()))
+    assert listed(alice) == newest
+    assert listed(alice, "sort=created_at") == newest[::-1]
+    assert listed(alice, "active=true") == [jobs["processing"], jobs["queued"]]
+    assert listed(alice, "active=true&status=processing&status=failed") == [jobs["processing"]]
+    assert listed(alice, "active=true&status=failed") == []
+    for sort in ("created_at", "-created_at"):
+        found = listed(alice, f"status=failed&status=queued&sort={sort}")
+        assert found == [jobs["queued"], jobs["failed"]][:: 1 if sort == "created_at" else -1]
+        assert listed(alice, f"status=failed&sort={sort}") == [jobs["failed"]]
+    assert listed(alice, "engine=far") == [jobs["failed"]]
+    assert listed(alice, "engine=far&status=queued") == []
+    assert listed(alice, "status=") == newest
+    for query in ("sort=status", "status=queued&status=lost", "active=perhaps"):
+        assert alice.get(f"/api/jobs?{query}").status_code == 422, query
+
+
+@pytest.mark.parametrize("filters", ["", "search=ocean&", "status=queued&", "active=true&"])
+def test_pages_follow_each_other_in_both_orders(alice: Person, filters: str) -> None:
+    persona = alice.persona(**SMALL)["id"]
+    oldest = [alice.preview(persona) for _ in range(5)]
+    for sort, expected in (("created_at", oldest), ("-created_at", oldest[::-1])):
+        pages = [
+            alice.get(f"/api/jobs?{filters}sort={sort}&limit=2&offset={offset}").get_json()
+            for offset in (0, 2, 4, 6)
+        ]
+        assert [page["total"] for page in pages] == [5] * 4
+        assert [[shown["job_id"] for shown in page["jobs"]] for page in pages] == [
+            expected[0:2],
+            expected[2:4],
+            expected[4:],
+            [],
+        ]
+
+
+def test_all_that_wait_are_cancelled_in_batches_and_nothing_else(
+    alice: Person, bob: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue, "_BATCH", 2)
+    persona = alice.persona(**SMALL)["id"]
+    waiting = [alice.preview(persona) for _ in range(5)]
+    running, done = alice.preview(persona), alice.preview(persona)
+    put_into(database, running, "processing")
+    put_into(database, done, "completed")
+    with database.transaction() as tx:
+        # Its owner wants it stopped, seen or not.
+        tx.execute("UPDATE generation_jobs SET is_nsfw = TRUE WHERE id = ?", (waiting[0],))
+    others = bob.preview(bob.persona(**SMALL)["id"])
+    answer = alice.post("/api/jobs/cancel", json={"status": "queued"})
+    assert (answer.status_code, answer.get_json()) == (200, {"cancelled": 5, "failed": []})
+    assert sorted(listed(alice, "status=cancelled")) == sorted(waiting[1:])
+    assert [job(alice, each)["status"] for each in (running, done)] == ["processing", "completed"]
+    assert job(bob, others)["status"] == "queued"
+    answer = alice.post("/api/jobs/cancel", json={"status": "queued"})
+    assert answer.get_json() == {"cancelled": 0, "failed": []}
+
+
+def test_jobs_that_are_named_are_cancelled_and_the_others_told(
+    alice: Person, bob: Person, database: SqliteDatabase
+) -> None:
+    persona = alice.persona(**SMALL)["id"]
+    first, second, done = (alice.preview(persona) for _ in range(3))
+    put_into(database, second, "processing")
+    put_into(database, done, "completed")
+    others = bob.preview(bob.persona(**SMALL)["id"])
+    asked = {"ids": [first, first, second, done, others]}
+    assert alice.post("/api/jobs/cancel", json=asked).get_json() == {
+        "cancelled": 2,
+        "failed": [{"id": done, "code": "conflict"}, {"id": others, "code": "not_found"}],
+    }
+    assert [job(alice, each)["status"] for each in (first, second)] == ["cancelled"] * 2
+    assert job(bob, others)["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{}, {"status": "processing"}, {"ids": ["x"]}, {"ids": [], "status": "queued"}, {"all": True}],
+)
+def test_what_to_cancel_must_be_said_in_one_way(alice: Person, body: dict[str, Any]) -> None:
+    waiting = alice.preview(alice.persona(**SMALL)["id"])
+    assert alice.post("/api/jobs/cancel", json=body).status_code == 422
+    assert job(alice, waiting)["status"] == "queued"
+
+
+def test_a_job_is_said_to_be_nsfw_with_its_pictures(alice: Person, worker: Worker) -> None:
+    persona = alice.persona(**SMALL)["id"]
+    mine, other = alice.preview(persona), alice.preview(persona)
+    while worker.work_one():
+        pass
+    path = f"/api/jobs/{mine}"
+    assert alice.patch(path, json={"is_nsfw": True}).status_code == 403
+    alice.allow_nsfw()
+    before = job(alice, mine)
+    assert alice.patch(path, json={"is_nsfw": False}).get_json()["version"] == before["version"]
+    stale = alice.patch(path, json={"is_nsfw": True}, headers={"If-Match": '"99"'})
+    assert stale.status_code == 412
+    assert alice.patch(path, json=before | {"is_nsfw": True}).get_json()["is_nsfw"] is True
+
+    def flags() -> dict[str, bool]:
+        items = alice.get("/api/media?include_nsfw=true").get_json()["items"]
+        return {item["job_id"]: item["is_nsfw"] for item in items}
+
+    assert flags() == {mine: True, other: False}
+    assert mine not in listed(alice)
+    taken_back = alice.patch(path, json={"is_nsfw": False})
+    assert (taken_back.status_code, taken_back.get_json()["is_nsfw"]) == (200, False)
+    assert flags() == {mine: True, other: False}
+    assert mine in listed(alice)
+
+
+def test_a_jobs_pictures_in_the_trash_become_nsfw_too(alice: Person, worker: Worker) -> None:
+    mine = alice.preview(alice.persona(**SMALL)["id"])
+    while worker.work_one():
+        pass
+    media = job(alice, mine)["results"][0]["media_id"]
+    assert alice.delete(f"/api/media/{media}").status_code == 204
+    alice.allow_nsfw()
+    assert alice.patch(f"/api/jobs/{mine}", json={"is_nsfw": True}).status_code == 200
+    assert alice.get("/api/trash").get_json()["items"] == []

@@ -104,6 +104,8 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", JOB): None,
     ("GET", f"{JOB}/events"): None,
     ("GET", f"{JOB}/frame"): None,
+    ("PATCH", JOB): {"is_nsfw": False},
+    ("POST", "/api/jobs/cancel"): {"status": "queued"},
     ("POST", f"{JOB}/cancel"): None,
     ("POST", f"{JOB}/retry"): None,
     ("POST", f"{JOB}/again"): None,

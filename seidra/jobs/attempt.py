@@ -32,7 +32,7 @@ from seidra.engines.base import (
 )
 from seidra.engines.maps import apply_map
 from seidra.files.base import Files
-from seidra.jobs import results
+from seidra.jobs import queue, results
 from seidra.jobs.frames import FramePace, encode_frame
 from seidra.jobs.requests import DEFAULTS
 from seidra.media.keys import row_key
@@ -87,7 +87,11 @@ def _reason(error: Exception) -> str:
 class Attempt:
     """What one claim does with its job."""
 
-    def __init__(self, workshop: Workshop, engine: Engine, job: Row, claim: str) -> None:
+    def __init__(
+        self, workshop: Workshop, engine: Engine, job: Row, claim: str, loads: bool = False
+    ) -> None:
+        self._loads = loads
+        """Whether the engine has to load a model for it, and no picture is made yet."""
         self._shop = workshop
         self._engine = engine
         self._job = job
@@ -266,9 +270,12 @@ class Attempt:
                     self._end_lost()
                     raise _Lost
                 results.add_picture(tx, self._job, owner, picture, wanted.seed)
+                if self._loads:
+                    queue.begin_turn(tx, self._job)
         except Exception:
             self._abandon(picture)
             raise
+        self._loads = False
         del self._missing[image.position]
         if last:
             self._completed = True

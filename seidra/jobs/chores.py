@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from seidra.database.base import Database
 from seidra.database.queries import queries
+from seidra.jobs.presence import served_engines
 from seidra.values import timestamp, timestamp_in
 
 _BATCH = 500
@@ -51,3 +52,40 @@ def prune_turns(database: Database, keep_seconds: float) -> None:
         queries.engines.prune_turns(
             tx, before=timestamp_in(-keep_seconds)[:16], horizon=timestamp_in(60)
         )
+
+
+GONE_SECONDS = 600.0
+"""For how long no worker must have served an engine before the jobs that wait for it fail."""
+
+
+class GoneEngines:
+    """The engines that jobs wait for and no live worker serves, and since when this process has
+    found them so: a worker that stops takes its row away, and its engine may be back in a
+    second."""
+
+    def __init__(self) -> None:
+        self._missed: dict[str, float] = {}
+
+    def fail_jobs(self, database: Database, now: float) -> None:
+        """Look whether they are back; fail what waits for one that was away for ten minutes of the
+        monotonic clock, of which `now` is the time."""
+        served = served_engines(database.connection)
+        load = queries.engines.load(database.connection)
+        waiting = {row["engine"] for row in load if row["waiting"]}
+        self._missed = {name: self._missed.get(name, now) for name in waiting - served}
+        for name, since in self._missed.items():
+            if now - since >= GONE_SECONDS:
+                _fail_gone(database, name)
+
+
+def _fail_gone(database: Database, engine: str) -> None:
+    failed = _BATCH
+    while failed == _BATCH:
+        with database.transaction() as tx:
+            failed = queries.jobs.fail_gone(
+                tx,
+                engine=engine,
+                error_message=f"No worker has served the engine {engine!r} for ten minutes.",
+                now=timestamp(),
+                limit=_BATCH,
+            )

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from seidra import folding
 from seidra.config import Settings
-from seidra.database.base import Connection, Row
+from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.engines import read_setup
 from seidra.engines.findings import has_errors
@@ -21,6 +21,7 @@ from seidra.engines.setup import AUTO, Setup
 from seidra.errors import Conflict, NotFound, Problem
 from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft, Look
 from seidra.media.write import check_room
+from seidra.nsfw import policy
 from seidra.parameters import draw_seed
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
@@ -29,6 +30,9 @@ _FIRST_ESTIMATE = 0.3
 
 TURN_SECONDS = 600.0
 """For how long the seconds that an account had of an engine count against it."""
+
+_BATCH = 200
+"""Jobs that one transaction cancels."""
 
 _RETRIED = (
     "persona_id",
@@ -155,6 +159,47 @@ def cancel_job(tx: Connection, user_id: int, job_id: str) -> None:
         raise Conflict(f"The job is {job['status']} already.")
 
 
+def cancel_waiting(database: Database, user_id: int) -> int:
+    """Cancel all jobs of a user that wait, in batches, hidden ones too; returns how many. What is
+    queued meanwhile stays."""
+    waiting = queries.jobs.queued(database.connection, user_id=user_id)
+    cancelled, batch = 0, 1
+    while cancelled < waiting and batch:
+        with database.transaction(user_id) as tx:
+            limit = min(_BATCH, waiting - cancelled)
+            batch = queries.jobs.cancel_waiting(tx, user_id=user_id, limit=limit, now=timestamp())
+        cancelled += batch
+    return cancelled
+
+
+def cancel_jobs(database: Database, user_id: int, ids: Sequence[str]) -> dict[str, str]:
+    """Cancel these jobs of a user, in batches; returns why not, by the id, where one could not
+    be."""
+    failed: dict[str, str] = {}
+    for start in range(0, len(ids), _BATCH):
+        with database.transaction(user_id) as tx:
+            for job_id in ids[start : start + _BATCH]:
+                try:
+                    cancel_job(tx, user_id, job_id)
+                except NotFound:
+                    failed[job_id] = "not_found"
+                except Conflict:
+                    failed[job_id] = "conflict"
+    return failed
+
+
+def change_nsfw(tx: Connection, user_id: int, job_id: str, is_nsfw: bool) -> None:
+    """Say whether a job is NSFW. What it has made becomes NSFW with it, and stays so when it is
+    taken back. Raises NotFound, and Forbidden against the NSFW settings in force."""
+    job = _stored_job(tx, user_id, job_id)
+    policy.check_may_make(tx, user_id, is_nsfw)
+    if bool(job["is_nsfw"]) != is_nsfw:
+        queries.jobs.update_nsfw(tx, id=job_id, user_id=user_id, is_nsfw=is_nsfw, now=timestamp())
+    if is_nsfw:
+        queries.media.mark_nsfw_of_job(tx, job_id=job_id, user_id=user_id, now=timestamp())
+        queries.trash.mark_nsfw_of_job(tx, job_id=job_id, user_id=user_id)
+
+
 def job_state(tx: Connection, user_id: int, job_id: str) -> Row:
     """Status and version of a job, whatever the NSFW settings: its owner may always delete it.
     Raises NotFound."""
@@ -221,19 +266,55 @@ def _stored_job(tx: Connection, user_id: int, job_id: str) -> Row:
 
 
 def claim_job(
-    tx: Connection, engine: str, at_once: int, claim: str, settings: Settings
+    tx: Connection, engine: str, at_once: int, claim: str, settings: Settings, turn: float = 0.0
 ) -> Row | None:
     """Take the job whose turn it is on an engine under a lease, stamped `claim`; None when none is
-    due, or workers hold `at_once` of them."""
+    due, or workers hold `at_once` of them. The loaded model stays for `turn` seconds."""
     return queries.jobs.claim(
         tx,
         engine=engine,
         at_once=at_once,
         recent=timestamp_in(-TURN_SECONDS),
+        turns_since=timestamp_in(-turn),
         now=timestamp(),
         claim=claim,
         leased_until=timestamp_in(settings.job_lease_seconds),
     )
+
+
+def note_load(tx: Connection, job: Row) -> bool:
+    """Note which model a claimed job has its engine load; returns whether it is another than
+    before."""
+    return bool(
+        queries.engines.load_model(
+            tx, engine=job["engine"], model_name=job["model_name"], now=timestamp()
+        )
+    )
+
+
+def begin_turn(tx: Connection, job: Row) -> None:
+    """The first picture after a load is made: from now on the turn of its model runs."""
+    queries.engines.begin_turn(
+        tx, engine=job["engine"], model_name=job["model_name"], now=timestamp()
+    )
+
+
+def refuse_nsfw(tx: Connection, job: Row, claim: str) -> bool:
+    """Fail a claimed job that is NSFW against the settings in force by now, unless it was sent
+    already. Returns whether it was failed."""
+    sent = bool(from_json(job["engine_state"]))
+    if not job["is_nsfw"] or sent or policy.in_force(tx, job["user_id"]):
+        return False
+    queries.jobs.fail(
+        tx,
+        id=job["id"],
+        claim=claim,
+        counted=0,
+        error_message="NSFW content was switched off before the job was made.",
+        error_code="nsfw_off",
+        now=timestamp(),
+    )
+    return True
 
 
 def add_turn(tx: Connection, job: Row, seconds: float, began: str) -> None:

@@ -23,8 +23,12 @@ from seidra.jobs.schemas import (
     JOB_EXAMPLE,
     PREVIEW_EXAMPLE,
     RETRIED_EXAMPLE,
+    STATUSES,
+    CancelledSchema,
+    CancelSchema,
     DryRunSchema,
     GenerationSchema,
+    JobChangeSchema,
     JobSchema,
     JobsQuery,
     JobsSchema,
@@ -62,62 +66,83 @@ blp = Blueprint(
 @blp.arguments(JobsQuery, location="query")
 @blp.response(200, JobsSchema, example={"total": 1, "jobs": [JOB_EXAMPLE]})
 def list_jobs(query: dict[str, Any]) -> Response:
-    """My jobs, newest first."""
+    """My jobs, newest first, or by `sort`."""
+    statuses = set(query.get("status", STATUSES))
+    if query["active"]:
+        statuses.difference_update(FINAL)
     with services().database.snapshot() as connection:
-        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         filters = {
             "user_id": g.user["id"],
-            "nsfw": nsfw,
-            "status": query.get("status"),
+            "nsfw": policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"]),
             "job_type": query.get("job_type"),
         }
-        find = _matching_page if "search" in query or "persona_id" in query else _counted_page
-        rows, total = find(connection, filters, query)
+        beyond_counters = {"search", "persona_id", "engine"} & query.keys()
+        counted = not beyond_counters and (len(statuses) == 1 or statuses == set(STATUSES))
+        find = _counted_page if counted else _matching_page
+        rows, total = find(connection, filters, statuses, query)
         waits = read_waits(connection, services().setup, g.user["id"], rows)
     jobs = jobs_json(rows, waits, services().links, g.user["id"])
+    if query["sort"] == "created_at":
+        jobs.reverse()
     return reply(
         {"total": total, "jobs": jobs}, headers=page_headers(total, query["limit"], query["offset"])
     )
 
 
+def _window(total: int, query: dict[str, Any]) -> tuple[int, int]:
+    """Where a page begins among all that match, newest first, and how many it has: what comes first
+    oldest first is the end of that, turned round."""
+    size = max(min(query["limit"], total - query["offset"]), 0)
+    if query["sort"] == "created_at":
+        return max(total - query["offset"] - size, 0), size
+    return query["offset"], size
+
+
 def _counted_page(
-    connection: Connection, filters: dict[str, Any], query: dict[str, Any]
+    connection: Connection, filters: dict[str, Any], statuses: set[str], query: dict[str, Any]
 ) -> tuple[list[Row], int]:
-    """A page read along an index, and the total from the counters."""
+    """A page read along an index, and the total from the counters: of one status, or of all."""
+    filters = filters | {"status": next(iter(statuses)) if len(statuses) == 1 else None}
     total = sum(row["n"] for row in queries.jobs.counts(connection, **filters))
+    start, size = _window(total, query)
     rows = queries.jobs.page(
         connection,
         which="status" if filters["status"] else "all" if filters["nsfw"] else "safe",
         **filters,
         id=None,
-        limit=query["limit"],
-        offset=query["offset"],
+        limit=size,
+        offset=start,
     )
     return rows, total
 
 
 def _matching_page(
-    connection: Connection, filters: dict[str, Any], query: dict[str, Any]
+    connection: Connection, filters: dict[str, Any], statuses: set[str], query: dict[str, Any]
 ) -> tuple[list[Row], int]:
-    """A page of what a search or a persona matches: all matching ids once, for page and total
-    both."""
+    """A page of what the other filters match: all matching ids once, for page and total both."""
     words = folding.words(query.get("search", "")) or [""]
     persona_id = query.get("persona_id")
+    active = statuses.isdisjoint(FINAL)
 
     def matching(word: str, texts: bool) -> list[Row]:
         return queries.jobs.matching(
             connection,
-            of="user" if persona_id is None else "persona",
+            of="persona" if persona_id is not None else "active" if active else "user",
             **filters,
+            statuses=None if len(statuses) == len(STATUSES) else " ".join(sorted(statuses)),
+            engine=query.get("engine"),
             persona_id=persona_id,
             pattern=folding.like(word),
             texts=texts,
         )
 
     ids = [row["id"] for row in folding.matching_all(words, matching)]
-    page = to_json(ids[query["offset"] : query["offset"] + query["limit"]])
+    start, size = _window(len(ids), query)
     rows = queries.search.job_page(
-        connection, ids=page, user_id=filters["user_id"], nsfw=filters["nsfw"]
+        connection,
+        ids=to_json(ids[start : start + size]),
+        user_id=filters["user_id"],
+        nsfw=filters["nsfw"],
     )
     return rows, len(ids)
 
@@ -239,6 +264,37 @@ def frame(link: dict[str, Any], job_id: UUID) -> Response:
     response.set_etag(f"{job_id}-{row['n']}")
     response.make_conditional(request)
     return response
+
+
+@blp.route("/<uuid:job_id>", methods=["PATCH"])
+@login_required
+@blp.arguments(JobChangeSchema, example={"is_nsfw": True})
+@blp.response(200, JobSchema, example=JOB_EXAMPLE | {"is_nsfw": True})
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(412, "PROBLEM")
+def patch(change: dict[str, Any], job_id: UUID) -> Response:
+    """Say whether a job is NSFW: true makes its pictures NSFW too, false leaves them."""
+    with services().database.transaction(g.user["id"]) as tx:
+        check_if_match(queue.job_state(tx, g.user["id"], str(job_id))["version"])
+        if "is_nsfw" in change:
+            queue.change_nsfw(tx, g.user["id"], str(job_id), change["is_nsfw"])
+        return _job_reply(tx, str(job_id))
+
+
+@blp.route("/cancel", methods=["POST"])
+@login_required
+@key_scope("generate")
+@blp.arguments(CancelSchema, example={"status": "queued"})
+@blp.response(200, CancelledSchema, example={"cancelled": 12, "failed": []})
+def cancel_several(body: dict[str, Any]) -> Response:
+    """Cancel all of my jobs that wait, or those that are named; what cannot be is told."""
+    database = services().database
+    if "status" in body:
+        return reply({"cancelled": queue.cancel_waiting(database, g.user["id"]), "failed": []})
+    ids = list(dict.fromkeys(str(job_id) for job_id in body["ids"]))
+    failed = queue.cancel_jobs(database, g.user["id"], ids)
+    told = [{"id": job_id, "code": code} for job_id, code in failed.items()]
+    return reply({"cancelled": len(ids) - len(failed), "failed": told})
 
 
 @blp.route("/<uuid:job_id>/cancel", methods=["POST"])

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import INCLUDE, Schema, ValidationError, fields, post_load, validate
+from marshmallow import (
+    INCLUDE,
+    Schema,
+    ValidationError,
+    fields,
+    post_load,
+    validate,
+    validates_schema,
+)
 
 from seidra.media.schemas import ThumbnailSchema
 from seidra.parameters import EXACT_SEED, MAX_SEED, RANDOM_SEED, read_seed
@@ -13,6 +21,7 @@ from seidra.web.fields import (
     MAX_INTEGER,
     Body,
     Flag,
+    Items,
     Number,
     PageQuery,
     Query,
@@ -27,6 +36,9 @@ from seidra.web.fields import (
 
 STATUSES = ("queued", "processing", "completed", "failed", "cancelled")
 FINAL = ("completed", "failed", "cancelled")
+SORTS = ("created_at", "-created_at")
+MAX_CANCELLED = 1_000
+"""Jobs that one request may name to cancel them."""
 
 
 _LARGEST = str(MAX_SEED)
@@ -293,8 +305,19 @@ class JobsSchema(Schema):
 class JobsQuery(PageQuery):
     """Filters of the list."""
 
-    status = Text(validate=one_of(*STATUSES))
+    status = Items(
+        Text(validate=one_of(*STATUSES)),
+        20,
+        "statuses",
+        metadata={"description": "One or several of them."},
+    )
+    active = QueryFlag(
+        load_default=False,
+        metadata={"description": "Only what is queued or processing."},
+    )
     job_type = Text(1, 100)
+    engine = Text(1, 50)
+    sort = Text(validate=one_of(*SORTS), load_default="-created_at")
     persona_id = QueryWhole(0, MAX_INTEGER)
     search = Text(
         1,
@@ -302,6 +325,41 @@ class JobsQuery(PageQuery):
         metadata={"description": "Words that must all be in the prompt or the persona's name."},
     )
     include_nsfw = QueryFlag(load_default=False)
+
+
+class JobChangeSchema(Body):
+    """What may be changed of a job."""
+
+    READ_ONLY = frozenset(JobSchema._declared_fields) - {"is_nsfw"}
+
+    is_nsfw = Flag(metadata={"description": "true makes its pictures NSFW too; false does not."})
+
+
+class CancelSchema(Body):
+    """Which jobs to cancel: all of mine that wait, or these."""
+
+    status = Text(validate=one_of("queued"))
+    ids = Items(fields.UUID(), MAX_CANCELLED, "ids")
+
+    @validates_schema
+    def check_one(self, data: dict[str, Any], **kwargs: Any) -> None:
+        """Raise ValidationError unless exactly one of them is there."""
+        if len(data) != 1:
+            raise ValidationError("Give either status or ids.", "ids")
+
+
+class NotCancelledSchema(Schema):
+    """A job that could not be cancelled, and the word for why."""
+
+    id = fields.UUID()
+    code = fields.String(validate=one_of("not_found", "conflict"))
+
+
+class CancelledSchema(Schema):
+    """How many jobs were cancelled, and which of those that were named were not."""
+
+    cancelled = fields.Integer()
+    failed = fields.List(fields.Nested(NotCancelledSchema))
 
 
 class JobStatsSchema(Schema):

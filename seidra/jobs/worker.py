@@ -54,16 +54,21 @@ class _Slot:
         self._claims += 1
         claim, began = f"{self._name}-{self._claims}", timestamp()
         at_once = self.engine.options.at_once
+        # Of a turn counts what is over before it ends, as the job before went.
+        turn = max(self.engine.options.turn_s - self._estimate, 0.0)
         with database.transaction() as tx:
-            job = queue.claim_job(tx, engine, at_once, claim, self._shop.settings)
+            job = queue.claim_job(tx, engine, at_once, claim, self._shop.settings, turn)
             if job is not None:
+                if queue.refuse_nsfw(tx, job, claim):
+                    return True
                 # What is in hand counts as estimated, or its owner would have the next turn too.
                 estimated = self._estimate
                 queue.add_turn(tx, job, estimated, began)
+                loads = queue.note_load(tx, job)
         if job is None:
             return False
         clock = time.monotonic()
-        self.attempt = Attempt(self._shop, self.engine, job, claim)
+        self.attempt = Attempt(self._shop, self.engine, job, claim, loads)
         try:
             if not self.attempt.run():
                 # The others that wait for it would only find the same.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 
 from seidra.library.bulk import MAX_ITEMS, MEDIA_ACTIONS, PERSONA_ACTIONS, TAGGING
 from seidra.media.schemas import MediaQuery
@@ -118,7 +118,14 @@ class MediaFilter(Body):
     date_from = QueryTime(load_default=lambda: "")
     date_to = QueryTime(load_default=lambda: "~", end_of_day=True)
     persona_id = Whole(0, MAX_INTEGER, load_default=None, allow_none=True)
+    job_id = fields.UUID(load_default=None, allow_none=True)
+    model = Text(1, 200, load_default=None, allow_none=True)
+    lora = Text(1, 200, load_default=None, allow_none=True)
     include_nsfw = Flag(load_default=False)
+
+    @post_load
+    def _job_as_text(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return data | {"job_id": data["job_id"] and str(data["job_id"])}
 
 
 class _BulkSchema(Body):

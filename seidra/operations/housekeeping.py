@@ -31,6 +31,7 @@ class Housekeeper:
         self._database = database
         self._files = files
         self._settings = settings
+        self._gone = job_chores.GoneEngines()
         self._last_run = self._last_hourly = self._last_events = -math.inf
 
     def run(self, idle: bool) -> None:
@@ -56,6 +57,7 @@ class Housekeeper:
             self._last_events = now
             job_chores.prune_events(self._database, self._settings.event_seconds)
             job_chores.prune_turns(self._database, TURN_SECONDS)
+            self._gone.fail_jobs(self._database, now)
 
 
 def purge_account(database: Database) -> None:
