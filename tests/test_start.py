@@ -639,7 +639,7 @@ class Server:
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, bytes, dict[str, str]]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
-        if self.token and path.startswith("/api") and "?" not in path:
+        if self.token and "/api/" in path and "?" not in path:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", data, headers, method=method
