@@ -55,6 +55,7 @@ def _add_cors(app: Flask, settings: Settings) -> None:
             "allow_headers": [
                 "Authorization",
                 "Content-Type",
+                "Idempotency-Key",
                 "If-Match",
                 "If-None-Match",
                 "Last-Event-ID",
@@ -62,6 +63,7 @@ def _add_cors(app: Flask, settings: Settings) -> None:
             ],
             "expose_headers": [
                 "ETag",
+                "Idempotency-Replayed",
                 "Link",
                 "Location",
                 "Retry-After",

@@ -196,6 +196,14 @@ def _allow_empty(parameter: dict[str, Any]) -> None:
 _EMPTY = {"type": "string", "maxLength": 0}
 
 
+_REPEATS = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same request again under the same key, within a day, makes nothing more.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,64}$"},
+}
+
+
 def _complete_operation(operation: dict[str, Any], view: Any, has_id: bool, merges: bool) -> None:
     body = operation.get("requestBody")
     for parameter in operation.get("parameters", []):
@@ -213,6 +221,9 @@ def _complete_operation(operation: dict[str, Any], view: Any, has_id: bool, merg
         statuses.add(403)
     if has_id:
         statuses.add(404)
+    if getattr(view, "repeatable", False):
+        operation.setdefault("parameters", []).append(_REPEATS)
+        statuses |= {404, 409}
     if body is not None or operation.get("parameters"):
         statuses.add(422)
     if body is not None:
