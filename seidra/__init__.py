@@ -66,7 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = make_app(make_services(settings))
     rates.count_requests(app, settings)
     tokens.set_up_signing(app, settings)
-    api = openapi.make_api(app)
+    api = openapi.make_api(app, settings.base_path)
     for blueprint in _BLUEPRINTS:
         api.register_blueprint(blueprint)
     if settings.frontend_routes:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote, unquote
+from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values
 from werkzeug.local import LocalProxy
@@ -397,6 +397,11 @@ class Settings:
         if environ is None:
             environ = _dotenv() | dict(os.environ)
         return cls(**_with_folders(read_settings(cls, PREFIX, environ)))
+
+    @property
+    def base_path(self) -> str:
+        """The path of SEIDRA_PUBLIC_URL, below which everything stands: "" or such as /seidra."""
+        return urlsplit(self.public_url or "").path
 
     @property
     def database_path(self) -> Path:

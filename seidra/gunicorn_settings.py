@@ -83,9 +83,10 @@ def nworkers_changed(arbiter: Any, new: int, old: int | None) -> None:
 
 
 def pre_fork(arbiter: Any, worker: Any) -> None:
-    """Each process has a socket and a core of its own."""
+    """Each process has a socket and a core of its own, and hears every signal."""
     server.assign_socket(arbiter, worker)
     server.assign_core(arbiter, worker)
+    server.hold_signals()
 
 
 def post_fork(arbiter: Any, worker: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import time
@@ -63,6 +64,19 @@ class GracefulWorker(ThreadWorker):  # type: ignore[misc]
     stopping_since = 0.0
     seidra_worker: Any = None
 
+    def init_signals(self) -> None:
+        """From here on it hears the signals that were held back for it (`hold_signals`)."""
+        super().init_signals()
+        _release_signals()
+
+    def handle_quit(self, sig: int, frame: Any) -> None:
+        """Ctrl-C. gunicorn's own raises SystemExit wherever the process is: while it starts, that
+        may be in the middle of starting a thread, which leaves a broken lock and a traceback."""
+        if self.booted:
+            super().handle_quit(sig, frame)
+        else:
+            self.handle_exit(sig, frame)
+
     def set_accept_enabled(self, enabled: bool) -> None:
         super().set_accept_enabled(enabled)
         if self.alive or enabled or self.stopping_since:
@@ -78,6 +92,26 @@ class GracefulWorker(ThreadWorker):  # type: ignore[misc]
             # The last one to close it has newcomers refused at once, instead of waiting for an end
             # without an answer.
             listener.close()
+
+
+_STOPS = (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
+
+
+def hold_signals() -> None:
+    """Hold back what stops a process until a server process to come has handlers of its own: in
+    those of the master, which it has from the fork on, a signal would be lost, and the master would
+    wait for it until it kills."""
+    _watch_forks()
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
+
+
+@cache
+def _watch_forks() -> None:
+    os.register_at_fork(after_in_parent=_release_signals)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
 
 
 def open_sockets(server: Any) -> None:

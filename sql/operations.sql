@@ -32,6 +32,10 @@ DELETE FROM media_items WHERE id = :id;
 -- Drop the unfinished pictures of all jobs.
 DELETE FROM job_frames;
 
+-- name: idempotency_drop!
+-- Forget what requests with an Idempotency-Key made.
+DELETE FROM idempotency_keys;
+
 -- name: sessions_end!
 -- End all sessions of all accounts; their refresh tokens go with them.
 DELETE FROM sessions;

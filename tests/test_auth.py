@@ -538,6 +538,7 @@ def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
         "platform_state",
         "file_deletions",
         "job_frames",
+        "idempotency_keys",
         "workers",
         "engines",
         "engine_orphans",

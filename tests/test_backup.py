@@ -732,3 +732,19 @@ def test_unfinished_pictures_stay_out(
         kept = "SELECT (SELECT COUNT(*) FROM job_frames), (SELECT COUNT(*) FROM generation_jobs)"
         assert tuple(there.connection.execute(kept).fetchone()) == (0, 4)
     assert database.connection.execute("SELECT COUNT(*) FROM job_frames").fetchone()[0] == 4
+
+
+def test_keys_of_repeats_stay_out(
+    filled: Settings, database: SqliteDatabase, place: Settings, tmp_path: Path
+) -> None:
+    with database.transaction() as tx:
+        tx.execute(
+            "INSERT INTO idempotency_keys"
+            " SELECT id, 'k', 'POST /api/personas', 'd', 201, '/x', '1', created_at FROM users"
+        )
+    backup.backup(filled, database, tmp_path / "with-keys.tar", quiet)
+    put_back(tmp_path / "with-keys.tar", place)
+    count = "SELECT COUNT(*) FROM idempotency_keys"
+    with closing(SqliteDatabase(place)) as there:
+        assert there.connection.execute(count).fetchone()[0] == 0
+    assert database.connection.execute(count).fetchone()[0] > 0

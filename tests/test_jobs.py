@@ -136,7 +136,6 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
         "warnings": [],
         "is_nsfw": False,
         "attempts": 0,
-        "message": queued["message"],
         "position": 1,
         "version": 1,
         "parameters": {

@@ -44,6 +44,10 @@ ROWS: dict[str, dict[str, Any]] = {
         "last_four": "abcd", "created_at": NOW,
     },
     "password_links": {"user_id": 7, "digest": "p1", "expires_at": NOW},
+    "idempotency_keys": {
+        "user_id": 7, "key": "i1", "request": "POST /api/personas", "digest": "d", "status": 201,
+        "location": "/api/personas/11", "made": "11", "created_at": NOW,
+    },
     "nsfw_settings": {
         "user_id": 7, "enabled": 1, "age_verified": 1, "intensity": "low", "categories": "{}",
         "overrides": "{}", "updated_at": NOW,
@@ -464,6 +468,7 @@ NOT_NULL = [
         "refresh_tokens": "digest session_id issued_at",
         "api_keys": "user_id name scope digest last_four created_at",
         "password_links": "digest expires_at",
+        "idempotency_keys": "user_id key request digest status location made created_at",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
         "personas": "uid user_id name description style_prompt negative_prompt loras"
         " generation_params tags is_favorite is_nsfw name_key revision version created_at"
@@ -497,6 +502,8 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("users", "settings", "users_settings_json", ["", "{", "nonsense"]),
     ("users", "deleted_at", "users_deleted_is_inactive", [NOW]),
     ("users", "id", "id BETWEEN 1 AND 2147483647", [0, -1, 2**31]),
+    ("idempotency_keys", "key", "idempotency_keys_key_length", ["", "x" * 65]),
+    ("idempotency_keys", "status", "idempotency_keys_status", [199, 300]),
     ("api_keys", "name", "api_keys_name_length", ["", "x" * 101]),
     ("api_keys", "scope", "api_keys_scope", ["admin", "", "ALL"]),
     ("nsfw_settings", "enabled", "nsfw_enabled", [2]),
@@ -562,6 +569,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "refresh_tokens": {"digest": "d2"},
     "api_keys": {"id": 15, "digest": "k2"},
     "password_links": {"user_id": 8, "digest": "p2"},
+    "idempotency_keys": {"key": "i2"},
     "nsfw_settings": {"user_id": 8},
     "personas": {"id": 12, "uid": "u12"},
     "persona_tags": {"tag_key": "sun"},
@@ -651,6 +659,7 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("api_keys", {"id": 15}, "api_keys.digest"),
         ("password_links", {"digest": "p2"}, "password_links.user_id"),
         ("password_links", {"user_id": 8}, "password_links.digest"),
+        ("idempotency_keys", {}, "idempotency_keys.user_id, idempotency_keys.key"),
         ("nsfw_settings", {}, "index 'nsfw_settings_owner'"),
         ("nsfw_settings", {"user_id": None}, "index 'nsfw_settings_owner'"),
         ("personas", {"id": 12}, "personas.uid"),
@@ -676,6 +685,7 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("refresh_tokens", {"digest": "d2", "session_id": "none"}),
         ("api_keys", {"id": 15, "digest": "k2", "user_id": 99}),
         ("password_links", {"digest": "p2", "user_id": 99}),
+        ("idempotency_keys", {"key": "i2", "user_id": 99}),
         ("nsfw_settings", {"user_id": 99}),
         ("personas", {"id": 12, "uid": "u12", "user_id": 99}),
         ("persona_tags", {"tag_key": "sun", "persona_id": 99}),

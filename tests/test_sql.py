@@ -330,6 +330,9 @@ PLANS: dict[str, tuple[str, ...]] = {
     ),
     # Along an index of the owner; where one user has everything, all rows are theirs.
     "media.facets": ("media_items",),
+    "idempotency.get": ("idempotency_keys USING PRIMARY KEY (user_id=? AND key=?)",),
+    "idempotency.keep": NOTHING,
+    "idempotency.prune": ("INDEX idempotency_keys_age (created_at<?)",),
     "media.purge_batch": (MEDIA, "(user_id=?)"),
     "media.sources": (MEDIA.replace("(id=?)", "(id>?)"),),
     "media.tags_add": NOTHING,
@@ -346,6 +349,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "operations.copy": NOTHING,
     "operations.dangling": NOTHING,
     "operations.frames_drop": NOTHING,
+    "operations.idempotency_drop": NOTHING,
     "operations.integrity": NOTHING,
     "operations.media_after": (
         "INDEX sqlite_autoindex_media_items_1 (id>?)",
@@ -519,6 +523,7 @@ WHOLE = {
     "operations.media_total",
     "operations.schema_parts",
     "operations.api_keys_end",
+    "operations.idempotency_drop",
     "operations.password_links_end",
     "operations.sessions_end",
     "operations.wrong_counts",

@@ -573,6 +573,51 @@ def test_a_server_that_is_interrupted_while_it_starts_says_no_traceback(
         assert "Traceback" not in server.log.read_text()
 
 
+STOPPED_EARLY = """
+import functools, os, signal, time
+from seidra import gunicorn_settings as settings, server
+
+def interrupted(hook):
+    @functools.wraps(hook)
+    def interrupt(*given):
+        print("interrupted", flush=True)
+        os.kill(STOPPED, signal.SIGINT)
+        time.sleep(1)
+        print("went on", flush=True)
+        return hook(*given)
+    return interrupt
+
+settings.HOOK = interrupted(settings.HOOK)
+server.Gunicorn(prog="flask serve").run()
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "stopped"),
+    [
+        # The master is told, and asks the new process to end before that has handlers.
+        ("post_fork", "os.getppid()"),
+        ("post_fork", "os.getpid()"),
+        ("start_worker", "os.getpid()"),
+    ],
+)
+def test_ctrl_c_is_heard_by_a_process_that_has_just_been_forked(
+    tmp_path: Path, hook: str, stopped: str
+) -> None:
+    program = STOPPED_EARLY.replace("HOOK", hook).replace("STOPPED", stopped)
+    with Server(tmp_path, "-c", program, SEIDRA_WEB_WORKERS="1") as server:
+        wait_for(lambda: "interrupted" in server.log.read_text(), 60)
+        if stopped == "os.getpid()":
+            # As Ctrl-C does it: the master gets one of its own.
+            server.process.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        code = server.process.wait(60)
+        log = server.log.read_text()
+        assert (code, time.monotonic() - began < 10) == (0, True), log
+        assert "went on" in log
+        assert "Traceback" not in log
+
+
 def test_a_unix_socket_is_for_the_account_and_its_group(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory() as short:
         path = Path(short) / "s"
@@ -639,7 +684,7 @@ class Server:
     def call(self, method: str, path: str, body: Any = None) -> tuple[int, bytes, dict[str, str]]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"} if data else {}
-        if self.token and path.startswith("/api") and "?" not in path:
+        if self.token and "/api/" in path and "?" not in path:
             headers["Authorization"] = f"Bearer {self.token}"
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}", data, headers, method=method

@@ -678,6 +678,7 @@ ALLOWED = "http://localhost:3000"
 def test_cors_for_an_allowed_origin(alice: Person) -> None:
     exposed = {
         "ETag",
+        "Idempotency-Replayed",
         "Link",
         "Location",
         "Retry-After",
@@ -694,14 +695,14 @@ def test_cors_for_an_allowed_origin(alice: Person) -> None:
     asked = {
         "Origin": ALLOWED,
         "Access-Control-Request-Method": "PATCH",
-        "Access-Control-Request-Headers": "authorization, content-type, if-match",
+        "Access-Control-Request-Headers": "authorization, content-type, if-match, idempotency-key",
     }
     preflight = alice.client.options("/api/personas/1", headers=asked)
     assert preflight.status_code in (200, 204)
     assert preflight.headers["Access-Control-Allow-Origin"] == ALLOWED
     assert "PATCH" in preflight.headers["Access-Control-Allow-Methods"]
     allowed = preflight.headers["Access-Control-Allow-Headers"].lower().split(", ")
-    assert {"authorization", "content-type", "if-match"} <= set(allowed)
+    assert {"authorization", "content-type", "if-match", "idempotency-key"} <= set(allowed)
     assert preflight.headers["Access-Control-Allow-Credentials"] == "true"
 
 

@@ -35,13 +35,14 @@ from seidra.frontend.schemas import (
 from seidra.frontend.view import engine_names, lora_json, model_json, notifications
 from seidra.jobs import queue
 from seidra.jobs.requests import GENERATION, draft_job, own_look
-from seidra.jobs.routes import reply_queued
+from seidra.jobs.routes import job_path, reply_queued, show_queued
 from seidra.jobs.schemas import PREVIEW_EXAMPLE, PreviewAnswerSchema
 from seidra.nsfw import policy
 from seidra.values import timestamp, timestamp_in
 from seidra.web import rates
 from seidra.web.answers import page_headers, reply
 from seidra.web.blueprint import Blueprint
+from seidra.web.repeats import keep_made, repeatable
 from seidra.web.services import services
 
 LOOK_SECONDS = 10.0
@@ -58,6 +59,7 @@ blp = Blueprint(
 @blp.route("/generate/single", methods=["POST"])
 @login_required
 @key_scope("generate")
+@repeatable(show_queued)
 @blp.arguments(SingleSchema, example=SINGLE_EXAMPLE)
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
@@ -80,6 +82,7 @@ def generate_single(body: dict[str, Any]) -> Response:
             services().settings,
             body.get("metadata"),
         )
+        keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
     services().wake.set()
     return reply_queued(answer)
 

@@ -54,11 +54,57 @@ from seidra.web.answers import (
 )
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import StatsQuery
+from seidra.web.repeats import keep_made, repeatable
 from seidra.web.services import services
 
 blp = Blueprint(
     "jobs", __name__, url_prefix="/api/jobs", description="What is being generated, and what was"
 )
+
+
+def job_path(job_id: str) -> str:
+    """Where a job is read."""
+    return f"/api/jobs/{job_id}"
+
+
+def reply_queued(answer: dict[str, Any]) -> Response:
+    """The answer for a job that was queued."""
+    location = public_url() + job_path(answer["job_id"])
+    return reply(answer, 202, {**PRIVATE, "Location": location})
+
+
+def show_queued(job_id: str) -> Response:
+    """The answer for a job that was queued a while ago, as it is now."""
+    job = _job_now(services().database.connection, job_id)[0]
+    return reply({name: job[name] for name in PreviewAnswerSchema._declared_fields})
+
+
+def _job_now(connection: Connection, job_id: str) -> tuple[dict[str, Any], int]:
+    """A job as its owner sees it, and its version. Raises NotFound."""
+    rows = job_rows(connection, g.user["id"], job_id)
+    if not rows:
+        raise NotFound("job")
+    waits = read_waits(connection, services().setup, g.user["id"], rows)
+    return job_json(rows, waits, services().links, g.user["id"]), rows[0]["version"]
+
+
+def _job_reply(
+    connection: Connection,
+    job_id: str,
+    status: int = 200,
+    more: Mapping[str, Any] | None = None,
+    **headers: str,
+) -> Response:
+    job, version = _job_now(connection, job_id)
+    return reply_versioned({**job, **(more or {})}, version, status, **headers)
+
+
+def _show_job(job_id: str) -> Response:
+    return _job_reply(services().database.connection, job_id)
+
+
+def _show_retried(job_id: str) -> Response:
+    return _job_reply(services().database.connection, job_id, 200, {"new_job_id": job_id})
 
 
 @blp.route("", methods=["GET"])
@@ -150,6 +196,7 @@ def _matching_page(
 @blp.route("", methods=["POST"])
 @login_required
 @key_scope("generate")
+@repeatable(show_queued)
 @blp.arguments(GenerationSchema, example=GENERATION_EXAMPLE)
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
 @blp.alt_response(200, schema=DryRunSchema, example=DRY_RUN_EXAMPLE, description="A dry run")
@@ -170,14 +217,9 @@ def create(body: dict[str, Any]) -> Response:
         asked = with_images(tx, g.user["id"], asked)
         draft = draft_job(tx, setup, asked, look, GENERATION)
         answer = queue.add_job(tx, g.user["id"], draft, look, GENERATION, asked.force, settings)
+        keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
     services().wake.set()
     return reply_queued(answer)
-
-
-def reply_queued(answer: dict[str, Any]) -> Response:
-    """The answer for a job that was queued."""
-    location = f"{public_url()}/api/jobs/{answer['job_id']}"
-    return reply(answer, 202, {**PRIVATE, "Location": location})
 
 
 @blp.route("/stats", methods=["GET"])
@@ -223,21 +265,6 @@ def stats(query: dict[str, Any]) -> Response:
 def read(job_id: UUID) -> Response:
     """One job."""
     return _job_reply(services().database.connection, str(job_id))
-
-
-def _job_reply(
-    connection: Connection,
-    job_id: str,
-    status: int = 200,
-    more: Mapping[str, Any] | None = None,
-    **headers: str,
-) -> Response:
-    rows = job_rows(connection, g.user["id"], job_id)
-    if not rows:
-        raise NotFound("job")
-    waits = read_waits(connection, services().setup, g.user["id"], rows)
-    job = job_json(rows, waits, services().links, g.user["id"])
-    return reply_versioned({**job, **(more or {})}, rows[0]["version"], status, **headers)
 
 
 @blp.route("/<uuid:job_id>/frame", methods=["GET"])
@@ -313,6 +340,7 @@ def cancel(job_id: UUID) -> Response:
 @blp.route("/<uuid:job_id>/retry", methods=["POST"])
 @login_required
 @key_scope("generate")
+@repeatable(_show_retried)
 @blp.response(201, RetriedJobSchema, example=RETRIED_EXAMPLE)
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
@@ -321,7 +349,8 @@ def retry(job_id: UUID) -> Response:
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"]) as tx:
         new_id = queue.retry_job(tx, g.user["id"], str(job_id), services().settings)
-        location = f"{public_url()}/api/jobs/{new_id}"
+        keep_made(tx, new_id, 201, job_path(new_id))
+        location = public_url() + job_path(new_id)
         answer = _job_reply(tx, new_id, 201, {"new_job_id": new_id}, Location=location)
     services().wake.set()
     return answer
@@ -330,6 +359,7 @@ def retry(job_id: UUID) -> Response:
 @blp.route("/<uuid:job_id>/again", methods=["POST"])
 @login_required
 @key_scope("generate")
+@repeatable(_show_job)
 @blp.response(201, JobSchema, example=JOB_EXAMPLE | {"status": "queued"})
 @blp.alt_response(409, "PROBLEM")
 @blp.alt_response(429, "PROBLEM")
@@ -338,7 +368,8 @@ def again(job_id: UUID) -> Response:
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"]) as tx:
         new_id = queue.repeat_job(tx, g.user["id"], str(job_id), services().settings)
-        answer = _job_reply(tx, new_id, 201, Location=f"{public_url()}/api/jobs/{new_id}")
+        keep_made(tx, new_id, 201, job_path(new_id))
+        answer = _job_reply(tx, new_id, 201, Location=public_url() + job_path(new_id))
     services().wake.set()
     return answer
 

@@ -398,11 +398,14 @@ class PreviewAnswerSchema(Schema):
     `estimated_time` in seconds; both count everybody's jobs."""
 
     job_id = fields.UUID()
-    status = fields.String(validate=one_of("queued"))
+    status = fields.String(
+        validate=one_of("queued", "processing", *FINAL),
+        metadata={"description": "queued, but where a request is repeated"},
+    )
     message = fields.String()
     persona_id = fields.Integer(allow_none=True)
-    position = fields.Integer()
-    estimated_time = fields.Float()
+    position = fields.Integer(allow_none=True)
+    estimated_time = fields.Float(allow_none=True)
     warnings = fields.List(fields.Dict())
 
 

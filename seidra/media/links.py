@@ -37,6 +37,7 @@ class Links:
         self._key = hmac.digest(jwt_secret(settings).encode(), b"seidra media links v1", "sha256")
         self._window = settings.media_link_seconds
         self._base = settings.public_url or ""
+        self._path = settings.base_path
 
     def make(self, item_id: str, variant: str, user_id: int, section: str = MEDIA) -> str:
         """A link that is valid for one to two windows from now. `variant`: content, download, or
@@ -50,6 +51,14 @@ class Links:
         """A link to the unfinished picture of a job, another one for each. Valid as long."""
         signed = self._signed(job_id, FRAME, user_id)
         return f"{self._base}/api/jobs/{job_id}/{FRAME}?n={number}&{signed}"
+
+    def as_reference(self, url: str) -> str:
+        """A link of ours without the path that SEIDRA stands below; any other URL as it is."""
+        start = url.find(f"{self._path}/api/{MEDIA}/") if self._path else -1
+        if start < 0:
+            return url
+        shorter = url[:start] + url[start + len(self._path) :]
+        return shorter if is_media_link(shorter) else url
 
     def _signed(self, item_id: str, variant: str, user_id: int, section: str = MEDIA) -> str:
         expires = (int(time.time()) // self._window + 2) * self._window

@@ -89,6 +89,7 @@ def _fill(
     with closing(open_connection(copy)) as rows:
         # They are of no use to anybody later.
         queries.operations.frames_drop(rows)
+        queries.operations.idempotency_drop(rows)
         report = _add_media(LocalFiles(settings), database.connection, rows, writer)
     packed = copy.with_suffix(".gz")
     size, checksum = _pack(copy, packed, progress)

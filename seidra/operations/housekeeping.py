@@ -12,7 +12,8 @@ from seidra.files.local import LocalFiles
 from seidra.jobs import chores as job_chores
 from seidra.jobs.queue import TURN_SECONDS
 from seidra.media import chores as media_chores
-from seidra.values import timestamp
+from seidra.values import timestamp, timestamp_in
+from seidra.web.repeats import KEPT_SECONDS
 
 _BATCH = 500
 """Rows that one transaction of a purge deletes: about 40 ms with indexes and cascades."""
@@ -51,6 +52,7 @@ class Housekeeper:
                 queries.users.sessions_prune(tx, now=timestamp())
                 queries.users.password_links_prune(tx, now=timestamp())
                 queries.api_keys.prune(tx, now=timestamp())
+                queries.idempotency.prune(tx, since=timestamp_in(-KEPT_SECONDS))
             keep_seconds = self._settings.keep_temporary_hours * 3600.0
             media_chores.discard_temporary(self._files, keep_seconds)
         if now - self._last_events > _EVENT_SECONDS:

@@ -11,7 +11,7 @@ from seidra.auth.tokens import login_required
 from seidra.database.base import Row
 from seidra.jobs import queue
 from seidra.jobs.requests import PREVIEW, draft_job, look_of, read_asked
-from seidra.jobs.routes import reply_queued
+from seidra.jobs.routes import job_path, reply_queued, show_queued
 from seidra.jobs.schemas import (
     CHECK_EXAMPLE,
     PREVIEW_EXAMPLE,
@@ -46,6 +46,7 @@ from seidra.web.answers import (
     reply_versioned,
 )
 from seidra.web.blueprint import Blueprint
+from seidra.web.repeats import keep_made, repeatable
 from seidra.web.services import services
 
 blp = Blueprint(
@@ -66,7 +67,16 @@ def _answer(
 
 
 def _answer_created(row: Row, warnings: write.Warnings | None = None) -> Response:
-    return _answer(row, 201, warnings, Location=f"{public_url()}/api/personas/{row['id']}")
+    return _answer(row, 201, warnings, Location=public_url() + _path_of(row))
+
+
+def _path_of(row: Row) -> str:
+    return f"/api/personas/{row['id']}"
+
+
+def _show_made(persona_id: str) -> Response:
+    connection = services().database.connection
+    return _answer(write.read_persona(connection, g.user["id"], int(persona_id)), warnings=[])
 
 
 @blp.route("", methods=["GET"])
@@ -94,6 +104,7 @@ def read(persona_id: int) -> Response:
 
 @blp.route("", methods=["POST"])
 @login_required
+@repeatable(_show_made)
 @blp.arguments(PersonaSchema, example=PERSONA_BODY_EXAMPLE)
 @blp.response(201, WrittenPersonaSchema, example=WRITTEN_EXAMPLE)
 @blp.alt_response(403, "PROBLEM")
@@ -103,6 +114,7 @@ def create(body: dict[str, Any]) -> Response:
     persona = write.prepare_persona(body)
     with services().database.transaction(g.user["id"], shared=True) as tx:
         row = write.create_persona(tx, g.user["id"], persona, services().settings)
+        keep_made(tx, row["id"], 201, _path_of(row))
     return _answer_created(row, persona.warnings)
 
 
@@ -151,6 +163,7 @@ def delete(persona_id: int) -> Response:
 
 @blp.route("/<id:persona_id>/duplicate", methods=["POST"])
 @login_required
+@repeatable(_show_made)
 @blp.arguments(DuplicateQuery, location="query")
 @blp.arguments(DuplicateSchema, required=False, example={"name": "Élodie at night"})
 @blp.response(201, PersonaSchema, example=PERSONA_EXAMPLE)
@@ -161,6 +174,7 @@ def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> R
     name = body.get("name") or query.get("new_name")
     with services().database.transaction(g.user["id"]) as tx:
         row = write.duplicate_persona(tx, g.user["id"], persona_id, name, services().settings)
+        keep_made(tx, row["id"], 201, _path_of(row))
     return _answer_created(row)
 
 
@@ -180,6 +194,7 @@ def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
 @blp.route("/<id:persona_id>/preview", methods=["POST"])
 @login_required
 @key_scope("generate")
+@repeatable(show_queued)
 @blp.arguments(PreviewSchema, required=False, example={"seed": 42})
 @blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE)
 @blp.alt_response(409, "PROBLEM")
@@ -193,6 +208,7 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
         look = look_of(write.read_persona(tx, g.user["id"], persona_id))
         draft = draft_job(tx, setup, asked, look, PREVIEW)
         answer = queue.add_job(tx, g.user["id"], draft, look, PREVIEW, asked.force, settings)
+        keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
     services().wake.set()
     return reply_queued(answer)
 

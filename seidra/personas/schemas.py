@@ -21,6 +21,7 @@ from seidra.web.fields import (
     Text,
     one_of,
 )
+from seidra.web.services import services
 
 SORTS = ("created_at", "-created_at", "updated_at", "-updated_at", "name", "-name")
 
@@ -32,7 +33,7 @@ class AvatarUrl(Text):
         super().__init__(1, 500, line=True, allow_none=True, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        url = super()._deserialize(value, attr, data, **kwargs)
+        url = services().links.as_reference(super()._deserialize(value, attr, data, **kwargs))
         if not is_media_link(url):
             URL(
                 schemes={"http", "https"}, require_tld=False, error="Must be an http or https URL."

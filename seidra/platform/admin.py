@@ -24,6 +24,7 @@ from seidra.values import timestamp_in
 from seidra.web.answers import PRIVATE, SECRET, no_content, page_headers, public_url, reply
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import Body, Flag, PageQuery, Query, QueryFlag
+from seidra.web.repeats import keep_made, repeatable
 from seidra.web.services import services
 
 blp = Blueprint("admin", __name__, url_prefix="/api/admin", description="Accounts and the instance")
@@ -148,6 +149,10 @@ def _read_account(connection: Connection, user_id: int) -> dict[str, Any]:
     raise NotFound("account")
 
 
+def _show_made(user_id: str) -> Response:
+    return reply(_read_account(services().database.connection, int(user_id)))
+
+
 def _account_for_update(tx: Connection, user_id: int) -> Row:
     row: Row | None = queries.users.get_for_update(tx, id=user_id)
     if row is None:
@@ -157,6 +162,7 @@ def _account_for_update(tx: Connection, user_id: int) -> Row:
 
 @blp.route("/users", methods=["POST"])
 @admin_required
+@repeatable(_show_made)
 @blp.arguments(
     NewAccountSchema, example={"username": "bob", "email": "bob@example.com", "is_admin": False}
 )
@@ -179,8 +185,9 @@ def make_account(body: dict[str, Any]) -> Response:
             nsfw_allowed=body["nsfw_allowed"],
         )
         made = _read_account(tx, row["id"])
-    place = f"{public_url()}/api/admin/users/{made['id']}"
-    return reply(made, 201, {**PRIVATE, "Location": place})
+        path = f"/api/admin/users/{made['id']}"
+        keep_made(tx, made["id"], 201, path)
+    return reply(made, 201, {**PRIVATE, "Location": public_url() + path})
 
 
 @blp.route("/users/<id:user_id>", methods=["PATCH"])

@@ -5,8 +5,6 @@ It needs no login to be served: what it shows comes from the API, which asks for
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from flask import Flask, Response, redirect, request
 from werkzeug.wrappers import Response as WerkzeugResponse
 
@@ -48,7 +46,7 @@ _FOREVER = "public, max-age=31536000, immutable"
 def serve_studio(app: Flask, settings: Settings) -> None:
     """Answer the paths of the studio, `/favicon.ico`, and `/docs`, which leads to the
     documentation."""
-    studio = StudioFiles(urlsplit(settings.public_url or "").path.rstrip("/"))
+    studio = StudioFiles(settings.base_path)
 
     def answer_page(name: str = "") -> Response:
         headers = {

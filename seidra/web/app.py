@@ -12,6 +12,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from seidra.config import Settings
 from seidra.web import problems
 from seidra.web.arguments import IdConverter, ModelConverter
+from seidra.web.below import BelowPath
 from seidra.web.compress import compress_answers
 from seidra.web.edge import Edge
 from seidra.web.services import Services, register_services
@@ -28,6 +29,8 @@ def make_app(services: Services) -> Flask:
     app.url_map.converters["id"] = IdConverter
     app.url_map.converters["model"] = ModelConverter
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
+    if settings.base_path:
+        app.wsgi_app = BelowPath(app.wsgi_app, settings.base_path)  # type: ignore[method-assign]
     app.wsgi_app = Edge(app.wsgi_app)  # type: ignore[method-assign]
     if count := settings.trusted_proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=0)  # type: ignore[method-assign]
@@ -53,6 +56,7 @@ def _add_cors(app: Flask, settings: Settings) -> None:
             "allow_headers": [
                 "Authorization",
                 "Content-Type",
+                "Idempotency-Key",
                 "If-Match",
                 "If-None-Match",
                 "Last-Event-ID",
@@ -60,6 +64,7 @@ def _add_cors(app: Flask, settings: Settings) -> None:
             ],
             "expose_headers": [
                 "ETag",
+                "Idempotency-Replayed",
                 "Link",
                 "Location",
                 "Retry-After",

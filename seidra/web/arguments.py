@@ -61,7 +61,7 @@ def _query_loader(schema: Schema) -> Callable[[bytes], Mapping[str, Any]]:
 
 
 def _json_body(required: bool) -> Any:
-    data = _bounded_body()
+    data = bounded_body()
     if not data and not required:
         return {}
     if data and not request.is_json:
@@ -74,7 +74,7 @@ def _json_body(required: bool) -> Any:
         ) from None
 
 
-def _bounded_body() -> bytes:
+def bounded_body() -> bytes:
     """The request's body. Raises RequestEntityTooLarge beyond the limit, which counts bytes and not
     how they are sent."""
     limit = request.max_content_length

@@ -119,21 +119,21 @@ class _Marshmallow(MarshmallowPlugin):
     Converter = _BodyConverter
 
 
-def make_api(app: Flask) -> Api:
+def make_api(app: Flask, base_path: str) -> Api:
     """The Api that blueprints are registered with; the document is at /api/openapi.json, its page
-    at /api/docs."""
+    at /api/docs, both below `base_path`, which is "" or such as /seidra."""
     app.config.update(
         API_TITLE="SEIDRA",
         API_VERSION=version("seidra"),
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_SWAGGER_UI_PATH="/docs",
-        OPENAPI_SWAGGER_UI_URL="/api/docs/files/",
+        OPENAPI_SWAGGER_UI_URL=f"{base_path}/api/docs/files/",
         # A token once given is there again after a reload.
         OPENAPI_SWAGGER_UI_CONFIG={"persistAuthorization": True},
         API_SPEC_OPTIONS={
             "info": {"description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
-            "servers": [{"url": "/"}],
+            "servers": [{"url": base_path or "/"}],
             "components": {
                 "securitySchemes": {
                     "access": {
@@ -180,7 +180,8 @@ def complete_document(app: Flask, api: Api) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             operation = operations.get(method.lower())
             if operation is not None:
-                _complete_operation(operation, app.view_functions[rule.endpoint], "<" in rule.rule)
+                view = app.view_functions[rule.endpoint]
+                _complete_operation(operation, view, "<" in rule.rule, method == "PATCH")
 
 
 def _allow_empty(parameter: dict[str, Any]) -> None:
@@ -195,7 +196,15 @@ def _allow_empty(parameter: dict[str, Any]) -> None:
 _EMPTY = {"type": "string", "maxLength": 0}
 
 
-def _complete_operation(operation: dict[str, Any], view: Any, has_id: bool) -> None:
+_REPEATS = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "The same request again under the same key, within a day, makes nothing more.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,64}$"},
+}
+
+
+def _complete_operation(operation: dict[str, Any], view: Any, has_id: bool, merges: bool) -> None:
     body = operation.get("requestBody")
     for parameter in operation.get("parameters", []):
         if isinstance(parameter, dict) and parameter.get("in") == "query":
@@ -212,10 +221,16 @@ def _complete_operation(operation: dict[str, Any], view: Any, has_id: bool) -> N
         statuses.add(403)
     if has_id:
         statuses.add(404)
+    if getattr(view, "repeatable", False):
+        operation.setdefault("parameters", []).append(_REPEATS)
+        statuses |= {404, 409}
     if body is not None or operation.get("parameters"):
         statuses.add(422)
     if body is not None:
         statuses |= {400, 413, 415}
+        if merges:
+            content = body["content"]
+            content["application/merge-patch+json"] = content["application/json"]
     responses = operation.setdefault("responses", {})
     responses.pop("422", None)
     for status in sorted(statuses | {int(code) for code in responses if int(code) in _PROBLEMS}):
