@@ -9,6 +9,7 @@ from typing import Any
 
 from flask.testing import FlaskClient
 
+from seidra.studio.files import StudioFiles
 from seidra.studio.routes import PATHS, POLICY
 
 STATIC = Path(__file__).resolve().parent.parent / "seidra" / "studio" / "static"
@@ -57,12 +58,25 @@ def test_below_a_path_the_page_asks_below_it(make_app: Any) -> None:
 
 
 def test_the_page_stays_small() -> None:
+    files = StudioFiles("").files
+
     def packed(ending: str) -> int:
-        files = (path for path in STATIC.rglob("*") if path.suffix == ending)
-        return sum(len(gzip.compress(path.read_bytes(), 9)) for path in files)
+        return sum(len(file.compressed) for name, file in files.items() if name.endswith(ending))
 
     assert packed(".js") <= 60 * 1024
     assert packed(".css") <= 12 * 1024
+
+
+def test_comments_are_not_sent_and_lines_keep_their_numbers() -> None:
+    for name, file in StudioFiles("").files.items():
+        if name.endswith(".js"):
+            source = (STATIC / name).read_text().splitlines()
+            sent = file.plain.decode().splitlines()
+            assert len(sent) == len(source), name
+            assert "@module" not in file.plain.decode(), name
+            assert all(line in ("", source[at]) for at, line in enumerate(sent)), name
+            left_out = [source[at].strip() for at, line in enumerate(sent) if line == ""]
+            assert all(text == "" or text.startswith(("/**", "*")) for text in left_out), name
 
 
 def test_the_languages_have_the_same_keys_and_none_is_unused() -> None:

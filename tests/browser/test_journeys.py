@@ -376,6 +376,75 @@ def test_an_administrator_makes_an_account_and_its_owner_comes_in(
     expect(page.locator(".figures")).to_contain_text("Version")
 
 
+def test_many_are_chosen_and_changed_at_once(studio: Studio) -> None:
+    page = studio.register()
+    studio.server.login()
+    for number in range(5):
+        body = {"name": f"Number {number}", "style_prompt": "soft light"}
+        studio.server.json("POST", "/api/personas", body, 201)
+    page.goto(page.url.split("?")[0] + "?sort=name")
+    expect(page.locator(".card")).to_have_count(6)
+    page.locator(".card-link").nth(1).click(modifiers=["ControlOrMeta"])
+    page.locator(".card-link").nth(3).click(modifiers=["Shift"])
+    expect(page.locator(".selection")).to_contain_text("3 chosen")
+    expect(page.locator(".cell.chosen")).to_have_count(3)
+    page.get_by_role("button", name="Add tags").click()
+    page.keyboard.type("pack, wood")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip").filter(has_text="pack")).to_contain_text("3")
+    expect(page.locator(".selection")).to_be_hidden()
+    page.locator(".card-link").nth(1).focus()
+    page.keyboard.press("Space")
+    expect(page.locator(".selection")).to_contain_text("one chosen")
+    page.get_by_role("region", name="Choose several").get_by_role("button", name="Delete").click()
+    expect(page.locator(".card")).to_have_count(5)
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(page.locator(".card")).to_have_count(6)
+    page.keyboard.press("Control+a")
+    expect(page.locator(".selection")).to_contain_text("6 chosen")
+    page.get_by_role("region", name="Choose several").get_by_role(
+        "button", name="Favourite", exact=True
+    ).click()
+    expect(page.locator(".firefly.lit")).to_have_count(6)
+
+
+def test_the_gallery_goes_to_a_month_and_gives_a_bare_picture(studio: Studio) -> None:
+    page = studio.register()
+    preview_card(page)
+    page.get_by_role("link", name="Gallery").click()
+    months = page.get_by_role("combobox", name="All months")
+    expect(months.locator("option")).to_have_count(2)
+    months.select_option(index=1)
+    page.wait_for_url("**/gallery?month=*")
+    expect(page.locator(".shot")).to_have_count(1)
+    page.goto(page.url.split("?")[0] + "?month=2001-01")
+    expect(page.locator(".empty-state")).to_be_visible()
+    months.select_option(index=0)
+    page.locator(".shot").click()
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="Download without prompt and parameters").click()
+    data = saved.value.path().read_bytes()
+    assert data[:4] == b"\x89PNG"
+    assert b"parameters" not in data
+
+
+def test_what_waits_is_cancelled_at_once(studio: Studio) -> None:
+    page = studio.register()
+    studio.server.login()
+    large = {"width": 2048, "height": 2048, "quality": "high"}
+    body = {"name": "Large", "style_prompt": "sea", "generation_params": large}
+    persona = studio.server.json("POST", "/api/personas", body, 201)["id"]
+    for _ in range(6):
+        studio.server.json("POST", f"/api/personas/{persona}/preview", {}, 202)
+    page.get_by_role("link", name="Jobs").first.click()
+    page.get_by_role("button", name="Cancel what waits").click()
+    page.locator("dialog").get_by_role("button", name="Cancel what waits").click()
+    expect(page.get_by_role("button", name="Cancel what waits")).to_have_count(0)
+    counts = studio.server.json("GET", "/api/jobs/stats")["by_status"]
+    assert counts["queued"] == 0
+    assert counts["cancelled"] >= 4
+
+
 def test_language_and_theme_are_kept_with_the_account(studio: Studio) -> None:
     page = studio.register()
     page.get_by_role("link", name="Settings").click()

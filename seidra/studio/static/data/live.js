@@ -5,7 +5,7 @@
  * @module
  */
 import { effect, signal } from "../lib/signal.js";
-import { ask, send } from "./api.js";
+import { ask, queryOf, send } from "./api.js";
 import { nsfwShown } from "./prefs.js";
 import { freshToken, userId } from "./session.js";
 
@@ -63,11 +63,14 @@ function dropJob(id) {
 
 /** Read what waits and runs. */
 export async function readActive() {
-  const nsfw = nsfwShown() ? "&include_nsfw=true" : "";
-  const pages = await Promise.all(
-    ["queued", "processing"].map((status) => ask("GET", `/jobs?status=${status}&limit=100${nsfw}`)),
-  );
-  const found = pages.flatMap((page) => page.data.jobs);
+  const found = [];
+  for (let total = 1; found.length < total;) {
+    const query = queryOf({ active: true, limit: 100, offset: found.length, include_nsfw: nsfwShown() });
+    const { data } = await ask("GET", `/jobs${query}`);
+    if (!data.jobs.length) break;
+    found.push(...data.jobs);
+    total = data.total;
+  }
   for (const job of found) takeJob(job);
   const ids = new Set(found.map((job) => job.job_id));
   const missing = [...jobs.peek().values()].filter((job) => isActive(job) && !ids.has(job.job_id));

@@ -19,13 +19,14 @@ const WINDOW = 60;
  * @property {number} minWidth pixels of a card at least
  * @property {(width: number) => number} height pixels of a card of this width
  * @property {string} label what the grid holds, for those who cannot see it
+ * @property {(item: T) => boolean} [chosen] whether it is one of several that are chosen
  * @property {(event: KeyboardEvent, item: T) => void} [onKey] keys that the grid itself does not take
  */
 
 /**
  * @template T
  * @typedef {{ element: HTMLElement, total: import("./signal.js").Signal<number | null>, reload(): void,
- *   replace(match: (item: T) => boolean, change: (item: T) => T | null): void, items(): T[] }} Grid
+ *   replace(match: (item: T) => boolean, change: (item: T) => T | null): void, items(first?: number, last?: number): T[] }} Grid
  */
 
 /**
@@ -33,7 +34,7 @@ const WINDOW = 60;
  * @param {GridOptions<T>} options
  * @returns {Grid<T>}
  */
-export function windowedGrid({ load, card, minWidth, height, label, onKey }) {
+export function windowedGrid({ load, card, minWidth, height, label, chosen, onKey }) {
   const total = signal(/** @type {number | null} */ (null));
   /** @type {Map<number, T>} */
   let items = new Map();
@@ -104,8 +105,14 @@ export function windowedGrid({ load, card, minWidth, height, label, onKey }) {
     if (item === undefined) return;
     let entry = shown.get(index);
     if (!entry) {
-      const made = scope(() => card(item, index));
-      const outer = h("div", { class: "cell", role: "listitem" }, made.value);
+      const made = scope(() =>
+        h(
+          "div",
+          { class: () => (chosen?.(item) ? "cell chosen" : "cell"), role: "listitem" },
+          card(item, index),
+        )
+      );
+      const outer = made.value;
       entry = { item, element: outer, dispose: made.dispose };
       shown.set(index, entry);
       const after = [...shown.keys()].filter((key) => key > index).sort((a, b) => a - b)[0];
@@ -179,7 +186,11 @@ export function windowedGrid({ load, card, minWidth, height, label, onKey }) {
   return {
     element,
     total,
-    items: () => [...items.entries()].sort(([a], [b]) => a - b).map(([, item]) => item),
+    /** What was read so far, from one place of the grid to another. */
+    items: (first = 0, last = Infinity) =>
+      [...items.entries()].filter(([at]) => at >= first && at <= last).sort(([a], [b]) => a - b).map((
+        [, item],
+      ) => item),
     /** Ask anew for what is shown; what is there stays until the answer comes. */
     reload() {
       generation++;

@@ -1,15 +1,17 @@
 /** Everything that was made: a grid, and over it the picture that is looked at. @module */
 import { h } from "../lib/element.js";
 import { windowedGrid } from "../lib/grid.js";
-import { t, timeText } from "../lib/i18n.js";
+import { language, t, timeText } from "../lib/i18n.js";
 import { addressOf, openPage, place, replaceQuery } from "../lib/router.js";
 import { computed, effect, onDispose, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { endListeners } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
 import { forgetItem } from "../data/trash.js";
+import { choice } from "../parts/field.js";
 import { hostToasts, tellError, toast } from "../parts/dialog.js";
 import { chip, tagChips } from "../parts/filters.js";
+import { selection } from "../parts/selection.js";
 import { icon, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture } from "../parts/picture.js";
 
@@ -19,14 +21,82 @@ const filtersOf = (query) => ({
   favorites_only: query.get("fav") ? "true" : null,
   persona_id: query.get("persona"),
   tag: query.getAll("tag"),
+  ...monthBounds(query.get("month")),
 });
+
+/**
+ * The first and the last moment of a month here, as times of the API.
+ *
+ * @param {string | null} month such as 2026-11
+ */
+function monthBounds(month) {
+  const [year, number] = (month ?? "").split("-").map(Number);
+  if (!year || !number) return {};
+  const [first, next] = [new Date(year, number - 1), new Date(year, number)];
+  return { date_from: first.toISOString(), date_to: new Date(next.getTime() - 1).toISOString() };
+}
+
+/**
+ * The months in which something was made, to go to one of them.
+ *
+ * @param {() => string} query of the page
+ * @param {(edit: (query: URLSearchParams) => void) => void} change
+ */
+function monthChoice(query, change) {
+  const months = signal(/** @type {Array<{ month: string, count: number }>} */ ([]));
+  effect(() => {
+    const asked = new URLSearchParams(query());
+    asked.delete("month");
+    const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    const filters = { ...filtersOf(asked), include_nsfw: nsfwShown(), tz };
+    ask("GET", `/media/timeline${queryOf(filters)}`).then(({ data }) => months.set(data)).catch(() => null);
+  });
+  const chosen = () => new URLSearchParams(query()).get("month") ?? "";
+  const named = (/** @type {string} */ month) => {
+    const [year, number] = month.split("-").map(Number);
+    const format = new Intl.DateTimeFormat(language(), { month: "long", year: "numeric" });
+    return format.format(new Date(year, number - 1));
+  };
+  return () =>
+    choice(
+      [
+        ["", () => t("gallery.months")],
+        ...months().map(({ month, count }) => /** @type {[string, () => string]} */ ([month, () =>
+          `${named(month)} · ${count.toLocaleString()}`])
+        ),
+      ],
+      {
+        "aria-label": t("gallery.months"),
+        value: chosen,
+        onchange: (/** @type {any} */ event) =>
+          change((q) =>
+            event.target.value ? q.set("month", event.target.value) : q.delete("month")
+          ),
+      },
+    );
+}
 
 /** @param {import("../lib/signal.js").Signal<Record<string, string>>} parts */
 export default function gallery(parts) {
   const query = computed(() => (place().path.startsWith("/gallery") ? place().query.toString() : ""));
+  const several = selection({
+    list: "media",
+    actions: ["favorite", "unfavorite", "tag", "untag", "delete"],
+    filter: () => {
+      const { search, favorites_only, persona_id, ...others } = filtersOf(new URLSearchParams(query.peek()));
+      return {
+        ...others,
+        ...(search ? { search } : {}),
+        ...(persona_id ? { persona_id: Number(persona_id) } : {}),
+        favorites_only: Boolean(favorites_only),
+        include_nsfw: nsfwShown.peek(),
+      };
+    },
+  });
   /** @type {import("../lib/grid.js").Grid<any>} */
   const grid = windowedGrid({
     label: t("nav.gallery"),
+    chosen: several.has,
     minWidth: innerWidth < 600 ? 108 : 190,
     height: (width) => width,
     load: async (offset, limit) => {
@@ -48,6 +118,7 @@ export default function gallery(parts) {
         picture(sizesOf(item), { isNsfw: item.is_nsfw, sizes: "190px", color: item.color }),
       ),
   });
+  several.attach(grid);
   let known = false;
   effect(() => {
     query();
@@ -88,6 +159,7 @@ export default function gallery(parts) {
       { class: "bar" },
       h("h1", {}, () => t("nav.gallery")),
       search,
+      monthChoice(query, change),
       trashLink(),
     ),
     h(
@@ -98,6 +170,7 @@ export default function gallery(parts) {
         () => t("favorites"),
         () => change((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
       ),
+      several.chip(),
       tagChips("media", query, change),
     ),
     () =>
@@ -109,6 +182,7 @@ export default function gallery(parts) {
         h("p", {}, t(query() ? "gallery.none_found" : "gallery.none")),
       ),
     grid.element,
+    several.bar,
     () => parts().id && lightbox(parts().id, grid),
   ];
 }
@@ -234,6 +308,13 @@ function lightbox(first, grid) {
               title: t("download"),
               "aria-label": t("download"),
             }, icon("download")),
+            h("a", {
+              class: "round",
+              href: `${linkOf(item().download_url)}&metadata=none`,
+              download: "",
+              title: t("download.bare"),
+              "aria-label": t("download.bare"),
+            }, icon("bare")),
             item().persona_id && tool("personas", "picture.avatar", makeAvatar),
             tool("trash", "delete", remove),
             tool("close", "close", close),

@@ -4,10 +4,10 @@ import { t, timeText } from "../lib/i18n.js";
 import { addressOf } from "../lib/router.js";
 import { effect, onDispose, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
-import { activeJobs, endListeners, isActive, takeJob } from "../data/live.js";
+import { activeJobs, endListeners, isActive, readActive, takeJob } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
 import { confirmed, tellError } from "../parts/dialog.js";
-import { cancelButton, cancelJob, jobTitle } from "../parts/dock.js";
+import { cancelButton, jobTitle } from "../parts/dock.js";
 import { icon, skein } from "../parts/icons.js";
 import { picture } from "../parts/picture.js";
 import { jobWords, threads } from "../parts/progress.js";
@@ -47,7 +47,12 @@ export default function jobsPage() {
     if (!(await confirmed(t("jobs.cancel_question", { n: waiting.length }), t("jobs.cancel_waiting")))) {
       return;
     }
-    for (const job of waiting) await cancelJob(job);
+    try {
+      await ask("POST", "/jobs/cancel", { body: { status: "queued" } });
+      await readActive();
+    } catch (error) {
+      tellError(error);
+    }
   }
   return [
     h(

@@ -10,6 +10,7 @@ import { nsfwShown } from "../data/prefs.js";
 import { personaCard, startPreview } from "../parts/card.js";
 import { choice } from "../parts/field.js";
 import { chip, tagChips } from "../parts/filters.js";
+import { selection } from "../parts/selection.js";
 import { skein, trashLink } from "../parts/icons.js";
 
 const SORTS = ["-created_at", "-updated_at", "name", "-name", "created_at"];
@@ -25,8 +26,24 @@ const filtersOf = (query) => ({
 export default function personas() {
   const query = computed(() => (place().path === "/personas" ? place().query.toString() : ""));
 
+  const several = selection({
+    list: "personas",
+    actions: ["favorite", "unfavorite", "tag", "untag", "preview", "delete"],
+    filter: () => {
+      const asked = new URLSearchParams(query.peek());
+      const { search, tag, is_favorite, sort } = filtersOf(asked);
+      return {
+        ...(search ? { search } : {}),
+        ...(is_favorite ? { is_favorite: true } : {}),
+        tag,
+        sort,
+        include_nsfw: nsfwShown.peek(),
+      };
+    },
+  });
   const grid = windowedGrid({
     label: t("nav.personas"),
+    chosen: several.has,
     minWidth: innerWidth < 600 ? 150 : 236,
     height: (width) => width * 1.25,
     load: async (offset, limit) => {
@@ -46,6 +63,7 @@ export default function personas() {
     },
   });
 
+  several.attach(grid);
   let known = false;
   effect(() => {
     query();
@@ -114,6 +132,7 @@ export default function personas() {
         () => t("favorites"),
         () => changeQuery((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
       ),
+      several.chip(),
       tagChips("personas", query, changeQuery),
     ),
     () =>
@@ -126,5 +145,6 @@ export default function personas() {
         !query() && h("a", { class: "button", href: addressOf("/personas/new") }, t("personas.new")),
       ),
     grid.element,
+    several.bar,
   ];
 }

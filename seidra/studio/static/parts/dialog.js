@@ -34,6 +34,48 @@ export function confirmed(question, action) {
   });
 }
 
+/**
+ * Ask for a text; resolves to null where nothing shall be done.
+ *
+ * @param {string} question
+ * @param {string} label
+ * @returns {Promise<string | null>}
+ */
+export function askText(question, label) {
+  return new Promise((resolve) => {
+    const input = h("input", { type: "text", maxlength: 500, "aria-label": label });
+    const dialog = h(
+      "dialog",
+      {
+        class: "dialog",
+        "aria-label": question,
+        onclose: () => {
+          dialog.remove();
+          resolve(dialog.returnValue === "yes" ? input.value : null);
+        },
+      },
+      h("p", {}, question),
+      h(
+        "form",
+        { method: "dialog", class: "stack" },
+        input,
+        h(
+          "div",
+          { class: "row end" },
+          h(
+            "button",
+            { type: "button", class: "button quiet", onclick: () => dialog.close("no") },
+            t("cancel"),
+          ),
+          h("button", { class: "button", value: "yes" }, t("save")),
+        ),
+      ),
+    );
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
 /** @type {HTMLElement} */
 let region;
 
