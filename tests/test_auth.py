@@ -517,6 +517,9 @@ def furnish(person: Person, worker: Worker) -> None:
         == 200
     )
     person.preview(persona["id"])
+    nova = {"name": "Nova", "style_prompt": "stars"}
+    made = person.post("/api/personas", json=nova, headers={"Idempotency-Key": "nova"})
+    assert made.status_code == 201
     key = {"name": "script", "scope": "read", "current_password": PASSWORD}
     assert person.post("/api/auth/keys", json=key).status_code == 201
     with services_of(person.client.application).database.transaction() as tx:
@@ -538,7 +541,6 @@ def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
         "platform_state",
         "file_deletions",
         "job_frames",
-        "idempotency_keys",
         "workers",
         "engines",
         "engine_orphans",

@@ -370,6 +370,25 @@ def test_a_merge_patch_merges_parameters(alice: Person) -> None:
     assert replaced["generation_params"] == {"width": 64}
 
 
+def test_parameters_that_a_change_drops_are_told(alice: Person) -> None:
+    params = {"width": 512, "height": 640, "seed": 3}
+    path = f"/api/personas/{alice.persona(generation_params=params)['id']}"
+
+    def told(body: dict[str, Any], kind: str = "application/json") -> list[tuple[str, str]]:
+        answer = alice.patch(path, json=body, headers={"Content-Type": kind})
+        assert answer.status_code == 200
+        return [(told["code"], told["field"]) for told in answer.get_json()["warnings"]]
+
+    assert told({"name": "Nova"}) == []
+    assert told({"generation_params": params}) == []
+    assert told({"generation_params": {"seed": None}}, "application/merge-patch+json") == []
+    assert told({"generation_params": {"seed": 5}}) == [
+        ("dropped_parameter", "height"),
+        ("dropped_parameter", "width"),
+    ]
+    assert told({"generation_params": {"seed": 5}}) == []
+
+
 def test_a_revision_is_a_change_of_what_a_picture_is_made_of(alice: Person) -> None:
     made = alice.persona(**FULL)
     path = f"/api/personas/{made['id']}"

@@ -175,7 +175,23 @@ def change_persona(
         queries.trash.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
     if "avatar_url" in change:
         values = _with_avatar(tx, user_id, values, stored["avatar_media_id"])
-    return _update(tx, user_id, row, values), warnings
+    return _update(tx, user_id, row, values), [*warnings, *_left_out(stored, values, merge)]
+
+
+def _left_out(stored: dict[str, Any], values: dict[str, Any], merge: bool) -> Warnings:
+    """What to tell of parameters that are no more because others were written in their place."""
+    if merge:
+        return []
+    gone = stored["generation_params"].keys() - values["generation_params"].keys()
+    return [
+        {
+            "code": "dropped_parameter",
+            "field": name,
+            "detail": f"'{name}' was not sent, and is no more: parameters are replaced as a whole,"
+            " unless they are sent as application/merge-patch+json.",
+        }
+        for name in sorted(gone)
+    ]
 
 
 def set_avatar(
