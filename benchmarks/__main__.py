@@ -31,7 +31,7 @@ from seidra import create_app
 from seidra.config import Settings
 from seidra.values import timestamp
 
-GROUPS = ("steps", "list", "search", "jobs", "media", "create", "preview", "claims")
+GROUPS = ("steps", "list", "search", "jobs", "media", "create", "preview", "claims", "queue")
 _LIST = "/api/personas?limit=20"
 _SOUL_LIST = "/api/tables/personas/rows?_limit=20&_ordering=-created_at&_filters=is_nsfw:0,user_id:"
 _CREATE_BODY = "create.json"
@@ -217,11 +217,13 @@ class Bench:
                 self.figures[key] = float(f"{runs.ratio(one, other):.3g}")
 
     def of_jobs(self) -> None:
-        """Previews and claims."""
+        """Previews, claims and the queue."""
         if "preview" in self.groups:
             self.figures["preview_p50_ms"] = round(jobs.preview_p50_ms(self.sizes, self.writer), 1)
         if "claims" in self.groups:
             self.figures["claims_double"] = jobs.claims_double(self.sizes, self.writer)
+        if "queue" in self.groups:
+            self.figures |= jobs.queue_figures(self.sizes, self.writer, self.small)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ _LIST = "/api/personas?limit=20"
 
 def mint(app: Flask, user_id: int) -> str:
     """An access token of a new session."""
-    with app.app_context(), services().database.transaction() as tx:
+    with app.test_request_context(), services().database.transaction() as tx:
         user = queries.users.get(tx, id=user_id)
         return str(tokens.begin_session(tx, user, services_of(app).settings)["access_token"])
 

@@ -1,5 +1,5 @@
 """Previews: how long one takes from POST to picture, and whether two worker processes ever do a job
-twice."""
+twice. The queue before an engine that answers at once, and before one that takes its time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ import orjson
 
 from benchmarks import servers, texts
 from benchmarks.data import WRITER, Sizes, environment
+from benchmarks.instant import MODEL, InstantEngine
 from seidra.config import Settings
 from seidra.database.sqlite.connect import open_connection
 
 _PREVIEWS = 12
 _JOBS = 200
+_BEFORE, _PAUSE = 100, 0.1
 _DEADLINE = 120.0
 
 
@@ -66,6 +68,53 @@ def claims_double(sizes: Sizes, token: str) -> int:
     double: int = twice.fetchone()[0] + abs(pictures.fetchone()[0] - _JOBS)
     database.close()
     return double
+
+
+def queue_figures(sizes: Sizes, token: str, other: str) -> dict[str, float]:
+    """Jobs a second through an engine that answers at once; the median of the milliseconds that it
+    idles between two queued jobs; the seconds that another user waits for one behind a hundred,
+    where each takes 0.1 s."""
+    database = open_connection(Settings.load(environment(sizes)).database_path)
+    with InstantEngine() as engine:
+        served = {"engine": "openai", "engine_url": engine.url}
+        with servers.seidra(sizes, **served) as server:
+            first, *_ = [_queue(server, token) for _ in range(_JOBS)]
+        with servers.seidra(sizes, **served, embedded_worker="true") as server:
+            _wait(
+                database,
+                "created_at >= (SELECT created_at FROM generation_jobs WHERE id = ?)",
+                first,
+                _JOBS,
+            )
+            per_second, idle = engine.per_second(), statistics.median(engine.idle_ms())
+            engine.pause = _PAUSE
+            for _ in range(_BEFORE):
+                _queue(server, token)
+            began = time.perf_counter()
+            _await(server, other, _queue(server, other))
+            waited = time.perf_counter() - began
+    database.close()
+    return {
+        "queue_jobs_per_second": round(per_second, 1),
+        "queue_idle_p50_ms": round(idle, 1),
+        "queue_second_user_s": round(waited, 2),
+    }
+
+
+def _queue(server: servers.Server, token: str) -> str:
+    body = {"prompt": "sea", "parameters": {"width": 512, "height": 512, "model_name": MODEL}}
+    answer = orjson.loads(server.post("/api/jobs", token, orjson.dumps(body), 202))
+    return str(answer["job_id"])
+
+
+def _await(server: servers.Server, token: str, job_id: str) -> None:
+    deadline = time.monotonic() + _DEADLINE
+    status = "queued"
+    while status != "completed":
+        if status not in ("queued", "processing") or time.monotonic() > deadline:
+            raise RuntimeError(f"A job is {status}.")
+        time.sleep(0.01)
+        status = orjson.loads(server.get(f"/api/jobs/{job_id}", token))["status"]
 
 
 def _make_persona(server: servers.Server, token: str, parameters: dict[str, object]) -> int:

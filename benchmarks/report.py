@@ -34,6 +34,9 @@ _TABLE: tuple[tuple[str, str, Callable[[float, float], bool] | None, float], ...
     ("create_p99_ms_8_writers", "create, p99 of 8 writers, ms", _AT_MOST, 50),
     ("preview_p50_ms", "preview 768x768, POST to picture, ms", _AT_MOST, 200),
     ("claims_double", "jobs done twice by 2 processes of 200", _AT_MOST, 0),
+    ("queue_jobs_per_second", "jobs through an engine that answers at once, /s", None, 0),
+    ("queue_idle_p50_ms", "idle time of the engine between two jobs, ms", _AT_MOST, 50),
+    ("queue_second_user_s", "wait of a second user behind 100 jobs, s", None, 0),
     ("rss_mb_per_worker", "resident memory of a server process, MB", _AT_MOST, 80),
     ("start_s", "start until it answers, s", None, 0),
 )

@@ -221,7 +221,8 @@ PLANS: dict[str, tuple[str, ...]] = {
         "INDEX jobs_status (user_id=? AND status=?)",
         "INDEX jobs_ended",
         "INDEX jobs_held (engine=?)",
-        "INDEX jobs_turns (engine=?)",
+        # What waits on an engine, along either index.
+        "(engine=?)",
         # Of ten minutes there are few, along either index.
         "SEARCH t USING",
     ),
@@ -385,7 +386,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.update_name_key": (ROWID,),
     "platform.jobs_by_status": ("SCAN job_counts",),
     "platform.media_bytes": ("SCAN media_counts",),
-    "platform.oldest_queued": ("generation_jobs USING INDEX jobs_turns",),
+    "platform.oldest_queued": ("generation_jobs USING INDEX jobs_models",),
     "platform.ping": NOTHING,
     "platform.remember": NOTHING,
     "platform.state": ("platform_state USING PRIMARY KEY (name=?)",),
