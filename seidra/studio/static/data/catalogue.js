@@ -1,4 +1,5 @@
 /** What the engines have, as it was last seen. @module */
+import { signal } from "../lib/signal.js";
 import { ask } from "./api.js";
 
 /** @returns {Promise<any[]>} */
@@ -25,3 +26,6 @@ export function readInstance() {
   instance.catch(() => (instance = null));
   return instance;
 }
+
+/** Counts the changes of many things at once, after which figures are asked for anew. */
+export const libraryChanges = signal(0);

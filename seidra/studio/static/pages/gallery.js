@@ -6,6 +6,7 @@ import { addressOf, openPage, place, replaceQuery } from "../lib/router.js";
 import { computed, effect, onDispose, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { endListeners } from "../data/live.js";
+import { libraryChanges } from "../data/catalogue.js";
 import { nsfwShown } from "../data/prefs.js";
 import { forgetItem } from "../data/trash.js";
 import { choice } from "../parts/field.js";
@@ -47,6 +48,7 @@ function monthChoice(query, change) {
   effect(() => {
     const asked = new URLSearchParams(query());
     asked.delete("month");
+    libraryChanges();
     const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
     const filters = { ...filtersOf(asked), include_nsfw: nsfwShown(), tz };
     ask("GET", `/media/timeline${queryOf(filters)}`).then(({ data }) => months.set(data)).catch(() => null);

@@ -2,6 +2,7 @@
 import { h } from "../lib/element.js";
 import { effect, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
+import { libraryChanges } from "../data/catalogue.js";
 import { nsfwShown } from "../data/prefs.js";
 
 /** How many tags are offered at once. */
@@ -32,6 +33,7 @@ export function tagChips(list, query, change) {
   const found = signal(/** @type {Array<{ tag: string, count: number }>} */ ([]));
   effect(() => {
     const asked = new URLSearchParams(query());
+    libraryChanges();
     const favorite = asked.has("fav") ? "true" : null;
     const filters = {
       search: asked.get("q"),

@@ -3,6 +3,7 @@ import { h } from "../lib/element.js";
 import { t } from "../lib/i18n.js";
 import { onDispose, signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
+import { libraryChanges } from "../data/catalogue.js";
 import { restoreEntries } from "../data/trash.js";
 import { askText, confirmed, tellError, toast } from "./dialog.js";
 import { chip } from "./filters.js";
@@ -66,6 +67,7 @@ export function selection({ list, filter, actions }) {
       const { data } = await ask("POST", `/${list}/bulk`, { body });
       stop();
       grid.reload();
+      libraryChanges.update((n) => n + 1);
       const kind = list === "personas" ? "persona" : "media";
       const entries = ids.map((id) => ({ kind, item_id: id }));
       const undo = async () => (await restoreEntries(entries)) && grid.reload();
