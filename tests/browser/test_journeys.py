@@ -300,7 +300,7 @@ def test_what_was_deleted_comes_back(studio: Studio) -> None:
     expect(page.locator(".empty-state")).to_be_visible()
     page.get_by_role("link", name="Gallery").click()
     page.locator(".shot").click()
-    page.wait_for_function("document.querySelector('.lightbox img')?.complete")
+    page.wait_for_function("() => document.querySelector('.lightbox img')?.complete")
     page.keyboard.press("Delete")
     expect(page.locator(".shot")).to_have_count(0)
     expect(page.locator(".toast").filter(has_text="is deleted").last).to_be_visible()
