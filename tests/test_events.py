@@ -156,7 +156,13 @@ def test_a_change_that_is_taken_back_leaves_no_event(
     assert stored(database) == before
 
 
-CLAIM: dict[str, Any] = {"engine": "mock", "at_once": 1, "recent": "2026", "claim": "a"}
+CLAIM: dict[str, Any] = {
+    "engine": "mock",
+    "at_once": 1,
+    "recent": "2026",
+    "turns_since": "2999",
+    "claim": "a",
+}
 
 
 def test_jobs_that_workers_lost_leave_events(alice: Person, database: SqliteDatabase) -> None:

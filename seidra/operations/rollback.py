@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from seidra.config import Settings
 from seidra.database import open_database
 from seidra.database.base import Database
@@ -48,22 +50,21 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
         applied = [step.id for step in steps if step.applied]
         undone = tuple(id[:5] for id in applied[::-1][:count])
         missing = 0
-        if not {_REAL_PRESETS, _FILE_KEYS, _SIZES}.isdisjoint(undone):
+        if _REAL_PRESETS in undone:
+            with closing(open_database(settings)) as database:
+                _check_texts_fit(database)
+        if not {_FILE_KEYS, _SIZES}.isdisjoint(undone):
             # The statements below are those of the newest schema: a way back in several steps makes
             # it again first.
             missing = len(steps) - len(applied)
             migrate.apply_migrations(settings)
-            database, files = open_database(settings), LocalFiles(settings)
-            try:
-                if _REAL_PRESETS in undone:
-                    _check_texts_fit(database)
-                if _SIZES in undone:
+            files = LocalFiles(settings)
+            with closing(open_database(settings)) as database:
+                if _SIZES in undone or missing:
                     drop_trash(database)
                     drop_sizes(files)
                 if _FILE_KEYS in undone:
                     give_plain_names(database, files)
-            finally:
-                database.close()
         every = None if count is None else count + missing
         return migrate.undo_migrations(settings, every)[missing:]
 
