@@ -131,9 +131,30 @@ def test_nsfw_out_of_force_fails_and_changes_nothing(alice: Person) -> None:
         ({"action": "favorite", "ids": list(range(1001))}, "ids"),
         ({"action": "favorite", "filter": {"serch": "x"}}, "filter.serch"),
         ({"action": "favorite", "filter": {"tag": "x"}}, "filter.tag"),
+        ({"action": "favorite", "filter": 5}, "filter"),
     ],
 )
 def test_what_is_wrong_is_named(alice: Person, body: dict[str, Any], field: str) -> None:
     answer = alice.post("/api/personas/bulk", json=body)
     assert answer.status_code == 422
     assert list(answer.get_json()["errors"]) == [field]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "field"),
+    [
+        ({"date_from": 0}, "date_from"),
+        ({"date_to": ["2026-01-31"]}, "date_to"),
+        ({"date_from": "yesterday"}, "date_from"),
+        ({"date_from": "2026-01-31", "tz": 5}, "tz"),
+        ({"persona_id": "1"}, "persona_id"),
+        ({"job_id": 1}, "job_id"),
+        ({"favorites_only": "true"}, "favorites_only"),
+    ],
+)
+def test_what_is_wrong_in_a_filter_of_media_is_named(
+    alice: Person, chosen: dict[str, Any], field: str
+) -> None:
+    answer = alice.post("/api/media/bulk", json={"action": "favorite", "filter": chosen})
+    assert answer.status_code == 422
+    assert list(answer.get_json()["errors"]) == [f"filter.{field}"]

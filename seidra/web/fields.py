@@ -260,12 +260,12 @@ class QueryZone(fields.Field[tzinfo]):
         return _time_zone(value)
 
 
-def _time_zone(name: str) -> tzinfo:
+def _time_zone(name: object) -> tzinfo:
     if name == "UTC":
         return UTC
     try:
         # Neither a way out of the folder of zones, nor what else lies in it.
-        if re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}", name):
+        if isinstance(name, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}", name):
             return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
         pass
@@ -285,7 +285,7 @@ class QueryTime(fields.String):
         self.end_of_day = end_of_day
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = value.upper()
+        text = super()._deserialize(value, attr, data, **kwargs).upper()
         try:
             zone = _time_zone(data.get("tz", "UTC"))
         except ValidationError:
