@@ -30,7 +30,7 @@ EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
 # a media item or a persona is, which engines there are, that a prompt says something, which words
 # mean the same, what the instance's NSFW default allows, how deep and large a free object is, how
 # many tags two parameters make, which passwords are too common,
-# which lists belong together.
+# which lists belong together, which Idempotency-Key was used for something else.
 CONFIG = "\n".join(
     f'''
 [[operations]]
@@ -59,6 +59,11 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/admin/users",
         "GET /api/media",
         "GET /api/media/facets",
+        "GET /api/media/timeline",
+        "POST /api/personas/{persona_id}/duplicate",
+        "POST /api/jobs/{job_id}/again",
+        "POST /api/jobs/{job_id}/retry",
+        "POST /api/jobs/cancel",
         "POST /api/media/bulk-action",
         "POST /api/media/bulk",
         "POST /api/personas/bulk",

@@ -69,6 +69,11 @@ class SingleSchema(Body):
             raise ValidationError("Must not be more than there are in lora_models.", "lora_weights")
 
 
+for _name, _field in SingleSchema._declared_fields.items():
+    # The document says what `load` takes.
+    _field.allow_none = _name != "prompt"
+
+
 class BulkSchema(Body):
     """What to do with which media items; `tags` for `tag` and `untag` alone."""
 
