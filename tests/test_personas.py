@@ -1033,3 +1033,13 @@ def test_nobody_writes_what_is_another_users(
             rule(tx)
     assert versions == []
     assert alice.get(f"/api/personas/{made['id']}").get_json() == made
+
+
+def test_a_card_leaves_out_what_a_grid_does_not_show(alice: Person) -> None:
+    made = alice.persona(**FULL)
+    hidden = {"description", "negative_prompt", "generation_params"}
+    for query in ("", "&search=a", "&sort=name"):
+        [card] = alice.get(f"/api/personas?fields=card{query}").get_json()
+        assert card == {name: value for name, value in made.items() if name not in hidden}
+    answer = alice.get("/api/personas?fields=all")
+    assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["fields"])

@@ -43,7 +43,7 @@ class PersonaFacetsQuery(PersonaQuery):
     """The filters of the list of personas, and which tags to answer."""
 
     class Meta(PersonaQuery.Meta):
-        exclude = ("limit", "offset", "sort")
+        exclude = ("limit", "offset", "sort", "shown")
 
     prefix = _prefix()
     tag_limit = _tag_limit()

@@ -35,7 +35,7 @@ from seidra.personas.schemas import (
     PersonaSchema,
     WrittenPersonaSchema,
 )
-from seidra.personas.view import persona_json
+from seidra.personas.view import card_json, persona_json
 from seidra.web import rates
 from seidra.web.answers import (
     check_if_match,
@@ -90,7 +90,8 @@ def list_personas(query: dict[str, Any]) -> Response:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         rows, total = pages.read_page(connection, g.user["id"], nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
-    return reply([persona_json(row, links) for row in rows], headers=headers)
+    make_json = card_json if query["shown"] == "card" else persona_json
+    return reply([make_json(row, links) for row in rows], headers=headers)
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import URL
 
 from seidra.jobs.schemas import GenerationParamsSchema, Loras
@@ -13,6 +13,7 @@ from seidra.media.schemas import ThumbnailSchema
 from seidra.web.fields import (
     Body,
     Flag,
+    Items,
     Names,
     PageQuery,
     Query,
@@ -133,10 +134,11 @@ class PersonaQuery(PageQuery):
             " prompt or tags; without case and accents."
         },
     )
-    tag = fields.List(
+    tag = Items(
         Text(1, 50, line=True),
+        8,
+        "tags",
         load_default=list,
-        validate=validate.Length(max=8, error="Must be at most 8 tags."),
         metadata={"description": "Repeatable: all must match."},
     )
     untagged = QueryFlag(
@@ -145,6 +147,14 @@ class PersonaQuery(PageQuery):
     is_favorite = QueryFlag(load_default=None, metadata={"description": "false: only the others."})
     include_nsfw = QueryFlag(load_default=False)
     sort = Text(validate=one_of(*SORTS), load_default="-created_at")
+    shown = Text(
+        data_key="fields",
+        validate=one_of("card"),
+        load_default=None,
+        metadata={
+            "description": "card: without description, negative_prompt and generation_params."
+        },
+    )
 
 
 class DuplicateSchema(Body):

@@ -43,6 +43,14 @@ def persona_json(row: Row, links: Links) -> dict[str, Any]:
     }
 
 
+def card_json(row: Row, links: Links) -> dict[str, Any]:
+    """The same without what a card in a grid does not show, which may be long."""
+    persona = persona_json(row, links)
+    for name in ("description", "negative_prompt", "generation_params"):
+        del persona[name]
+    return persona
+
+
 def _cover_json(row: Row, links: Links) -> dict[str, Any] | None:
     """The picture that stands for a persona: its avatar, else the newest that may be shown."""
     media_id, size = row["cover_media_id"], (row["cover_width"], row["cover_height"])
