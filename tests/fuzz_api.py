@@ -26,6 +26,9 @@ from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
 
 EXAMPLES = os.environ.get("SEIDRA_FUZZ_EXAMPLES", "10")
+SEED = os.environ.get("SEIDRA_FUZZ_SEED")
+"""Makes the same requests again; without it they are others each time."""
+
 # What a schema cannot say is refused with 422 all the same: which texts are URLs and emails, whose
 # a media item or a persona is, which engines there are, that a prompt says something, which words
 # mean the same, what the instance's NSFW default allows, how deep and large a free object is, how
@@ -57,9 +60,6 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/auth/register",
         "POST /api/auth/password",
         "POST /api/admin/users",
-        "GET /api/media",
-        "GET /api/media/facets",
-        "GET /api/media/timeline",
         "POST /api/personas/{persona_id}/duplicate",
         "POST /api/jobs/{job_id}/again",
         "POST /api/jobs/{job_id}/retry",
@@ -70,6 +70,18 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/generate/single",
         "POST /api/trash/restore",
     )
+)
+CONFIG += "\n".join(
+    f"""
+[[operations]]
+include-name = "GET /api/{name}"
+checks.positive_data_acceptance.expected-statuses = [
+    "2xx", "401", "403", "404", "409", "422", "429",
+]
+checks.negative_data_rejection.expected-statuses = ["2xx", "4xx"]
+"""
+    # Repeatable parameters: an empty one is as one that is not there, and counts for nothing.
+    for name in ("personas", "personas/facets", "media", "media/facets", "media/timeline", "jobs")
 )
 CONFIG += "\n".join(
     f'''
@@ -119,6 +131,7 @@ def fuzz(folder: Path) -> int:
         "--generation-database",
         "none",
         "--no-color",
+        *(["--seed", SEED] if SEED else []),
         "--header",
         person_header(person),
     ]
