@@ -11,7 +11,7 @@ import { nsfwShown } from "../data/prefs.js";
 import { forgetItem } from "../data/trash.js";
 import { choice } from "../parts/field.js";
 import { hostToasts, tellError, toast } from "../parts/dialog.js";
-import { chip, tagChips } from "../parts/filters.js";
+import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
 import { selection } from "../parts/selection.js";
 import { icon, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture } from "../parts/picture.js";
@@ -132,46 +132,24 @@ export default function gallery(parts) {
   endListeners.add(refresh);
   onDispose(() => endListeners.delete(refresh));
 
-  let typing = 0;
   const change = (/** @type {(query: URLSearchParams) => void} */ edit) => {
     const next = new URLSearchParams(query.peek());
     edit(next);
     replaceQuery(next);
   };
-  const search = h("input", {
-    type: "search",
-    class: "search",
-    value: place.peek().query.get("q") ?? "",
-    placeholder: () => t("gallery.search", { n: grid.total() ?? 0 }),
-    "aria-label": () => t("search"),
-    maxlength: 100,
-    oninput: () => {
-      clearTimeout(typing);
-      typing = setTimeout(
-        () => change((q) => (search.value.trim() ? q.set("q", search.value.trim()) : q.delete("q"))),
-        180,
-      );
-    },
-  });
-  const favorites = () => new URLSearchParams(query()).has("fav");
-
   return [
     h(
       "div",
       { class: "bar" },
       h("h1", {}, () => t("nav.gallery")),
-      search,
+      searchField(() => t("gallery.search", { n: grid.total() ?? 0 }), change),
       monthChoice(query, change),
       trashLink(),
     ),
     h(
       "div",
       { class: "chips", role: "group", "aria-label": () => t("filters") },
-      chip(
-        favorites,
-        () => t("favorites"),
-        () => change((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
-      ),
+      favoritesChip(query, change),
       several.chip(),
       tagChips("media", query, change),
     ),

@@ -9,7 +9,7 @@ import { endListeners } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
 import { personaCard, startPreview } from "../parts/card.js";
 import { choice } from "../parts/field.js";
-import { chip, tagChips } from "../parts/filters.js";
+import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
 import { selection } from "../parts/selection.js";
 import { skein, trashLink } from "../parts/icons.js";
 
@@ -89,33 +89,15 @@ export default function personas() {
     replaceQuery(next);
   }
 
-  let typing = 0;
-  const search = h("input", {
-    type: "search",
-    class: "search",
-    value: place.peek().query.get("q") ?? "",
-    placeholder: () => t("personas.search", { n: grid.total() ?? 0 }),
-    "aria-label": () => t("search"),
-    maxlength: 100,
-    oninput: () => {
-      clearTimeout(typing);
-      typing = setTimeout(
-        () => changeQuery((q) => search.value.trim() ? q.set("q", search.value.trim()) : q.delete("q")),
-        180,
-      );
-    },
-  });
   const sorts =
     /** @type {Array<[string, () => string]>} */ (SORTS.map((name) => [name, () => t(`sort.${name}`)]));
-
-  const favoritesOn = () => new URLSearchParams(query()).has("fav");
 
   return [
     h(
       "div",
       { class: "bar" },
       h("h1", {}, () => t("nav.personas")),
-      search,
+      searchField(() => t("personas.search", { n: grid.total() ?? 0 }), changeQuery),
       choice(sorts, {
         "aria-label": t("sort"),
         value: () => filtersOf(new URLSearchParams(query())).sort,
@@ -127,11 +109,7 @@ export default function personas() {
     h(
       "div",
       { class: "chips", role: "group", "aria-label": () => t("filters") },
-      chip(
-        favoritesOn,
-        () => t("favorites"),
-        () => changeQuery((q) => (q.has("fav") ? q.delete("fav") : q.set("fav", "1"))),
-      ),
+      favoritesChip(query, changeQuery),
       several.chip(),
       tagChips("personas", query, changeQuery),
     ),

@@ -3,13 +3,14 @@ import { h } from "../lib/element.js";
 import { t } from "../lib/i18n.js";
 
 /**
- * Ask before something is done; resolves to whether it shall be.
+ * Open a dialog of a question; resolves to whether it was agreed to.
  *
  * @param {string} question
- * @param {string} action what the button says
+ * @param {any[]} content beside the question
+ * @param {any} agree the button that agrees, of the value "yes"
  * @returns {Promise<boolean>}
  */
-export function confirmed(question, action) {
+function openQuestion(question, content, agree) {
   return new Promise((resolve) => {
     const dialog = h(
       "dialog",
@@ -23,42 +24,9 @@ export function confirmed(question, action) {
       },
       h("p", {}, question),
       h(
-        "div",
-        { class: "row end" },
-        h("button", { class: "button quiet", onclick: () => dialog.close("no") }, t("cancel")),
-        h("button", { class: "button", onclick: () => dialog.close("yes") }, action),
-      ),
-    );
-    document.body.append(dialog);
-    dialog.showModal();
-  });
-}
-
-/**
- * Ask for a text; resolves to null where nothing shall be done.
- *
- * @param {string} question
- * @param {string} label
- * @returns {Promise<string | null>}
- */
-export function askText(question, label) {
-  return new Promise((resolve) => {
-    const input = h("input", { type: "text", maxlength: 500, "aria-label": label });
-    const dialog = h(
-      "dialog",
-      {
-        class: "dialog",
-        "aria-label": question,
-        onclose: () => {
-          dialog.remove();
-          resolve(dialog.returnValue === "yes" ? input.value : null);
-        },
-      },
-      h("p", {}, question),
-      h(
         "form",
         { method: "dialog", class: "stack" },
-        input,
+        ...content,
         h(
           "div",
           { class: "row end" },
@@ -67,13 +35,35 @@ export function askText(question, label) {
             { type: "button", class: "button quiet", onclick: () => dialog.close("no") },
             t("cancel"),
           ),
-          h("button", { class: "button", value: "yes" }, t("save")),
+          agree,
         ),
       ),
     );
     document.body.append(dialog);
     dialog.showModal();
   });
+}
+
+/**
+ * Ask before something is done; resolves to whether it shall be.
+ *
+ * @param {string} question
+ * @param {string} action what the button says
+ */
+export const confirmed = (question, action) =>
+  openQuestion(question, [], h("button", { class: "button", value: "yes" }, action));
+
+/**
+ * Ask for a text; resolves to null where nothing shall be done.
+ *
+ * @param {string} question
+ * @param {string} label
+ * @returns {Promise<string | null>}
+ */
+export async function askText(question, label) {
+  const input = h("input", { type: "text", maxlength: 500, "aria-label": label });
+  const agree = h("button", { class: "button", value: "yes" }, t("save"));
+  return (await openQuestion(question, [input], agree)) ? input.value : null;
 }
 
 /** @type {HTMLElement} */

@@ -1,5 +1,7 @@
 /** Chips that filter a list; the filters are the address. @module */
 import { h } from "../lib/element.js";
+import { t } from "../lib/i18n.js";
+import { place } from "../lib/router.js";
 import { effect, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { libraryChanges } from "../data/catalogue.js";
@@ -20,6 +22,46 @@ export const chip = (on, label, toggle, count = null) =>
     { class: () => (on() ? "chip on" : "chip"), "aria-pressed": () => String(on()), onclick: toggle },
     label,
     count && h("span", { class: "chip-count" }, count),
+  );
+
+/**
+ * A field that searches while one types.
+ *
+ * @param {() => string} placeholder
+ * @param {(edit: (query: URLSearchParams) => void) => void} change of the page's query, its `q`
+ */
+export function searchField(placeholder, change) {
+  let typing = 0;
+  const search = h("input", {
+    type: "search",
+    class: "search",
+    value: place.peek().query.get("q") ?? "",
+    placeholder,
+    "aria-label": () => t("search"),
+    maxlength: 100,
+    oninput: () => {
+      clearTimeout(typing);
+      typing = setTimeout(
+        () =>
+          change((query) => search.value.trim() ? query.set("q", search.value.trim()) : query.delete("q")),
+        180,
+      );
+    },
+  });
+  return search;
+}
+
+/**
+ * Favourites alone, or all.
+ *
+ * @param {() => string} query
+ * @param {(edit: (query: URLSearchParams) => void) => void} change of the page's query, its `fav`
+ */
+export const favoritesChip = (query, change) =>
+  chip(
+    () => new URLSearchParams(query()).has("fav"),
+    () => t("favorites"),
+    () => change((edited) => (edited.has("fav") ? edited.delete("fav") : edited.set("fav", "1"))),
   );
 
 /**
