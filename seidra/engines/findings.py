@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from seidra.engines import samplers
-from seidra.engines.base import Capabilities, Model, RenderRequest, Sizes
+from seidra.engines.base import Capabilities, EngineError, Model, RenderRequest, Sizes
 from seidra.engines.tokens import CLIP_TOKENS, count_tokens
 from seidra.parameters import shown_seed
 
@@ -119,6 +119,21 @@ class Names:
 def resolve(name: str, things: Mapping[str, Model]) -> list[str]:
     """The keys of `things` that a name stands for, as `Names.find` has them."""
     return Names(things).find(name)
+
+
+def only_one(what: str, name: str, found: Sequence[str]) -> str:
+    """The one of what was found for a name. Raises EngineError for none and for several."""
+    if not found:
+        raise EngineError(
+            f"The engine has no {what} {name!r}.", permanent=True, code=f"unknown_{what.lower()}"
+        )
+    if len(found) > 1:
+        raise EngineError(
+            f"The engine has several {what}s that {name!r} may mean: {', '.join(sorted(found))}.",
+            permanent=True,
+            code=f"ambiguous_{what.lower()}",
+        )
+    return found[0]
 
 
 def nearest(name: str, names: Iterable[str], count: int = 3) -> list[str]:

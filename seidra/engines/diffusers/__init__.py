@@ -50,7 +50,7 @@ from seidra.engines.diffusers.orders import (
     Told,
     Weighted,
 )
-from seidra.engines.findings import fit_size, resolve
+from seidra.engines.findings import fit_size, only_one, resolve
 from seidra.errors import StartError
 
 __all__ = ["FEATURES", "DiffusersEngine"]
@@ -218,12 +218,14 @@ class DiffusersEngine(Engine):
         something is missing."""
         models, loras = self._models(), self._loras()
         name = request.model_name or self.options.default_model
-        model = _one("model", name, models) if name else next(iter(models), None)
+        model = only_one("model", name, resolve(name, models)) if name else next(iter(models), None)
         if model is None:
             raise EngineError(
                 "There is no model in SEIDRA_MODELS_DIR.", permanent=True, code="unknown_model"
             )
-        taken = [(_one("LoRA", lora.name, loras), lora) for lora in request.loras]
+        taken = [
+            (only_one("LoRA", lora.name, resolve(lora.name, loras)), lora) for lora in request.loras
+        ]
         if samplers.diffusers_class(request.scheduler) is None or (
             request.scheduler not in _schedulers()
         ):
@@ -399,22 +401,6 @@ def _named(found: Mapping[str, Model], mapped: Mapping[str, Mapping[str, Any]]) 
             model = found[keys[0]]
             named[name] = Model(model.file, entry.get("family") or model.family)
     return named
-
-
-def _one(what: str, name: str, things: Mapping[str, Model]) -> str:
-    """The key of the one that is meant. Raises EngineError for none and for several."""
-    keys = resolve(name, things)
-    if not keys:
-        raise EngineError(
-            f"The engine has no {what} {name!r}.", permanent=True, code=f"unknown_{what.lower()}"
-        )
-    if len(keys) > 1:
-        raise EngineError(
-            f"The engine has several {what}s that {name!r} may mean: {', '.join(sorted(keys))}.",
-            permanent=True,
-            code=f"ambiguous_{what.lower()}",
-        )
-    return keys[0]
 
 
 def _encoded(image: Image.Image, text: str) -> bytes:

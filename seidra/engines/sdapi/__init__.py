@@ -36,7 +36,7 @@ from seidra.engines.base import (
     RenderRequest,
     Sizes,
 )
-from seidra.engines.findings import fit_size
+from seidra.engines.findings import fit_size, only_one
 from seidra.engines.received import (
     LARGEST_PICTURE,
     Call,
@@ -529,17 +529,7 @@ def _one(
     """The one that is meant by a name of SEIDRA's. Raises EngineError for none and for several."""
     wanted = str(mapped.get(name, {}).get("file") or name)
     found = find_name(wanted, {key: entry.others for key, entry in listed.items()})
-    if not found:
-        raise EngineError(
-            f"The engine has no {what} {name!r}.", permanent=True, code=f"unknown_{what.lower()}"
-        )
-    if len(found) > 1:
-        raise EngineError(
-            f"The engine has several {what}s that {name!r} may mean: {', '.join(sorted(found))}.",
-            permanent=True,
-            code=f"ambiguous_{what.lower()}",
-        )
-    return listed[found[0]]
+    return listed[only_one(what, name, found)]
 
 
 def _named(
