@@ -18,7 +18,7 @@ from seidra.database.queries import queries
 from seidra.engines.setup import Setup
 from seidra.errors import NotFound
 from seidra.jobs.schemas import FINAL
-from seidra.jobs.view import frame_url, job_json, read_waits
+from seidra.jobs.view import Waits, frame_url, job_json, read_waits
 from seidra.media.links import Links
 from seidra.values import timestamp, to_json
 
@@ -75,13 +75,14 @@ class Feed:
         return [_event_bytes("reset", {}, horizon)] if known is None and last is not None else []
 
     def _begin_job(self, connection: Connection, job_id: str, known: int | None) -> list[bytes]:
-        rows = self._read_jobs(connection, [job_id]).get(job_id)
+        jobs, waits = self._read_jobs(connection, [job_id])
+        rows = jobs.get(job_id)
         if rows is None:
             raise NotFound("job")
         self.over = rows[0]["status"] in FINAL
         if known is not None and not self._read_changes(connection, known, self.position):
             return []
-        return [self._job_message(rows, self.position)]
+        return [self._job_message(rows, waits, self.position)]
 
     def next_messages(self) -> list[bytes]:
         """What has changed since the last look. Session or API key, user and NSFW settings are
@@ -102,11 +103,11 @@ class Feed:
         self.position = horizon
         if len(changes) > MOST:
             return [_event_bytes("reset", {}, horizon)]
-        jobs = self._read_jobs(connection, [change["job_id"] for change in changes])
+        jobs, waits = self._read_jobs(connection, [change["job_id"] for change in changes])
         return [
             message
             for change in changes
-            for message in self._change_messages(change, jobs.get(change["job_id"]))
+            for message in self._change_messages(change, jobs.get(change["job_id"]), waits)
         ]
 
     def place_bytes(self) -> bytes:
@@ -118,41 +119,47 @@ class Feed:
         self.position = horizon
         if self._job_id is None:
             return [_event_bytes("reset", {}, horizon)]
-        rows = self._read_jobs(connection, [self._job_id]).get(self._job_id)
-        return [self._change_message(self._job_id, rows, horizon, seen=1)]
+        jobs, waits = self._read_jobs(connection, [self._job_id])
+        return [self._change_message(self._job_id, jobs.get(self._job_id), waits, horizon, seen=1)]
 
-    def _change_messages(self, change: Row, rows: list[Row] | None) -> list[bytes]:
+    def _change_messages(self, change: Row, rows: list[Row] | None, waits: Waits) -> list[bytes]:
         """What a change of a job is told by: the job, where more than its frame changed, and the
         frame, where there is a new one."""
         told = []
         frames_alone = change["frames"] == change["n"]
         if rows is None or not frames_alone or rows[0]["status"] in FINAL:
-            told = [self._change_message(change["job_id"], rows, change["id"], change["seen"])]
+            id, seen = change["id"], change["seen"]
+            told = [self._change_message(change["job_id"], rows, waits, id, seen)]
         if rows is not None and change["frames"] and rows[0]["frame"] is not None:
             url = frame_url(rows[0], self._links, self._user_id)
             frame = {"job_id": change["job_id"], "frame_url": url}
             told.append(_event_bytes("preview", frame, change["id"]))
         return [message for message in told if message]
 
-    def _change_message(self, job_id: str, rows: list[Row] | None, id: int, seen: int) -> bytes:
+    def _change_message(
+        self, job_id: str, rows: list[Row] | None, waits: Waits, id: int, seen: int
+    ) -> bytes:
         """A changed job: as it is now, or gone (deleted or hidden), or nothing where it was never
         to be seen."""
         if rows is not None:
             self.over = self._job_id is not None and rows[0]["status"] in FINAL
-            return self._job_message(rows, id)
+            return self._job_message(rows, waits, id)
         self.over = self._job_id is not None
         return _event_bytes("gone", {"job_id": job_id}, id) if seen or self._nsfw else b""
 
-    def _job_message(self, rows: list[Row], id: int) -> bytes:
-        waits = read_waits(self._database.connection, self._setup, self._user_id, rows)
+    def _job_message(self, rows: list[Row], waits: Waits, id: int) -> bytes:
         return _event_bytes("job", job_json(rows, waits, self._links, self._user_id), id)
 
-    def _read_jobs(self, connection: Connection, ids: list[str]) -> dict[str, list[Row]]:
-        """The rows of those of these jobs that this client may see now, by job."""
+    def _read_jobs(
+        self, connection: Connection, ids: list[str]
+    ) -> tuple[dict[str, list[Row]], Waits]:
+        """The rows of those of these jobs that this client may see now, by job, and what those that
+        wait wait for."""
         rows = queries.search.job_page(
             connection, ids=to_json(ids), user_id=self._user_id, nsfw=self._nsfw
         )
-        return {job_id: list(mine) for job_id, mine in groupby(rows, lambda row: row["id"])}
+        waits = read_waits(connection, self._setup, self._user_id, rows)
+        return {job_id: list(mine) for job_id, mine in groupby(rows, lambda row: row["id"])}, waits
 
     def _read_pulse(self, connection: Connection) -> Row | None:
         pulse: Row | None = queries.events.pulse(
