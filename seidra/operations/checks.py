@@ -27,6 +27,7 @@ from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles
+from seidra.jobs.presence import SILENCE_SECONDS
 from seidra.operations.copies import copied_database
 from seidra.operations.media import MediaCheck
 from seidra.operations.readiness import schema_problem, unwritable_folders
@@ -38,9 +39,6 @@ _LITTLE, _TOO_LITTLE = 1 << 30, 100 << 20
 """Free bytes below which the disk is a worry, and a failure."""
 _PATIENCE = 600.0
 """Seconds after which a job that still waits for a worker is stuck."""
-_SILENCE = 60.0
-"""Seconds after which a worker without a sign of life is taken for gone."""
-
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "lustre", "gfs2", "ocfs2"}
 _NETWORK |= {"fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.cephfs", "drvfs"}
 """File systems, as Linux calls them, whose files other machines hold: SQLite's locks and shared
@@ -332,7 +330,7 @@ def _jobs(settings: Settings, database: Database) -> Check:
 
 
 def _workers(settings: Settings, database: Database) -> Check:
-    rows, since = queries.workers.list_all(database.connection), timestamp_in(-_SILENCE)
+    rows, since = queries.workers.list_all(database.connection), timestamp_in(-SILENCE_SECONDS)
     alive = [row for row in rows if row["seen_at"] >= since]
     if not alive:
         return Check(

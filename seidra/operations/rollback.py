@@ -60,7 +60,7 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
             migrate.apply_migrations(settings)
             files = LocalFiles(settings)
             with closing(open_database(settings)) as database:
-                if _SIZES in undone or missing:
+                if _SIZES in undone:
                     drop_trash(database)
                     drop_sizes(files)
                 if _FILE_KEYS in undone:

@@ -18,6 +18,7 @@ from seidra.auth.tokens import admin_required
 from seidra.database.base import INSTANCE, Connection, Row
 from seidra.database.queries import queries
 from seidra.errors import Conflict, NotFound
+from seidra.jobs.presence import SILENCE_SECONDS
 from seidra.jobs.schemas import STATUSES
 from seidra.operations import checks
 from seidra.values import timestamp_in
@@ -30,9 +31,6 @@ from seidra.web.services import services
 blp = Blueprint("admin", __name__, url_prefix="/api/admin", description="Accounts and the instance")
 
 _VERSION = version("seidra")
-_SILENCE = 60.0
-"""Seconds after which a worker without a sign of life is taken for gone."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -329,7 +327,7 @@ def read_state(query: dict[str, Any]) -> Response:
         oldest = queries.platform.oldest_queued(connection)
         media_bytes = queries.platform.media_bytes(connection)
         workers = queries.workers.list_all(connection)
-    path, alive = settings.database_path, timestamp_in(-_SILENCE)
+    path, alive = settings.database_path, timestamp_in(-SILENCE_SECONDS)
     files = [file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists()]
     return reply(
         {
