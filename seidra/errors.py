@@ -31,6 +31,24 @@ class StartError(Exception):
         self.message = message
 
 
+STATUS_CODES = {
+    400: "malformed",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    412: "stale",
+    413: "too_large",
+    415: "unsupported_media_type",
+    422: "invalid",
+    429: "too_many_requests",
+    500: "internal_error",
+    503: "unavailable",
+}
+"""The code of a failure that has none of its own, by its status."""
+
+
 class Problem(Exception):
     """An answer that is a failure. `errors` maps a field's dotted name to its messages; `code` is a
     stable word for programs, by default the status's own; `more` are further members of the
@@ -51,11 +69,11 @@ class Problem(Exception):
     ) -> None:
         super().__init__(detail)
         self.detail = detail
-        self.code = code or self.code
         self.errors = errors
         self.more = dict(more or {})
         self.headers = dict(headers or {})
         self.status = status or self.status
+        self.code = code or self.code or STATUS_CODES.get(self.status, "failed")
 
 
 class NotFound(Problem):

@@ -10,6 +10,7 @@ import pytest
 from conftest import Person
 from flask import Flask
 
+from seidra.database import batches
 from seidra.jobs.worker import Worker
 from seidra.library import bulk
 
@@ -74,7 +75,7 @@ def test_a_filter_reaches_what_the_list_shows(
         alice.persona(name=f"Wolf {n}", tags=["pack"])
     alice.persona(name="Bear")
     monkeypatch.setattr(bulk, "MAX_ITEMS", 5)
-    monkeypatch.setattr(bulk, "_BATCH", 2)
+    monkeypatch.setattr(batches, "BATCH", 2)
     chosen = {"search": "wolf", "tag": ["pack"], "sort": "name"}
     outcome = act(alice, "personas", filter=chosen, action="delete")
     assert (outcome["done"], outcome["failed"], outcome["remaining"]) == (5, [], 2)

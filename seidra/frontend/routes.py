@@ -94,7 +94,7 @@ def generate_single(body: dict[str, Any]) -> Response:
 @blp.alt_response(403, "PROBLEM")
 def bulk_action(body: dict[str, Any]) -> Response:
     """Change or delete up to 200 of my media items."""
-    asked = [str(media_id) for media_id in body["media_ids"]]
+    asked = body["media_ids"]
     with services().database.transaction(g.user["id"]) as tx:
         done = act_on_media(
             tx,

@@ -7,7 +7,8 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from seidra.jobs.schemas import Seed
-from seidra.library.bulk import MEDIA_ACTIONS, TAGGING
+from seidra.library.bulk import MEDIA_ACTIONS
+from seidra.library.organise_schemas import TaggingSchema
 from seidra.prompts import MAX_LORAS, MAX_NEGATIVE_PROMPT, MAX_REQUEST_PROMPT, MAX_WEIGHT
 from seidra.web.fields import (
     MAX_INTEGER,
@@ -19,8 +20,8 @@ from seidra.web.fields import (
     Number,
     PageQuery,
     QueryFlag,
-    Tags,
     Text,
+    UuidText,
     Whole,
     one_of,
 )
@@ -74,17 +75,11 @@ for _name, _field in SingleSchema._declared_fields.items():
     _field.allow_none = _name != "prompt"
 
 
-class BulkSchema(Body):
+class BulkSchema(TaggingSchema):
     """What to do with which media items; `tags` for `tag` and `untag` alone."""
 
     action = Text(required=True, validate=one_of(*MEDIA_ACTIONS))
-    media_ids = Items(fields.UUID(), MAX_BULK, "media items", required=True)
-    tags = Tags()
-
-    @validates_schema
-    def _tags_for_tagging(self, data: Any, **kwargs: Any) -> None:
-        if data.get("action") in TAGGING and not data.get("tags"):
-            raise ValidationError("Must name at least one tag.", "tags")
+    media_ids = Items(UuidText(), MAX_BULK, "media items", required=True)
 
 
 class BulkAnswerSchema(Schema):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from seidra import folding
 from seidra.config import Settings
 from seidra.database.base import Connection, Database, Row
+from seidra.database.batches import act_on_each
 from seidra.database.queries import queries
 from seidra.engines import read_setup
 from seidra.engines.findings import has_errors
@@ -74,14 +75,37 @@ def add_job(
     settings: Settings,
     note: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Queue a job; returns the contract's answer. `note` is kept with it for whoever asked. Raises
-    CannotBeMade where its engine lacks what it needs, unless forced, and a 429 Problem at the
-    user's limit."""
+    """Queue a job; returns the contract's answer. Takes and raises what `queue_draft` does."""
+    job_id = queue_draft(tx, user_id, draft, look, job_type, force, settings, note)
+    place = read_places(tx, read_setup(settings), user_id)[job_id]
+    what = "preview" if job_type == PREVIEW else "generation"
+    return {
+        "job_id": job_id,
+        "status": "queued",
+        "message": f"The {what} is queued.",
+        "persona_id": look.id if look else None,
+        "position": place.position,
+        "estimated_time": place.seconds,
+        "warnings": _told_warnings(draft),
+    }
+
+
+def queue_draft(
+    tx: Connection,
+    user_id: int,
+    draft: Draft,
+    look: Look | None,
+    job_type: str,
+    force: bool,
+    settings: Settings,
+    note: Mapping[str, Any] | None = None,
+) -> str:
+    """Queue a job; returns its id. `note` is kept with it for whoever asked. Raises CannotBeMade
+    where its engine lacks what it needs, unless forced, and a 429 Problem at the user's limit."""
     if has_errors(draft.findings) and not force:
         raise CannotBeMade(draft.engine, draft.findings)
-    told = [finding.shown() for finding in draft.findings]
     metadata = {"persona_name": look.name, "tags": look.tags} if look else {}
-    job_id = _add_job(
+    return _add_job(
         tx,
         user_id,
         settings,
@@ -96,24 +120,17 @@ def add_job(
             "parameters": to_json(draft.parameters),
             "count": draft.count,
             "images": to_json(draft.images),
-            "warnings": to_json([*draft.warnings, *told]),
+            "warnings": to_json(_told_warnings(draft)),
             "metadata": to_json(metadata | ({"note": dict(note)} if note else {})),
             "is_nsfw": draft.is_nsfw,
             "search_text": search_text(draft.prompt, look.name if look else ""),
             "engine": draft.engine,
         },
     )
-    place = read_places(tx, read_setup(settings), user_id)[job_id]
-    what = "preview" if job_type == PREVIEW else "generation"
-    return {
-        "job_id": job_id,
-        "status": "queued",
-        "message": f"The {what} is queued.",
-        "persona_id": look.id if look else None,
-        "position": place.position,
-        "estimated_time": place.seconds,
-        "warnings": [*draft.warnings, *told],
-    }
+
+
+def _told_warnings(draft: Draft) -> list[dict[str, Any]]:
+    return [*draft.warnings, *(finding.shown() for finding in draft.findings)]
 
 
 def search_text(prompt: str, persona_name: str) -> str:
@@ -172,20 +189,9 @@ def cancel_waiting(database: Database, user_id: int) -> int:
     return cancelled
 
 
-def cancel_jobs(database: Database, user_id: int, ids: Sequence[str]) -> dict[str, str]:
-    """Cancel these jobs of a user, in batches; returns why not, by the id, where one could not
-    be."""
-    failed: dict[str, str] = {}
-    for start in range(0, len(ids), _BATCH):
-        with database.transaction(user_id) as tx:
-            for job_id in ids[start : start + _BATCH]:
-                try:
-                    cancel_job(tx, user_id, job_id)
-                except NotFound:
-                    failed[job_id] = "not_found"
-                except Conflict:
-                    failed[job_id] = "conflict"
-    return failed
+def cancel_jobs(database: Database, user_id: int, ids: Iterable[str]) -> list[dict[str, Any]]:
+    """Cancel these jobs of a user, in batches; returns `{id, code}` of those that could not be."""
+    return act_on_each(database, user_id, ids, lambda tx, job_id: cancel_job(tx, user_id, job_id))
 
 
 def change_nsfw(tx: Connection, user_id: int, job_id: str, is_nsfw: bool) -> None:

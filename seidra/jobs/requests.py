@@ -147,7 +147,7 @@ def read_asked(body: Mapping[str, Any]) -> Asked:
         engine,
         [remark.shown() for remark in understood.warnings],
         body.get("force", False),
-        {name: str(media_id) for name, media_id in body.get("images", {}).items()},
+        body.get("images", {}),
     )
 
 

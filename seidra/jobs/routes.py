@@ -38,6 +38,7 @@ from seidra.jobs.schemas import (
 )
 from seidra.jobs.view import draft_json, job_json, job_rows, jobs_json, read_waits
 from seidra.media.access import linked_user
+from seidra.media.answers import with_file_headers
 from seidra.media.links import FRAME
 from seidra.media.schemas import LinkQuery
 from seidra.nsfw import policy
@@ -284,10 +285,7 @@ def frame(link: dict[str, Any], job_id: UUID) -> Response:
     row = queries.jobs.frame(services().database.connection, id=str(job_id), user_id=user_id)
     if row is None:
         raise NotFound("frame")
-    response = Response(row["webp"], mimetype=frames.MIME_TYPE)
-    response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Vary"] = "Authorization, Origin"
-    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    response = with_file_headers(Response(row["webp"], mimetype=frames.MIME_TYPE), 0)
     response.set_etag(f"{job_id}-{row['n']}")
     response.make_conditional(request)
     return response
@@ -318,10 +316,8 @@ def cancel_several(body: dict[str, Any]) -> Response:
     database = services().database
     if "status" in body:
         return reply({"cancelled": queue.cancel_waiting(database, g.user["id"]), "failed": []})
-    ids = list(dict.fromkeys(str(job_id) for job_id in body["ids"]))
-    failed = queue.cancel_jobs(database, g.user["id"], ids)
-    told = [{"id": job_id, "code": code} for job_id, code in failed.items()]
-    return reply({"cancelled": len(ids) - len(failed), "failed": told})
+    failed = queue.cancel_jobs(database, g.user["id"], body["ids"])
+    return reply({"cancelled": len(set(body["ids"])) - len(failed), "failed": failed})
 
 
 @blp.route("/<uuid:job_id>/cancel", methods=["POST"])

@@ -28,6 +28,7 @@ from seidra.web.fields import (
     QueryFlag,
     QueryWhole,
     Text,
+    UuidText,
     Whole,
     check_json,
     check_size,
@@ -166,7 +167,7 @@ class GenerationSchema(PreviewSchema):
     loras = Loras()
     images = fields.Dict(
         keys=Text(1, 100, line=True),
-        values=fields.UUID(),
+        values=UuidText(),
         validate=validate.Length(max=MAX_IMAGES, error=f"Must have at most {MAX_IMAGES} pictures."),
         metadata={"description": "Pictures of my own to start from, by the workflow's inputs."},
     )
@@ -339,7 +340,7 @@ class CancelSchema(Body):
     """Which jobs to cancel: all of mine that wait, or these."""
 
     status = Text(validate=one_of("queued"))
-    ids = Items(fields.UUID(), MAX_CANCELLED, "ids")
+    ids = Items(UuidText(), MAX_CANCELLED, "ids")
 
     @validates_schema
     def check_one(self, data: dict[str, Any], **kwargs: Any) -> None:

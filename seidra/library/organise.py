@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flask import Response, g
 
 from seidra.auth.tokens import login_required
+from seidra.database.base import Connection
 from seidra.library import bulk
 from seidra.library.facets import media_facets, persona_facets
 from seidra.library.organise_schemas import (
@@ -26,7 +27,9 @@ from seidra.library.organise_schemas import (
     TagsQuery,
 )
 from seidra.library.tags import list_tags
+from seidra.media.pages import media_page
 from seidra.nsfw import policy
+from seidra.personas.pages import read_page
 from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint
 from seidra.web.services import services
@@ -40,9 +43,7 @@ blp = Blueprint("organise", __name__, url_prefix="/api", description="Tags, face
 @blp.response(200, FacetsSchema, example=FACETS_EXAMPLE)
 def facets_of_personas(query: dict[str, Any]) -> Response:
     """What a filter leaves of my personas, in figures."""
-    with services().database.snapshot() as connection:
-        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
-        return reply(persona_facets(connection, g.user["id"], nsfw, query))
+    return _figures(query, persona_facets)
 
 
 @blp.route("/media/facets", methods=["GET"])
@@ -51,9 +52,15 @@ def facets_of_personas(query: dict[str, Any]) -> Response:
 @blp.response(200, FacetsSchema, example=FACETS_EXAMPLE)
 def facets_of_media(query: dict[str, Any]) -> Response:
     """What a filter leaves of my media, in figures."""
+    return _figures(query, media_facets)
+
+
+def _figures(
+    query: dict[str, Any], count: Callable[[Connection, int, bool, dict[str, Any]], dict[str, Any]]
+) -> Response:
     with services().database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
-        return reply(media_facets(connection, g.user["id"], nsfw, query))
+        return reply(count(connection, g.user["id"], nsfw, query))
 
 
 @blp.route("/personas/bulk", methods=["POST"])
@@ -63,13 +70,8 @@ def facets_of_media(query: dict[str, Any]) -> Response:
 def change_personas(body: dict[str, Any]) -> Response:
     """Change, preview or delete up to a thousand of my personas: those of `ids`, or the first that
     a `filter` finds. `failed` says which were not done."""
-    ids, remaining = body.get("ids", ()), 0
-    if "filter" in body:
-        nsfw = _may_list_nsfw(body["filter"])
-        ids, remaining = bulk.filtered_personas(
-            services().database, g.user["id"], nsfw, body["filter"]
-        )
-    outcome = bulk.act_on_personas(
+    ids, remaining = _chosen_ids(body, read_page)
+    failed = bulk.act_on_personas(
         services().database,
         g.user["id"],
         ids,
@@ -78,8 +80,7 @@ def change_personas(body: dict[str, Any]) -> Response:
         services().setup,
         services().settings,
     )
-    services().wake.set()
-    return reply({**asdict(outcome), "remaining": remaining})
+    return _outcome(ids, failed, remaining)
 
 
 @blp.route("/media/bulk", methods=["POST"])
@@ -89,13 +90,8 @@ def change_personas(body: dict[str, Any]) -> Response:
 def change_media(body: dict[str, Any]) -> Response:
     """Change or delete up to a thousand of my media items: those of `ids`, or the newest that a
     `filter` finds. `failed` says which were not done."""
-    ids, remaining = [str(id) for id in body.get("ids", ())], 0
-    if "filter" in body:
-        nsfw = _may_list_nsfw(body["filter"])
-        ids, remaining = bulk.filtered_media(
-            services().database, g.user["id"], nsfw, body["filter"]
-        )
-    outcome = bulk.act_on_media(
+    ids, remaining = _chosen_ids(body, media_page)
+    failed = bulk.act_on_media(
         services().database,
         g.user["id"],
         ids,
@@ -103,13 +99,20 @@ def change_media(body: dict[str, Any]) -> Response:
         body.get("tags", ()),
         services().settings,
     )
+    return _outcome(ids, failed, remaining)
+
+
+def _chosen_ids(body: dict[str, Any], read_page: bulk.ReadPage) -> tuple[Sequence[Any], int]:
+    """The ids that a body means, and how many more its filter finds."""
+    if "ids" in body:
+        return body["ids"], 0
+    return bulk.filtered_ids(services().database, g.user["id"], read_page, body["filter"])
+
+
+def _outcome(ids: Sequence[Any], failed: list[dict[str, Any]], remaining: int) -> Response:
     services().wake.set()
-    return reply({**asdict(outcome), "remaining": remaining})
-
-
-def _may_list_nsfw(asked: dict[str, Any]) -> bool:
-    connection = services().database.connection
-    return policy.may_list_nsfw(connection, g.user["id"], asked["include_nsfw"])
+    done = len(set(ids)) - len(failed)
+    return reply({"done": done, "failed": failed, "remaining": remaining})
 
 
 @blp.route("/tags", methods=["GET"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
+from marshmallow import Schema, ValidationError, fields, validates_schema
 
 from seidra.library.bulk import MAX_ITEMS, MEDIA_ACTIONS, PERSONA_ACTIONS, TAGGING
 from seidra.media.schemas import MediaQuery
@@ -20,6 +20,7 @@ from seidra.web.fields import (
     QueryWhole,
     Tags,
     Text,
+    UuidText,
     Whole,
     one_of,
 )
@@ -118,23 +119,28 @@ class MediaFilter(Body):
     date_from = QueryTime(load_default=lambda: "")
     date_to = QueryTime(load_default=lambda: "~", end_of_day=True)
     persona_id = Whole(0, MAX_INTEGER, load_default=None, allow_none=True)
-    job_id = fields.UUID(load_default=None, allow_none=True)
+    job_id = UuidText(load_default=None, allow_none=True)
     model = Text(1, 200, load_default=None, allow_none=True)
     lora = Text(1, 200, load_default=None, allow_none=True)
     include_nsfw = Flag(load_default=False)
 
-    @post_load
-    def _job_as_text(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
-        return data | {"job_id": data["job_id"] and str(data["job_id"])}
 
+class TaggingSchema(Body):
+    """An action on several things; `tag` and `untag` take tags."""
 
-class _BulkSchema(Body):
+    tags = Tags()
+
     @validates_schema
-    def _check_whole(self, data: Any, **kwargs: Any) -> None:
-        if ("ids" in data) == ("filter" in data):
-            raise ValidationError("Must have either ids or a filter.", "ids")
+    def _tags_for_tagging(self, data: Any, **kwargs: Any) -> None:
         if data.get("action") in TAGGING and not data.get("tags"):
             raise ValidationError("Must name at least one tag.", "tags")
+
+
+class _BulkSchema(TaggingSchema):
+    @validates_schema
+    def _ids_or_filter(self, data: Any, **kwargs: Any) -> None:
+        if ("ids" in data) == ("filter" in data):
+            raise ValidationError("Must have either ids or a filter.", "ids")
 
 
 class PersonaBulkSchema(_BulkSchema):
@@ -143,16 +149,14 @@ class PersonaBulkSchema(_BulkSchema):
     action = Text(required=True, validate=one_of(*PERSONA_ACTIONS))
     ids = Items(Whole(0, MAX_INTEGER), MAX_ITEMS, "ids")
     filter = fields.Nested(PersonaFilter)
-    tags = Tags()
 
 
 class MediaBulkSchema(_BulkSchema):
     """What to do with which media items; `tags` for `tag` and `untag` alone."""
 
     action = Text(required=True, validate=one_of(*MEDIA_ACTIONS))
-    ids = Items(fields.UUID(), MAX_ITEMS, "ids")
+    ids = Items(UuidText(), MAX_ITEMS, "ids")
     filter = fields.Nested(MediaFilter)
-    tags = Tags()
 
 
 class FailedSchema(Schema):

@@ -21,6 +21,7 @@ from seidra.web.fields import (
     QueryZone,
     Tags,
     Text,
+    UuidText,
     one_of,
 )
 
@@ -165,7 +166,7 @@ class MediaQuery(Query):
         load_default=lambda: "~", end_of_day=True, metadata={"description": "Made then or earlier."}
     )
     persona_id = QueryWhole(0, MAX_INTEGER, load_default=None)
-    job_id = fields.UUID(load_default=None)
+    job_id = UuidText(load_default=None)
     model = Text(
         1, 200, load_default=None, metadata={"description": "The model that was asked for."}
     )
@@ -178,8 +179,6 @@ class MediaQuery(Query):
         data["tag"] += [tag.strip() for tag in data.pop("tags", "").split(",") if tag.strip()]
         if len(data["tag"]) > 8:
             raise ValidationError("Must be at most 8 tags.", "tags")
-        if data["job_id"] is not None:
-            data["job_id"] = str(data["job_id"])
         return data
 
 

@@ -186,9 +186,8 @@ def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> R
 @blp.alt_response(412, "PROBLEM")
 def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
     """Make one of my media items the avatar."""
-    media_id = str(body["media_id"])
     with services().database.transaction(g.user["id"]) as tx:
-        row = write.set_avatar(tx, g.user["id"], persona_id, media_id, check_if_match)
+        row = write.set_avatar(tx, g.user["id"], persona_id, body["media_id"], check_if_match)
     return _answer(row)
 
 

@@ -20,6 +20,7 @@ from seidra.web.fields import (
     QueryFlag,
     Tags,
     Text,
+    UuidText,
     one_of,
 )
 from seidra.web.services import services
@@ -172,7 +173,7 @@ class DuplicateQuery(Query):
 class AvatarSchema(Body):
     """Which of one's own media items is the avatar."""
 
-    media_id = fields.UUID(required=True)
+    media_id = UuidText(required=True)
 
 
 PERSONA_EXAMPLE = {

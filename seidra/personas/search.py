@@ -8,7 +8,7 @@ first, and a page is cut from their intersection.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from seidra import folding
 from seidra.database.base import Connection, Row
@@ -157,10 +157,7 @@ def _intersection(found: list[list[int]]) -> list[int]:
 def _sorted(connection: Connection, user_id: int, ids: list[int], sort: str) -> list[int]:
     """The ids in the order asked."""
     if len(ids) > 1:
-        column = sort.removeprefix("-")
-        order: Literal["created_at", "updated_at", "name"] = (
-            "name" if column == "name" else "updated_at" if column == "updated_at" else "created_at"
-        )
+        order = cast(Literal["created_at", "updated_at", "name"], sort.removeprefix("-"))
         kept = set(ids)
         ordered = from_json(queries.search.ordered(connection, order=order, user_id=user_id))
         ids = [id for id in ordered if id in kept]

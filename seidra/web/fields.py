@@ -183,6 +183,17 @@ def check_count(value: Any, high: int, what: str) -> None:
         raise ValidationError(Mistake(f"Must have at most {high} {what}.", "count", max=high))
 
 
+class UuidText(fields.UUID):
+    """A UUID, loaded as the text that the database has."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        return str(super()._deserialize(value, attr, data, **kwargs))
+
+
+MAX_TAGS = 50
+"""Tags that a thing may have."""
+
+
 class Items(fields.List[Any]):
     """A list of at most `high` parts, which a message calls `what`."""
 
@@ -201,7 +212,7 @@ class Tags(Items):
     by (the first spelling stays)."""
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(Text(1, 50, line=True), 50, "tags", **kwargs)
+        super().__init__(Text(1, 50, line=True), MAX_TAGS, "tags", **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         tags = super()._deserialize(value, attr, data, **kwargs)

@@ -14,7 +14,7 @@ from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException, InternalServerError
 
 from seidra.database.base import Database
-from seidra.errors import Errors, Invalid, Mistake, Problem
+from seidra.errors import STATUS_CODES, Errors, Invalid, Mistake, Problem
 
 MAX_MISTAKES = 20
 """How many mistakes of a request are told: an answer must not grow with what was sent."""
@@ -60,7 +60,7 @@ def problem_response(
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
-        "code": code or _CODES.get(status, "failed"),
+        "code": code or STATUS_CODES.get(status, "failed"),
         "detail": detail,
     }
     if errors:
@@ -94,23 +94,6 @@ def problem_of(error: Problem) -> Response:
 def _validation_problem(error: ValidationError) -> Response:
     return problem_of(Invalid(flatten_messages(error.messages)))
 
-
-_CODES = {
-    400: "malformed",
-    401: "unauthorized",
-    403: "forbidden",
-    404: "not_found",
-    405: "method_not_allowed",
-    409: "conflict",
-    412: "stale",
-    413: "too_large",
-    415: "unsupported_media_type",
-    422: "invalid",
-    429: "too_many_requests",
-    500: "internal_error",
-    503: "unavailable",
-}
-"""The code of a failure that has none of its own."""
 
 _MARSHMALLOW_CODES = {
     "Missing data for required field.": "required",
