@@ -123,6 +123,8 @@ export default {
   "keys.5": "Save",
   "keys.6": "Preview from the editor",
   "keys.7": "Close",
+  "keys.8": "Choose several",
+  "keys.9": "Choose all that match",
   "language": "Language",
   "logout": "Log out",
   "lora.add": "Add a LoRA by its name",

@@ -123,6 +123,8 @@ export default {
   "keys.5": "Enregistrer",
   "keys.6": "Aperçu depuis l’éditeur",
   "keys.7": "Fermer",
+  "keys.8": "En choisir plusieurs",
+  "keys.9": "Choisir tout ce qui correspond",
   "language": "Langue",
   "logout": "Se déconnecter",
   "lora.add": "Ajouter un LoRA par son nom",

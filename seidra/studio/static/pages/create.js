@@ -10,7 +10,7 @@ import { nsfwShown } from "../data/prefs.js";
 import { cancelButton } from "../parts/dock.js";
 import { choice, field, form } from "../parts/field.js";
 import { icon } from "../parts/icons.js";
-import { picture } from "../parts/picture.js";
+import { picture, sizesOf } from "../parts/picture.js";
 import { jobWords, threads } from "../parts/progress.js";
 
 const SIZES = ["", "512x512", "768x768", "1024x1024", "832x1216", "1216x832", "1344x768", "768x1344"];
@@ -183,7 +183,7 @@ function result(job) {
         h(
           "a",
           { href: addressOf(`/gallery/${made.media_id}`), "aria-label": t("picture.open") },
-          picture([...made.thumbnails, { url: made.url, width: made.width }], { isNsfw: job.is_nsfw }),
+          picture(sizesOf(made, true), { isNsfw: job.is_nsfw }),
         )
       ),
     ),

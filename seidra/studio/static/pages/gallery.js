@@ -14,7 +14,7 @@ import { hostToasts, tellError, toast } from "../parts/dialog.js";
 import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
 import { selection } from "../parts/selection.js";
 import { icon, skein, trashLink } from "../parts/icons.js";
-import { linkOf, picture } from "../parts/picture.js";
+import { linkOf, picture, sizesOf } from "../parts/picture.js";
 
 /** @param {URLSearchParams} query */
 const filtersOf = (query) => ({
@@ -167,13 +167,6 @@ export default function gallery(parts) {
   ];
 }
 
-/**
- * The sizes of a picture for a grid, the smallest first; a small one has only itself.
- *
- * @param {any} item
- */
-const sizesOf = ({ thumbnails, url, width }) => (thumbnails.length ? thumbnails : [{ url, width }]);
-
 /** What a picture is called. @param {any} item */
 const nameOf = (item) => item.metadata.persona_name || item.metadata.prompt || t("picture");
 
@@ -259,7 +252,7 @@ function lightbox(first, grid) {
         h(
           "div",
           { class: "lightbox-picture" },
-          picture([...item().thumbnails, { url: item().url, width: item().width }], {
+          picture(sizesOf(item(), true), {
             alt: item().metadata.prompt ?? "",
             isNsfw: item().is_nsfw,
             sizes: "100vw",

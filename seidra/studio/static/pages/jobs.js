@@ -9,7 +9,7 @@ import { nsfwShown } from "../data/prefs.js";
 import { confirmed, tellError } from "../parts/dialog.js";
 import { cancelButton, jobTitle } from "../parts/dock.js";
 import { icon, skein } from "../parts/icons.js";
-import { picture } from "../parts/picture.js";
+import { picture, sizesOf } from "../parts/picture.js";
 import { jobWords, threads } from "../parts/progress.js";
 
 const PAGE = 20;
@@ -105,9 +105,7 @@ function jobRow(job) {
         class: "job-shot",
         ...(shot ? { href: addressOf(`/gallery/${shot.media_id}`), "aria-label": t("picture.open") } : {}),
       },
-      shot
-        ? picture(shot.thumbnails.length ? shot.thumbnails : [shot], { isNsfw: job.is_nsfw, sizes: "72px" })
-        : skein(),
+      shot ? picture(sizesOf(shot), { isNsfw: job.is_nsfw, sizes: "72px" }) : skein(),
     ),
     h(
       "div",

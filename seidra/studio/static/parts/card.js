@@ -7,7 +7,7 @@ import { isActive, jobs, takeJob } from "../data/live.js";
 import { ask } from "../data/api.js";
 import { tellError, toast } from "./dialog.js";
 import { icon } from "./icons.js";
-import { picture } from "./picture.js";
+import { picture, sizesOf } from "./picture.js";
 import { threads } from "./progress.js";
 
 /**
@@ -16,10 +16,8 @@ import { threads } from "./progress.js";
  * @param {any} persona
  * @param {boolean} [large] with the picture itself
  */
-export function coverSizes(persona, large = false) {
-  if (!persona.cover) return [];
-  const { thumbnails, url, width } = persona.cover;
-  return large || !thumbnails.length ? [...thumbnails, { url, width }] : thumbnails;
+export function coverSizes({ cover }, large = false) {
+  return cover ? sizesOf(cover, large) : [];
 }
 
 /** Queue a preview. @param {any} persona @returns {Promise<any>} the job, or null */

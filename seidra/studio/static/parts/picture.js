@@ -13,6 +13,16 @@ export function linkOf(url) {
 }
 
 /**
+ * The sizes that a picture of the API has, the smallest first; a small one has only itself.
+ *
+ * @param {{ thumbnails: Array<{ url: string, width: number }>, url: string, width: number }} found
+ * @param {boolean} [large] with the picture itself
+ */
+export function sizesOf({ thumbnails, url, width }, large = false) {
+  return large || !thumbnails.length ? [...thumbnails, { url, width }] : thumbnails;
+}
+
+/**
  * @param {Array<{ url: string, width: number }>} sizes what there is, the smallest first
  * @param {{ alt?: string, isNsfw?: boolean, sizes?: string, color?: string | null }} [options] `color`:
  *   what stands in the picture's place until it is there

@@ -1,11 +1,7 @@
 /** Where a picture appears while it is made. @module */
 import { h } from "../lib/element.js";
-import { jobs } from "../data/live.js";
-import { picture } from "./picture.js";
+import { picture, sizesOf } from "./picture.js";
 import { jobWords, threads } from "./progress.js";
-
-/** A job as it is now. @param {string} id */
-export const jobNow = (id) => jobs().get(id);
 
 /**
  * @param {() => any} job the job that is made here, or undefined
@@ -17,7 +13,7 @@ export function stage(job, sizes, isNsfw) {
     const frame = job()?.status === "processing" && job().frame_url;
     if (frame) return [{ url: frame, width: 512 }];
     const made = job()?.results?.[0];
-    return made ? [...made.thumbnails, { url: made.url, width: made.width }] : sizes();
+    return made ? sizesOf(made, true) : sizes();
   };
   return h(
     "div",
