@@ -1,0 +1,96 @@
+"""The form between files and personas, whatever the format: what a reader found in a file, and
+what a writer is given to put into one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What people should know of a file or an entry. `code` is a stable word, `detail` a sentence,
+    `field` the persona's field that it is about, or ""."""
+
+    code: str
+    detail: str
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncomingFile:
+    """A file as it came. `name` is what its sender called it, and decides nothing but names.
+    `encoding`: what a text is read in, where that was chosen; None: as it says itself."""
+
+    name: str
+    data: bytes
+    encoding: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPersona:
+    """One entry of a file.
+
+    `fields` has the names and types of a body of `POST /api/personas`, mapped but not validated
+    yet; what is not in it takes its default. `entry` is the name that the file itself has for it:
+    with the format and the file's stem it tells the same entry again at the next import. `original`
+    is the entry verbatim, at most 1 MiB of it. `picture` shows it, undecoded and unchecked. `error`
+    says why it cannot become a persona.
+    """
+
+    locator: str
+    entry: str
+    fields: Mapping[str, Any]
+    uid: str | None = None
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    original: bytes | None = None
+    picture: bytes | None = None
+    remarks: Sequence[Remark] = ()
+    error: Remark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """What a file holds. `facts` are those of the whole file that a writer of the same format needs
+    to give it back as it was: byte order mark, line ends, header, headings."""
+
+    format: str
+    tool: str
+    entries: Sequence[FoundPersona]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    remarks: Sequence[Remark] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a persona came from: kept beside it to know it again, and to give it back."""
+
+    format: str
+    tool: str
+    file: str
+    entry: str
+    original: bytes | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GivenPersona:
+    """A persona for a writer: `fields` as in `FoundPersona`, all of them. `picture`: PNG, JPEG or
+    WebP of its avatar, else of its newest picture; None where there is none."""
+
+    fields: Mapping[str, Any]
+    uid: str
+    revision: int
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    source: Source | None = None
+    picture: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file for a person to take away."""
+
+    name: str
+    mime_type: str
+    data: bytes
