@@ -252,7 +252,9 @@ WHERE m.id = SUBSTR(CAST(:key AS TEXT), 4, 36)
         WHEN 'image/png' THEN '.png' WHEN 'image/jpeg' THEN '.jpg' WHEN 'image/webp' THEN '.webp' ELSE '.mp4'
     END) = :key
 UNION ALL
-SELECT 1 FROM trash WHERE file_key = :key;
+SELECT 1 FROM trash WHERE file_key = :key
+UNION ALL
+SELECT 1 FROM import_entries WHERE file_key = :key;
 
 -- name: announce*!
 -- Say that a file is about to be put: if no row names its key by then, it is to go.

@@ -112,6 +112,20 @@ SELECT
     is_nsfw, avatar_url, avatar_media_id, revision, version, created_at, updated_at
 FROM personas WHERE id = :id AND user_id = :user_id;
 
+-- name: by_uid$
+-- The persona of a user that has a uid and may be seen.
+SELECT id FROM personas WHERE uid = :uid AND user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE);
+
+-- name: uid_taken$
+-- Whether a uid was given already, to whomever.
+SELECT 1 FROM personas WHERE uid = :uid;
+
+-- name: by_name
+-- The personas of a user whose names are the same but for case, accents and forms of a mark, and that may be seen.
+SELECT id FROM personas
+WHERE user_id = :user_id AND name_key = :name_key AND (is_nsfw = FALSE OR :nsfw = TRUE)
+ORDER BY id DESC LIMIT 20;
+
 -- name: bring_back!
 -- Insert a persona whole, as it was when it went.
 INSERT INTO personas (

@@ -86,7 +86,8 @@ class Worker:
     """The threads of one process that work off the jobs of its engines until they are stopped.
 
     `engines` holds one instance for each slot, `watched` one of each engine to look at meanwhile.
-    Between jobs, one thread calls `keep_house` and says whether all idle.
+    Between jobs, one thread calls `keep_house` and says whether all idle; it returns whether it
+    has more to do at once.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Worker:
         files: Files,
         engines: Sequence[Engine],
         wake: threading.Event,
-        keep_house: Callable[[bool], None],
+        keep_house: Callable[[bool], bool],
         watched: Sequence[Engine] = (),
     ) -> None:
         self.name = f"{os.uname().nodename[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -182,12 +183,13 @@ class Worker:
                     slot.wake.set()
                 self._presence.show()
                 try:
-                    self._keep_house(all(slot.attempt is None for slot in self._slots))
+                    more = self._keep_house(all(slot.attempt is None for slot in self._slots))
                 except Exception:
                     _log.exception("housekeeping failed; it goes on")
                     self._stopping.wait(1.0)
                     continue
-                self._wake.wait(self._settings.job_poll_ms / 1000)
+                if not more:
+                    self._wake.wait(self._settings.job_poll_ms / 1000)
             self._presence.end()
         finally:
             self._database.leave()

@@ -9,19 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from seidra import folding, parameters
 from seidra.config import Settings
-from seidra.database.base import Connection, Row
+from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.engines.samplers import recognise
-from seidra.errors import Invalid, NotFound, QuotaExceeded
+from seidra.errors import Invalid, Mistake, NotFound, QuotaExceeded
 from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media import trash
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
-from seidra.personas import search
+from seidra.personas import search, sources
 from seidra.personas.loras import take_loras
 from seidra.values import from_json, new_uid, same_json, timestamp, to_json
 
@@ -30,7 +30,7 @@ Warnings = Sequence[dict[str, Any]]
 """What to tell of a write that was done: [{code, field, detail}]."""
 
 _MAX_NAME = 100
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "description": "",
     "style_prompt": "",
     "negative_prompt": "",
@@ -42,14 +42,16 @@ _DEFAULTS: dict[str, Any] = {
     "avatar_url": None,
     "avatar_media_id": None,
 }
+"""What a persona has where a body says nothing."""
+
 _JSON = ("loras", "generation_params", "tags")
 _FLAGS = ("is_favorite", "is_nsfw")
-_STORED = ("name", *_DEFAULTS)
+_STORED = ("name", *DEFAULTS)
 
 _LOOK = ("name", "description", "style_prompt", "negative_prompt", "loras", "generation_params")
 """What a picture is made of and called by: a change of it is a revision."""
 _TOGETHER = ("style_prompt", "negative_prompt", "generation_params")
-"""What `_check_whole` looks at; what is stored already stays as it is."""
+"""What `check_whole` looks at; what is stored already stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +64,25 @@ class NewPersona:
     warnings: Warnings = ()
 
 
+class PreparedValues(NamedTuple):
+    """All fields of a persona that a body asks for, and what to tell of it."""
+
+    values: dict[str, Any]
+    warnings: Warnings
+
+
+def prepare_values(body: dict[str, Any]) -> PreparedValues:
+    """The fields that a body asks for, with defaults. Raises Invalid."""
+    change, warnings = body_change(body, DEFAULTS)
+    values = DEFAULTS | change
+    check_whole(values)
+    return PreparedValues(values, warnings)
+
+
 def prepare_persona(body: dict[str, Any]) -> NewPersona:
     """The persona that a body asks for, with defaults, and folded before its turn: nobody else
     writes while a transaction is open."""
-    change, warnings = body_change(body, _DEFAULTS)
-    values = _DEFAULTS | change
-    _check_whole(values)
+    values, warnings = prepare_values(body)
     return NewPersona(values, search.found_by(values), warnings)
 
 
@@ -110,11 +125,11 @@ _BOTH_LORAS = {
 }
 
 
-def _check_whole(values: Mapping[str, Any]) -> None:
+def check_whole(values: Mapping[str, Any]) -> None:
     """The rules that fields have together. Raises Invalid."""
     if folding.is_blank(values["style_prompt"]) and folding.is_blank(values["negative_prompt"]):
         sentence = "Must not be blank where there is no negative prompt either."
-        raise Invalid({"style_prompt": [sentence]})
+        raise Invalid({"style_prompt": [Mistake(sentence, "no_prompt")]})
     if len(to_json(values["generation_params"]).encode()) > MAX_PARAMETERS:
         sentence = f"Must not take more than {MAX_PARAMETERS} bytes as JSON."
         raise Invalid({"generation_params": [sentence]})
@@ -134,19 +149,31 @@ def stored_values(row: Row) -> dict[str, Any]:
     return stored | {name: bool(row[name]) for name in _FLAGS}
 
 
+def check_room(tx: Connection, user_id: int, settings: Settings, count: int = 1) -> None:
+    """Raise QuotaExceeded where a user may not have so many personas more."""
+    used = queries.personas.count(tx, user_id=user_id, nsfw=True, favorite=None)
+    if used + count > settings.max_personas:
+        raise QuotaExceeded("personas", settings.max_personas, used)
+
+
 def create_persona(tx: Connection, user_id: int, persona: NewPersona, settings: Settings) -> Row:
     """Make a persona; returns its row. Raises QuotaExceeded, Forbidden for NSFW out of force,
     Invalid for another one's avatar."""
-    used = queries.personas.count(tx, user_id=user_id, nsfw=True, favorite=None)
-    if used >= settings.max_personas:
-        raise QuotaExceeded("personas", settings.max_personas, used)
+    check_room(tx, user_id, settings)
     policy.check_may_make(tx, user_id, persona.values["is_nsfw"])
     values = _with_avatar(tx, user_id, persona.values, None)
-    persona_id = queries.personas.create(
-        tx, uid=new_uid(), user_id=user_id, now=timestamp(), **_columns(values)
+    persona_id = add_persona(tx, user_id, NewPersona(values, persona.found_by), new_uid())
+    return read_persona(tx, user_id, persona_id)
+
+
+def add_persona(tx: Connection, user_id: int, persona: NewPersona, uid: str) -> int:
+    """Insert a persona whose maker has asked for room and for the NSFW settings; returns its id."""
+    values = persona.values
+    persona_id: int = queries.personas.create(
+        tx, uid=uid, user_id=user_id, now=timestamp(), **_columns(values)
     )
     search.write_found_by(tx, user_id, persona_id, values, persona.found_by)
-    return read_persona(tx, user_id, persona_id)
+    return persona_id
 
 
 def change_persona(
@@ -167,15 +194,29 @@ def change_persona(
     change, warnings = body_change(body, stored, merge=merge)
     values = stored | change
     if not change.keys().isdisjoint(_TOGETHER):
-        _check_whole(values)
+        check_whole(values)
     if values["is_nsfw"] and not stored["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
-        queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
-        queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
-        queries.trash.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
+        _mark_nsfw(tx, user_id, persona_id)
     if "avatar_url" in change:
         values = _with_avatar(tx, user_id, values, stored["avatar_media_id"])
     return _update(tx, user_id, row, values), [*warnings, *_left_out(stored, values, merge)]
+
+
+def _mark_nsfw(tx: Connection, user_id: int, persona_id: int) -> None:
+    """Make what a persona has made NSFW."""
+    queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
+    queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
+    queries.trash.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
+
+
+def replace_persona(tx: Connection, user_id: int, row: Row, persona: NewPersona) -> Row:
+    """Write all of a persona over its row of `personas.whole`, as an import or its undoing does;
+    its makers have asked the NSFW settings. Returns the new row."""
+    if persona.values["is_nsfw"] and not row["is_nsfw"]:
+        _mark_nsfw(tx, user_id, row["id"])
+    _write_over(tx, user_id, row, persona.values, persona.found_by)
+    return required_row(queries.personas.whole(tx, id=row["id"], user_id=user_id))
 
 
 def _left_out(stored: dict[str, Any], values: dict[str, Any], merge: bool) -> Warnings:
@@ -242,6 +283,7 @@ def delete_persona(
     check_version(row["version"])
     if keep_days:
         persona = trash.whole_row(row, _JSON)
+        persona["source"] = sources.source_document(tx, user_id, persona_id)
         avatar = row["avatar_media_id"]
         trash.add_entry(tx, trash.PERSONA, row, persona, row["name"], avatar_media_id=avatar)
     queries.personas.delete(tx, id=persona_id, user_id=user_id)
@@ -250,8 +292,11 @@ def delete_persona(
 def restore_persona(tx: Connection, user_id: int, entry: Row) -> None:
     """Bring a persona back from its entry of the trash, as it was."""
     persona = from_json(entry["document"])[trash.PERSONA]
+    # What was deleted by an earlier version says nothing of its source.
+    source = persona.pop("source", None)
     columns = persona | _columns(persona)
     queries.personas.bring_back(tx, user_id=user_id, **columns)
+    sources.put_document(tx, user_id, persona["id"], source)
     search.write_found_by(tx, user_id, persona["id"], persona, search.found_by(persona))
     queries.trash.remove(tx, id=entry["id"], user_id=user_id)
 
@@ -266,20 +311,25 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
 
 def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> Row:
     """Write a persona over its row; returns the new row, or the same where nothing changes."""
-    persona_id = row["id"]
-    stored = stored_values(row)
-    if same_json(values, stored):
+    if same_json(values, stored_values(row)):
         return row
+    _write_over(tx, user_id, row, values, search.found_by(values))
+    return read_persona(tx, user_id, row["id"])
+
+
+def _write_over(
+    tx: Connection, user_id: int, row: Row, values: dict[str, Any], found_by: search.FoundBy
+) -> None:
+    stored = stored_values(row)
     queries.personas.update(
         tx,
-        id=persona_id,
+        id=row["id"],
         user_id=user_id,
         revision=row["revision"] + any(not same_json(values[name], stored[name]) for name in _LOOK),
         now=timestamp(),
         **_columns(values),
     )
-    search.write_found_by(tx, user_id, persona_id, values, search.found_by(values))
-    return read_persona(tx, user_id, persona_id)
+    search.write_found_by(tx, user_id, row["id"], values, found_by)
 
 
 def _with_avatar(
