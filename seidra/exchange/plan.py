@@ -30,8 +30,9 @@ from seidra.files.base import Files
 from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
 from seidra.nsfw import policy
-from seidra.personas import write
+from seidra.personas import revisions, write
 from seidra.personas.schemas import PersonaSchema
+from seidra.personas.stored import DEFAULTS, stored_values
 from seidra.values import (
     from_json,
     new_uid,
@@ -42,7 +43,7 @@ from seidra.values import (
     to_json,
     unpacked,
 )
-from seidra.web.fields import MAX_TAGS, Text
+from seidra.web.fields import MAX_TAGS, Text, check_json
 from seidra.web.problems import flatten_messages
 
 MAX_ENTRIES = 20_000
@@ -59,6 +60,8 @@ _BATCH_BYTES = 1024 * 1024
 _MAX_FACTS = 4096
 """Bytes of a file's facts that are kept with each of its personas."""
 _MAX_NAME = 100
+_DEPTH = 32
+"""How deep extensions may be."""
 
 ON_CONFLICT = ("skip", "update", "copy")
 ACTIONS = ("create", "update", "unchanged", "skip", "conflict", "error")
@@ -169,7 +172,6 @@ class _Planner:
                 "fields": {},
                 "said": {},
                 "uid": None,
-                "extensions": dict(found.extensions),
                 "diff": [],
                 "warnings": [remark_json(remark) for remark in found.remarks],
                 "lost": [],
@@ -208,7 +210,7 @@ class _Planner:
 
     def _settle(self, planned: _Planned, found: FoundPersona) -> None:
         said = self._said(planned, found)
-        values = {**write.DEFAULTS, **said}
+        values = {**DEFAULTS, "extensions": {}, **said}
         name_key = folding.sort_key(values["name"])
         here = self._known_persona(planned, found, values, name_key)
         planned.document["said"] = said
@@ -261,12 +263,24 @@ class _Planner:
             {name: warning[name] for name in ("code", "detail", "field")}
             for warning in prepared.warnings
         ]
-        values = prepared.values
-        return {
+        said = {
             name: value
-            for name, value in values.items()
-            if name in body or not same_json(value, write.DEFAULTS.get(name))
+            for name, value in prepared.values.items()
+            if name in body or not same_json(value, DEFAULTS.get(name))
         }
+        return said | self._extensions(planned, found)
+
+    def _extensions(self, planned: _Planned, found: FoundPersona) -> dict[str, Any]:
+        """What another program keeps with an entry, as far as it can be kept here."""
+        if not found.extensions:
+            return {}
+        try:
+            check_json(dict(found.extensions), _DEPTH)
+            revisions.extensions_column(found.extensions)
+        except (Invalid, ValidationError):
+            planned.document["lost"].append("extensions")
+            return {}
+        return {"extensions": dict(found.extensions)}
 
     def _tags(self, planned: _Planned, tags: Any) -> Any:
         """An entry's tags with those of the import; as many as a persona may have."""
@@ -319,13 +333,14 @@ class _Planner:
         row = queries.personas.whole(self.connection, id=persona_id, user_id=self.user_id)
         if row is None:
             return None
-        return _Here(persona_id, match, row["version"], write.stored_values(row))
+        extensions = from_json(row["extensions"])
+        values = {**stored_values(row), "extensions": extensions}
+        return _Here(persona_id, match, row["version"], values)
 
     def _compared(self, planned: _Planned, here: _Here) -> dict[str, Any]:
         """Say what becomes of an entry whose persona is here; returns the fields as they would
         be."""
-        said = {name: value for name, value in planned.document["said"].items() if name in here.values}
-        compared = compare(here.base, here.values, said)
+        compared = compare(here.base, here.values, planned.document["said"])
         planned.row |= {"match": here.match, "persona_id": here.id, "version": here.version}
         planned.row["action"] = self._action(compared)
         planned.document["fields"] = compared.merged

@@ -8,6 +8,7 @@ who has lost it writes nothing more.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import time
@@ -27,7 +28,9 @@ from seidra.files.base import Files
 from seidra.media.write import check_room as check_media_room
 from seidra.nsfw import policy
 from seidra.personas import search, sources, write
-from seidra.values import from_json, new_uid, packed, timestamp, timestamp_in, to_json, unpacked
+from seidra.personas.revisions import Origin
+from seidra.personas.stored import DEFAULTS, STORED, stored_values
+from seidra.values import from_json, packed, timestamp, timestamp_in, to_json, unpacked
 
 IN_REQUEST = 1_000
 """An import of so many entries is applied by the request; a larger one by a worker."""
@@ -39,6 +42,9 @@ _LEASE_SECONDS = 20.0
 _BATCH = 200
 _BATCH_SECONDS = 0.15
 """A transaction writes so many entries, or for so long."""
+
+_NOTE = 200
+"""Characters of a revision's note."""
 
 _DELETED = 50
 """Entries that one transaction deletes, which may hold 1 MiB each."""
@@ -406,7 +412,7 @@ class ImportWork:
         values = document["fields"]
         if action == "create" and entry["persona_id"] is not None:
             # A copy beside the persona that it might have been.
-            values = {**write.DEFAULTS, **document["said"]}
+            values = {**DEFAULTS, **document["said"]}
             values["name"] = write.copy_name(values["name"])
         picture, note = None, None
         if entry["media_id"] and not values["avatar_media_id"]:
@@ -421,7 +427,11 @@ class ImportWork:
             entry["n"],
             action,
             entry,
-            write.NewPersona(values, search.found_by(values)),
+            write.NewPersona(
+                {name: values[name] for name in STORED},
+                search.found_by(values),
+                extensions=values.get("extensions", {}),
+            ),
             document["uid"],
             packed(to_json(document["said"]).encode()),
             to_json(facts),
@@ -460,11 +470,13 @@ class ImportWork:
             return
         user_id = row["user_id"]
         replaced = None
+        origin = Origin("import", f"{step.row['file']}: {step.row['entry']}"[:_NOTE])
         if step.action == "create":
             uid = step.uid
-            if uid is None or queries.personas.uid_taken(tx, uid=uid) is not None:
-                uid = new_uid()
-            persona_id = write.add_persona(tx, user_id, step.persona, uid)
+            if uid is not None and queries.personas.uid_taken(tx, uid=uid) is not None:
+                uid = None
+            persona = dataclasses.replace(step.persona, uid=uid)
+            persona_id = write.add_persona(tx, user_id, persona, origin)
             version, revision = 1, 1
         else:
             persona_id = step.row["persona_id"]
@@ -472,10 +484,11 @@ class ImportWork:
             if whole is None or whole["version"] != step.row["version"]:
                 raise PlanStale([step.n])
             replaced = {
-                "values": write.stored_values(whole),
+                "values": stored_values(whole),
+                "extensions": from_json(whole["extensions"]),
                 "source": sources.source_document(tx, user_id, persona_id),
             }
-            whole = write.replace_persona(tx, user_id, whole, step.persona)
+            whole = write.replace_persona(tx, user_id, whole, step.persona, origin)
             version, revision = whole["version"], whole["revision"]
         if step.picture is not None:
             add_picture(tx, user_id, persona_id, step.picture, step.persona.values)
@@ -550,7 +563,7 @@ class ImportWork:
         elif before is None:
             queries.personas.delete(tx, id=persona_id, user_id=user_id)
         else:
-            whole = write.replace_persona(tx, user_id, whole, before.persona)
+            whole = write.replace_persona(tx, user_id, whole, before.persona, Origin("undo"))
             sources.put_document(tx, user_id, persona_id, before.source)
             version = whole["version"]
         if state != "kept" and entry["file_key"] and note is None:
@@ -586,7 +599,10 @@ def _before_of(entry: Row) -> _Before | None:
         return None
     document = from_json(unpacked(entry["before"]).decode())
     values = document["values"]
-    return _Before(write.NewPersona(values, search.found_by(values)), document["source"])
+    persona = write.NewPersona(
+        values, search.found_by(values), extensions=document["extensions"]
+    )
+    return _Before(persona, document["source"])
 
 
 # ------------------------------------------------------------------------------------------- the end
