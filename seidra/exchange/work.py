@@ -52,6 +52,7 @@ _DELETED = 50
 _log = logging.getLogger(__name__)
 
 CheckVersion = Callable[[int], None]
+Keep = Callable[[Connection], None]
 WRITING = ("create", "update")
 
 
@@ -59,7 +60,7 @@ class LostClaim(Exception):
     """Somebody else works on the import."""
 
 
-# -------------------------------------------------------------------------------- what is to be done
+# ------------------------------------------------------------------------------- what is to be done
 
 
 def effective_action(planned: str, chosen: str | None, on_conflict: str | None) -> str:
@@ -85,9 +86,10 @@ def begin_apply(
     check_version: CheckVersion,
     settings: Settings,
     claim: str | None = None,
+    keep: Keep = lambda tx: None,
 ) -> None:
     """Let a plan be applied as its owner has chosen, by who has the `claim`, or None by whoever
-    comes. Nothing of it is done yet.
+    comes. Nothing of it is done yet. `keep` is called in the transaction that begins it.
 
     Raises NotFound, PlanStale, Conflict for an import that is no plan (any more) or beside another
     one, Invalid for choices that there are not, and what making its personas would raise.
@@ -124,6 +126,7 @@ def begin_apply(
         )
         if not begun:
             raise _not_now()
+        keep(tx)
 
 
 def begin_undo(
@@ -132,6 +135,7 @@ def begin_undo(
     import_id: str,
     check_version: CheckVersion,
     claim: str | None = None,
+    keep: Keep = lambda tx: None,
 ) -> None:
     """Let an import that was applied be taken back, likewise. Raises NotFound, and Conflict for any
     other."""
@@ -153,6 +157,7 @@ def begin_undo(
             leased_until=timestamp_in(_LEASE_SECONDS),
             now=timestamp(),
         )
+        keep(tx)
 
 
 def _own_import(connection: Connection, user_id: int, import_id: str) -> Row:
@@ -217,9 +222,7 @@ def _decide(
     return actions
 
 
-def _check_fresh(
-    tx: Connection, user_id: int, import_id: str, actions: Mapping[int, str]
-) -> None:
+def _check_fresh(tx: Connection, user_id: int, import_id: str, actions: Mapping[int, str]) -> None:
     changed = queries.imports.changed_since(tx, import_id=import_id, user_id=user_id)
     stale = [row["n"] for row in changed if actions.get(row["n"]) == "update"]
     known = queries.imports.imported_since(tx, import_id=import_id, user_id=user_id)
@@ -228,7 +231,7 @@ def _check_fresh(
         raise PlanStale(sorted(stale))
 
 
-# ------------------------------------------------------------------------------------------ the work
+# ----------------------------------------------------------------------------------------- the work
 
 
 @dataclass(frozen=True)
@@ -256,7 +259,7 @@ class ImportWork:
         self.claim = f"{os.getpid()}-{uuid.uuid4()}"
         self._until: float | None = None
 
-    def finish(self, user_id: int, import_id: str) -> None:
+    def finish(self, import_id: str) -> None:
         """Work on an import to its end. Raises what made it fail, once all is taken back."""
         self._until = None
         failure: Exception | None = None
@@ -298,16 +301,17 @@ class ImportWork:
 
     def _fail(self, import_id: str, error: Exception) -> bool:
         """Turn an import around; returns whether that was possible."""
-        code, message = "failed", "It failed, and all of it was taken back."
+        code = error.code if isinstance(error, Problem) else None
+        message = "It failed, and all of it was taken back."
         if isinstance(error, Problem):
-            code, message = error.code, error.detail
+            message = error.detail
         with self._database.transaction() as tx:
             return bool(
                 queries.imports.fail(
                     tx,
                     id=import_id,
                     claim=self.claim,
-                    error_code=code,
+                    error_code=code or "failed",
                     error_message=message,
                     leased_until=timestamp_in(_LEASE_SECONDS),
                     now=timestamp(),
@@ -376,7 +380,7 @@ class ImportWork:
                 return False
             before = min(done + _BATCH, row["entries"])
             entries = queries.imports.entries_on(
-                self._database.connection, import_id=row["id"], n=done, before=before
+                self._database.connection, import_id=row["id"], n=done, up_to=before
             )
             steps = list(self._steps(row, entries, decided, files))
             if not steps:
@@ -509,7 +513,7 @@ class ImportWork:
             n=step.n,
             action=step.action,
             written_id=persona_id,
-            before=None if replaced is None else packed(to_json(replaced).encode()),
+            replaced=None if replaced is None else packed(to_json(replaced).encode()),
             left_version=version,
             note=step.note,
         )
@@ -595,17 +599,15 @@ class _Before:
 
 
 def _before_of(entry: Row) -> _Before | None:
-    if entry["before"] is None:
+    if entry["replaced"] is None:
         return None
-    document = from_json(unpacked(entry["before"]).decode())
+    document = from_json(unpacked(entry["replaced"]).decode())
     values = document["values"]
-    persona = write.NewPersona(
-        values, search.found_by(values), extensions=document["extensions"]
-    )
+    persona = write.NewPersona(values, search.found_by(values), extensions=document["extensions"])
     return _Before(persona, document["source"])
 
 
-# ------------------------------------------------------------------------------------------- the end
+# ------------------------------------------------------------------------------------------ the end
 
 
 def delete_import(
