@@ -23,6 +23,8 @@ MAX_NAME = 100
 MAX_DESCRIPTION = 8_000
 MAX_STYLE_PROMPT = 8_000
 MAX_TAG = 50
+MAX_ENTRY = 300
+"""Characters of the name by which an entry is known again."""
 MAX_ORIGINAL = 1024 * 1024
 """Bytes of an entry that are kept as they were."""
 
@@ -39,7 +41,7 @@ class Draft:
     def __init__(self, format_name: str, locator: str, entry: str, original: str) -> None:
         self._format = format_name
         self._locator = locator
-        self._entry = entry
+        self._entry = entry[:MAX_ENTRY]
         self._original = original
         self.fields: dict[str, Any] = {}
         self.picture: bytes | None = None
