@@ -59,7 +59,7 @@ class Draft:
         """Say why it cannot become a persona; the first reason stays."""
         self._error = self._error or Remark(code, detail, field)
 
-    def keep(self, **more: Any) -> None:
+    def keep(self, more: Mapping[str, Any]) -> None:
         """Keep what has no field, in the format's own namespace; empty things are left out."""
         self._kept |= {key: value for key, value in more.items() if value not in (None, "", {}, [])}
 
@@ -159,7 +159,7 @@ class Draft:
             self.remark(warning.code, warning.detail, f"generation_params.{warning.field}")
         if understood.ours:
             self.fields["generation_params"] = parameters.shown(understood.ours)
-        self.keep(parameters=left_out)
+        self.keep({"parameters": left_out})
 
     def odd_numbers(self, part: Part) -> None:
         """Tell of numbers that are kept as text."""

@@ -222,11 +222,15 @@ def infotext_of(persona: GivenPersona) -> Infotext:
         seed=None if seed in (None, -1) else int(seed),
         size=(width, height) if width and height else None,
         model=str(params.get("model_name") or ""),
-        loras=[
-            Lora(lora["name"], lora.get("weight", 1.0), lora.get("clip_weight"))
-            for lora in on(persona)
-        ],
+        loras=as_loras(on(persona)),
     )
+
+
+def as_loras(entries: Iterable[LoraEntry]) -> list[Lora]:
+    """LoRAs as an infotext has them."""
+    return [
+        Lora(entry["name"], entry.get("weight", 1.0), entry.get("clip_weight")) for entry in entries
+    ]
 
 
 def parameters_line(persona: GivenPersona, more: Mapping[str, str] | None = None) -> str:

@@ -47,7 +47,7 @@ def read(file: IncomingFile) -> FoundFile:
     """The templates of a list, in order."""
     found = [
         _read(part, f"{file.name} entry {number}", file.stem)
-        for number, part in enumerate(parse(file.text).parts, 1)
+        for number, part in enumerate(file.json.parts, 1)
     ]
     entries, remarks = told_apart(found)
     return FoundFile(FORMAT, "InvokeAI", entries, {}, remarks)
@@ -62,9 +62,8 @@ def _read(part: Part, locator: str, stem: str) -> FoundPersona:
     draft.name(name, stem)
     key = "positive_prompt" if "positive_prompt" in prompts else "prompt"
     draft.prompts(text_of(prompts.get(key)), text_of(prompts.get("negative_prompt")))
-    draft.keep(
-        **{key: value for key, value in preset.items() if key not in {*_KEYS, "preset_data"}}
-    )
+    known = {*_KEYS, "preset_data"}
+    draft.keep({key: value for key, value in preset.items() if key not in known})
     return draft.done()
 
 

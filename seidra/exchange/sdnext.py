@@ -50,7 +50,7 @@ def _is_style(value: Any) -> bool:
 
 def read(file: IncomingFile) -> FoundFile:
     """The styles of a file, in order."""
-    document = parse(file.text)
+    document = file.json
     if isinstance(document.value, list):
         parts = [(f"{file.name} entry {n}", part) for n, part in enumerate(document.parts, 1)]
     else:
@@ -78,7 +78,7 @@ def _read(part: Part, locator: str, stem: str) -> FoundPersona:
     more = {key: value for key, value in style.items() if key not in _KEYS}
     if draft.picture is None:
         more["preview"] = style.get("preview")
-    draft.keep(**more, extra=dict(info.more))
+    draft.keep({**more, "extra": dict(info.more)})
     return draft.done()
 
 

@@ -50,7 +50,7 @@ def _is_style(value: Any) -> bool:
 
 def read(file: IncomingFile) -> FoundFile:
     """The styles of a list, in order."""
-    document = parse(file.text)
+    document = file.json
     found = [
         _read(part, f"{file.name} entry {number}", file.stem)
         for number, part in enumerate(document.parts, 1)
@@ -85,7 +85,7 @@ def _read(part: Part, locator: str, stem: str) -> FoundPersona:
     more = {key: value for key, value in style.items() if key not in _KEYS}
     if draft.picture is not None:
         del more["thumbnail"]
-    draft.keep(**{str(key): value for key, value in more.items()})
+    draft.keep(more)
     return draft.done()
 
 
@@ -114,9 +114,8 @@ def _written(persona: GivenPersona) -> str:
     changes -= {"generation_params", "is_favorite"}
     if not changes:
         return original
-    return to_json(
-        {**part.value, **{key: ours[key] for key in ours if given.touches(changes, key)}}
-    )
+    edited = {key: value for key, value in ours.items() if given.touches(changes, key)}
+    return to_json({**part.value, **edited})
 
 
 def lost(persona: GivenPersona) -> list[Remark]:
@@ -124,17 +123,19 @@ def lost(persona: GivenPersona) -> list[Remark]:
     return [*given.not_carried(persona, TARGET), *given.untold_loras(persona, TARGET)]
 
 
-def lost_together(personas: Sequence[GivenPersona]) -> list[Remark]:
-    """What gets lost because others are there: Fooocus keeps one of the names that it changes into
-    the same."""
-    seen: dict[str, str] = {}
-    remarks = []
+def lost_together(personas: Sequence[GivenPersona]) -> dict[str, list[Remark]]:
+    """What gets lost because of the others in the list, by `uid`: Fooocus keeps the last of the
+    names that it changes into the same."""
+    last: dict[str, GivenPersona] = {}
+    remarks: dict[str, list[Remark]] = {}
     for persona in personas:
         name = given.text(persona.fields, "name")
-        other = seen.setdefault(fooocus_name(name), name)
-        if other is not name:
-            detail = f"Style list: Fooocus reads {name!r} and {other!r} as one name."
-            remarks.append(Remark("names_fall_together", detail, "name"))
+        before = last.get(fooocus_name(name))
+        if before is not None:
+            other = given.text(before.fields, "name")
+            detail = f"Style list: Fooocus reads {other!r} and {name!r} as one name."
+            remarks.setdefault(before.uid, []).append(Remark("names_fall_together", detail, "name"))
+        last[fooocus_name(name)] = persona
     return remarks
 
 

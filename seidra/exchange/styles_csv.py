@@ -222,7 +222,7 @@ class _Reading:
             number = self._headings.get("number", 0) + 1
             self._headings = {"number": number, "rows": self._above}
             self._above = []
-        draft.keep(headings=self._headings)
+        draft.keep({"headings": self._headings})
         return draft.done()
 
     def remarks(self) -> list[Remark]:
@@ -311,8 +311,8 @@ def _drafted(style: _Style, locator: str, raw: str, stem: str) -> Draft:
         draft.remark("infotext_in_prompt", detail, "style_prompt")
         draft.prompts(pasted.prompt, pasted.info.negative_prompt)
         draft.parameters(parameters_of(pasted.info))
-        draft.keep(infotext=dict(pasted.info.more))
-    draft.keep(columns={name: cell for name, cell in style.columns.items() if name and cell})
+        draft.keep({"infotext": dict(pasted.info.more)})
+    draft.keep({"columns": {name: cell for name, cell in style.columns.items() if name and cell}})
     return draft
 
 

@@ -4,7 +4,7 @@ A5). Its CSV is read as `seidra.exchange.styles_csv` reads all others."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -92,11 +92,11 @@ def read(file: IncomingFile) -> FoundFile:
     """The presets of a file, in order. Raises Invalid for what is none of the three forms."""
     if file.fault is None and file.document is None:
         found = [
-            _read_plain(Part(name, preset, to_json(preset)), f"{file.name} {name}", file.stem)
-            for name, preset in _yaml_presets(file.text)
+            _read_plain(part, f"{file.name} {part.key}", file.stem)
+            for part in _yaml_presets(file.text)
         ]
     else:
-        document = parse(file.text)
+        document = file.json
         if isinstance(document.value, list):
             found = [
                 _read_plain(part, f"{file.name} entry {number}", file.stem)
@@ -132,11 +132,9 @@ def _read(part: Part, locator: str, stem: str) -> FoundPersona:
     if preset.get("is_starred") is True:
         draft.fields["is_favorite"] = True
     draft.picture = picture_in(preset.get("preview_image"))
-    draft.keep(
-        **{key: value for key, value in preset.items() if key not in _OWN},
-        parameters_of_swarmui=more,
-        preview_image=None if draft.picture else preset.get("preview_image"),
-    )
+    draft.keep({key: value for key, value in preset.items() if key not in _OWN})
+    preview = None if draft.picture else preset.get("preview_image")
+    draft.keep({"param_map": more, "preview_image": preview})
     return draft.done()
 
 
@@ -193,59 +191,65 @@ def _loras(params: Mapping[str, Any]) -> list[LoraEntry]:
 # ------------------------------------------------------------------------------------------- YAML
 
 
-def _yaml_presets(text: str) -> list[tuple[str, Any]]:
+def _yaml_presets(text: str) -> list[Part]:
     """The members of the outermost mapping, scalars as text. Raises Invalid for anything else, for
     a reference (which can make much of little), and for too much of it."""
+    builder = _Builder(text)
     try:
-        value = _built(yaml.parse(text, Loader=_Loader))
+        for event in yaml.parse(text, Loader=_Loader):
+            builder.take(event)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark else ""
         raise broken(f"Is no YAML that can be read{where}.") from None
-    if not isinstance(value, dict):
-        raise broken("Is not a mapping of names to presets.", "malformed")
-    return list(value.items())
+    if not builder.parts:
+        raise broken("Is no YAML of presets, which names a mapping for each.")
+    return builder.parts
 
 
-def _built(events: Iterator[Any]) -> Any:
-    """The value that the events of a YAML document make, without recursion."""
-    result: Any = None
-    open_: list[Any] = []
-    keys: list[str | None] = []
-    for event in events:
+class _Builder:
+    """Makes values of the events of a YAML document, without recursion."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._open: list[dict[str, Any] | list[Any]] = []
+        self._keys: list[str | None] = []
+        self._start = 0
+        self.parts: list[Part] = []
+        """The members of the outermost mapping, each as it was written."""
+
+    def take(self, event: Any) -> None:
+        """Take the next event."""
         if isinstance(event, yaml.AliasEvent):
-            raise broken("Has references, which are not followed.", "malformed")
-        if isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
-            value = open_.pop()
-            keys.pop()
-        elif isinstance(event, yaml.MappingStartEvent):
-            open_.append({})
-            keys.append(None)
-            value = None
-        elif isinstance(event, yaml.SequenceStartEvent):
-            open_.append([])
-            keys.append(None)
-            value = None
+            raise broken("Has references, which are not followed.")
+        if isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
+            self._open.append({} if isinstance(event, yaml.MappingStartEvent) else [])
+            self._keys.append(None)
+            if len(self._open) > MAX_DEPTH:
+                raise broken(f"Is nested deeper than {MAX_DEPTH} levels.", "too_deep")
+        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+            self._keys.pop()
+            self._put(self._open.pop(), event)
         elif isinstance(event, yaml.ScalarEvent):
-            value = event.value
-        else:
-            continue
-        if len(open_) > MAX_DEPTH:
-            raise broken(f"Is nested deeper than {MAX_DEPTH} levels.", "too_deep")
-        if value is None:
-            continue
-        if not open_:
-            result = value
-        elif isinstance(open_[-1], list):
-            open_[-1].append(value)
-        elif keys[-1] is None:
-            keys[-1] = str(value)
-        else:
-            open_[-1][keys[-1]] = value
-            keys[-1] = None
-            if len(open_[-1]) > MAX_PARTS:
-                raise too_many()
-    return result
+            self._put(event.value, event)
+
+    def _put(self, value: Any, event: Any) -> None:
+        """Put a value that is whole into what it stands in."""
+        container = self._open[-1] if self._open else None
+        if isinstance(container, list):
+            container.append(value)
+        elif container is not None and self._keys[-1] is None:
+            self._keys[-1] = str(value)
+            if len(self._open) == 1:
+                self._start = event.start_mark.index
+        elif container is not None:
+            key, self._keys[-1] = str(self._keys[-1]), None
+            container[key] = value
+            if len(self._open) == 1:
+                raw = self._text[self._start : event.end_mark.index]
+                self.parts.append(Part(key, value, raw))
+                if len(self.parts) > MAX_PARTS:
+                    raise too_many()
 
 
 # ---------------------------------------------------------------------------------------- writing
@@ -268,7 +272,7 @@ def _written(persona: GivenPersona) -> tuple[str, str]:
     fields = persona.fields
     name = given.text(fields, "name")
     original = given.original_of(persona, FORMAT)
-    value = parse(original).value if original is not None else None
+    value: Any = parse(original).value if original is not None else None
     if original is None or persona.source is None or not _is_preset(value):
         preset = {
             "author": "",
@@ -306,7 +310,7 @@ _NAMES = {
     "style_prompt": ("prompt",),
     "negative_prompt": ("negativeprompt",),
     "loras": ("loras", "loraweights"),
-    "generation_params": tuple(_KNOWN),
+    "generation_params": (*_KNOWN, "aspectratio"),
 }
 
 
@@ -328,6 +332,9 @@ def _parameters(persona: GivenPersona) -> dict[str, str]:
     for theirs, ours in _KNOWN.items():
         if ours not in ("sampler", "schedule") and params.get(ours) is not None:
             found[theirs] = given.plain(params[ours])
+    if "width" in found or "height" in found:
+        # Else its own ratio decides.
+        found["aspectratio"] = "Custom"
     return {name: value for name, value in found.items() if value}
 
 
