@@ -40,7 +40,7 @@ KEPT_SECONDS = 30 * 86_400.0
 
 _LEASE_SECONDS = 20.0
 _BATCH = 200
-_BATCH_SECONDS = 0.15
+_BATCH_SECONDS = 0.1
 """A transaction writes so many entries, or for so long."""
 
 _NOTE = 200
