@@ -62,7 +62,7 @@ def add_picture(
         id=picture.media_id,
         user_id=user_id,
         job_id=None,
-        position=None,
+        position=0,
         persona_id=persona_id,
         file_type="image",
         mime_type=picture.mime_type,

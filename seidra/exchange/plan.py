@@ -183,7 +183,8 @@ class _Planner:
         try:
             self._settle(planned, found)
         except _CannotBe as error:
-            planned.document["error"] = remark_json(error.remark)
+            planned.row |= {"action": "error", "match": None, "persona_id": None, "version": None}
+            planned.document |= {"fields": {}, "diff": [], "error": remark_json(error.remark)}
         return planned
 
     def _entry_key(self, format: str, file: str, entry: str) -> str:
@@ -541,13 +542,21 @@ def _plan_all(
         stem = stem_of(name)
         for entry in file.entries:
             planned = planner.plan(entry, file.format, file.tool, stem)
-            if planned.row["action"] in ("error", "unchanged"):
+            if not _takes_picture(planned):
                 pass
             elif avatar is not None:
                 planned.row["media_id"] = avatar.media_id
             elif entry.picture is not None:
                 _put_picture(planned, entry.picture, files, database)
             yield planned
+
+
+def _takes_picture(planned: _Planned) -> bool:
+    """Whether an entry's picture may become an avatar: that of an update does only where there is
+    none, or each change of a card would bring the card's picture again."""
+    action = planned.row["action"]
+    has_one = planned.document["fields"].get("avatar_media_id") is not None
+    return action in ("create", "conflict") or (action == "update" and not has_one)
 
 
 def _put_picture(planned: _Planned, picture: bytes, files: Files, database: Database) -> None:
