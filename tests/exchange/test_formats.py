@@ -14,6 +14,7 @@ import pytest
 from exchanged import (
     LONG,
     PROMPTS,
+    TEXT_FORMATS,
     TEXTS,
     again,
     all_stored,
@@ -31,7 +32,7 @@ from PIL import Image
 
 from seidra.errors import Invalid
 from seidra.exchange import formats
-from seidra.exchange.formats import READERS, WRITERS, read_file
+from seidra.exchange.formats import read_file
 from seidra.exchange.found import FoundPersona
 
 
@@ -473,7 +474,7 @@ def test_a_format_that_is_unknown() -> None:
     assert "sdnext" in (refused.value.errors or {})["format"][0]
 
 
-@pytest.mark.parametrize("format", sorted({reader.FORMAT for reader in READERS}))
+@pytest.mark.parametrize("format", (*TEXT_FORMATS, "sidecar"))
 @pytest.mark.parametrize(("_", "data"), FILES)
 def test_another_format_can_be_said_and_does_no_harm(format: str, _: str, data: Any) -> None:
     try:
@@ -487,7 +488,7 @@ def test_another_format_can_be_said_and_does_no_harm(format: str, _: str, data: 
 # ---------------------------------------------------------------------------------------- writing
 
 JSON_FILES = [
-    (format, data) for format, data in FILES if format in WRITERS and not isinstance(data, str)
+    (format, data) for format, data in FILES if format in TEXT_FORMATS and not isinstance(data, str)
 ]
 EDITS: dict[str, Any] = {
     "name": "Other",
@@ -704,7 +705,7 @@ def test_names_that_come_again() -> None:
     assert list(json.loads(written.data)) == ["Élodie", "Élodie (2)"]
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", TEXT_FORMATS)
 def test_nothing_to_write(format: str) -> None:
     for file in write([], format):
         assert not again([file], format)
@@ -814,7 +815,7 @@ def test_reading_what_was_written_gives_what_was_read(case: tuple[str, Any]) -> 
         assert any(found.original in one.data for one in written)
 
 
-@given(st.sampled_from(sorted(WRITERS)), LINES, PROMPTS, TEXTS)
+@given(st.sampled_from(TEXT_FORMATS), LINES, PROMPTS, TEXTS)
 @settings(deadline=None, max_examples=200)
 def test_the_prompts_of_ours_can_be_read_again(
     format: str, name: str, prompt: str, negative: str
@@ -835,7 +836,7 @@ def test_the_prompts_of_ours_can_be_read_again(
     assert found.fields["negative_prompt"] == negative
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", TEXT_FORMATS)
 def test_the_longest_texts(format: str) -> None:
     persona = changed(full(), style_prompt="=1+1", negative_prompt=LONG.strip(), loras=[])
     [found] = again(write([persona], format), format)
@@ -946,7 +947,7 @@ def test_values_of_other_types(value: Any) -> None:
 @given(st.binary(max_size=200) | TEXTS.map(str.encode))
 @settings(deadline=None, max_examples=200)
 def test_any_file_is_read_or_refused(data: bytes) -> None:
-    for format in ("auto", *sorted({reader.FORMAT for reader in READERS})):
+    for format in ("auto", *TEXT_FORMATS, "sidecar"):
         try:
             read_file(incoming(data), format)
         except Invalid as refused:
@@ -972,7 +973,7 @@ _JSON = st.recursive(
 @given(_JSON)
 @settings(deadline=None, max_examples=200)
 def test_any_json_is_read_or_refused(value: Any) -> None:
-    for format in ("auto", *sorted({reader.FORMAT for reader in READERS})):
+    for format in ("auto", *TEXT_FORMATS, "sidecar"):
         try:
             file = read(json.dumps(value), "x", format)
         except Invalid:
