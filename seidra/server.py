@@ -122,7 +122,9 @@ class WorkerBeside:
 
 def _needs_worker_beside() -> bool:
     settings = get_settings()
-    return settings.embedded_worker and bool(engines.with_own_worker(engines.read_setup(settings)).engines)
+    return settings.embedded_worker and bool(
+        engines.with_own_worker(engines.read_setup(settings)).engines
+    )
 
 
 class QuietLogger(Logger):  # type: ignore[misc]

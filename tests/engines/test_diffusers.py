@@ -250,10 +250,10 @@ def test_the_worker_beside_ends_when_the_server_is_killed(tmp_path: Path) -> Non
         wait_for(lambda: not Path(f"/proc/{beside}").exists())
 
 
-@pytest.mark.parametrize("more", [{}, {"SEIDRA_ENGINE": "diffusers", "SEIDRA_EMBEDDED_WORKER": "0"}])
-def test_no_worker_stands_beside_where_none_is_needed(
-    tmp_path: Path, more: dict[str, str]
-) -> None:
+@pytest.mark.parametrize(
+    "more", [{}, {"SEIDRA_ENGINE": "diffusers", "SEIDRA_EMBEDDED_WORKER": "0"}]
+)
+def test_no_worker_stands_beside_where_none_is_needed(tmp_path: Path, more: dict[str, str]) -> None:
     with Server(tmp_path, *SERVE, SEIDRA_WEB_WORKERS="1", **more) as server:
         server.ready()
         assert _beside(server.process.pid) is None
