@@ -22,7 +22,7 @@ from marshmallow.validate import URL
 from seidra import folding
 from seidra.database.base import Connection, Database
 from seidra.database.queries import queries
-from seidra.errors import Invalid, Mistake, NotFound, Problem
+from seidra.errors import Invalid, Mistake, NotFound, Problem, Unavailable
 from seidra.exchange.catalogue import Catalogue, read_catalogue
 from seidra.exchange.compare import Compared, compare
 from seidra.exchange.found import FoundFile, FoundPersona, Remark
@@ -572,7 +572,10 @@ def _put_picture(planned: _Planned, picture: bytes, files: Files, database: Data
     due_at = timestamp_in(ANNOUNCED_SECONDS)
     with database.transaction() as tx:
         queries.media.announce(tx, [{"key": key, "due_at": due_at}])
-    files.put(key, picture, mime_type)
+    try:
+        files.put(key, picture, mime_type)
+    except OSError:
+        raise Unavailable("There is no room for a picture on the server's disk.") from None
     planned.row |= {"media_id": media_id, "file_key": key}
 
 
