@@ -61,6 +61,44 @@ SELECT
     metadata, tags, is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at
 FROM media_items WHERE id = :id AND user_id = :user_id;
 
+-- name: whole_page
+-- Some of a user's media, whole, after a moment and an id, the oldest first, with the uid of their persona: a walk over
+-- all of them, or over those of a persona.
+-- family: of user: m.user_id = :user_id
+-- family: of persona: m.persona_id = :persona_id AND m.user_id = :user_id
+SELECT
+    m.id, p.uid AS persona_uid, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.file_key, m.color, m.model,
+    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.created_at, m.updated_at
+FROM media_items AS m
+LEFT JOIN personas AS p ON p.id = m.persona_id AND p.user_id = m.user_id
+WHERE m.user_id = :user_id
+    AND m.created_at >= :since AND (m.created_at > :since OR m.id > :after)
+    AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+ORDER BY m.created_at, m.id
+LIMIT :limit;
+
+-- name: persona_bytes^
+-- How many media a persona has, and their bytes.
+SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes
+FROM media_items AS m
+WHERE m.persona_id = :persona_id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+
+-- name: cover^
+-- The picture that stands for a persona: its avatar while that is there, or else the newest.
+SELECT m.id, m.mime_type, m.file_key, m.file_size
+FROM media_items AS m
+WHERE m.user_id = :user_id AND m.id = COALESCE(
+    (
+        SELECT a.id FROM media_items AS a
+        WHERE a.id = :avatar_media_id AND a.user_id = :user_id AND (a.is_nsfw = FALSE OR :nsfw = TRUE)
+    ),
+    (
+        SELECT n.id FROM media_items AS n
+        WHERE n.persona_id = :persona_id AND n.user_id = :user_id AND (n.is_nsfw = FALSE OR :nsfw = TRUE)
+        ORDER BY n.created_at DESC, n.id DESC LIMIT 1
+    )
+);
+
 -- name: bring_back!
 -- Insert an item whole, as it was when it went.
 INSERT INTO media_items (
@@ -252,7 +290,9 @@ WHERE m.id = SUBSTR(CAST(:key AS TEXT), 4, 36)
         WHEN 'image/png' THEN '.png' WHEN 'image/jpeg' THEN '.jpg' WHEN 'image/webp' THEN '.webp' ELSE '.mp4'
     END) = :key
 UNION ALL
-SELECT 1 FROM trash WHERE file_key = :key;
+SELECT 1 FROM trash WHERE file_key = :key
+UNION ALL
+SELECT 1 FROM exports WHERE file_key = :key;
 
 -- name: announce*!
 -- Say that a file is about to be put: if no row names its key by then, it is to go.

@@ -112,6 +112,16 @@ SELECT
     is_nsfw, avatar_url, avatar_media_id, revision, version, created_at, updated_at
 FROM personas WHERE id = :id AND user_id = :user_id;
 
+-- name: whole_page
+-- Some of a user's personas, whole, after a moment and an id, the oldest first: a walk over all of them.
+SELECT
+    id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
+    is_nsfw, avatar_url, avatar_media_id, revision, version, created_at, updated_at
+FROM personas
+WHERE user_id = :user_id AND created_at >= :since AND (created_at > :since OR id > :after)
+ORDER BY created_at, id
+LIMIT :limit;
+
 -- name: bring_back!
 -- Insert a persona whole, as it was when it went.
 INSERT INTO personas (

@@ -29,6 +29,19 @@ class IncomingFile:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What SEIDRA's own form says of a persona beside what it is: since when there is one, which
+    revision it stands at, and those before, the oldest first; `avatar` is the id of a picture of
+    the same library."""
+
+    created_at: str
+    updated_at: str
+    revision: int
+    revisions: Sequence[Mapping[str, Any]] = ()
+    avatar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPersona:
     """One entry of a file.
 
@@ -36,7 +49,7 @@ class FoundPersona:
     yet; what is not in it takes its default. `entry` is the name that the file itself has for it:
     with the format and the file's stem it tells the same entry again at the next import. `original`
     is the entry verbatim, at most 1 MiB of it. `picture` shows it, undecoded and unchecked. `error`
-    says why it cannot become a persona.
+    says why it cannot become a persona. `source` and `history` come with SEIDRA's own form alone.
     """
 
     locator: str
@@ -48,6 +61,8 @@ class FoundPersona:
     picture: bytes | None = None
     remarks: Sequence[Remark] = ()
     error: Remark | None = None
+    source: Source | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +100,7 @@ class GivenPersona:
     extensions: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = None
     picture: bytes | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
