@@ -77,6 +77,15 @@ WHERE m.user_id = :user_id
 ORDER BY m.created_at, m.id
 LIMIT :limit;
 
+-- name: whole_with_persona^
+-- One item likewise.
+SELECT
+    m.id, p.uid AS persona_uid, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.file_key, m.color, m.model,
+    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.created_at, m.updated_at
+FROM media_items AS m
+LEFT JOIN personas AS p ON p.id = m.persona_id AND p.user_id = m.user_id
+WHERE m.id = :id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+
 -- name: persona_bytes^
 -- How many media a persona has, and their bytes.
 SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes

@@ -685,6 +685,7 @@ def test_cors_for_an_allowed_origin(alice: Person) -> None:
         "X-Request-ID",
         "X-Total-Count",
         "Content-Disposition",
+        "X-Lost",
     }
     for path in ("/api/personas", "/api/health", "/api/jobs/none", "/nothing"):
         answer = alice.get(path, headers={"Origin": ALLOWED})

@@ -13,7 +13,6 @@ time: memory does not grow with it. Nothing in it chooses where a file goes.
 from __future__ import annotations
 
 import base64
-import binascii
 import dataclasses
 import hashlib
 import io
@@ -146,13 +145,10 @@ def write(personas: Sequence[GivenPersona]) -> list[WrittenFile]:
 
 def lost(persona: GivenPersona) -> list[Remark]:
     """What the JSON of one persona leaves behind: a library alone carries pictures."""
-    if persona.picture is None:
+    if persona.history is None or persona.history.avatar is None:
         return []
-    return [
-        Remark(
-            "picture", "Its pictures go only with a card, or with a ZIP of SEIDRA.", "avatar_url"
-        )
-    ]
+    sentence = "Its avatar goes with a card or with a ZIP of SEIDRA alone."
+    return [Remark("avatar", sentence, "avatar_url")]
 
 
 def read_persona(value: Any, locator: str) -> FoundPersona:
@@ -191,18 +187,21 @@ def _uuid(value: object) -> str | None:
 def _read_source(value: Any) -> Source | None:
     if not isinstance(value, dict):
         return None
-    texts = [value.get(name) for name in ("format", "tool", "file", "entry")]
-    facts, packed = value.get("facts"), value.get("original_base64")
-    if not all(isinstance(text, str) for text in texts):
+    format, tool, file, entry = (value.get(n) for n in ("format", "tool", "file", "entry"))
+    if not all(isinstance(text, str) for text in (format, tool, file, entry)):
         return None
+    facts, packed = value.get("facts"), value.get("original_base64")
     original = None
     if isinstance(packed, str):
         try:
             original = base64.b64decode(packed, validate=True)
-        except (binascii.Error, ValueError):
+        except ValueError:
             return None
     return Source(
-        *(str(text) for text in texts),
+        format=str(format),
+        tool=str(tool),
+        file=str(file),
+        entry=str(entry),
         original=original,
         facts=facts if isinstance(facts, dict) else {},
     )

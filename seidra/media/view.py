@@ -70,10 +70,15 @@ def picture_links(
     }
 
 
+def plain_name(text: str) -> str:
+    """A text as the name of a file on any system, without what is at its edges."""
+    return _UNNAMEABLE.sub("-", text).strip(" .-")
+
+
 def file_name(row: Row, mime_type: str) -> str:
     """What a picture is called as a file to keep: by persona, date and seed, as far as there are
     such."""
-    persona = cut_text(_UNNAMEABLE.sub("-", row["persona"] or ""), _NAME).strip(" .-")
+    persona = cut_text(plain_name(row["persona"] or ""), _NAME).strip(" .-")
     seed = from_json(row["metadata"]).get("seed")
     parts = [persona or "seidra", row["created_at"][:10]]
     if isinstance(seed, int | str) and re.fullmatch(r"[0-9]{1,20}", str(seed)):

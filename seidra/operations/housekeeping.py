@@ -8,6 +8,7 @@ import time
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.queries import queries
+from seidra.exchange.exports import prune_exports
 from seidra.files.local import LocalFiles
 from seidra.jobs import chores as job_chores
 from seidra.jobs.queue import TURN_SECONDS
@@ -44,6 +45,7 @@ class Housekeeper:
         media_chores.delete_files(self._database, self._files)
         purge_account(self._database)
         media_chores.purge_trash(self._database, self._settings.keep_trash_days)
+        prune_exports(self._database)
         job_chores.prune_jobs(self._database, self._settings.keep_jobs_days)
         job_chores.redate_jobs(self._database, self._settings.job_lease_seconds)
         if now - self._last_hourly > _HOURLY_SECONDS:

@@ -1,0 +1,130 @@
+"""The formats that personas are exported in, by the names that people ask for them by; and what one
+file, or a ZIP of several, holds."""
+
+from __future__ import annotations
+
+import itertools
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import IO, Any
+
+import orjson
+
+from seidra.exchange import own
+from seidra.exchange.found import GivenPersona, Remark, WrittenFile
+from seidra.folding import cut_text
+from seidra.media.view import plain_name
+
+SEIDRA = own.FORMAT
+
+_REPORTED = 1_000
+"""Personas whose losses are told one by one; of the others there are figures."""
+
+_NAME = 100
+"""Characters of a file's name in a ZIP."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A format: how personas are written in it, and what it cannot carry of one. `covers`: whether
+    the picture that stands for a persona goes along. `together`: how many personas one file has at
+    most; 1 where each has a file of its own."""
+
+    write: Callable[[Sequence[GivenPersona]], Sequence[WrittenFile]]
+    lost: Callable[[GivenPersona], Sequence[Remark]]
+    covers: bool = False
+    together: int = 20_000
+
+
+TARGETS: Mapping[str, Target] = {
+    SEIDRA: Target(own.write, own.lost, together=1),
+}
+
+
+class Losses:
+    """What a format cannot carry of personas, counted, and told for the first of them."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.personas = self.lost = 0
+        self._lost_of = TARGETS[target].lost
+        self._codes: Counter[str] = Counter()
+        self._told: list[dict[str, Any]] = []
+
+    def add(self, persona: GivenPersona, *, nothing: bool = False) -> None:
+        """Count what is lost of a persona: `nothing` where it goes into a library of our own."""
+        remarks = [] if nothing else self._lost_of(persona)
+        self.personas += 1
+        self.lost += len(remarks)
+        self._codes.update(remark.code for remark in remarks)
+        if remarks and len(self._told) < _REPORTED:
+            self._told.append(
+                {
+                    "uid": persona.uid,
+                    "name": persona.fields["name"],
+                    "lost": [
+                        {"code": each.code, "field": each.field, "detail": each.detail}
+                        for each in remarks
+                    ],
+                }
+            )
+
+    def as_json(self) -> dict[str, Any]:
+        """For people and programs: how much is lost, of what kinds, and of whom."""
+        return {
+            "to": self.target,
+            "personas": self.personas,
+            "lost": self.lost,
+            "codes": dict(self._codes),
+            "entries": self._told,
+        }
+
+
+def write_zip(out: IO[bytes], losses: Losses, personas: Iterable[GivenPersona]) -> Iterator[int]:
+    """Write personas in the format of `losses` into a ZIP, with a report of what is lost. It is
+    done as far as it is iterated: each step says how many personas are in it that were not
+    before."""
+    target = TARGETS[losses.target]
+    names = _Names()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for batch in batched(personas, target.together):
+            for persona in batch:
+                losses.add(persona)
+            for file in target.write(batch):
+                info = zipfile.ZipInfo(names.free(file.name))
+                packed = not file.mime_type.startswith("image/")
+                info.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
+                info.external_attr = 0o600 << 16
+                archive.writestr(info, file.data)
+            yield len(batch)
+        report = orjson.dumps(losses.as_json(), option=orjson.OPT_INDENT_2)
+        archive.writestr(own.REPORT, report)
+
+
+def batched(personas: Iterable[GivenPersona], size: int) -> Iterator[list[GivenPersona]]:
+    """Personas in lists of this size; the last one may be shorter."""
+    left = iter(personas)
+    while batch := list(itertools.islice(left, size)):
+        yield batch
+
+
+class _Names:
+    """Names of files in one folder: what no system refuses, and none twice, whatever its case."""
+
+    def __init__(self) -> None:
+        self._taken = {own.REPORT}
+
+    def free(self, wanted: str) -> str:
+        """A name like this one that is not taken yet, and now is."""
+        path = PurePath(plain_name(wanted) or "persona")
+        stem, ending = cut_text(path.stem, _NAME), path.suffix
+        name = f"{stem}{ending}"
+        for number in itertools.count(2):
+            if name.casefold() not in self._taken:
+                break
+            name = f"{stem} ({number}){ending}"
+        self._taken.add(name.casefold())
+        return name
