@@ -309,6 +309,11 @@ class Settings:
     max_body: int = setting(
         parsers.integer(1024, 1_073_741_824), 1_048_576, "Largest request body, in bytes."
     )
+    max_upload: int = setting(
+        parsers.integer(65_536, 1_073_741_824),
+        33_554_432,
+        "Largest file that may be sent in, in bytes.",
+    )
     rate_limits: bool = setting(
         parsers.flag, True, "Whether requests are counted and too many refused with 429."
     )

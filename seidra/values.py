@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
+import zlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -52,6 +53,16 @@ def same_json(one: Any, other: Any) -> bool:
     """Whether two values are the same JSON: in whatever order of keys, but true is not 1."""
     texts = [orjson.dumps(value, option=orjson.OPT_SORT_KEYS) for value in (one, other)]
     return texts[0] == texts[1]
+
+
+def packed(data: bytes) -> bytes:
+    """Bytes as a column keeps them that may be long."""
+    return zlib.compress(data, 6)
+
+
+def unpacked(data: bytes) -> bytes:
+    """The bytes of such a column."""
+    return zlib.decompress(data)
 
 
 json_fragment = orjson.Fragment

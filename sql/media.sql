@@ -301,6 +301,8 @@ WHERE m.id = SUBSTR(CAST(:key AS TEXT), 4, 36)
 UNION ALL
 SELECT 1 FROM trash WHERE file_key = :key
 UNION ALL
+SELECT 1 FROM import_entries WHERE file_key = :key
+UNION ALL
 SELECT 1 FROM exports WHERE file_key = :key;
 
 -- name: announce*!

@@ -73,6 +73,7 @@ DEFAULTS = {
     "streams": 32,
     "streams_per_user": 8,
     "max_body": 1024 * 1024,
+    "max_upload": 32 * 1024 * 1024,
     "rate_limits": True,
     "rate_storage": "memory://",
     "rate_login": "30/minute;300/hour",
@@ -163,6 +164,7 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "streams": [("1", 1), ("512", 512)],
     "streams_per_user": [("1", 1), ("128", 128)],
     "max_body": [("1024", 1024), ("1073741824", 1_073_741_824)],
+    "max_upload": [("65536", 65_536), ("1073741824", 1_073_741_824)],
     "rate_limits": [("off", False), ("ON", True)],
     "rate_storage": [
         ("memory://", "memory://"),
@@ -346,6 +348,7 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
     "streams": [numbers(1, 512)],
     "streams_per_user": [numbers(1, 128)],
     "max_body": [numbers(1024, 1_073_741_824)],
+    "max_upload": [numbers(65_536, 1_073_741_824)],
     "rate_limits": [("must be true or false", ["maybe"])],
     "rate_storage": [
         (

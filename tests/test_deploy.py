@@ -63,6 +63,7 @@ def test_nginx_agrees_with_the_example_settings() -> None:
     conf = (DEPLOY / "nginx.conf").read_text()
     settings = Settings.load({name: value or "" for name, value in EXAMPLE.items()})
     assert f"client_max_body_size {settings.max_body};" in conf
+    assert f"client_max_body_size {4 * settings.max_upload + 512 * 1024};" in conf
     assert f"server {settings.bind};" in conf
     for name, folder in (("media", settings.media_dir), ("thumbnails", settings.thumbnail_dir)):
         assert re.search(

@@ -56,6 +56,10 @@ ROWS: dict[str, dict[str, Any]] = {
         "id": 11, "uid": "u11", "user_id": 7, "name": "Luna", "style_prompt": "moon",
         "name_key": "luna", "created_at": NOW, "updated_at": NOW,
     },
+    "persona_revisions": {
+        "id": 3, "user_id": 7, "persona_id": 11, "number": 1, "made_at": NOW, "made_by": "edit",
+        "note": "", "is_nsfw": 0, "content_hash": "c1", "document": b"zlib",
+    },
     "persona_tags": {"user_id": 7, "tag_key": "sea", "persona_id": 11},
     "persona_texts": {
         "doc_id": (7 << 32) | 11, "safety": "sfw", "favor": "oth", "search_text": "luna moon",

@@ -265,7 +265,8 @@ def test_the_client_s_address_is_nginx_s_word_and_nobody_else_s(proxy: Proxy) ->
 
 def test_a_body_over_the_limit_is_refused_by_nginx_in_the_same_shape(proxy: Proxy) -> None:
     limit = Settings.load({}).max_body
-    assert re.findall(r"client_max_body_size (\w+);", CONF) == [str(limit)]
+    files = 4 * Settings.load({}).max_upload + 512 * 1024
+    assert re.findall(r"client_max_body_size (\w+);", CONF) == [str(limit), str(files)]
     head = {"Content_Type": "application/json"}
     # Nobody's, and so refused by SEIDRA itself, whose own bound for accounts is smaller.
     below = proxy.ask("POST", "/api/personas", b" " * limit, **head)

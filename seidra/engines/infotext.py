@@ -10,10 +10,11 @@ formats.md, A6; what A1111 does when it reads was looked up in its source.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 from seidra.engines import samplers
 from seidra.engines.base import Lora, RenderedImage, RenderRequest
@@ -30,10 +31,19 @@ _KEY = re.compile(r"\w[\w \-/]{0,59}[\w\-/]")
 _NEEDS_QUOTES = re.compile(r'^"|[,:\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\ud800-\udfff]')
 _UNESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SIZE = re.compile(r"([0-9]{1,6})x([0-9]{1,6})")
+_LORA_WEIGHT = re.compile(r"([^,:]+): *(-?[0-9.]{1,12})(?:,|$)")
+_LABEL = re.compile(r"(Negative prompt|Template|Negative [Tt]emplate):")
+_STEPS = re.compile(r"\bSteps: [0-9]+,")
+_DECODER = json.JSONDecoder()
+_TRIES = 20
+"""How many values that begin as JSON are looked at in one text."""
 
 # What A1111's form cannot carry; the first two are Fooocus's words for it.
 _RAW_PROMPT, _RAW_NEGATIVE, _MORE_LORAS = "Raw prompt", "Raw negative prompt", "More LoRAs"
 _APP, _OURS = "App", "SEIDRA"
+_RAW = (_RAW_PROMPT, _RAW_NEGATIVE)
+_LORA_WEIGHTS = "Lora weights"
+"""Fooocus's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,25 +126,126 @@ def write(info: Infotext) -> str:
         "Model": info.model or None,
         _MORE_LORAS: _lora_list(untold) if untold else None,
     }
-    if _read_body("\n".join(lines))[:2] != (info.prompt, info.negative_prompt):
-        pairs |= {_RAW_PROMPT: info.prompt, _RAW_NEGATIVE: info.negative_prompt}
     pairs = {key: value for key, value in pairs.items() if value is not None}
     more = {key: value for key, value in info.more.items() if _may_be_more(key)}
-    written = {**pairs, **more, _APP: _OURS}
-    last = ", ".join(f"{key}: {_quoted(value)}" for key, value in written.items())
-    return "\n".join([*lines, last])
+    parts = _part("\n".join([*lines, _write_pairs(pairs | more | {_APP: _OURS})]))
+    if (take_tags(parts.prompt)[0], parts.negative_prompt) != (info.prompt, info.negative_prompt):
+        pairs |= {_RAW_PROMPT: info.prompt, _RAW_NEGATIVE: info.negative_prompt}
+    return "\n".join([*lines, _write_pairs(pairs | more | {_APP: _OURS})])
+
+
+def _write_pairs(pairs: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key}: {_quoted(value)}" for key, value in pairs.items())
+
+
+class Reading(NamedTuple):
+    """A text as it was read. `prompt` is the one of `info`, with its LoRA tags still in it."""
+
+    info: Infotext
+    prompt: str
+    has_parameters: bool
 
 
 def read(text: str) -> Infotext:
     """What a text says; a text without a line of parameters is a prompt and a negative prompt.
 
-    Texts of others are read as A1111 reads them; what has no place of its own is in `more`.
+    Texts of others are read as A1111 reads them, those of Fooocus, SD.Next, Civitai and
+    stable-diffusion.cpp as they differ; what has no place of its own is in `more`.
     """
-    body, _, last = text.strip().rpartition("\n")
-    pairs = {key: _unquoted(value.strip()) for key, value in _PAIR.findall(last)}
+    return read_whole(text).info
+
+
+def read_whole(text: str) -> Reading:
+    """As `read`, with what an infotext has no place for."""
+    parts = _part(text)
+    # Fooocus's prompt is its styles' resolved: what was asked for stands under the same word.
+    ours = parts.pairs.get(_APP) == _OURS
+    whole = parts.pairs.get(_RAW_PROMPT, parts.prompt)
+    prompt, tags = take_tags(whole)
+    if _RAW_PROMPT in parts.pairs and ours:
+        # Ours is without the tags, which stand behind the prompt that others read.
+        prompt, tags = whole, take_tags(parts.prompt)[1]
+    loras = [Lora(entry["name"], entry["weight"], entry.get("clip_weight")) for entry in tags]
+    info = _read_pairs_of(parts.pairs, parts.templates)
+    info = replace(
+        info,
+        prompt=prompt,
+        negative_prompt=parts.pairs.get(_RAW_NEGATIVE, parts.negative_prompt),
+        loras=(*loras, *info.loras),
+    )
+    return Reading(info, whole, bool(parts.pairs))
+
+
+def read_parameters(line: str) -> Infotext:
+    """What a line of parameters says by itself, however few they are."""
+    return _read_pairs_of(_read_pairs(line), {})
+
+
+class _Parts(NamedTuple):
+    """The parts of a text: `templates` are what SD.Next, and Dynamic Prompts of A1111, write of the
+    prompts before their wildcards and styles were put in."""
+
+    prompt: str
+    negative_prompt: str
+    templates: Mapping[str, str]
+    pairs: Mapping[str, str]
+
+
+def _part(text: str) -> _Parts:
+    """A text in its parts, as A1111 reads them: each line without its edge blanks, no empty line
+    first, and what has fewer than three pairs is no line of parameters."""
+    lines = text.strip().split("\n")
+    last = _parameters_line(lines)
+    pairs = _read_pairs(lines[last])
+    steps = _STEPS.search(lines[last]) if lines[last].startswith(_NEGATIVE) else None
+    if steps:
+        # Early SD.Next has the negative prompt and the parameters on one line.
+        line = lines[last]
+        lines[last : last + 1] = [line[: steps.start()].rstrip(", "), line[steps.start() :]]
+        last += 1
+        pairs = _read_pairs(lines[last])
     if len(pairs) < 3 and pairs.get(_APP) != _OURS:
-        body, pairs = text, {}
-    prompt, negative_prompt, loras = _read_body(body)
+        pairs, last = {}, len(lines)
+    texts: dict[str, list[str]] = {}
+    place = "Prompt"
+    for number, line in enumerate(lines):
+        if number == last:
+            continue
+        line = line.strip()
+        label = _LABEL.match(line)
+        # A prompt's own line may begin so too.
+        beyond = place != "Prompt" or number > last or pairs.get(_APP) == "SD.Next"
+        if label and (label[1] == "Negative prompt" or (pairs and beyond)):
+            place = label[1].capitalize()
+            line = line[label.end() :].strip()
+        told = texts.setdefault(place, [])
+        if line or told:
+            told.append(line)
+    joined = {place: "\n".join(told) for place, told in texts.items()}
+    prompts = joined.pop("Prompt", ""), joined.pop("Negative prompt", "")
+    return _Parts(*prompts, {key: text for key, text in joined.items() if text}, pairs)
+
+
+def _parameters_line(lines: Sequence[str]) -> int:
+    """Which line the parameters stand on if they are there: the last, or the last before the
+    templates that Dynamic Prompts writes behind it."""
+    last = len(lines) - 1
+    if not _is_template(lines[last]) and len(_read_pairs(lines[last])) >= 3:
+        return last
+    for number in range(last, 0, -1):
+        if _is_template(lines[number]) and len(_read_pairs(lines[number - 1])) >= 3:
+            return number - 1
+    return last
+
+
+def _is_template(line: str) -> bool:
+    label = _LABEL.match(line)
+    return label is not None and label[1] != "Negative prompt"
+
+
+def _read_pairs_of(read_pairs: Mapping[str, str], templates: Mapping[str, str]) -> Infotext:
+    """What the pairs say, but for the prompts; what has no place of its own is in `more`."""
+    pairs = {key: value for key, value in read_pairs.items() if key not in _RAW}
     reading = _Pairs(pairs)
     seed = reading.whole("Seed")
     size = _SIZE.fullmatch(pairs.get("Size", ""))
@@ -142,9 +253,11 @@ def read(text: str) -> Infotext:
         del pairs["Size"]
     if pairs.get(_APP) == _OURS:
         del pairs[_APP]
+    weights = _LORA_WEIGHT.findall(pairs.get(_LORA_WEIGHTS, ""))
+    loras = [Lora(name.strip(), number) for name, text in weights if (number := _number(text))]
+    if loras:
+        del pairs[_LORA_WEIGHTS]
     return Infotext(
-        prompt=pairs.pop(_RAW_PROMPT, prompt),
-        negative_prompt=pairs.pop(_RAW_NEGATIVE, negative_prompt),
         steps=reading.whole("Steps"),
         sampler=pairs.pop("Sampler", ""),
         schedule=pairs.pop("Schedule type", ""),
@@ -153,8 +266,32 @@ def read(text: str) -> Infotext:
         size=(int(size[1]), int(size[2])) if size else None,
         model=pairs.pop("Model", ""),
         loras=(*loras, *_read_lora_list(pairs.pop(_MORE_LORAS, ""))),
-        more=pairs,
+        more={**templates, **pairs},
     )
+
+
+def _read_pairs(line: str) -> dict[str, str]:
+    """The pairs of a line. A value that begins as JSON and is it (Civitai, stable-diffusion.cpp)
+    is taken whole."""
+    pairs: dict[str, str] = {}
+    at, tries = 0, _TRIES
+    while found := _PAIR.search(line, at):
+        at, value = found.end(), found[2]
+        if value[:1] in ("[", "{") and tries:
+            tries -= 1
+            end = _json_end(line, found.start(2))
+            if end is not None:
+                value, at = line[found.start(2) : end], end + (line[end : end + 1] == ",")
+        pairs[found[1]] = _unquoted(value.strip())
+    return pairs
+
+
+def _json_end(line: str, start: int) -> int | None:
+    try:
+        end = _DECODER.raw_decode(line, start)[1]
+    except (ValueError, RecursionError):
+        return None
+    return end if re.match(r"\s*(?:,|$)", line[end:]) else None
 
 
 class _Pairs:
@@ -170,27 +307,18 @@ class _Pairs:
 
     def number(self, key: str) -> float | None:
         """A number; None where there is none."""
-        try:
-            number = float(self._pairs.get(key, ""))
-        except ValueError:
-            return None
-        del self._pairs[key]
+        number = _number(self._pairs.get(key, ""))
+        if number is not None:
+            del self._pairs[key]
         return number
 
 
-def _read_body(body: str) -> tuple[str, str, list[Lora]]:
-    """The prompt, the negative prompt and the LoRAs of what stands before the parameters, as A1111
-    reads them: each line without its edge blanks, and no empty line first."""
-    prompts = {False: "", True: ""}
-    negative = False
-    for line in body.strip().split("\n"):
-        line = line.strip()
-        if line.startswith(_NEGATIVE):
-            negative, line = True, line[len(_NEGATIVE) :].strip()
-        prompts[negative] += f"\n{line}" if prompts[negative] else line
-    prompt, entries = take_tags(prompts[False])
-    loras = [Lora(entry["name"], entry["weight"], entry.get("clip_weight")) for entry in entries]
-    return prompt, prompts[True], loras
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _tag(lora: Lora) -> str | None:
@@ -209,8 +337,7 @@ def _disarmed(prompt: str) -> str:
 
 def _may_be_more(key: str) -> bool:
     known = {"Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model", _APP}
-    raw = {_RAW_PROMPT, _RAW_NEGATIVE, _MORE_LORAS}
-    return bool(_KEY.fullmatch(key)) and key not in known | raw
+    return bool(_KEY.fullmatch(key)) and key not in known | {*_RAW, _MORE_LORAS, _LORA_WEIGHTS}
 
 
 def _quoted(value: Any) -> str:

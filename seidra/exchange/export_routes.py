@@ -24,7 +24,7 @@ from seidra.exchange.export_schemas import (
     PersonaExportQuery,
 )
 from seidra.exchange.found import WrittenFile
-from seidra.exchange.given import Belongings, Chosen
+from seidra.exchange.belongings import Belongings, Chosen
 from seidra.exchange.targets import SEIDRA, TARGETS, Losses
 from seidra.files.keys import ARCHIVE
 from seidra.media.access import linked_user

@@ -15,7 +15,7 @@ from seidra.database.queries import queries
 from seidra.errors import Conflict, NotFound
 from seidra.exchange import own
 from seidra.exchange.found import WrittenFile
-from seidra.exchange.given import Belongings, Chosen
+from seidra.exchange.belongings import Belongings, Chosen
 from seidra.exchange.targets import SEIDRA, TARGETS, Losses, write_zip
 from seidra.files.keys import ARCHIVE
 from seidra.library.bulk import filtered_ids

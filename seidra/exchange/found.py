@@ -5,7 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
+
+from seidra.errors import Invalid
+from seidra.exchange import documents, texts
+from seidra.exchange.documents import Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +24,63 @@ class Remark:
     field: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class IncomingFile:
     """A file as it came. `name` is what its sender called it, and decides nothing but names.
-    `encoding`: what a text is read in, where that was chosen; None: as it says itself."""
+    `encoding`: what a text is read in, where that was chosen; None: as it says itself.
+
+    What several readers ask for is made once: the text, and the JSON in it.
+    """
 
     name: str
     data: bytes
     encoding: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """The name without folders and ending."""
+        return PurePosixPath(self.name.replace("\\", "/")).stem
+
+    @cached_property
+    def _decoded(self) -> str | Invalid:
+        try:
+            return texts.decode(self.data, self.encoding)
+        except Invalid as fault:
+            return fault
+
+    @cached_property
+    def _parsed(self) -> Document | Invalid | None:
+        text = self.known_text
+        if text is None or text.lstrip()[:1] not in ("{", "["):
+            return None
+        try:
+            return documents.parse(text)
+        except Invalid as fault:
+            return fault
+
+    @property
+    def text(self) -> str:
+        """The whole text, without a byte order mark. Raises Invalid where it is none."""
+        if isinstance(self._decoded, Invalid):
+            raise self._decoded
+        return self._decoded
+
+    @property
+    def known_text(self) -> str | None:
+        """The text; None where it is none."""
+        return None if isinstance(self._decoded, Invalid) else self._decoded
+
+    @property
+    def document(self) -> Document | None:
+        """The JSON of the file; None where it is none, or breaks its rules (see `fault`)."""
+        return self._parsed if isinstance(self._parsed, Document) else None
+
+    @property
+    def fault(self) -> Invalid | None:
+        """What is wrong with the file as a text, or with the JSON that it begins as."""
+        if isinstance(self._decoded, Invalid):
+            return self._decoded
+        return self._parsed if isinstance(self._parsed, Invalid) else None
 
 
 @dataclass(frozen=True, slots=True)

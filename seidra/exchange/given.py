@@ -1,208 +1,257 @@
-"""What exports are made of: a user's personas and pictures as they stand in the database, read a
-page at a time, so that memory does not grow with them."""
+"""What writers of every format do alike: what was changed since a persona came in, what a target
+has no place for, and names that can stand beside each other."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import base64
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Any
+
+from PIL import Image
 
 from seidra import parameters
-from seidra.database.base import Database, Row, required_row
-from seidra.database.queries import queries
-from seidra.exchange.found import GivenPersona, History
-from seidra.exchange.own import GivenPicture
-from seidra.files.base import Files
-from seidra.media.keys import row_key
-from seidra.values import from_json, to_json
+from seidra.engines import samplers
+from seidra.engines.base import Lora
+from seidra.engines.infotext import Infotext
+from seidra.exchange.found import FoundPersona, GivenPersona, Remark
+from seidra.folding import cut_text, fold
+from seidra.prompts import PLACE, LoraEntry, join_loras, take_tags, write_tag
 
-_PAGE = 100
-_JSON = ("metadata", "tags", "nsfw_tags")
-_FLAGS = ("is_favorite", "is_nsfw")
+_UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029/\\:*?"<>|]+')
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_PREVIEW_EDGE = 512
+"""Pixels of a picture that goes into a text file."""
 
-
-@dataclass(frozen=True)
-class Chosen:
-    """Which personas are exported: `ids`, or all (None). `nsfw`: also those that are NSFW, and such
-    pictures. With all of them go the pictures that have no persona."""
-
-    ids: Sequence[int] | None
-    nsfw: bool
-
-    def as_json(self) -> str:
-        """For the column of an export."""
-        return to_json({"ids": self.ids, "nsfw": self.nsfw})
-
-    @staticmethod
-    def of_json(text: str) -> Chosen:
-        """Out of the column of an export."""
-        return Chosen(**from_json(text))
+_WORDS = {
+    "description": "description",
+    "loras": "LoRAs",
+    "tags": "tags",
+    "is_favorite": "mark of a favourite",
+    "is_nsfw": "mark NSFW",
+    "picture": "picture",
+}
 
 
-class Belongings:
-    """What a user has of what is chosen."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A form that personas are written in: what it is called, the format that reads it, and what it
+    has a place for beside name and prompts. `parameters` None: for all of them."""
 
-    def __init__(self, database: Database, files: Files, user_id: int, chosen: Chosen) -> None:
-        self._database = database
-        self._files = files
-        self._user_id = user_id
-        self._chosen = chosen
+    title: str
+    format: str
+    fields: frozenset[str] = frozenset()
+    parameters: frozenset[str] | None = frozenset()
+    template: bool = True
 
-    def count(self) -> int:
-        """How many personas there are."""
-        if self._chosen.ids is not None:
-            return len(self._chosen.ids)
-        connection = self._database.connection
-        return int(
-            queries.personas.count(
-                connection, user_id=self._user_id, nsfw=self._chosen.nsfw, favorite=None
-            )
+
+def not_carried(persona: GivenPersona, target: Target) -> list[Remark]:
+    """What a persona has and a target has no place for."""
+
+    def lacks(what: str, field: str) -> Remark:
+        return Remark("not_carried", f"{target.title}: no place for {what}.", field)
+
+    fields = persona.fields
+    has = {name: bool(fields.get(name)) for name in _WORDS} | {
+        "picture": persona.picture is not None
+    }
+    remarks = [
+        lacks(f"its {words}", name)
+        for name, words in _WORDS.items()
+        if has[name] and name not in target.fields
+    ]
+    known = target.parameters
+    for key, value in fields.get("generation_params", {}).items():
+        if known is not None and key not in known and value is not None:
+            remarks.append(lacks(key, f"generation_params.{key}"))
+    if not target.template and PLACE in text(fields, "style_prompt") + text(
+        fields, "negative_prompt"
+    ):
+        remarks.append(lacks("{prompt}, which is left out", "style_prompt"))
+    for namespace in persona.extensions:
+        if namespace != target.format:
+            remarks.append(lacks(f"what {namespace} keeps beside", f"extensions.{namespace}"))
+    return remarks
+
+
+def text(fields: Mapping[str, Any], name: str) -> str:
+    """A text of a persona, "" where it has none."""
+    return str(fields.get(name) or "")
+
+
+# ------------------------------------------------------------------------------- what was changed
+
+
+def original_of(persona: GivenPersona, format_name: str) -> str | None:
+    """The entry that a persona was read from, where it was of that format."""
+    source = persona.source
+    if source is None or source.format != format_name or source.original is None:
+        return None
+    return source.original.decode(errors="replace")
+
+
+def changed(persona: GivenPersona, found: FoundPersona) -> set[str]:
+    """The fields in which a persona differs from what its entry says."""
+    ours, theirs = persona.fields, found.fields
+    differing = {
+        name
+        for name in ("description", "style_prompt", "negative_prompt")
+        if text(ours, name) != text(theirs, name)
+    }
+    names = {text(theirs, "name")}
+    if persona.source is not None:
+        # One of two entries of the same name was read under another.
+        names.add(persona.source.entry)
+    if text(ours, "name") not in names:
+        differing.add("name")
+    if bool(ours.get("is_favorite")) != bool(theirs.get("is_favorite")):
+        differing.add("is_favorite")
+    if _lora_list(ours) != _lora_list(theirs):
+        differing.add("loras")
+    if _parameters(ours) != _parameters(theirs):
+        differing.add("generation_params")
+    return differing
+
+
+def _lora_list(fields: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    return [
+        (
+            lora["name"],
+            float(lora.get("weight", 1)),
+            lora.get("clip_weight"),
+            lora.get("enabled", True),
         )
-
-    def pictures_size(self) -> tuple[int, int]:
-        """How many pictures there are, and their bytes; without the avatars that are another
-        persona's pictures."""
-        connection, user_id, nsfw = self._database.connection, self._user_id, self._chosen.nsfw
-        if self._chosen.ids is None:
-            counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=nsfw))
-            return counts["total"], counts["bytes"]
-        count = size = 0
-        for persona_id in self._chosen.ids:
-            row = required_row(
-                queries.media.persona_bytes(
-                    connection, persona_id=persona_id, user_id=user_id, nsfw=nsfw
-                )
-            )
-            count, size = count + row["n"], size + row["bytes"]
-        return count, size
-
-    def covers_bytes(self) -> int:
-        """The bytes of the pictures that stand for the personas."""
-        covers = (self._cover(row) for row in self._rows())
-        return sum(cover["file_size"] for cover in covers if cover is not None)
-
-    def personas(self, *, covers: bool) -> Iterator[GivenPersona]:
-        """The personas, the oldest first where all are chosen; with the pictures that stand for
-        them where these are asked for."""
-        for row in self._rows():
-            yield self._given(row, self._cover(row) if covers else None)
-
-    def pictures(self) -> Iterator[GivenPicture]:
-        """The pictures of the personas, and their avatars, whosever pictures these are."""
-        if self._chosen.ids is None:
-            yield from self._pages("user", None)
-            return
-        avatars: dict[str, None] = {}
-        seen: set[str] = set()
-        for row in self._rows():
-            if row["avatar_media_id"] is not None:
-                avatars[row["avatar_media_id"]] = None
-            for picture in self._pages("persona", row["id"]):
-                if picture.line["id"] in avatars:
-                    seen.add(picture.line["id"])
-                yield picture
-        for avatar in avatars:
-            if avatar not in seen:
-                yield from self._avatar(avatar)
-
-    def _rows(self) -> Iterator[Row]:
-        """The rows of the personas, whole; of what is gone meanwhile there is none."""
-        connection, user_id = self._database.connection, self._user_id
-        for row in (
-            self._all_rows()
-            if self._chosen.ids is None
-            else (
-                queries.personas.whole(connection, id=persona_id, user_id=user_id)
-                for persona_id in self._chosen.ids
-            )
-        ):
-            if row is not None and (self._chosen.nsfw or not row["is_nsfw"]):
-                yield row
-
-    def _all_rows(self) -> Iterator[Row]:
-        since, after = "", 0
-        while page := queries.personas.whole_page(
-            self._database.connection,
-            user_id=self._user_id,
-            since=since,
-            after=after,
-            limit=_PAGE,
-        ):
-            yield from page
-            since, after = page[-1]["created_at"], page[-1]["id"]
-
-    def _given(self, row: Row, cover: Row | None) -> GivenPersona:
-        picture = None
-        if cover is not None:
-            try:
-                with self._files.open(row_key(cover)) as file:
-                    picture = file.read()
-            except OSError:
-                picture = None
-        return GivenPersona(
-            fields={
-                "name": row["name"],
-                "description": row["description"],
-                "style_prompt": row["style_prompt"],
-                "negative_prompt": row["negative_prompt"],
-                "loras": from_json(row["loras"]),
-                "generation_params": parameters.shown(from_json(row["generation_params"])),
-                "tags": from_json(row["tags"]),
-                "is_favorite": bool(row["is_favorite"]),
-                "is_nsfw": bool(row["is_nsfw"]),
-                "avatar_url": row["avatar_url"],
-            },
-            uid=row["uid"],
-            revision=row["revision"],
-            picture=picture,
-            history=History(
-                created_at=row["created_at"],
-                updated_at=row["updated_at"],
-                revision=row["revision"],
-                avatar=row["avatar_media_id"],
-            ),
-        )
-
-    def _cover(self, row: Row) -> Row | None:
-        return queries.media.cover(
-            self._database.connection,
-            user_id=self._user_id,
-            persona_id=row["id"],
-            avatar_media_id=row["avatar_media_id"],
-            nsfw=self._chosen.nsfw,
-        )
-
-    def _pages(
-        self, of: Literal["user", "persona"], persona_id: int | None
-    ) -> Iterator[GivenPicture]:
-        since = after = ""
-        while page := queries.media.whole_page(
-            self._database.connection,
-            of=of,
-            user_id=self._user_id,
-            persona_id=persona_id,
-            nsfw=self._chosen.nsfw,
-            since=since,
-            after=after,
-            limit=_PAGE,
-        ):
-            yield from map(self._picture, page)
-            since, after = page[-1]["created_at"], page[-1]["id"]
-
-    def _avatar(self, media_id: str) -> Iterator[GivenPicture]:
-        row = queries.media.whole_with_persona(
-            self._database.connection, id=media_id, user_id=self._user_id, nsfw=self._chosen.nsfw
-        )
-        if row is not None:
-            yield self._picture(row)
-
-    def _picture(self, row: Row) -> GivenPicture:
-        return GivenPicture(_picture_line(row), partial(self._files.open, row_key(row)))
+        for lora in fields.get("loras") or ()
+    ]
 
 
-def _picture_line(row: Row) -> dict[str, Any]:
-    """A row of media as a line of a library."""
-    line = {name: row[name] for name in row.keys() if name != "file_key"}  # noqa: SIM118 (no dict)
-    line |= {name: from_json(line[name]) for name in _JSON}
-    return line | {name: bool(line[name]) for name in _FLAGS}
+def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
+    stored = fields.get("generation_params") or {}
+    return parameters.shown(parameters.understand(stored, samplers.recognise).ours)
+
+
+# ------------------------------------------------------------------------- prompts and parameters
+
+
+def with_tags(persona: GivenPersona) -> str:
+    """The style prompt with a tag for each LoRA that is on and not in it yet."""
+    style = text(persona.fields, "style_prompt")
+    there = {lora["name"] for lora in take_tags(style)[1]}
+    missing = [lora for lora in on(persona) if lora["name"] not in there]
+    tags = "".join(
+        tag
+        for lora in missing
+        if (tag := write_tag(lora["name"], lora.get("weight", 1), lora.get("clip_weight")))
+    )
+    return f"{style} {tags}" if tags and style else style or tags
+
+
+def on(persona: GivenPersona) -> list[LoraEntry]:
+    """The LoRAs of the list that are not switched off."""
+    return join_loras(persona.fields.get("loras") or ())
+
+
+def untold_loras(persona: GivenPersona, target: Target) -> list[Remark]:
+    """What tags in a prompt do not say of a persona's LoRAs."""
+    remarks = []
+    entries: list[LoraEntry] = persona.fields.get("loras") or []
+    if any(not lora.get("enabled", True) or lora.get("weight") == 0 for lora in entries):
+        detail = f"{target.title}: no place for LoRAs that are switched off."
+        remarks.append(Remark("not_carried", detail, "loras"))
+    untold = [lora["name"] for lora in on(persona) if write_tag(lora["name"], 1) is None]
+    if untold:
+        detail = f"{target.title}: no tag can hold the LoRA {untold[0]!r}."
+        remarks.append(Remark("not_carried", detail, "loras"))
+    return remarks
+
+
+def infotext_of(persona: GivenPersona) -> Infotext:
+    """The parameters of a persona as an infotext says them, by A1111's names; without prompts."""
+    params = _parameters(persona.fields)
+    scheduler = params.get("scheduler")
+    pair = samplers.pair("a1111", scheduler) if scheduler else None
+    seed = params.get("seed")
+    width, height = params.get("width"), params.get("height")
+    return Infotext(
+        steps=params.get("num_inference_steps"),
+        sampler=pair.sampler if pair else str(scheduler or params.get("sampler") or ""),
+        schedule=pair.schedule if pair else str(params.get("schedule") or ""),
+        guidance_scale=params.get("guidance_scale"),
+        seed=None if seed in (None, -1) else int(seed),
+        size=(width, height) if width and height else None,
+        model=str(params.get("model_name") or ""),
+        loras=[
+            Lora(lora["name"], lora.get("weight", 1.0), lora.get("clip_weight"))
+            for lora in on(persona)
+        ],
+    )
+
+
+INFOTEXT_PARAMETERS = frozenset(
+    {
+        *("num_inference_steps", "sampler", "schedule", "scheduler", "guidance_scale"),
+        *("seed", "width", "height", "model_name"),
+    }
+)
+"""The parameters that an infotext has a place for."""
+
+
+def preview_of(picture: bytes | None) -> str:
+    """A picture as a JPEG's data URL, small; "" where there is none that can be read."""
+    if picture is None:
+        return ""
+    try:
+        with Image.open(io.BytesIO(picture), formats=("PNG", "JPEG", "WEBP")) as image:
+            image.draft("RGB", (_PREVIEW_EDGE, _PREVIEW_EDGE))
+            small = image.convert("RGB")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return ""
+    small.thumbnail((_PREVIEW_EDGE, _PREVIEW_EDGE))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+# ------------------------------------------------------------------------------------------ names
+
+
+def apart(names: Iterable[str]) -> list[str]:
+    """Names of which no two are the same: a number goes behind those that come again."""
+    wanted = list(names)
+    taken = set(wanted)
+    given: set[str] = set()
+    number: dict[str, int] = {}
+    found = []
+    for name in wanted:
+        other = name
+        if name in given:
+            number.setdefault(name, 2)
+            while (other := f"{name} ({number[name]})") in taken:
+                number[name] += 1
+        taken.add(other)
+        given.add(other)
+        found.append(other)
+    return found
+
+
+def file_names(names: Sequence[str], ending: str) -> list[str]:
+    """Names of files for personas, which every system takes: apart without case, too."""
+    stems = []
+    for name in names:
+        stem = cut_text(_UNFIT.sub(" ", name).strip(" ."), 80).rstrip(" .")
+        while len(stem.encode()) > 200:
+            stem = stem[:-1]
+        stems.append(f"{stem}_" if _RESERVED.fullmatch(stem) else stem or "persona")
+    taken: set[str] = set()
+    number: dict[str, int] = {}
+    found = []
+    for stem in stems:
+        other, key = stem, fold(stem)
+        while fold(other) in taken:
+            number[key] = number.get(key, 1) + 1
+            other = f"{stem} ({number[key]})"
+        taken.add(fold(other))
+        found.append(f"{other}{ending}")
+    return found

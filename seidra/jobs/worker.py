@@ -88,9 +88,10 @@ class Worker:
     """The threads of one process that work off the jobs of its engines until they are stopped.
 
     `engines` holds one instance for each slot, `watched` one of each engine to look at meanwhile.
-    Between jobs, one thread calls `keep_house` and says whether all idle. What takes long has a
-    thread of its own: each of `long_works` does one piece, such as an export, says whether there
-    was one, and ends early once its event is set, for then this process stops.
+    Between jobs, one thread calls `keep_house` and says whether all idle; it returns whether it
+    has more to do at once. What takes long has a thread of its own: each of `long_works` does one
+    piece, such as an export, says whether there was one, and ends early once its event is set, for
+    then this process stops.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Worker:
         files: Files,
         engines: Sequence[Engine],
         wake: threading.Event,
-        keep_house: Callable[[bool], None],
+        keep_house: Callable[[bool], bool],
         watched: Sequence[Engine] = (),
         long_works: Sequence[LongWork] = (),
     ) -> None:
@@ -215,12 +216,13 @@ class Worker:
                 self._long_wake.set()
                 self._presence.show()
                 try:
-                    self._keep_house(all(slot.attempt is None for slot in self._slots))
+                    more = self._keep_house(all(slot.attempt is None for slot in self._slots))
                 except Exception:
                     _log.exception("housekeeping failed; it goes on")
                     self._stopping.wait(1.0)
                     continue
-                self._wake.wait(self._settings.job_poll_ms / 1000)
+                if not more:
+                    self._wake.wait(self._settings.job_poll_ms / 1000)
             self._presence.end()
         finally:
             self._database.leave()

@@ -13,11 +13,14 @@ from seidra.nsfw import policy
 from seidra.values import from_json, timestamp, to_json
 
 
-def check_room(connection: Connection, user_id: int, settings: Settings) -> None:
-    """Raise QuotaExceeded where a user's media are as many, or as large, as they may be: before
-    more are asked for, for what was asked for before comes in all the same."""
+def check_room(
+    connection: Connection, user_id: int, settings: Settings, count: int = 1
+) -> None:
+    """Raise QuotaExceeded where so many media more are more than a user may have, or theirs are as
+    large as they may be: before more are asked for, for what was asked for before comes in all the
+    same."""
     counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=True))
-    if counts["total"] >= settings.max_media:
+    if counts["total"] + count > settings.max_media:
         raise QuotaExceeded("media items", settings.max_media, counts["total"])
     if 0 < settings.max_media_bytes <= counts["bytes"]:
         raise QuotaExceeded("bytes of media", settings.max_media_bytes, counts["bytes"])

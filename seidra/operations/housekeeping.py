@@ -9,6 +9,7 @@ from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.exchange.exports import prune_exports
+from seidra.exchange.work import ImportWork, expire_imports
 from seidra.files.local import LocalFiles
 from seidra.jobs import chores as job_chores
 from seidra.jobs.queue import TURN_SECONDS
@@ -22,6 +23,9 @@ _BATCH = 500
 _BUSY_SECONDS = 5.0
 """How often housekeeping has its turn while jobs keep coming."""
 
+_IMPORT_SECONDS = 2.0
+"""For how long imports are worked on before anything else has its turn."""
+
 _HOURLY_SECONDS = 3600.0
 _EVENT_SECONDS = 60.0
 
@@ -34,13 +38,16 @@ class Housekeeper:
         self._files = files
         self._settings = settings
         self._gone = job_chores.GoneEngines()
+        self._imports = ImportWork(database, files, settings)
         self._last_run = self._last_hourly = self._last_events = -math.inf
 
-    def run(self, idle: bool) -> None:
-        """One round, if it is time for one."""
+    def run(self, idle: bool) -> bool:
+        """One round, if it is time for one, and some work on imports; returns whether these have
+        more."""
+        more = self._imports.work(_IMPORT_SECONDS)
         now = time.monotonic()
         if not idle and now - self._last_run < _BUSY_SECONDS:
-            return
+            return more
         self._last_run = now
         media_chores.delete_files(self._database, self._files)
         purge_account(self._database)
@@ -62,6 +69,8 @@ class Housekeeper:
             job_chores.prune_events(self._database, self._settings.event_seconds)
             job_chores.prune_turns(self._database, TURN_SECONDS)
             self._gone.fail_jobs(self._database, now)
+            expire_imports(self._database)
+        return more
 
 
 def purge_account(database: Database) -> None:
@@ -72,9 +81,11 @@ def purge_account(database: Database) -> None:
     with database.transaction() as tx:
         queries.jobs.cancel_all(tx, user_id=user_id, now=timestamp())
     for purge_batch in (
+        queries.imports.purge_batch,
         queries.media.purge_batch,
         queries.trash.purge_batch,
         queries.jobs.purge_batch,
+        queries.revisions.purge_batch,
         queries.personas.purge_batch,
     ):
         deleted = _BATCH

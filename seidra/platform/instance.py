@@ -64,6 +64,7 @@ class LimitsSchema(Schema):
         metadata={"description": "{kind of thing: {field: {min, max}}}"},
     )
     max_body = fields.Integer(metadata={"description": "Bytes of a request's body."})
+    max_upload = fields.Integer(metadata={"description": "Bytes of a file that is sent in."})
     max_queued_jobs = fields.Integer()
     max_personas = fields.Integer()
     max_media = fields.Integer()
@@ -106,6 +107,7 @@ def _limits(settings: Settings) -> dict[str, Any]:
     return {
         "fields": _FIELDS,
         "max_body": settings.max_body,
+        "max_upload": settings.max_upload,
         "max_queued_jobs": settings.max_queued_jobs,
         "max_personas": settings.max_personas,
         "max_media": settings.max_media,

@@ -15,7 +15,8 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     request."""
 
     def arguments(self, schema: Any, *, required: bool = True, **kwargs: Any) -> Decorator:
-        """Arguments from the JSON body, or with location="query"; `required` also decides whether a
+        """Arguments from the JSON body, or with location="query", or with location="files" from
+        what `takes_files` received; `required` also decides whether a
         body may be left out."""
         document = super().arguments(schema, required=required, **kwargs)
         parse = parsed_arguments(schema, kwargs.get("location", "json"), required)

@@ -183,6 +183,19 @@ def check_count(value: Any, high: int, what: str) -> None:
         raise ValidationError(Mistake(f"Must have at most {high} {what}.", "count", max=high))
 
 
+class FilePart(fields.Field[Any]):
+    """A file of a multipart body, loaded as the `Upload` that was received."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        documented = {"type": "string", "format": "binary", **kwargs.pop("metadata", {})}
+        super().__init__(metadata=documented, **kwargs)
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        if isinstance(value, str):
+            raise ValidationError("Must be a file: its part needs a filename.")
+        return value
+
+
 class UuidText(fields.UUID):
     """A UUID, loaded as the text that the database has."""
 

@@ -22,6 +22,7 @@ from seidra.values import timestamp, timestamp_in
 from seidra.web.answers import public_url
 from seidra.web.arguments import Decorator, View, bounded_body
 from seidra.web.services import services
+from seidra.web.uploads import received
 
 HEADER = "Idempotency-Key"
 KEPT_SECONDS = 86_400.0
@@ -36,9 +37,9 @@ class _Asked(NamedTuple):
 
 
 def repeatable(show: Callable[[str], Response]) -> Decorator:
-    """Let a view be asked again under the same `Idempotency-Key`, below its guards and above its
-    arguments. The view says by `keep_made` what it made; `show` answers with that as it is now, by
-    its id, and raises NotFound where it is no more."""
+    """Let a view be asked again under the same `Idempotency-Key`, below its guards (and
+    `takes_files`) and above its arguments. The view says by `keep_made` what it made; `show`
+    answers with that as it is now, by its id, and raises NotFound where it is no more."""
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -99,7 +100,10 @@ def _read_asked() -> _Asked:
     key = request.headers[HEADER]
     if not re.fullmatch(r"[\x21-\x7e]{1,64}", key):
         raise _mistake("Must be 1 to 64 visible ASCII characters.", "invalid")
-    digest = hashlib.sha256(request.query_string + b"\0" + bounded_body()).hexdigest()
+    files = received()
+    # The boundary between the parts of a multipart body is another one each time.
+    body = files.digest.encode() if files is not None else bounded_body()
+    digest = hashlib.sha256(request.query_string + b"\0" + body).hexdigest()
     return _Asked(key, f"{request.method} {request.path.rstrip('/')}", digest)
 
 
