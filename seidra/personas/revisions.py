@@ -156,11 +156,11 @@ def _read(
         offset=offset,
     )
     found += [_kept(each) for each in rows]
-    before = [*found[1:], None]
+    others = [*found[1:], None]
     return [
-        replace(each, changed=_changed(each, other))
-        for each, other in zip(found, before, strict=True)
-    ][:limit]
+        replace(each, changed=_changed(each, before))
+        for each, before in zip(found[:limit], others, strict=False)
+    ]
 
 
 def _present(connection: Connection, user_id: int, row: Row) -> Revision:
