@@ -3,6 +3,7 @@ page at a time, so that memory does not grow with them."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,12 +12,17 @@ from typing import Any, Literal
 from seidra import parameters
 from seidra.database.base import Database, Row, required_row
 from seidra.database.queries import queries
-from seidra.exchange.found import GivenPersona, History
-from seidra.exchange.own import GivenPicture
-from seidra.files.base import Files
+from seidra.exchange.found import GivenPersona, History, Source
+from seidra.exchange.own import FORMAT, GivenPicture
+from seidra.files.local import LocalFiles
 from seidra.media.keys import row_key
-from seidra.values import from_json, to_json
+from seidra.media.thumbnails import TooBusy, thumbnail_key
+from seidra.values import from_json, to_json, unpacked
 
+Cover = Literal["none", "small", "whole"]
+"""How the picture that stands for a persona goes along."""
+
+_SMALL = 640
 _PAGE = 100
 _JSON = ("metadata", "tags", "nsfw_tags")
 _FLAGS = ("is_favorite", "is_nsfw")
@@ -43,7 +49,7 @@ class Chosen:
 class Belongings:
     """What a user has of what is chosen."""
 
-    def __init__(self, database: Database, files: Files, user_id: int, chosen: Chosen) -> None:
+    def __init__(self, database: Database, files: LocalFiles, user_id: int, chosen: Chosen) -> None:
         self._database = database
         self._files = files
         self._user_id = user_id
@@ -82,11 +88,11 @@ class Belongings:
         covers = (self._cover(row) for row in self._rows())
         return sum(cover["file_size"] for cover in covers if cover is not None)
 
-    def personas(self, *, covers: bool) -> Iterator[GivenPersona]:
-        """The personas, the oldest first where all are chosen; with the pictures that stand for
-        them where these are asked for."""
+    def personas(self, cover: Cover = "none") -> Iterator[GivenPersona]:
+        """The personas, the oldest first where all are chosen; the pictures that stand for them
+        small, whole or without their bytes."""
         for row in self._rows():
-            yield self._given(row, self._cover(row) if covers else None)
+            yield self._given(row, cover)
 
     def pictures(self) -> Iterator[GivenPicture]:
         """The pictures of the personas, and their avatars, whosever pictures these are."""
@@ -132,14 +138,23 @@ class Belongings:
             yield from page
             since, after = page[-1]["created_at"], page[-1]["id"]
 
-    def _given(self, row: Row, cover: Row | None) -> GivenPersona:
-        picture = None
-        if cover is not None:
-            try:
-                with self._files.open(row_key(cover)) as file:
-                    picture = file.read()
-            except OSError:
-                picture = None
+    def _picture_of(self, row: Row, cover: Cover) -> bytes | None:
+        found = self._cover(row)
+        if found is None or found["mime_type"].startswith("video/"):
+            return None
+        if cover == "none":
+            return b""
+        key = row_key(found)
+        try:
+            if cover == "small":
+                with contextlib.suppress(TooBusy):
+                    key = thumbnail_key(self._files, key, _SMALL)
+            with self._files.open(key) as file:
+                return file.read()
+        except OSError:
+            return None
+
+    def _given(self, row: Row, cover: Cover) -> GivenPersona:
         return GivenPersona(
             fields={
                 "name": row["name"],
@@ -155,13 +170,53 @@ class Belongings:
             },
             uid=row["uid"],
             revision=row["revision"],
-            picture=picture,
+            extensions=from_json(row["extensions"]),
+            source=self._source(row),
+            picture=self._picture_of(row, cover),
             history=History(
                 created_at=row["created_at"],
                 updated_at=row["updated_at"],
                 revision=row["revision"],
+                revised={
+                    "at": row["revised_at"],
+                    "by": row["revised_by"],
+                    "note": row["revision_note"],
+                },
+                revisions=[_revision(each) for each in self._revisions(row)],
                 avatar=row["avatar_media_id"],
             ),
+        )
+
+    def _revisions(self, row: Row) -> Sequence[Row]:
+        if row["revision"] == 1:
+            return ()
+        return queries.revisions.whole(
+            self._database.connection,
+            user_id=self._user_id,
+            persona_id=row["id"],
+            nsfw=self._chosen.nsfw,
+        )
+
+    def _source(self, row: Row) -> Source | None:
+        """Where a persona came from; that it came from SEIDRA says nothing that it does not say
+        itself."""
+        found = queries.sources.get(
+            self._database.connection, persona_id=row["id"], user_id=self._user_id
+        )
+        if found is None or found["format"] == FORMAT:
+            return None
+        return Source(
+            found["format"],
+            found["tool"],
+            found["file"],
+            found["entry"],
+            None if found["original"] is None else unpacked(found["original"]),
+            from_json(found["facts"]),
+            {
+                "base": from_json(unpacked(found["base"]).decode()),
+                "revision": found["revision"],
+                "imported_at": found["imported_at"],
+            },
         )
 
     def _cover(self, row: Row) -> Row | None:
@@ -199,6 +254,21 @@ class Belongings:
 
     def _picture(self, row: Row) -> GivenPicture:
         return GivenPicture(_picture_line(row), partial(self._files.open, row_key(row)))
+
+
+def _revision(row: Row) -> dict[str, Any]:
+    """A kept revision as our own JSON has it."""
+    values = from_json(unpacked(row["document"]).decode())
+    extensions = values.pop("extensions", {})
+    return {
+        "number": row["number"],
+        "at": row["made_at"],
+        "by": row["made_by"],
+        "note": row["note"],
+        "is_nsfw": bool(row["is_nsfw"]),
+        "values": values,
+        "extensions": extensions,
+    }
 
 
 def _picture_line(row: Row) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from seidra.auth.tokens import login_required
 from seidra.database.queries import queries
 from seidra.errors import NotFound, Problem
 from seidra.exchange import exports
+from seidra.exchange.belongings import Belongings, Chosen
 from seidra.exchange.export_schemas import (
     EXPORT_EXAMPLE,
     LOSSES_EXAMPLE,
@@ -24,8 +25,7 @@ from seidra.exchange.export_schemas import (
     PersonaExportQuery,
 )
 from seidra.exchange.found import WrittenFile
-from seidra.exchange.belongings import Belongings, Chosen
-from seidra.exchange.targets import SEIDRA, TARGETS, Losses
+from seidra.exchange.targets import SEIDRA, TARGETS, Losses, write_files
 from seidra.files.keys import ARCHIVE
 from seidra.media.access import linked_user
 from seidra.media.answers import attach, send_stored, with_file_headers
@@ -70,12 +70,12 @@ def export_persona(query: dict[str, Any], persona_id: int) -> Response:
     target, belongings = query["to"], _belongings(chosen)
     if query["dry_run"]:
         return _answer_losses(exports.find_losses(belongings, target, library=False))
-    personas = list(belongings.personas(covers=TARGETS[target].covers))
+    personas = list(belongings.personas(TARGETS[target].cover))
     if not personas:
         raise NotFound("persona")
     losses = Losses(target)
-    losses.add(personas[0])
-    return _send_file(TARGETS[target].write(personas)[0], losses.lost)
+    losses.add(personas)
+    return _send_file(write_files(target, personas)[0], losses.lost)
 
 
 @blp.route("/exports", methods=["POST"])

@@ -20,8 +20,8 @@ from pathlib import Path
 from seidra.config import Settings
 from seidra.database.base import Database, Row
 from seidra.database.queries import queries
-from seidra.exchange.exports import KEPT_SECONDS, archive_name, write_export
 from seidra.exchange.belongings import Belongings, Chosen
+from seidra.exchange.exports import KEPT_SECONDS, archive_name, write_export
 from seidra.exchange.targets import SEIDRA, Losses
 from seidra.files.keys import ARCHIVE, archive_key
 from seidra.files.local import LocalFiles, private

@@ -14,9 +14,9 @@ from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.errors import Conflict, NotFound
 from seidra.exchange import own
-from seidra.exchange.found import WrittenFile
 from seidra.exchange.belongings import Belongings, Chosen
-from seidra.exchange.targets import SEIDRA, TARGETS, Losses, write_zip
+from seidra.exchange.found import WrittenFile
+from seidra.exchange.targets import SEIDRA, TARGETS, Losses, batched, write_files, write_zip
 from seidra.files.keys import ARCHIVE
 from seidra.library.bulk import filtered_ids
 from seidra.media.links import EXPORTS, Links
@@ -62,7 +62,7 @@ def is_small(belongings: Belongings, target: str) -> bool:
         return False
     if target == SEIDRA:
         return belongings.pictures_size()[1] <= _SMALL_BYTES
-    return not TARGETS[target].covers or belongings.covers_bytes() <= _SMALL_BYTES
+    return TARGETS[target].cover != "whole" or belongings.covers_bytes() <= _SMALL_BYTES
 
 
 # ------------------------------------------------------------------------------------ what it holds
@@ -71,8 +71,8 @@ def is_small(belongings: Belongings, target: str) -> bool:
 def find_losses(belongings: Belongings, target: str, *, library: bool) -> Losses:
     """What an export would lose; `library`: as our own ZIP, in which nothing is lost."""
     losses = Losses(target)
-    for persona in belongings.personas(covers=False):
-        losses.add(persona, nothing=library)
+    for batch in batched(belongings.personas(), TARGETS[target].together):
+        losses.add(batch, nothing=library)
     return losses
 
 
@@ -83,8 +83,8 @@ def write_export(
     of another format with a report. Each step says how many personas and pictures are done that
     were not before."""
     if target == SEIDRA:
-        return own.write_library(out, belongings.personas(covers=False), belongings.pictures())
-    return write_zip(out, losses, belongings.personas(covers=TARGETS[target].covers))
+        return own.write_library(out, belongings.personas(), belongings.pictures())
+    return write_zip(out, losses, belongings.personas(TARGETS[target].cover))
 
 
 def make_file(belongings: Belongings, target: str) -> tuple[WrittenFile, int]:
@@ -92,11 +92,10 @@ def make_file(belongings: Belongings, target: str) -> tuple[WrittenFile, int]:
     else a ZIP."""
     losses = Losses(target)
     if target != SEIDRA and (TARGETS[target].together > 1 or belongings.count() == 1):
-        personas = list(belongings.personas(covers=TARGETS[target].covers))
-        files = TARGETS[target].write(personas)
+        personas = list(belongings.personas(TARGETS[target].cover))
+        files = write_files(target, personas)
         if len(files) == 1:
-            for persona in personas:
-                losses.add(persona)
+            losses.add(personas)
             return files[0], losses.lost
     data = io.BytesIO()
     for _ in write_export(data, belongings, target, losses):

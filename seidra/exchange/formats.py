@@ -10,6 +10,7 @@ from seidra.errors import Invalid, Mistake
 from seidra.exchange import (
     fooocus,
     invokeai,
+    own,
     pasted,
     sdnext,
     sidecars,
@@ -54,6 +55,7 @@ class Writer(Protocol):
 
 
 READERS: Sequence[Reader] = (
+    own,
     # ZIP, pictures and cards belong before these, our own JSON Lines before the lists.
     sidecars,
     swarmui,
@@ -69,7 +71,7 @@ READERS: Sequence[Reader] = (
 
 WRITERS: Mapping[str, Writer] = {
     writer.FORMAT: writer
-    for writer in (styles_csv, sdnext, style_lists, fooocus, swarmui, invokeai, pasted)
+    for writer in (own, styles_csv, sdnext, style_lists, fooocus, swarmui, invokeai, pasted)
 }
 """By the name of the format that is asked for."""
 

@@ -94,11 +94,13 @@ class IncomingFile:
 class History:
     """What SEIDRA's own form says of a persona beside what it is: since when there is one, which
     revision it stands at, and those before, the oldest first; `avatar` is the id of a picture of
-    the same library."""
+    the same library. `revised` says how the present revision came about ({at, by, note}), and each
+    of `revisions` has {number, at, by, note, is_nsfw, values, extensions}."""
 
     created_at: str
     updated_at: str
     revision: int
+    revised: Mapping[str, Any] = field(default_factory=dict)
     revisions: Sequence[Mapping[str, Any]] = ()
     avatar: str | None = None
 
@@ -141,7 +143,8 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a persona came from: kept beside it to know it again, and to give it back."""
+    """Where a persona came from: kept beside it to know it again, and to give it back. `last` is
+    what only SEIDRA's own form carries of it: {base, revision, imported_at} of the last import."""
 
     format: str
     tool: str
@@ -149,12 +152,14 @@ class Source:
     entry: str
     original: bytes | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class GivenPersona:
     """A persona for a writer: `fields` as in `FoundPersona`, all of them. `picture`: PNG, JPEG or
-    WebP of its avatar, else of its newest picture; None where there is none."""
+    WebP of its avatar, else of its newest picture; None where there is none, and b"" where there is
+    one whose bytes the writer did not ask for."""
 
     fields: Mapping[str, Any]
     uid: str

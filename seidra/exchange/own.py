@@ -112,6 +112,7 @@ def persona_json(persona: GivenPersona) -> dict[str, Any]:
         shown |= {
             "created_at": history.created_at,
             "updated_at": history.updated_at,
+            "revised": dict(history.revised),
             "avatar": history.avatar,
             "revisions": [dict(revision) for revision in history.revisions],
         }
@@ -126,6 +127,7 @@ def _source_json(source: Source) -> dict[str, Any]:
         "file": source.file,
         "entry": source.entry,
         "facts": dict(source.facts),
+        "last": dict(source.last),
         # Verbatim, in whatever encoding it came.
         "original_base64": None if original is None else base64.b64encode(original).decode(),
     }
@@ -204,6 +206,7 @@ def _read_source(value: Any) -> Source | None:
         entry=str(entry),
         original=original,
         facts=facts if isinstance(facts, dict) else {},
+        last=last if isinstance(last := value.get("last"), dict) else {},
     )
 
 
@@ -214,7 +217,15 @@ def _read_history(value: Mapping[str, Any]) -> History | None:
         return None
     if not isinstance(revisions, list) or not all(isinstance(each, dict) for each in revisions):
         revisions = []
-    return History(str(made), str(changed), revision, revisions, _uuid(value.get("avatar")))
+    revised = value.get("revised")
+    return History(
+        str(made),
+        str(changed),
+        revision,
+        revised if isinstance(revised, dict) else {},
+        revisions,
+        _uuid(value.get("avatar")),
+    )
 
 
 def _is_time(value: object) -> bool:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import IO, Any
@@ -14,7 +14,9 @@ from typing import IO, Any
 import orjson
 
 from seidra.exchange import own
-from seidra.exchange.found import GivenPersona, Remark, WrittenFile
+from seidra.exchange.belongings import Cover
+from seidra.exchange.formats import WRITERS, lost
+from seidra.exchange.found import GivenPersona, WrittenFile
 from seidra.folding import cut_text
 from seidra.media.view import plain_name
 
@@ -29,19 +31,29 @@ _NAME = 100
 
 @dataclass(frozen=True)
 class Target:
-    """A format: how personas are written in it, and what it cannot carry of one. `covers`: whether
-    the picture that stands for a persona goes along. `together`: how many personas one file has at
-    most; 1 where each has a file of its own."""
+    """How personas go into a format: with which picture, and how many are written together, in one
+    file where the format has one for several."""
 
-    write: Callable[[Sequence[GivenPersona]], Sequence[WrittenFile]]
-    lost: Callable[[GivenPersona], Sequence[Remark]]
-    covers: bool = False
+    cover: Cover = "none"
     together: int = 20_000
 
 
 TARGETS: Mapping[str, Target] = {
-    SEIDRA: Target(own.write, own.lost, together=1),
+    SEIDRA: Target(together=1),
+    "a1111": Target(),
+    "sdnext": Target("small", 500),
+    "fooocus": Target(),
+    "fooocus-preset": Target(together=500),
+    "swarmui": Target("small", 500),
+    "invokeai": Target(),
+    "infotext": Target(together=500),
 }
+"""By the name of the format that is asked for."""
+
+
+def write_files(target: str, personas: Sequence[GivenPersona]) -> Sequence[WrittenFile]:
+    """Files of personas, as many as are written together."""
+    return WRITERS[target].write(personas)
 
 
 class Losses:
@@ -50,27 +62,31 @@ class Losses:
     def __init__(self, target: str) -> None:
         self.target = target
         self.personas = self.lost = 0
-        self._lost_of = TARGETS[target].lost
         self._codes: Counter[str] = Counter()
         self._told: list[dict[str, Any]] = []
 
-    def add(self, persona: GivenPersona, *, nothing: bool = False) -> None:
-        """Count what is lost of a persona: `nothing` where it goes into a library of our own."""
-        remarks = [] if nothing else self._lost_of(persona)
-        self.personas += 1
-        self.lost += len(remarks)
-        self._codes.update(remark.code for remark in remarks)
-        if remarks and len(self._told) < _REPORTED:
-            self._told.append(
-                {
-                    "uid": persona.uid,
-                    "name": persona.fields["name"],
-                    "lost": [
-                        {"code": each.code, "field": each.field, "detail": each.detail}
-                        for each in remarks
-                    ],
-                }
-            )
+    def add(self, personas: Sequence[GivenPersona], *, nothing: bool = False) -> None:
+        """Count what is lost of personas that are written together: `nothing` where they go into a
+        library of our own."""
+        self.personas += len(personas)
+        if nothing:
+            return
+        remarks = lost(self.target, personas)
+        for persona in personas:
+            told = remarks.get(persona.uid, ())
+            self.lost += len(told)
+            self._codes.update(remark.code for remark in told)
+            if told and len(self._told) < _REPORTED:
+                self._told.append(
+                    {
+                        "uid": persona.uid,
+                        "name": persona.fields["name"],
+                        "lost": [
+                            {"code": each.code, "field": each.field, "detail": each.detail}
+                            for each in told
+                        ],
+                    }
+                )
 
     def as_json(self) -> dict[str, Any]:
         """For people and programs: how much is lost, of what kinds, and of whom."""
@@ -91,9 +107,8 @@ def write_zip(out: IO[bytes], losses: Losses, personas: Iterable[GivenPersona]) 
     names = _Names()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for batch in batched(personas, target.together):
-            for persona in batch:
-                losses.add(persona)
-            for file in target.write(batch):
+            losses.add(batch)
+            for file in write_files(losses.target, batch):
                 info = zipfile.ZipInfo(names.free(file.name))
                 packed = not file.mime_type.startswith("image/")
                 info.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
