@@ -41,3 +41,32 @@ BEGIN
     INSERT INTO file_deletions (key) VALUES (old.file_key)
     ON CONFLICT (key) DO UPDATE SET due_at = NULL;
 END;
+
+-- The pictures of a library of our own on their way in: the plan, and the journal once it is applied. entry: the entry
+-- of their persona. document: zlib'd JSON of what the library says of one.
+CREATE TABLE import_pictures (
+    import_id TEXT NOT NULL REFERENCES imports (id) ON DELETE CASCADE,
+    n INTEGER NOT NULL,
+    entry INTEGER,
+    media_id TEXT NOT NULL,
+    file_key TEXT NOT NULL,
+    size INTEGER NOT NULL,
+    is_nsfw INTEGER NOT NULL CONSTRAINT import_pictures_is_nsfw CHECK (is_nsfw IN (0, 1)),
+    document BLOB NOT NULL,
+    state TEXT NOT NULL DEFAULT 'planned' CONSTRAINT import_pictures_state CHECK (
+        state IN ('planned', 'done', 'skipped', 'undone', 'kept')
+    ),
+    PRIMARY KEY (import_id, n)
+) STRICT;
+
+CREATE INDEX import_pictures_state ON import_pictures (import_id, state, n);
+
+CREATE INDEX import_pictures_file ON import_pictures (file_key);
+
+CREATE TRIGGER import_pictures_file_deletion AFTER DELETE ON import_pictures
+WHEN NOT EXISTS (SELECT 1 FROM media_items AS m WHERE m.file_key = old.file_key AND m.id = old.media_id)
+    AND NOT EXISTS (SELECT 1 FROM trash AS t WHERE t.kind = 'media' AND t.item_id = old.media_id)
+BEGIN
+    INSERT INTO file_deletions (key) VALUES (old.file_key)
+    ON CONFLICT (key) DO UPDATE SET due_at = NULL;
+END;

@@ -303,6 +303,8 @@ SELECT 1 FROM trash WHERE file_key = :key
 UNION ALL
 SELECT 1 FROM import_entries WHERE file_key = :key
 UNION ALL
+SELECT 1 FROM import_pictures WHERE file_key = :key
+UNION ALL
 SELECT 1 FROM exports WHERE file_key = :key;
 
 -- name: announce*!

@@ -105,6 +105,13 @@ SET name = :name, description = :description, style_prompt = :style_prompt, nega
     revision_note = COALESCE(:revision_note, revision_note), version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id;
 
+-- name: set_history!
+-- Write since when there is a persona that was made elsewhere, and at which revision it stands.
+UPDATE personas
+SET created_at = :created_at, updated_at = :updated_at, revision = :revision, revised_at = :revised_at,
+    revised_by = :revised_by, revision_note = :revision_note
+WHERE id = :id AND user_id = :user_id;
+
 -- name: update_name_key!
 -- Write what a persona is sorted by, which no answer shows, unless it was changed meanwhile.
 UPDATE personas SET name_key = :name_key WHERE id = :id AND version = :version;

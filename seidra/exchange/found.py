@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seidra.errors import Invalid
 from seidra.exchange import documents, texts
 from seidra.exchange.documents import Document
+
+if TYPE_CHECKING:
+    from seidra.exchange.own import Library
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +135,15 @@ class FoundPersona:
 @dataclass(frozen=True, slots=True)
 class FoundFile:
     """What a file holds. `facts` are those of the whole file that a writer of the same format needs
-    to give it back as it was: byte order mark, line ends, header, headings."""
+    to give it back as it was: byte order mark, line ends, header, headings. `library`: one of our
+    own, whose pictures come along."""
 
     format: str
     tool: str
     entries: Sequence[FoundPersona]
     facts: Mapping[str, Any] = field(default_factory=dict)
     remarks: Sequence[Remark] = ()
+    library: Library | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ time: memory does not grow with it. Nothing in it chooses where a file goes.
 from __future__ import annotations
 
 import base64
-import dataclasses
 import hashlib
 import io
 import re
@@ -499,8 +498,8 @@ def _codes(problem: Invalid) -> list[str]:
 
 
 def read(file: IncomingFile) -> FoundFile:
-    """The personas of a file of our own. Of a library the pictures of avatars come along; all of
-    its pictures come in by `Library` alone. Raises Invalid."""
+    """The personas of a file of our own; with a library, whose pictures come along. Raises
+    Invalid."""
     if file.data.startswith(b"PK\3\4"):
         return _read_whole(Library(io.BytesIO(file.data)))
     text = file.data.removeprefix(b"\xef\xbb\xbf")
@@ -522,13 +521,9 @@ def read(file: IncomingFile) -> FoundFile:
 
 def _read_whole(library: Library) -> FoundFile:
     library.check()
-    pictures = {picture.id: picture for picture in library.pictures() if picture.error is None}
     entries: list[FoundPersona] = []
     for persona in library.personas():
         if len(entries) == _READ_ONCE:
             raise _invalid(f"It has more than {_READ_ONCE:,} entries.", "too_many")
-        avatar = persona.history and pictures.get(persona.history.avatar or "")
-        if avatar:
-            persona = dataclasses.replace(persona, picture=library.read(avatar))
         entries.append(persona)
-    return FoundFile(FORMAT, TOOL, entries)
+    return FoundFile(FORMAT, TOOL, entries, library=library)

@@ -81,6 +81,7 @@ def purge_account(database: Database) -> None:
     with database.transaction() as tx:
         queries.jobs.cancel_all(tx, user_id=user_id, now=timestamp())
     for purge_batch in (
+        queries.import_pictures.purge_batch,
         queries.imports.purge_batch,
         queries.media.purge_batch,
         queries.trash.purge_batch,
