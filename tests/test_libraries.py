@@ -8,7 +8,7 @@ import json
 import shutil
 import tracemalloc
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,6 @@ from seidra.web.services import services_of
 
 def any_version(version: int) -> None:
     """Whatever it is."""
-
 
 
 @pytest.fixture
@@ -119,7 +118,7 @@ def furnish_more(person: Person, worker: Worker) -> None:
     assert person.patch(path, json={"tags": ["other"], "is_nsfw": True}).status_code == 200
     plain = person.persona(name="=1+1", avatar_url="https://pictures.example/a.png")
     person.persona(name="Negative", style_prompt="", negative_prompt="n" * 16_000)
-    job = person.post("/api/jobs", json={"prompt": "alone", "loras": [{"name": "film"}]})
+    job = person.post("/api/jobs", json={"prompt": "alone", "loras": [{"name": "haze"}]})
     assert job.status_code == 202
     person.preview(plain["id"], count=3)
     while worker.work_one():
@@ -168,7 +167,7 @@ def test_an_empty_instance_has_the_same_library(
         for link in (item["url"], item["thumbnail_url"]):
             with carol.client.get(link) as answer:
                 assert answer.status_code == 200
-    for query in ("tag=keep", "lora=film", "search=alone", f"persona_id={first['id']}"):
+    for query in ("tag=keep", "lora=haze", "search=alone", f"persona_id={first['id']}"):
         answer = carol.get(f"/api/media?include_nsfw=true&{query}")
         assert answer.get_json()["total"] == 1, query
     shown = carol.get(f"/api/personas/{first['id']}/revisions").get_json()

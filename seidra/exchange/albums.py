@@ -272,7 +272,7 @@ def _add(tx: Connection, user_id: int, picture: Row, ready: Mapping[str, Any]) -
         id=picture["media_id"],
         user_id=user_id,
         job_id=None,
-        position=None,
+        position=0,
         persona_id=picture["persona_id"],
         **{name: fields[name] for name in names},
         **json,

@@ -189,6 +189,7 @@ class _Planner:
         try:
             self._settle(planned, found)
         except _CannotBe as error:
+            planned.row["action"] = "error"
             planned.document["error"] = remark_json(error.remark)
         return planned
 
