@@ -36,7 +36,7 @@ CREATE INDEX imports_working ON imports (user_id) WHERE status IN ('applying', '
 -- file: the stem of the file's name; with the format and `entry` it tells the same entry again. document: zlib'd JSON of
 -- what the plan shows and what the file said. original: zlib'd, verbatim. media_id: the avatar; file_key: its file, where
 -- it came along. version: that of the persona when it was planned. written_id: the persona that was made or changed;
--- before: zlib'd JSON of what was replaced; left_version: as the import left it. note: what went otherwise.
+-- replaced: zlib'd JSON of what it was before; left_version: as the import left it. note: what went otherwise.
 CREATE TABLE import_entries (
     import_id TEXT NOT NULL REFERENCES imports (id) ON DELETE CASCADE,
     n INTEGER NOT NULL CONSTRAINT import_entries_n CHECK (n >= 0),
@@ -62,7 +62,7 @@ CREATE TABLE import_entries (
     )),
     note TEXT,
     written_id INTEGER,
-    before BLOB,
+    replaced BLOB,
     left_version INTEGER,
     PRIMARY KEY (import_id, n)
 ) STRICT;
@@ -84,7 +84,7 @@ END;
 -- base: zlib'd JSON of what the source said at the last import: what is compared when it comes again. revision: the
 -- persona's, as that import left it.
 CREATE TABLE persona_sources (
-    persona_id INTEGER PRIMARY KEY NOT NULL REFERENCES personas (id) ON DELETE CASCADE,
+    persona_id INTEGER NOT NULL CONSTRAINT persona_sources_persona UNIQUE REFERENCES personas (id) ON DELETE CASCADE,
     user_id INTEGER NOT NULL,
     format TEXT NOT NULL,
     tool TEXT NOT NULL,

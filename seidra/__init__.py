@@ -13,6 +13,7 @@ from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
 from seidra.exchange.export_routes import blp as exports_blp
+from seidra.exchange.import_routes import blp as imports_blp
 from seidra.frontend.routes import blp as frontend_blp
 from seidra.jobs.engines import admin_blp as engines_admin_blp
 from seidra.jobs.engines import blp as engines_blp
@@ -49,6 +50,7 @@ _BLUEPRINTS = (
     organise_blp,
     trash_blp,
     exports_blp,
+    imports_blp,
     platform_blp,
     instance_blp,
     admin_blp,

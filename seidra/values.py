@@ -57,7 +57,7 @@ def same_json(one: Any, other: Any) -> bool:
 
 def packed(data: bytes) -> bytes:
     """Bytes as a column keeps them that may be long."""
-    return zlib.compress(data, 6)
+    return zlib.compress(data, 1)
 
 
 def unpacked(data: bytes) -> bytes:

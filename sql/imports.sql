@@ -23,8 +23,8 @@ WHERE id = :id AND user_id = :user_id AND status = 'planning';
 -- name: get^
 -- One import of a user.
 SELECT
-    id, user_id, status, options, files, summary, choices, entries, done, error_code, error_message, version, created_at,
-    updated_at, expires_at
+    id, user_id, status, options, files, summary, choices, entries, done, error_code, error_message, version,
+    created_at, updated_at, expires_at
 FROM imports WHERE id = :id AND user_id = :user_id AND status <> 'planning';
 
 -- name: page
@@ -47,11 +47,11 @@ SELECT COUNT(*) FROM imports WHERE user_id = :user_id AND status <> 'planning';
 
 -- name: entries_page
 -- A page of an import's entries, in their order.
--- family: which action: AND action = :action
--- family: which all:
+-- family: which action: action = :action
+-- family: which all: n >= 0
 SELECT
-    e.n, e.locator, e.format, e.tool, e.file, e.entry, e.action, e.match, e.persona_id, e.written_id, e.is_nsfw, e.document,
-    e.media_id, e.state, e.note
+    e.n, e.locator, e.format, e.tool, e.file, e.entry, e.action, e.match, e.persona_id, e.written_id, e.is_nsfw,
+    e.document, e.media_id, e.state, e.note
 FROM (
     SELECT import_id AS page_import_id, n AS page_n FROM import_entries
     WHERE import_id = :import_id AND action = :action AND (is_nsfw = FALSE OR :nsfw = TRUE)
@@ -63,14 +63,15 @@ ORDER BY e.n;
 
 -- name: entries_count$
 -- How many entries such a list has.
--- family: which action: AND action = :action
--- family: which all:
+-- family: which action: action = :action
+-- family: which all: n >= 0
 SELECT COUNT(*) FROM import_entries
 WHERE import_id = :import_id AND action = :action AND (is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: outline
 -- What an import would do, entry by entry, without what it says.
-SELECT n, action, match, persona_id, is_nsfw, state, file_key FROM import_entries WHERE import_id = :import_id ORDER BY n;
+SELECT n, action, match, persona_id, is_nsfw, state, file_key
+FROM import_entries WHERE import_id = :import_id ORDER BY n;
 
 -- name: changed_since
 -- The entries whose persona has changed, or gone, since it was planned.
@@ -97,8 +98,8 @@ SELECT 1 FROM imports WHERE user_id = :user_id AND status IN ('applying', 'undoi
 -- name: begin!
 -- Let an import be applied, or undone: by who claims it with it, or without a claim by whoever comes.
 UPDATE imports
-SET status = :status, choices = :choices, done = :done, claim = :claim, leased_until = :leased_until, error_code = NULL,
-    error_message = NULL, version = version + 1, updated_at = :now
+SET status = :status, choices = :choices, done = :done, claim = :claim, leased_until = :leased_until,
+    error_code = NULL, error_message = NULL, version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id AND version = :version;
 
 -- name: waiting
@@ -153,12 +154,12 @@ SELECT action, state, COUNT(*) AS n FROM import_entries WHERE import_id = :impor
 SELECT
     n, format, tool, file, entry, action, match, persona_id, version, is_nsfw, document, media_id, file_key, state
 FROM import_entries
-WHERE import_id = :import_id AND n >= :n AND n < :before
+WHERE import_id = :import_id AND n >= :n AND n < :up_to
 ORDER BY n;
 
 -- name: entries_back
 -- Some entries before one that were applied, the last first, to take them back.
-SELECT n, action, written_id, media_id, file_key, before, left_version
+SELECT n, action, written_id, media_id, file_key, replaced, left_version
 FROM import_entries
 WHERE import_id = :import_id AND n < :n AND state = 'done'
 ORDER BY n DESC
@@ -167,7 +168,7 @@ LIMIT :limit;
 -- name: journal!
 -- An entry was applied.
 UPDATE import_entries
-SET state = 'done', action = :action, written_id = :written_id, before = :before, left_version = :left_version,
+SET state = 'done', action = :action, written_id = :written_id, replaced = :replaced, left_version = :left_version,
     note = :note
 WHERE import_id = :import_id AND n = :n;
 
@@ -178,7 +179,7 @@ UPDATE import_entries SET action = :action WHERE import_id = :import_id AND n = 
 -- name: journal_back!
 -- An entry was taken back, or could not be.
 UPDATE import_entries
-SET state = :state, note = :note, written_id = NULL, version = COALESCE(:version, version), before = NULL,
+SET state = :state, note = :note, written_id = NULL, version = COALESCE(:version, version), replaced = NULL,
     left_version = NULL
 WHERE import_id = :import_id AND n = :n;
 

@@ -12,8 +12,9 @@ VALUES (
     :persona_id, :user_id, :format, :tool, :file, :entry, :facts, :sha256, :original, :base, :revision, :imported_at
 )
 ON CONFLICT (persona_id) DO UPDATE
-SET format = excluded.format, tool = excluded.tool, file = excluded.file, entry = excluded.entry, facts = excluded.facts,
-    sha256 = excluded.sha256, original = excluded.original, base = excluded.base, revision = excluded.revision,
+SET format = excluded.format, tool = excluded.tool, file = excluded.file, entry = excluded.entry,
+    facts = excluded.facts, sha256 = excluded.sha256, original = excluded.original,
+    base = excluded.base, revision = excluded.revision,
     imported_at = excluded.imported_at;
 
 -- name: take!
@@ -21,14 +22,15 @@ SET format = excluded.format, tool = excluded.tool, file = excluded.file, entry 
 INSERT INTO persona_sources (
     persona_id, user_id, format, tool, file, entry, facts, sha256, original, base, revision, imported_at
 )
-SELECT CAST(:persona_id AS BIGINT) AS persona_id, CAST(:user_id AS BIGINT) AS user_id, e.format, e.tool, e.file, e.entry,
-    CAST(:facts AS TEXT) AS facts, e.sha256, e.original, :base, CAST(:revision AS BIGINT) AS revision,
+SELECT CAST(:persona_id AS BIGINT) AS persona_id, CAST(:user_id AS BIGINT) AS user_id, e.format, e.tool, e.file,
+    e.entry, CAST(:facts AS TEXT) AS facts, e.sha256, e.original, :base AS base, CAST(:revision AS BIGINT) AS revision,
     CAST(:imported_at AS TEXT) AS imported_at
 FROM import_entries AS e
 WHERE e.import_id = :import_id AND e.n = :n
 ON CONFLICT (persona_id) DO UPDATE
-SET format = excluded.format, tool = excluded.tool, file = excluded.file, entry = excluded.entry, facts = excluded.facts,
-    sha256 = excluded.sha256, original = excluded.original, base = excluded.base, revision = excluded.revision,
+SET format = excluded.format, tool = excluded.tool, file = excluded.file, entry = excluded.entry,
+    facts = excluded.facts, sha256 = excluded.sha256, original = excluded.original,
+    base = excluded.base, revision = excluded.revision,
     imported_at = excluded.imported_at;
 
 -- name: remove!

@@ -155,6 +155,13 @@ MEDIA = "INDEX sqlite_autoindex_media_items_1 (id=?)"
 TRASHED = "INDEX sqlite_autoindex_trash_2 (kind=? AND item_id=?)"
 """An entry of the trash, by what it was."""
 ENTRY = "INDEX sqlite_autoindex_trash_1 (id=?)"
+IMPORT = "INDEX sqlite_autoindex_imports_1 (id=?)"
+IMPORTED = "INDEX sqlite_autoindex_import_entries_1 (import_id=? AND n=?)"
+"""An entry of an import."""
+ENTRIES = "INDEX sqlite_autoindex_import_entries_1 (import_id=?)"
+ENTRIES_ON = "INDEX sqlite_autoindex_import_entries_1 (import_id=? AND n>?)"
+SOURCE = "INDEX sqlite_autoindex_persona_sources_1 (persona_id=?)"
+UID = "INDEX sqlite_autoindex_personas_1 (uid=?)"
 QUEUED = "file_deletions USING PRIMARY KEY (key=?)"
 VIEWER = "INDEX nsfw_settings_user (user_id=?)"
 SEARCHED = ":M1><"
@@ -495,6 +502,56 @@ PLANS: dict[str, tuple[str, ...]] = {
     "workers.list_all": ("SCAN workers",),
     "workers.prune": ("SCAN workers",),
     "workers.seen": NOTHING,
+    "imports.add_entries": NOTHING,
+    "imports.begin": (IMPORT,),
+    "imports.changed_since": (ENTRIES, ROWID),
+    "imports.claim": (IMPORT,),
+    "imports.count": ("INDEX imports_owner (user_id=?)",),
+    "imports.create": NOTHING,
+    "imports.decide": (IMPORTED,),
+    "imports.drop": (IMPORT,),
+    "imports.drop_entries": (IMPORTED, ENTRIES),
+    "imports.end": (IMPORT,),
+    "imports.entries_back": ("INDEX sqlite_autoindex_import_entries_1 (import_id=? AND n<?)",),
+    "imports.entries_count[action]": ("INDEX import_entries_actions (import_id=? AND action=?)",),
+    "imports.entries_count[all]": (ENTRIES_ON,),
+    "imports.entries_on": (
+        "INDEX sqlite_autoindex_import_entries_1 (import_id=? AND n>? AND n<?)",
+    ),
+    "imports.entries_page[action]": (
+        "INDEX import_entries_actions (import_id=? AND action=?)",
+        IMPORTED,
+    ),
+    "imports.entries_page[all]": (ENTRIES_ON, IMPORTED),
+    "imports.expire": (IMPORT,),
+    "imports.expiring": ("INDEX imports_expiry (expires_at<?)",),
+    "imports.fail": (IMPORT,),
+    "imports.get": (IMPORT,),
+    "imports.imported_since": (
+        ENTRIES,
+        "INDEX persona_sources_entry (user_id=? AND format=? AND file=? AND entry=?)",
+    ),
+    "imports.journal": (IMPORTED,),
+    "imports.journal_back": (IMPORTED,),
+    "imports.outline": (ENTRIES,),
+    "imports.page": ("INDEX imports_owner (user_id=?)", IMPORT),
+    "imports.progress": (IMPORT,),
+    "imports.purge_batch": ("INDEX imports_owner (user_id=?)", "(import_id=?"),
+    "imports.results": ("INDEX import_entries_actions (import_id=?)",),
+    "imports.show": (IMPORT,),
+    "imports.waiting": ("INDEX imports_working",),
+    "imports.working": ("(user_id=?)",),
+    "personas.by_name": ("INDEX personas_name (user_id=? AND name_key=?)",),
+    "personas.by_uid": (UID,),
+    "personas.uid_taken": (UID,),
+    "sources.by_entry": (
+        "INDEX persona_sources_entry (user_id=? AND format=? AND file=? AND entry=?)",
+        ROWID,
+    ),
+    "sources.get": (SOURCE,),
+    "sources.put": NOTHING,
+    "sources.remove": (SOURCE,),
+    "sources.take": (IMPORTED,),
 }
 for _order in ("created_at", "-created_at"):
     PLANS |= {
@@ -564,6 +621,7 @@ PART = {
     "jobs_held": 5,
     "jobs_turns": 45,
     "jobs_models": 45,
+    "imports_working": 5,
     "users_deleted": 5,
     "users_active_admins": 3,
     "personas_favorite": 5_000,

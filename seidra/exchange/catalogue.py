@@ -27,9 +27,7 @@ class Catalogue:
             told=any("loras" in each.features and (each.loras or each.models) for each in seen),
         )
         self._schedulers = {
-            name
-            for each in seen
-            for name in (*each.schedulers, *each.foreign.get("samplers", ()))
+            name for each in seen for name in (*each.schedulers, *each.foreign.get("samplers", ()))
         }
         self._known: dict[tuple[str, str], bool] = {}
 

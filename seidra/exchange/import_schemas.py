@@ -43,15 +43,15 @@ class _Options(Body):
     on_conflict = Text(
         validate=one_of(*ON_CONFLICT),
         load_default=None,
-        metadata={"description": "What becomes of entries in conflict; else they are to be chosen."},
+        metadata={
+            "description": "What becomes of entries in conflict; else they are to be chosen."
+        },
     )
     tags = Tags(load_default=list, metadata={"description": "For each persona of the import."})
-    encoding = Text(
-        1, 40, line=True, load_default=None, metadata={"description": "That of texts."}
-    )
+    encoding = Text(1, 40, line=True, load_default=None, metadata={"description": "That of texts."})
 
 
-class TextOrMediaSchema(_Options):
+class ImportTextSchema(_Options):
     """What to import: a text, or the data in one of one's own pictures."""
 
     text = Text(1, MAX_TEXT)
@@ -66,14 +66,14 @@ class TextOrMediaSchema(_Options):
             raise ValidationError("Must have either a text or a media_id.")
 
 
-class FilesSchema(_Options):
+class ImportFilesSchema(_Options):
     """What to import: files, with the options as fields of the form."""
 
     file = Items(FilePart(), MAX_FILES, "files", required=True)
     is_nsfw = QueryFlag(load_default=None)
 
 
-class PictureSchema(FilesSchema):
+class ImportPictureSchema(ImportFilesSchema):
     """A picture of which a persona is to be made."""
 
     file = Items(FilePart(), 1, "files", required=True)
@@ -109,7 +109,7 @@ class Choices(fields.Field[Any]):
         return {int(index): action for index, action in value.items()}
 
 
-class ApplySchema(Body):
+class ImportApplySchema(Body):
     """What is to become of single entries, and of all conflicts beside."""
 
     choices = Choices(load_default=dict)
@@ -140,7 +140,7 @@ class ImportedFileSchema(Schema):
     warnings = fields.List(fields.Nested(WarningSchema))
 
 
-class SummarySchema(Schema):
+class ImportSummarySchema(Schema):
     """How many entries have an action and a warning, and what became of them."""
 
     actions = fields.Dict(keys=fields.String(), values=fields.Integer())
@@ -148,14 +148,14 @@ class SummarySchema(Schema):
     results = fields.Dict(keys=fields.String(), values=fields.Integer())
 
 
-class ProgressSchema(Schema):
+class ImportProgressSchema(Schema):
     """How far it is; on the way back `done` goes down."""
 
     done = fields.Integer()
     total = fields.Integer()
 
 
-class DifferenceSchema(Schema):
+class ImportDifferenceSchema(Schema):
     """A field in which file and persona differ: what the file said the last time, what is here, and
     what the file says now."""
 
@@ -166,7 +166,7 @@ class DifferenceSchema(Schema):
     outcome = fields.String(validate=one_of("there", "here", "conflict"))
 
 
-class EntrySchema(Schema):
+class ImportEntrySchema(Schema):
     """An entry of an import."""
 
     index = fields.Integer()
@@ -176,7 +176,7 @@ class EntrySchema(Schema):
     match = fields.String(allow_none=True, validate=one_of(*MATCHES))
     persona_id = fields.Integer(allow_none=True)
     fields_ = fields.Dict(data_key="fields")
-    diff = fields.List(fields.Nested(DifferenceSchema))
+    diff = fields.List(fields.Nested(ImportDifferenceSchema))
     warnings = fields.List(fields.Nested(WarningSchema))
     lost = fields.List(fields.String())
     error = fields.Nested(WarningSchema, allow_none=True)
@@ -186,7 +186,7 @@ class EntrySchema(Schema):
     note = fields.String(allow_none=True)
 
 
-class OptionsShownSchema(Schema):
+class ImportOptionsSchema(Schema):
     """What held for the whole import."""
 
     on_conflict = fields.String(allow_none=True)
@@ -199,10 +199,10 @@ class ImportSchema(Schema):
 
     id = fields.UUID()
     status = fields.String(validate=one_of(*STATUSES))
-    options = fields.Nested(OptionsShownSchema)
+    options = fields.Nested(ImportOptionsSchema)
     files = fields.List(fields.Nested(ImportedFileSchema))
-    summary = fields.Nested(SummarySchema)
-    progress = fields.Nested(ProgressSchema)
+    summary = fields.Nested(ImportSummarySchema)
+    progress = fields.Nested(ImportProgressSchema)
     error_code = fields.String(allow_none=True)
     error_message = fields.String(allow_none=True)
     version = fields.Integer()
@@ -214,7 +214,7 @@ class ImportSchema(Schema):
 class ImportWithEntriesSchema(ImportSchema):
     """The same with a page of its entries."""
 
-    entries = fields.List(fields.Nested(EntrySchema))
+    entries = fields.List(fields.Nested(ImportEntrySchema))
 
 
 class ImportsPageSchema(Schema):

@@ -42,9 +42,7 @@ def prepare_picture(files: Files, media_id: str, key: str) -> ReadyPicture:
     thumbnails = make_thumbnails(data, first_sizes(width, height))
     for size, small in thumbnails.pictures.items():
         files.put(derived_key(key, size), small, MIME_TYPE)
-    return ReadyPicture(
-        media_id, key, str(mime_type), width, height, len(data), thumbnails.color
-    )
+    return ReadyPicture(media_id, key, str(mime_type), width, height, len(data), thumbnails.color)
 
 
 def add_picture(

@@ -33,7 +33,7 @@ from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
 from seidra.nsfw import policy
 from seidra.personas import revisions, write
-from seidra.personas.schemas import PersonaSchema
+from seidra.personas.schemas import AvatarUrl, PersonaSchema
 from seidra.personas.stored import DEFAULTS, stored_values
 from seidra.values import (
     from_json,
@@ -90,14 +90,12 @@ class Picture:
     media_id: str
 
 
-class _ImportedUrl(Text):
-    """An http(s) URL, which is kept and never fetched."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(1, 500, line=True, allow_none=True, **kwargs)
+class _ImportedUrl(AvatarUrl):
+    """An http(s) URL, which is kept and never fetched: no link of ours, whose picture is another
+    one's, or is not here."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        url = super()._deserialize(value, attr, data, **kwargs)
+        url = Text._deserialize(self, value, attr, data, **kwargs)
         URL(schemes={"http", "https"}, require_tld=False, error="Must be an http or https URL.")(
             url
         )
@@ -232,9 +230,7 @@ class _Planner:
         else:
             values = self._compared(planned, here)
         if values["is_nsfw"] and not self.nsfw:
-            raise _CannotBe(
-                "nsfw_off", "It is NSFW, which is not in force for you.", "is_nsfw"
-            )
+            raise _CannotBe("nsfw_off", "It is NSFW, which is not in force for you.", "is_nsfw")
         planned.row["is_nsfw"] = values["is_nsfw"]
         if name_key in self.names:
             planned.warn(
@@ -300,7 +296,9 @@ class _Planner:
         wanted = list({folding.fold(tag): tag for tag in [*self.options.tags, *tags]}.values())
         if len(wanted) > MAX_TAGS:
             planned.warn(
-                Remark("tags_left_out", f"It has more than {MAX_TAGS} tags; the first stay.", "tags")
+                Remark(
+                    "tags_left_out", f"It has more than {MAX_TAGS} tags; the first stay.", "tags"
+                )
             )
             planned.document["lost"] += [f"tag {tag}" for tag in wanted[MAX_TAGS:]]
         return wanted[:MAX_TAGS]

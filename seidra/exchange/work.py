@@ -42,7 +42,7 @@ KEPT_SECONDS = 30 * 86_400.0
 
 _LEASE_SECONDS = 20.0
 _BATCH = 200
-_BATCH_SECONDS = 0.15
+_BATCH_SECONDS = 0.1
 """A transaction writes so many entries, or for so long."""
 
 _NOTE = 200
@@ -54,6 +54,7 @@ _DELETED = 50
 _log = logging.getLogger(__name__)
 
 CheckVersion = Callable[[int], None]
+Keep = Callable[[Connection], None]
 WRITING = ("create", "update")
 
 
@@ -61,7 +62,7 @@ class LostClaim(Exception):
     """Somebody else works on the import."""
 
 
-# -------------------------------------------------------------------------------- what is to be done
+# ------------------------------------------------------------------------------- what is to be done
 
 
 def effective_action(planned: str, chosen: str | None, on_conflict: str | None) -> str:
@@ -87,9 +88,10 @@ def begin_apply(
     check_version: CheckVersion,
     settings: Settings,
     claim: str | None = None,
+    keep: Keep = lambda tx: None,
 ) -> None:
     """Let a plan be applied as its owner has chosen, by who has the `claim`, or None by whoever
-    comes. Nothing of it is done yet.
+    comes. Nothing of it is done yet. `keep` is called in the transaction that begins it.
 
     Raises NotFound, PlanStale, Conflict for an import that is no plan (any more) or beside another
     one, Invalid for choices that there are not, and what making its personas would raise.
@@ -127,6 +129,7 @@ def begin_apply(
         )
         if not begun:
             raise _not_now()
+        keep(tx)
 
 
 def begin_undo(
@@ -135,6 +138,7 @@ def begin_undo(
     import_id: str,
     check_version: CheckVersion,
     claim: str | None = None,
+    keep: Keep = lambda tx: None,
 ) -> None:
     """Let an import that was applied be taken back, likewise. Raises NotFound, and Conflict for any
     other."""
@@ -156,6 +160,7 @@ def begin_undo(
             leased_until=timestamp_in(_LEASE_SECONDS),
             now=timestamp(),
         )
+        keep(tx)
 
 
 def _own_import(connection: Connection, user_id: int, import_id: str) -> Row:
@@ -220,9 +225,7 @@ def _decide(
     return actions
 
 
-def _check_fresh(
-    tx: Connection, user_id: int, import_id: str, actions: Mapping[int, str]
-) -> None:
+def _check_fresh(tx: Connection, user_id: int, import_id: str, actions: Mapping[int, str]) -> None:
     changed = queries.imports.changed_since(tx, import_id=import_id, user_id=user_id)
     stale = [row["n"] for row in changed if actions.get(row["n"]) == "update"]
     known = queries.imports.imported_since(tx, import_id=import_id, user_id=user_id)
@@ -231,7 +234,7 @@ def _check_fresh(
         raise PlanStale(sorted(stale))
 
 
-# ------------------------------------------------------------------------------------------ the work
+# ----------------------------------------------------------------------------------------- the work
 
 
 @dataclass(frozen=True)
@@ -262,7 +265,7 @@ class ImportWork:
         self._until: float | None = None
         self._albums = AlbumWork(database, settings, self._in_time, self._progress)
 
-    def finish(self, user_id: int, import_id: str) -> None:
+    def finish(self, import_id: str) -> None:
         """Work on an import to its end. Raises what made it fail, once all is taken back."""
         self._until = None
         failure: Exception | None = None
@@ -304,16 +307,17 @@ class ImportWork:
 
     def _fail(self, import_id: str, error: Exception) -> bool:
         """Turn an import around; returns whether that was possible."""
-        code, message = "failed", "It failed, and all of it was taken back."
+        code = error.code if isinstance(error, Problem) else None
+        message = "It failed, and all of it was taken back."
         if isinstance(error, Problem):
-            code, message = error.code, error.detail
+            message = error.detail
         with self._database.transaction() as tx:
             return bool(
                 queries.imports.fail(
                     tx,
                     id=import_id,
                     claim=self.claim,
-                    error_code=code,
+                    error_code=code or "failed",
                     error_message=message,
                     leased_until=timestamp_in(_LEASE_SECONDS),
                     now=timestamp(),
@@ -382,7 +386,7 @@ class ImportWork:
                 return False
             before = min(done + _BATCH, row["entries"])
             entries = queries.imports.entries_on(
-                self._database.connection, import_id=row["id"], n=done, before=before
+                self._database.connection, import_id=row["id"], n=done, up_to=before
             )
             steps = list(self._steps(row, entries, decided, files))
             if not steps:
@@ -521,7 +525,7 @@ class ImportWork:
             n=step.n,
             action=step.action,
             written_id=persona_id,
-            before=None if replaced is None else packed(to_json(replaced).encode()),
+            replaced=None if replaced is None else packed(to_json(replaced).encode()),
             left_version=version,
             note=step.note,
         )
@@ -609,17 +613,15 @@ class _Before:
 
 
 def _before_of(entry: Row) -> _Before | None:
-    if entry["before"] is None:
+    if entry["replaced"] is None:
         return None
-    document = from_json(unpacked(entry["before"]).decode())
+    document = from_json(unpacked(entry["replaced"]).decode())
     values = document["values"]
-    persona = write.NewPersona(
-        values, search.found_by(values), extensions=document["extensions"]
-    )
+    persona = write.NewPersona(values, search.found_by(values), extensions=document["extensions"])
     return _Before(persona, document["source"])
 
 
-# ------------------------------------------------------------------------------------------- the end
+# ------------------------------------------------------------------------------------------ the end
 
 
 def delete_import(

@@ -13,9 +13,7 @@ from seidra.nsfw import policy
 from seidra.values import from_json, timestamp, to_json
 
 
-def check_room(
-    connection: Connection, user_id: int, settings: Settings, count: int = 1
-) -> None:
+def check_room(connection: Connection, user_id: int, settings: Settings, count: int = 1) -> None:
     """Raise QuotaExceeded where so many media more are more than a user may have, or theirs are as
     large as they may be: before more are asked for, for what was asked for before comes in all the
     same."""

@@ -46,9 +46,7 @@ def read_source(connection: Connection, user_id: int, persona_id: int) -> Stored
 _PACKED = ("original", "base")
 
 
-def source_document(
-    connection: Connection, user_id: int, persona_id: int
-) -> dict[str, Any] | None:
+def source_document(connection: Connection, user_id: int, persona_id: int) -> dict[str, Any] | None:
     """A persona's source as an object of a document, whose packed parts are in base64; None where
     there is none."""
     row = queries.sources.get(connection, persona_id=persona_id, user_id=user_id)

@@ -177,9 +177,7 @@ def replace_persona(
 ) -> Row:
     """Write all of a persona, its extensions too, over its row of `personas.whole`; whose avatar it
     is was asked before. Returns the new row; raises as `_update` does."""
-    _write_over(
-        tx, user_id, row, persona.values, origin, persona.extensions, persona.found_by
-    )
+    _write_over(tx, user_id, row, persona.values, origin, persona.extensions, persona.found_by)
     return required_row(queries.personas.whole(tx, id=row["id"], user_id=user_id))
 
 

@@ -36,7 +36,7 @@ def parsed_arguments(schema: Schema | type[Schema], location: str, required: boo
                 return view(*args, load_query(request.query_string), **kwargs)
             if location == "files":
                 return view(*args, loads.load(g.received.values(lists)), **kwargs)
-            return view(*args, loads.load(_json_body(required)), **kwargs)
+            return view(*args, loads.load(json_body(required)), **kwargs)
 
         return with_arguments
 
@@ -68,7 +68,9 @@ def _list_fields(schema: Schema) -> set[str]:
     }
 
 
-def _json_body(required: bool) -> Any:
+def json_body(required: bool) -> Any:
+    """The value of a JSON body; without one an empty object, unless it is `required`. Raises
+    UnsupportedMediaType, and a 400 Problem."""
     data = bounded_body()
     if not data and not required:
         return {}
