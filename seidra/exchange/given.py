@@ -16,12 +16,14 @@ from seidra import parameters
 from seidra.engines import infotext, samplers
 from seidra.engines.base import Lora
 from seidra.engines.infotext import Infotext
+from seidra.exchange.drafts import numbered
 from seidra.exchange.found import FoundPersona, GivenPersona, Remark
 from seidra.folding import cut_text, fold
 from seidra.prompts import PLACE, LoraEntry, join_loras, take_tags, write_tag
 
 _UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029/\\:*?"<>|]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_NUMBER = re.compile(r" \([0-9]+\)$")
 _PREVIEW_EDGE = 512
 """Pixels of a picture that goes into a text file."""
 
@@ -104,9 +106,10 @@ def changed(persona: GivenPersona, found: FoundPersona) -> set[str]:
         if text(ours, name) != text(theirs, name)
     }
     names = {text(theirs, "name")}
-    if persona.source is not None:
+    number = _NUMBER.search(persona.source.entry) if persona.source else None
+    if number is not None:
         # One of two entries of the same name was read under another.
-        names.add(persona.source.entry)
+        names.add(numbered(text(theirs, "name"), number[0]))
     if text(ours, "name") not in names:
         differing.add("name")
     if bool(ours.get("is_favorite")) != bool(theirs.get("is_favorite")):

@@ -57,7 +57,8 @@ _EXCEL = re.compile(r"sep=([,;\t|])\r?\n", re.IGNORECASE)
 _MARKERS = re.compile(r"^(?:<{7} .*|\|{7}(?: .*)?|={7}|>{7} .*)(?:\r\n|\n|\Z)", re.MULTILINE)
 _OPENED = re.compile(r"^<{7} ", re.MULTILINE)
 _CLOSED = re.compile(r"^>{7} ", re.MULTILINE)
-_SWALLOWED = re.compile(r'\n[^",\n]{1,100},"')
+_SWALLOWED = re.compile(r'\n[^",\n]{1,100},"(?!")')
+"""A row within a row: a name, a separator, and a quotation mark that is no part of a text."""
 _LONGEST_NAME = 100
 _DECORATION = " \t_*=#~<>|+.:;-" + "".join(
     chr(code)
@@ -297,7 +298,7 @@ def _drafted(style: _Style, locator: str, raw: str, stem: str) -> Draft:
     if len(style.name) > _LONGEST_NAME or "\n" in style.name.strip():
         detail = "The name looks like a prompt: a quotation mark may be missing above it."
         draft.remark("name_looks_like_prompt", detail, "name")
-    if any(map(_SWALLOWED.search, (style.name, style.prompt, style.negative_prompt))):
+    if _SWALLOWED.search(raw):
         detail = "There seem to be further rows in it: a quotation mark may be missing."
         draft.remark("rows_swallowed", detail)
     if style.name.startswith("#"):
