@@ -12,6 +12,7 @@ from seidra.auth.access_routes import blp as access_blp
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
+from seidra.exchange.uploads import blp as uploads_blp
 from seidra.frontend.routes import blp as frontend_blp
 from seidra.jobs.engines import admin_blp as engines_admin_blp
 from seidra.jobs.engines import blp as engines_blp
@@ -45,6 +46,7 @@ _BLUEPRINTS = (
     engines_blp,
     engines_admin_blp,
     media_blp,
+    uploads_blp,
     organise_blp,
     trash_blp,
     platform_blp,

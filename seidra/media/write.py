@@ -12,14 +12,18 @@ from seidra.errors import NotFound, QuotaExceeded
 from seidra.nsfw import policy
 from seidra.values import from_json, timestamp, to_json
 
+JOB, UPLOAD, IMPORT = "job", "upload", "import"
+"""Where a picture comes from."""
 
-def check_room(connection: Connection, user_id: int, settings: Settings) -> None:
+
+def check_room(connection: Connection, user_id: int, settings: Settings, size: int = 0) -> None:
     """Raise QuotaExceeded where a user's media are as many, or as large, as they may be: before
-    more are asked for, for what was asked for before comes in all the same."""
+    more are asked for, for what was asked for before comes in all the same. `size`: bytes of one
+    that is about to come, and must still fit."""
     counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=True))
     if counts["total"] >= settings.max_media:
         raise QuotaExceeded("media items", settings.max_media, counts["total"])
-    if 0 < settings.max_media_bytes <= counts["bytes"]:
+    if 0 < settings.max_media_bytes < counts["bytes"] + max(size, 1):
         raise QuotaExceeded("bytes of media", settings.max_media_bytes, counts["bytes"])
 
 
