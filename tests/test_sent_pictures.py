@@ -150,9 +150,12 @@ def test_what_is_no_picture_is_refused_and_leaves_nothing(
     nothing_stored(alice)
 
 
-def test_texts_that_are_bombs_are_told_and_not_read(alice: Person) -> None:
+def test_texts_that_are_bombs_are_refused(alice: Person) -> None:
     packed = zlib.compress(b"x" * 100_000_000, 9)
-    item = send(alice, png_with((b"zTXt", b"parameters\0\0" + packed))).get_json()
+    answer = send(alice, png_with((b"zTXt", b"parameters\0\0" + packed)))
+    assert answer.get_json()["codes"] == {"file": [{"code": "text_too_long"}]}
+    nothing_stored(alice)
+    item = send(alice, png_with((b"tEXt", b"parameters\0" + b"x" * 3_000_000))).get_json()
     assert [each["code"] for each in item["metadata"]["remarks"]] == ["text_too_long"]
 
 

@@ -95,12 +95,15 @@ def prepare_sent(data: bytes) -> SentPicture:
 def _look_at(data: bytes) -> tuple[str, int, int]:
     """Type and size of a picture, by its head. Raises Invalid."""
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP", "MPO")) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP")) as image:
             kind, (width, height) = str(image.format), image.size
             moves = kind in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > 1
     except Image.DecompressionBombError:
         raise _too_many_pixels() from None
-    except (OSError, ValueError, SyntaxError, TypeError):
+    except ValueError:
+        # What Pillow says of packed texts that are far too large: no later size could be made.
+        raise broken("Has a text that is larger than is read.", "text_too_long") from None
+    except (OSError, SyntaxError, TypeError):
         raise broken("Is no whole picture.", "broken_picture") from None
     if width * height > MAX_PIXELS:
         raise _too_many_pixels()
