@@ -115,23 +115,37 @@ def write(info: Infotext) -> str:
     lines = [prompt]
     if info.negative_prompt:
         lines.append(f"{_NEGATIVE} {_UNWRITABLE.sub('', info.negative_prompt)}")
-    pairs: dict[str, Any] = {
-        "Steps": info.steps,
-        "Sampler": info.sampler or None,
-        "Schedule type": info.schedule or None,
-        "CFG scale": info.guidance_scale,
-        # A1111's word for any seed. Three pairs make a line of parameters: there always are.
-        "Seed": -1 if info.seed is None else info.seed,
-        "Size": f"{info.size[0]}x{info.size[1]}" if info.size else None,
-        "Model": info.model or None,
-        _MORE_LORAS: _lora_list(untold) if untold else None,
-    }
+    pairs = _pairs_of(info)
+    # A1111's word for any seed. Three pairs make a line of parameters: there always are.
+    pairs = {key: -1 if key == "Seed" and value is None else value for key, value in pairs.items()}
+    if untold:
+        pairs[_MORE_LORAS] = _lora_list(untold)
     pairs = {key: value for key, value in pairs.items() if value is not None}
     more = {key: value for key, value in info.more.items() if _may_be_more(key)}
     parts = _part("\n".join([*lines, _write_pairs(pairs | more | {_APP: _OURS})]))
     if (take_tags(parts.prompt)[0], parts.negative_prompt) != (info.prompt, info.negative_prompt):
         pairs |= {_RAW_PROMPT: info.prompt, _RAW_NEGATIVE: info.negative_prompt}
     return "\n".join([*lines, _write_pairs(pairs | more | {_APP: _OURS})])
+
+
+def write_parameters(info: Infotext) -> str:
+    """The line of parameters alone, of which `read_parameters` makes them again; "" for none."""
+    more = {key: value for key, value in info.more.items() if _may_be_more(key)}
+    pairs = {key: value for key, value in _pairs_of(info).items() if value is not None}
+    return _write_pairs(pairs | more)
+
+
+def _pairs_of(info: Infotext) -> dict[str, Any]:
+    """The pairs that have a place of their own; None for what is not known."""
+    return {
+        "Steps": info.steps,
+        "Sampler": info.sampler or None,
+        "Schedule type": info.schedule or None,
+        "CFG scale": info.guidance_scale,
+        "Seed": info.seed,
+        "Size": f"{info.size[0]}x{info.size[1]}" if info.size else None,
+        "Model": info.model or None,
+    }
 
 
 def _write_pairs(pairs: Mapping[str, Any]) -> str:

@@ -23,6 +23,8 @@ MAX_NAME = 100
 MAX_DESCRIPTION = 8_000
 MAX_STYLE_PROMPT = 8_000
 MAX_TAG = 50
+MAX_ENTRY = 300
+"""Characters of the name by which an entry is known again."""
 MAX_ORIGINAL = 1024 * 1024
 """Bytes of an entry that are kept as they were."""
 
@@ -39,7 +41,7 @@ class Draft:
     def __init__(self, format_name: str, locator: str, entry: str, original: str) -> None:
         self._format = format_name
         self._locator = locator
-        self._entry = entry
+        self._entry = entry[:MAX_ENTRY]
         self._original = original
         self.fields: dict[str, Any] = {}
         self.picture: bytes | None = None
@@ -57,7 +59,7 @@ class Draft:
         """Say why it cannot become a persona; the first reason stays."""
         self._error = self._error or Remark(code, detail, field)
 
-    def keep(self, **more: Any) -> None:
+    def keep(self, more: Mapping[str, Any]) -> None:
         """Keep what has no field, in the format's own namespace; empty things are left out."""
         self._kept |= {key: value for key, value in more.items() if value not in (None, "", {}, [])}
 
@@ -157,7 +159,7 @@ class Draft:
             self.remark(warning.code, warning.detail, f"generation_params.{warning.field}")
         if understood.ours:
             self.fields["generation_params"] = parameters.shown(understood.ours)
-        self.keep(parameters=left_out)
+        self.keep({"parameters": left_out})
 
     def odd_numbers(self, part: Part) -> None:
         """Tell of numbers that are kept as text."""

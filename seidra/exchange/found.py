@@ -76,6 +76,13 @@ class IncomingFile:
         return self._parsed if isinstance(self._parsed, Document) else None
 
     @property
+    def json(self) -> Document:
+        """The JSON of the file. Raises Invalid where it is none."""
+        if self.document is None:
+            raise self.fault or documents.broken("Is not JSON.")
+        return self.document
+
+    @property
     def fault(self) -> Invalid | None:
         """What is wrong with the file as a text, or with the JSON that it begins as."""
         if isinstance(self._decoded, Invalid):

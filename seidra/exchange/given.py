@@ -7,21 +7,23 @@ import base64
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from PIL import Image
 
 from seidra import parameters
-from seidra.engines import samplers
+from seidra.engines import infotext, samplers
 from seidra.engines.base import Lora
 from seidra.engines.infotext import Infotext
+from seidra.exchange.drafts import numbered
 from seidra.exchange.found import FoundPersona, GivenPersona, Remark
 from seidra.folding import cut_text, fold
 from seidra.prompts import PLACE, LoraEntry, join_loras, take_tags, write_tag
 
 _UNFIT = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029/\\:*?"<>|]+')
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+_NUMBER = re.compile(r" \([0-9]+\)$")
 _PREVIEW_EDGE = 512
 """Pixels of a picture that goes into a text file."""
 
@@ -63,9 +65,12 @@ def not_carried(persona: GivenPersona, target: Target) -> list[Remark]:
         if has[name] and name not in target.fields
     ]
     known = target.parameters
-    for key, value in fields.get("generation_params", {}).items():
+    stored = fields.get("generation_params") or {}
+    for key, value in stored.items():
         if known is not None and key not in known and value is not None:
             remarks.append(lacks(key, f"generation_params.{key}"))
+    if known == INFOTEXT_PARAMETERS and ("width" in stored) != ("height" in stored):
+        remarks.append(lacks("a width or height alone", "generation_params.width"))
     if not target.template and PLACE in text(fields, "style_prompt") + text(
         fields, "negative_prompt"
     ):
@@ -101,16 +106,17 @@ def changed(persona: GivenPersona, found: FoundPersona) -> set[str]:
         if text(ours, name) != text(theirs, name)
     }
     names = {text(theirs, "name")}
-    if persona.source is not None:
+    number = _NUMBER.search(persona.source.entry) if persona.source else None
+    if number is not None:
         # One of two entries of the same name was read under another.
-        names.add(persona.source.entry)
+        names.add(numbered(text(theirs, "name"), number[0]))
     if text(ours, "name") not in names:
         differing.add("name")
     if bool(ours.get("is_favorite")) != bool(theirs.get("is_favorite")):
         differing.add("is_favorite")
     if _lora_list(ours) != _lora_list(theirs):
         differing.add("loras")
-    if _parameters(ours) != _parameters(theirs):
+    if understood(ours) != understood(theirs):
         differing.add("generation_params")
     return differing
 
@@ -127,9 +133,21 @@ def _lora_list(fields: Mapping[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
-def _parameters(fields: Mapping[str, Any]) -> dict[str, Any]:
+def understood(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a persona under SEIDRA's names."""
     stored = fields.get("generation_params") or {}
     return parameters.shown(parameters.understand(stored, samplers.recognise).ours)
+
+
+PROMPTS = frozenset({"name", "style_prompt", "negative_prompt", "loras"})
+"""The fields that a target of mere prompts holds."""
+
+_HELD = {"name": {"name"}, "prompt": {"style_prompt", "loras"}}
+
+
+def touches(changes: set[str], key: str) -> bool:
+    """Whether what was changed is held by a key of a list of styles."""
+    return bool(changes & _HELD.get(key, {key}))
 
 
 # ------------------------------------------------------------------------- prompts and parameters
@@ -167,9 +185,34 @@ def untold_loras(persona: GivenPersona, target: Target) -> list[Remark]:
     return remarks
 
 
+def places_lost(persona: GivenPersona, target: Target) -> list[Remark]:
+    """What a target does not do that fills in only the first `{prompt}`."""
+    return [
+        Remark("not_carried", f"{target.title}: only the first {{prompt}} is filled in.", field)
+        for field in ("style_prompt", "negative_prompt")
+        if text(persona.fields, field).count(PLACE) > 1
+    ]
+
+
+def comfyui_pair(params: Mapping[str, Any]) -> tuple[str, str]:
+    """Sampler and schedule by ComfyUI's names where it has them; SwarmUI and Fooocus know these."""
+    scheduler = params.get("scheduler")
+    pair = samplers.pair("comfyui", scheduler) if scheduler else None
+    if pair is not None:
+        return pair.sampler, pair.schedule
+    return str(scheduler or params.get("sampler") or ""), str(params.get("schedule") or "")
+
+
+def plain(value: Any) -> str:
+    """A number as short as it can be read back, a text as it is."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)
+
+
 def infotext_of(persona: GivenPersona) -> Infotext:
     """The parameters of a persona as an infotext says them, by A1111's names; without prompts."""
-    params = _parameters(persona.fields)
+    params = understood(persona.fields)
     scheduler = params.get("scheduler")
     pair = samplers.pair("a1111", scheduler) if scheduler else None
     seed = params.get("seed")
@@ -182,11 +225,20 @@ def infotext_of(persona: GivenPersona) -> Infotext:
         seed=None if seed in (None, -1) else int(seed),
         size=(width, height) if width and height else None,
         model=str(params.get("model_name") or ""),
-        loras=[
-            Lora(lora["name"], lora.get("weight", 1.0), lora.get("clip_weight"))
-            for lora in on(persona)
-        ],
+        loras=as_loras(on(persona)),
     )
+
+
+def as_loras(entries: Iterable[LoraEntry]) -> list[Lora]:
+    """LoRAs as an infotext has them."""
+    return [
+        Lora(entry["name"], entry.get("weight", 1.0), entry.get("clip_weight")) for entry in entries
+    ]
+
+
+def parameters_line(persona: GivenPersona, more: Mapping[str, str] | None = None) -> str:
+    """The parameters of a persona as the line of an infotext, with further pairs; "" for none."""
+    return infotext.write_parameters(replace(infotext_of(persona), more=more or {}))
 
 
 INFOTEXT_PARAMETERS = frozenset(
@@ -212,6 +264,18 @@ def preview_of(picture: bytes | None) -> str:
     file = io.BytesIO()
     small.save(file, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def list_of(entries: Iterable[str]) -> str:
+    """A JSON list of entries that are JSON already."""
+    joined = ",\n    ".join(entries)
+    return f"[\n    {joined}\n]\n" if joined else "[]\n"
+
+
+def object_of(members: Iterable[str]) -> str:
+    """A JSON object of members that are JSON already."""
+    joined = ",\n    ".join(members)
+    return f"{{\n    {joined}\n}}\n" if joined else "{}\n"
 
 
 # ------------------------------------------------------------------------------------------ names
