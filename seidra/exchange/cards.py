@@ -13,7 +13,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -131,7 +131,7 @@ def read(file: IncomingFile) -> FoundFile:
         if document is None or not isinstance(document.value, dict):
             raise file.fault or documents.broken("Is no card.")
         card = _Card(document.value, document.raw, JSON)
-    entry = _entry(card, file.stem)
+    entry = _entry(card, file.stem, file.name)
     tool = _tool(card)
     return FoundFile(FORMAT, tool, [replace(entry, remarks=(*remarks, *entry.remarks))])
 
@@ -209,9 +209,9 @@ def _icon_path(data: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _entry(card: _Card, stem: str) -> FoundPersona:
+def _entry(card: _Card, stem: str, locator: str = "") -> FoundPersona:
     if _is_lorebook(card.value):
-        draft = Draft(FORMAT, "", stem, card.raw)
+        draft = Draft(FORMAT, locator, stem, card.raw)
         draft.name(stem, "Lorebook")
         draft.fail("lorebook_alone", "A lorebook by itself has nobody in it; import the card.")
         return draft.done()
@@ -219,7 +219,7 @@ def _entry(card: _Card, stem: str) -> FoundPersona:
     if "char_name" in data:
         data = {ours: data.get(theirs) for theirs, ours in _PYGMALION.items()}
     name = text_of(data.get("name"))
-    draft = Draft(FORMAT, "", name or stem, card.raw)
+    draft = Draft(FORMAT, locator, name or stem, card.raw)
     draft.picture = card.picture
     kept = card.extensions.get("seidra")
     ours = kept if isinstance(kept, dict) and kept.get("schema") == SCHEMA else None
@@ -228,7 +228,10 @@ def _entry(card: _Card, stem: str) -> FoundPersona:
     draft.name(name, stem)
     notes = text_of(data.get("creator_notes"))
     about = text_of(data.get("description"))
-    draft.description(notes if not folding.is_blank(notes) else folding.cut_text(about, _LOOKS))
+    if known or not folding.is_blank(notes):
+        draft.description(notes)
+    else:
+        draft.description(folding.cut_text(about, _LOOKS))
     draft.fields["tags"] = _tags(data.get("tags"), draft)
     if not draft.fields["tags"]:
         del draft.fields["tags"]
@@ -237,7 +240,7 @@ def _entry(card: _Card, stem: str) -> FoundPersona:
         if field in known:
             draft.fields[field] = known[field]
     about_it = {key: data.get(key) for key in ("creator", "character_version", "nickname")}
-    draft.keep(**{k: v for k, v in about_it.items() if isinstance(v, str) and len(v) <= 500})
+    draft.keep({k: v for k, v in about_it.items() if isinstance(v, str) and len(v) <= 500})
     done = draft.done()
     if ours is None:
         return done
@@ -296,34 +299,12 @@ def _tags(value: Any, draft: Draft) -> list[str]:
 # ------------------------------------------------------------------------------------------ writing
 
 
-def write_json(personas: Iterable[GivenPersona]) -> list[WrittenFile]:
-    """A card of JSON for each persona; one that came as a card and was not edited since is the same
-    bytes again."""
-    given = list(personas)
-    names = file_names([text(persona.fields, "name") for persona in given], ".json")
-    return [
-        WrittenFile(name, "application/json", card_json(persona))
-        for name, persona in zip(names, given, strict=True)
-    ]
-
-
 def card_json(persona: GivenPersona) -> bytes:
     """The card of a persona, as JSON of V2, or of V3 where it came as one."""
     original = _original(persona)
     if original is not None and not _edited(persona, original):
         return original.raw.encode()
     return _dump(_card_of(persona, original))
-
-
-def write_png(personas: Iterable[GivenPersona]) -> list[WrittenFile]:
-    """A picture with the card in it for each persona. The pixels of a PNG stay as they are; another
-    picture is encoded anew, without loss, and where there is none a plain one is drawn."""
-    given = list(personas)
-    names = file_names([text(persona.fields, "name") for persona in given], ".png")
-    return [
-        WrittenFile(name, "image/png", card_png(persona))
-        for name, persona in zip(names, given, strict=True)
-    ]
 
 
 def card_png(persona: GivenPersona) -> bytes:
@@ -343,25 +324,48 @@ def card_png(persona: GivenPersona) -> bytes:
     return with_texts(card_picture(persona), texts)
 
 
-def write_charx(personas: Iterable[GivenPersona]) -> list[WrittenFile]:
-    """An archive with card and picture for each persona."""
-    given = list(personas)
-    names = file_names([text(persona.fields, "name") for persona in given], ".charx")
-    written = []
-    for name, persona in zip(names, given, strict=True):
-        card = _card_of(persona, _original(persona))
-        card |= {"spec": "chara_card_v3", "spec_version": "3.0"}
-        path = "assets/icon/images/main.png"
-        icon = {"type": "icon", "uri": f"embeded://{path}", "name": "main", "ext": "png"}
-        card["data"] = {"group_only_greetings": [], **card["data"], "assets": [icon]}
-        members = {"card.json": _dump(card), path: card_picture(persona)}
-        written.append(WrittenFile(name, "application/zip", archives.pack(members)))
-    return written
+def card_charx(persona: GivenPersona) -> bytes:
+    """An archive with the card of a persona and its picture."""
+    card = _card_of(persona, _original(persona))
+    card |= {"spec": "chara_card_v3", "spec_version": "3.0"}
+    path = "assets/icon/images/main.png"
+    icon = {"type": "icon", "uri": f"embeded://{path}", "name": "main", "ext": "png"}
+    card["data"] = {"group_only_greetings": [], **card["data"], "assets": [icon]}
+    return archives.pack({"card.json": _dump(card), path: card_picture(persona)})
+
+
+@dataclass(slots=True)
+class CardWriter:
+    """Writes a card for each persona, in one of the three forms."""
+
+    FORMAT: str
+    ending: str
+    mime_type: str
+    make: Callable[[GivenPersona], bytes]
+
+    def write(self, personas: Sequence[GivenPersona], /) -> list[WrittenFile]:
+        """A file for each persona, called by its name."""
+        names = file_names([text(persona.fields, "name") for persona in personas], self.ending)
+        return [
+            WrittenFile(name, self.mime_type, self.make(persona))
+            for name, persona in zip(names, personas, strict=True)
+        ]
+
+    def lost(self, persona: GivenPersona, /) -> list[Remark]:
+        """What a card does not carry: everything that SEIDRA has stands in it, but a picture in
+        JSON, and the other files of the archive that it came in."""
+        return lost(persona, self.FORMAT)
+
+
+WRITERS = (
+    CardWriter(PNG, ".png", "image/png", card_png),
+    CardWriter(JSON, ".json", "application/json", card_json),
+    CardWriter(CHARX, ".charx", "application/zip", card_charx),
+)
 
 
 def lost(persona: GivenPersona, target: str) -> list[Remark]:
-    """What a card of a persona does not carry: everything that SEIDRA has stands in it, but a
-    picture in JSON, and the other files of an archive."""
+    """What a card in one of the forms does not carry of a persona."""
     remarks = []
     if target == JSON and persona.picture is not None:
         remarks.append(Remark("not_carried", "Card JSON: no place for its picture.", "picture"))

@@ -8,9 +8,11 @@ from typing import Protocol
 
 from seidra.errors import Invalid, Mistake
 from seidra.exchange import (
+    cards,
     fooocus,
     invokeai,
     pasted,
+    pictures,
     sdnext,
     sidecars,
     style_lists,
@@ -54,7 +56,10 @@ class Writer(Protocol):
 
 
 READERS: Sequence[Reader] = (
-    # ZIP, pictures and cards belong before these, our own JSON Lines before the lists.
+    # A card may be a picture. An archive of ours belongs before them, our own JSON Lines before
+    # the lists.
+    cards,
+    pictures,
     sidecars,
     swarmui,
     fooocus,
@@ -69,7 +74,10 @@ READERS: Sequence[Reader] = (
 
 WRITERS: Mapping[str, Writer] = {
     writer.FORMAT: writer
-    for writer in (styles_csv, sdnext, style_lists, fooocus, swarmui, invokeai, pasted)
+    for writer in (
+        *cards.WRITERS,
+        *(styles_csv, sdnext, style_lists, fooocus, swarmui, invokeai, pasted),
+    )
 }
 """By the name of the format that is asked for."""
 

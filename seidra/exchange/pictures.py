@@ -70,7 +70,7 @@ def read(file: IncomingFile) -> FoundFile:
     carried = read_carried(file.data)
     made = generation_in(carried, file.data)
     stem = file.stem
-    draft = Draft(FORMAT, "", stem, made.raw if made else "")
+    draft = Draft(FORMAT, file.name, stem, made.raw if made else "")
     draft.picture = file.data
     for remark in carried.remarks:
         draft.remark(remark.code, remark.detail, remark.field)
@@ -99,9 +99,9 @@ def fill_draft(draft: Draft, made: Generation) -> None:
     for remark in made.remarks:
         draft.remark(remark.code, remark.detail, remark.field)
     if len(repr(made.more)) <= _MAX_MORE:
-        draft.keep(tool=made.tool, more=made.more)
+        draft.keep({"tool": made.tool, "more": made.more})
     else:
-        draft.keep(tool=made.tool)
+        draft.keep({"tool": made.tool})
         kept = ", ".join(shortened(key) for key in list(made.more)[:10])
         detail = f"It says more than is kept beside the persona: {kept}. The picture has it all."
         draft.remark("more_not_kept", detail)
