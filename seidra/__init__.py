@@ -14,6 +14,7 @@ from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
 from seidra.exchange.export_routes import blp as exports_blp
 from seidra.exchange.import_routes import blp as imports_blp
+from seidra.exchange.uploads import blp as uploads_blp
 from seidra.frontend.routes import blp as frontend_blp
 from seidra.jobs.engines import admin_blp as engines_admin_blp
 from seidra.jobs.engines import blp as engines_blp
@@ -47,6 +48,7 @@ _BLUEPRINTS = (
     engines_blp,
     engines_admin_blp,
     media_blp,
+    uploads_blp,
     organise_blp,
     trash_blp,
     exports_blp,

@@ -1,12 +1,12 @@
 -- name: create!
--- Insert a picture that a job made, and name its file.
+-- Insert a picture that a job made or that was sent in, and name its file.
 INSERT INTO media_items (
-    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
-    metadata, is_nsfw, search_text, created_at, updated_at
+    id, user_id, job_id, position, persona_id, source, file_type, mime_type, width, height, file_size, file_key, color,
+    model, metadata, tags, is_nsfw, search_text, created_at, updated_at
 )
 VALUES (
-    :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :file_key,
-    :color, :model, :metadata, :is_nsfw, :search_text, :now, :now
+    :id, :user_id, :job_id, :position, :persona_id, :source, :file_type, :mime_type, :width, :height, :file_size,
+    :file_key, :color, :model, :metadata, :tags, :is_nsfw, :search_text, :now, :now
 );
 
 -- name: positions
@@ -19,8 +19,8 @@ SELECT position FROM trash WHERE job_id = :job_id;
 -- One media item of a user that the NSFW settings in force let be seen; job and persona while they are there. `page`, and
 -- `media_page` of search.sql, read the same columns.
 SELECT
-    m.id, j.id AS job_id, p.id AS persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.color,
-    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.id, j.id AS job_id, p.id AS persona_id, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size,
+    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM media_items AS m
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
@@ -57,8 +57,8 @@ SELECT version FROM media_items WHERE id = :id AND user_id = :user_id;
 -- name: whole^
 -- All of an item, to keep it in the trash.
 SELECT
-    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
-    metadata, tags, is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at
+    id, user_id, job_id, position, persona_id, source, file_type, mime_type, width, height, file_size, file_key, color,
+    model, metadata, tags, is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at
 FROM media_items WHERE id = :id AND user_id = :user_id;
 
 -- name: whole_page
@@ -111,12 +111,12 @@ WHERE m.user_id = :user_id AND m.id = COALESCE(
 -- name: bring_back!
 -- Insert an item whole, as it was when it went.
 INSERT INTO media_items (
-    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
-    metadata, tags, is_favorite, is_nsfw, nsfw_tags, search_text, version, created_at, updated_at
+    id, user_id, job_id, position, persona_id, source, file_type, mime_type, width, height, file_size, file_key, color,
+    model, metadata, tags, is_favorite, is_nsfw, nsfw_tags, search_text, version, created_at, updated_at
 )
 VALUES (
-    :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :file_key,
-    :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version, :created_at,
+    :id, :user_id, :job_id, :position, :persona_id, :source, :file_type, :mime_type, :width, :height, :file_size,
+    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version, :created_at,
     :updated_at
 );
 
@@ -200,8 +200,8 @@ ORDER BY SUBSTR(m.created_at, 1, 10);
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 SELECT
-    m.id, j.found_job_id AS job_id, p.found_persona_id AS persona_id, m.file_type, m.mime_type, m.width, m.height,
-    m.file_size, m.color,
+    m.id, j.found_job_id AS job_id, p.found_persona_id AS persona_id, m.source, m.file_type, m.mime_type, m.width,
+    m.height, m.file_size, m.color,
     m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM (
     SELECT id AS page_id FROM media_items

@@ -26,7 +26,7 @@ from seidra.files.base import Files
 from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
 from seidra.media.trash import add_loras
-from seidra.media.write import check_room, search_text, write_tag_keys
+from seidra.media.write import IMPORT, check_room, search_text, write_tag_keys
 from seidra.nsfw import policy
 from seidra.values import from_json, packed, timestamp_in, to_json, unpacked
 from seidra.web.fields import Tags, check_json
@@ -273,6 +273,7 @@ def _add(tx: Connection, user_id: int, picture: Row, ready: Mapping[str, Any]) -
         user_id=user_id,
         job_id=None,
         position=0,
+        source=IMPORT,
         persona_id=picture["persona_id"],
         **{name: fields[name] for name in names},
         **json,

@@ -8,10 +8,12 @@ from typing import Protocol
 
 from seidra.errors import Invalid, Mistake
 from seidra.exchange import (
+    cards,
     fooocus,
     invokeai,
     own,
     pasted,
+    pictures,
     sdnext,
     sidecars,
     style_lists,
@@ -56,7 +58,9 @@ class Writer(Protocol):
 
 READERS: Sequence[Reader] = (
     own,
-    # ZIP, pictures and cards belong before these, our own JSON Lines before the lists.
+    # A card may be a picture.
+    cards,
+    pictures,
     sidecars,
     swarmui,
     fooocus,
@@ -71,7 +75,11 @@ READERS: Sequence[Reader] = (
 
 WRITERS: Mapping[str, Writer] = {
     writer.FORMAT: writer
-    for writer in (own, styles_csv, sdnext, style_lists, fooocus, swarmui, invokeai, pasted)
+    for writer in (
+        own,
+        *cards.WRITERS,
+        *(styles_csv, sdnext, style_lists, fooocus, swarmui, invokeai, pasted),
+    )
 }
 """By the name of the format that is asked for."""
 

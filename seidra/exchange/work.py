@@ -24,7 +24,7 @@ from seidra.database.queries import queries
 from seidra.errors import Conflict, Invalid, Mistake, NotFound, Problem
 from seidra.exchange.albums import AlbumWork, count_room, drop_album
 from seidra.exchange.histories import write_history, write_source
-from seidra.exchange.pictures import ReadyPicture, add_picture, prepare_picture
+from seidra.exchange.import_pictures import ReadyPicture, add_picture, prepare_picture
 from seidra.exchange.plan import PLAN_SECONDS, PlanStale, conflict_action
 from seidra.files.base import Files
 from seidra.media.write import check_room as check_media_room

@@ -30,6 +30,7 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
         "user_id": user_id,
         "job_id": row["job_id"],
         "persona_id": row["persona_id"],
+        "source": row["source"],
         "url": url,
         "thumbnail_url": thumbnail_url,
         # The same links, under the names that the Ultimate frontend reads; no path of a disk.
