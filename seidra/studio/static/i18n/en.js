@@ -257,5 +257,13 @@ export default {
   "username": "Name",
   "username.hint": "3 to 50 letters, digits, . _ -",
   "username_or_email": "Name or e-mail",
+  "version": "Version",
+  "version.compare": "Compare",
+  "version.current": "now",
+  "version.import": "imported",
+  "version.restore": "version {note} brought back",
+  "version.same": "Nothing differs.",
+  "version.undo": "import undone",
+  "versions": "Versions",
   "veil.hold": "Veiled · hold to look",
 };

@@ -257,5 +257,13 @@ export default {
   "username": "Nom",
   "username.hint": "3 à 50 lettres, chiffres, . _ -",
   "username_or_email": "Nom ou e-mail",
+  "version": "Version",
+  "version.compare": "Comparer",
+  "version.current": "maintenant",
+  "version.import": "importée",
+  "version.restore": "version {note} récupérée",
+  "version.same": "Rien ne diffère.",
+  "version.undo": "import annulé",
+  "versions": "Versions",
   "veil.hold": "Voilée · maintenir pour voir",
 };

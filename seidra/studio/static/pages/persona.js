@@ -15,6 +15,7 @@ import { loraInput, tagInput } from "../parts/lists.js";
 import { parameterFields } from "../parts/parameters.js";
 import { picture } from "../parts/picture.js";
 import { stage } from "../parts/stage.js";
+import { versions } from "../parts/versions.js";
 import { forgetItem } from "../data/trash.js";
 
 const FIELDS = [
@@ -77,6 +78,7 @@ function editor(start, began) {
       each.persona_id === stored().id && each.status === "processing"
     );
   });
+  const revised = computed(() => stored().revision > 1);
   const tags = signal(start.tags);
   const loras = signal(start.loras);
   const parameters = signal(start.generation_params);
@@ -252,6 +254,7 @@ function editor(start, began) {
       { class: "editor-stage" },
       stage(job, () => coverSizes(stored(), true), () => stored().is_nsfw),
       !isNew && strip(start),
+      () => revised() && versions(stored, began),
     ),
     element,
   );
