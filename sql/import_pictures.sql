@@ -10,14 +10,15 @@ INSERT INTO import_pictures (import_id, n, entry, media_id, file_key, size, is_n
 VALUES (:import_id, :n, :entry, :media_id, :file_key, :size, :is_nsfw, :document);
 
 -- name: sums^
--- How many pictures a plan has, and how many of them are NSFW.
-SELECT COUNT(*) AS n, COUNT(*) FILTER (WHERE is_nsfw = TRUE) AS nsfw
+-- How many pictures a plan has, their bytes, and how many of them are NSFW.
+SELECT COUNT(*) AS n, COALESCE(SUM(size), 0) AS bytes, COUNT(*) FILTER (WHERE is_nsfw = TRUE) AS nsfw
 FROM import_pictures WHERE import_id = :import_id AND state = 'planned';
 
 -- name: in_state
 -- Some pictures of an import, in their order, with the personas that their entries have become.
 SELECT
-    p.n, p.entry, p.media_id, p.file_key, p.size, p.is_nsfw, p.document, COALESCE(e.written_id, e.persona_id) AS persona_id
+    p.n, p.entry, p.media_id, p.file_key, p.size, p.is_nsfw, p.document,
+    COALESCE(e.written_id, e.persona_id) AS persona_id
 FROM import_pictures AS p
 LEFT JOIN import_entries AS e ON e.import_id = p.import_id AND e.n = p.entry
 WHERE p.import_id = :import_id AND p.state = :state

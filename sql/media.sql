@@ -67,8 +67,8 @@ FROM media_items WHERE id = :id AND user_id = :user_id;
 -- family: of user: m.user_id = :user_id
 -- family: of persona: m.persona_id = :persona_id AND m.user_id = :user_id
 SELECT
-    m.id, p.uid AS persona_uid, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.file_key, m.color, m.model,
-    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.created_at, m.updated_at
+    m.id, p.uid AS persona_uid, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.file_key,
+    m.color, m.model, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.created_at, m.updated_at
 FROM media_items AS m
 LEFT JOIN personas AS p ON p.id = m.persona_id AND p.user_id = m.user_id
 WHERE m.user_id = :user_id
@@ -80,8 +80,8 @@ LIMIT :limit;
 -- name: whole_with_persona^
 -- One item likewise.
 SELECT
-    m.id, p.uid AS persona_uid, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.file_key, m.color, m.model,
-    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.created_at, m.updated_at
+    m.id, p.uid AS persona_uid, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.file_key,
+    m.color, m.model, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.created_at, m.updated_at
 FROM media_items AS m
 LEFT JOIN personas AS p ON p.id = m.persona_id AND p.user_id = m.user_id
 WHERE m.id = :id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);

@@ -66,14 +66,14 @@ def apply(person: Person, import_id: str, **changes: Any) -> None:
     work.begin_apply(
         parts.database, person.id, import_id, {}, None, any_version, settings, worker.claim
     )
-    worker.finish(person.id, import_id)
+    worker.finish(import_id)
 
 
 def undo(person: Person, import_id: str) -> None:
     parts = services_of(person.client.application)
     worker = work.ImportWork(parts.database, parts.files, parts.settings)
     work.begin_undo(parts.database, person.id, import_id, any_version, worker.claim)
-    worker.finish(person.id, import_id)
+    worker.finish(import_id)
 
 
 def import_library(person: Person, data: bytes) -> str:

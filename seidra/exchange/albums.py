@@ -26,7 +26,7 @@ from seidra.files.base import Files
 from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
 from seidra.media.trash import add_loras
-from seidra.media.write import IMPORT, check_room, search_text, write_tag_keys
+from seidra.media.write import IMPORT, JOB, UPLOAD, check_room, search_text, write_tag_keys
 from seidra.nsfw import policy
 from seidra.values import from_json, packed, timestamp_in, to_json, unpacked
 from seidra.web.fields import Tags, check_json
@@ -109,6 +109,7 @@ def _fits(picture: FoundPicture) -> bool:
         and len(to_json(fields["metadata"])) <= _MAX_METADATA
         and all(isinstance(tag, str) for tag in fields["nsfw_tags"])
         and (color is None or (len(color) == 7 and color.startswith("#")))
+        and fields.get("source", IMPORT) in (JOB, UPLOAD, IMPORT)
     )
 
 
@@ -195,7 +196,8 @@ class AlbumWork:
 
         def check(tx: Connection, pictures: list[Row]) -> None:
             user_id = row["user_id"]
-            check_room(tx, user_id, self._settings, len(pictures))
+            size = sum(each["size"] for each in pictures)
+            check_room(tx, user_id, self._settings, len(pictures), size)
             policy.check_may_make(tx, user_id, any(each["is_nsfw"] for each in pictures))
 
         return self._each(row, "planned", check, write)
@@ -273,7 +275,7 @@ def _add(tx: Connection, user_id: int, picture: Row, ready: Mapping[str, Any]) -
         user_id=user_id,
         job_id=None,
         position=0,
-        source=IMPORT,
+        source=fields.get("source", IMPORT),
         persona_id=picture["persona_id"],
         **{name: fields[name] for name in names},
         **json,
@@ -304,5 +306,5 @@ def count_room(connection: Connection, user_id: int, import_id: str, settings: S
     """Raise QuotaExceeded or Forbidden where the pictures of a plan may not come in."""
     sums = queries.import_pictures.sums(connection, import_id=import_id)
     if sums is not None and sums["n"]:
-        check_room(connection, user_id, settings, sums["n"])
+        check_room(connection, user_id, settings, sums["n"], sums["bytes"])
         policy.check_may_make(connection, user_id, bool(sums["nsfw"]))

@@ -75,6 +75,7 @@ def add_picture(
         color=picture.color,
         model=metadata["model"],
         metadata=to_json(metadata),
+        tags="[]",
         is_nsfw=values["is_nsfw"],
         search_text=document([values["style_prompt"]]),
         now=timestamp(),

@@ -40,6 +40,9 @@ class Target:
 
 TARGETS: Mapping[str, Target] = {
     SEIDRA: Target(together=1),
+    "card-png": Target("whole", 1),
+    "card-json": Target(together=200),
+    "charx": Target("whole", 1),
     "a1111": Target(),
     "sdnext": Target("small", 500),
     "fooocus": Target(),

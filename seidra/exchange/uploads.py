@@ -186,13 +186,13 @@ def upload(body: dict[str, Any]) -> Response:
     """Send in a picture; what it says of how it was made becomes its `metadata`."""
     file: Upload = body["file"]
     own, user_id = services(), g.user["id"]
-    check_room(own.database.connection, user_id, own.settings, file.size)
+    check_room(own.database.connection, user_id, own.settings, size=file.size)
     try:
         sent = prepare_sent(file.read())
     except TooBusy:
         raise Unavailable("Other pictures are being read; try again.") from None
     with stored(own.database, own.files, sent), own.database.transaction(user_id) as tx:
-        check_room(tx, user_id, own.settings, file.size)
+        check_room(tx, user_id, own.settings, size=file.size)
         media_id = name_sent(
             tx,
             user_id,
