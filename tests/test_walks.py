@@ -25,6 +25,8 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.exchange.belongings import Chosen
+from seidra.exchange.exports import ask_export
 from seidra.jobs.worker import Worker
 from seidra.studio.routes import PATHS as STUDIO
 from seidra.web.logs import JsonFormatter
@@ -37,6 +39,7 @@ PERSONA, JOB, MEDIA = (
 )
 SESSION, KEY = "/api/auth/sessions/<string(length=16):handle>", "/api/auth/keys/<id:key_id>"
 ENTRY = "/api/trash/<uuid:entry_id>"
+EXPORT = "/api/exports/<uuid:export_id>"
 ACCOUNT = "/api/admin/users/<id:user_id>"
 NSFW = {
     "enabled": True,
@@ -96,6 +99,12 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("PUT", f"{PERSONA}/avatar"): {"media_id": "{media}"},
     ("POST", f"{PERSONA}/preview"): {"seed": 42},
     ("GET", f"{PERSONA}/check"): None,
+    ("GET", f"{PERSONA}/export"): None,
+    ("POST", "/api/exports"): {"everything": True, "to": "seidra"},
+    ("GET", "/api/export"): None,
+    ("GET", "/api/exports"): None,
+    ("GET", EXPORT): None,
+    ("GET", f"{EXPORT}/download"): None,
     ("GET", f"{PERSONA}/revisions"): None,
     ("GET", f"{PERSONA}/revisions/<id:number>"): None,
     ("POST", f"{PERSONA}/revisions/<id:number>/restore"): None,
@@ -155,6 +164,7 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", "/api/trash/restore"): {"ids": ["{restorable}"]},
     ("GET", f"{ENTRY}/thumbnail"): None,
     ("DELETE", ENTRY): None,
+    ("DELETE", EXPORT): None,
     ("DELETE", "/api/trash"): None,
     ("DELETE", MEDIA): None,
     ("DELETE", JOB): None,
@@ -228,6 +238,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "uuid:job_id": things["job"],
         "uuid:media_id": things["media"],
         "uuid:entry_id": things["entry"],
+        "uuid:export_id": things["export"],
         "string(length=16):handle": things["session"],
         "id:key_id": things["key"],
         "id:user_id": things["account"],
@@ -266,6 +277,7 @@ NOTHING = {
     "job": ANY_ID,
     "media": ANY_ID,
     "entry": ANY_ID,
+    "export": ANY_ID,
     "session": "0" * 16,
     "key": 1,
     "account": 999,
@@ -297,11 +309,14 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
     with services_of(person.client.application).database.transaction() as tx:
         frame = (job, 1, picture.getvalue())
         tx.execute("INSERT INTO job_frames (job_id, n, webp) VALUES (?, ?, ?)", frame)
+        export = ask_export(tx, person.id, "seidra", Chosen(None, nsfw=True), 1)["id"]
+    assert worker.work_long()
     return {
         "persona": persona,
         "job": job,
         "media": person.get("/api/media").get_json()["items"][0]["id"],
         "entry": trash[0]["id"],
+        "export": export,
         "restorable": trash[1]["id"],
         "session": next(each["id"] for each in sessions if not each["current"]),
         "key": person.post("/api/auth/keys", json=key).get_json()["id"],
@@ -373,7 +388,8 @@ def test_another_users_things_do_not_exist(
             problem(answer, 404)
             detail = answer.get_json()["detail"]
             # Not to be told from what never was.
-            ids = {name: uuid.uuid4() for name in ("job", "media", "entry")} | {"persona": 999}
+            names = ("job", "media", "entry", "export")
+            ids = {name: uuid.uuid4() for name in names} | {"persona": 999}
             missing = fill(rule, ids | {"session": "f" * 16, "key": 999, "account": 999})
             assert (
                 person.open(method, missing, json=filled(body, things)).get_json()["detail"]
@@ -421,7 +437,7 @@ def test_a_trailing_slash_changes_nothing(admin: Person, worker: Worker) -> None
         other = (415,) if (method, rule) in MULTIPART else (200, 401, 422)
         assert answers[0].status_code in other, (method, rule)
         # How much of the disk is free, and the time, change from one moment to the next.
-        moving = ("/api/admin/instance", "/api/system/info")
+        moving = ("/api/admin/instance", "/api/system/info", "/api/export")
         if method == "GET" and rule not in moving:
             plain, slashed = (admin.get(at, buffered=True) for at in (path, f"{path}/"))
             assert (
@@ -834,7 +850,7 @@ def test_every_json_answer_and_body_has_an_example_of_its_schema(document: dict[
         answers = json_answers(document, route)
         responses = operation(document, *route)["responses"]
         without = {"204", "304"}
-        if route[1].endswith(FILES) or route in STREAMS:
+        if route[1].endswith(FILES) or route in STREAMS or route == ("GET", "/api/export"):
             without |= {"200"}
         assert {code for code in responses if code[0] in "23"} - answers.keys() <= without, route
         for content in answers.values():
