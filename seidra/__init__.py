@@ -12,7 +12,9 @@ from seidra.auth.access_routes import blp as access_blp
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
 from seidra.config import Settings, get_settings
+from seidra.exchange.export_routes import blp as exports_blp
 from seidra.exchange.import_routes import blp as imports_blp
+from seidra.exchange.uploads import blp as uploads_blp
 from seidra.frontend.routes import blp as frontend_blp
 from seidra.jobs.engines import admin_blp as engines_admin_blp
 from seidra.jobs.engines import blp as engines_blp
@@ -46,8 +48,10 @@ _BLUEPRINTS = (
     engines_blp,
     engines_admin_blp,
     media_blp,
+    uploads_blp,
     organise_blp,
     trash_blp,
+    exports_blp,
     imports_blp,
     platform_blp,
     instance_blp,

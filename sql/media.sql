@@ -1,12 +1,12 @@
 -- name: create!
--- Insert a picture that a job made, and name its file.
+-- Insert a picture that a job made or that was sent in, and name its file.
 INSERT INTO media_items (
-    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
-    metadata, is_nsfw, search_text, created_at, updated_at
+    id, user_id, job_id, position, persona_id, source, file_type, mime_type, width, height, file_size, file_key, color,
+    model, metadata, tags, is_nsfw, search_text, created_at, updated_at
 )
 VALUES (
-    :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :file_key,
-    :color, :model, :metadata, :is_nsfw, :search_text, :now, :now
+    :id, :user_id, :job_id, :position, :persona_id, :source, :file_type, :mime_type, :width, :height, :file_size,
+    :file_key, :color, :model, :metadata, :tags, :is_nsfw, :search_text, :now, :now
 );
 
 -- name: positions
@@ -19,8 +19,8 @@ SELECT position FROM trash WHERE job_id = :job_id;
 -- One media item of a user that the NSFW settings in force let be seen; job and persona while they are there. `page`, and
 -- `media_page` of search.sql, read the same columns.
 SELECT
-    m.id, j.id AS job_id, p.id AS persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.color,
-    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.id, j.id AS job_id, p.id AS persona_id, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size,
+    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM media_items AS m
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
@@ -57,19 +57,66 @@ SELECT version FROM media_items WHERE id = :id AND user_id = :user_id;
 -- name: whole^
 -- All of an item, to keep it in the trash.
 SELECT
-    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
-    metadata, tags, is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at
+    id, user_id, job_id, position, persona_id, source, file_type, mime_type, width, height, file_size, file_key, color,
+    model, metadata, tags, is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at
 FROM media_items WHERE id = :id AND user_id = :user_id;
+
+-- name: whole_page
+-- Some of a user's media, whole, after a moment and an id, the oldest first, with the uid of their persona: a walk over
+-- all of them, or over those of a persona.
+-- family: of user: m.user_id = :user_id
+-- family: of persona: m.persona_id = :persona_id AND m.user_id = :user_id
+SELECT
+    m.id, p.uid AS persona_uid, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.file_key,
+    m.color, m.model, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.created_at, m.updated_at
+FROM media_items AS m
+LEFT JOIN personas AS p ON p.id = m.persona_id AND p.user_id = m.user_id
+WHERE m.user_id = :user_id
+    AND m.created_at >= :since AND (m.created_at > :since OR m.id > :after)
+    AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+ORDER BY m.created_at, m.id
+LIMIT :limit;
+
+-- name: whole_with_persona^
+-- One item likewise.
+SELECT
+    m.id, p.uid AS persona_uid, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.file_key,
+    m.color, m.model, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.created_at, m.updated_at
+FROM media_items AS m
+LEFT JOIN personas AS p ON p.id = m.persona_id AND p.user_id = m.user_id
+WHERE m.id = :id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+
+-- name: persona_bytes^
+-- How many media a persona has, and their bytes.
+SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes
+FROM media_items AS m
+WHERE m.persona_id = :persona_id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+
+-- name: cover^
+-- The picture that stands for a persona: its avatar while that is there, or else the newest.
+SELECT m.id, m.mime_type, m.file_key, m.file_size
+FROM media_items AS m
+WHERE m.user_id = :user_id AND m.id = COALESCE(
+    (
+        SELECT a.id FROM media_items AS a
+        WHERE a.id = :avatar_media_id AND a.user_id = :user_id AND (a.is_nsfw = FALSE OR :nsfw = TRUE)
+    ),
+    (
+        SELECT n.id FROM media_items AS n
+        WHERE n.persona_id = :persona_id AND n.user_id = :user_id AND (n.is_nsfw = FALSE OR :nsfw = TRUE)
+        ORDER BY n.created_at DESC, n.id DESC LIMIT 1
+    )
+);
 
 -- name: bring_back!
 -- Insert an item whole, as it was when it went.
 INSERT INTO media_items (
-    id, user_id, job_id, position, persona_id, file_type, mime_type, width, height, file_size, file_key, color, model,
-    metadata, tags, is_favorite, is_nsfw, nsfw_tags, search_text, version, created_at, updated_at
+    id, user_id, job_id, position, persona_id, source, file_type, mime_type, width, height, file_size, file_key, color,
+    model, metadata, tags, is_favorite, is_nsfw, nsfw_tags, search_text, version, created_at, updated_at
 )
 VALUES (
-    :id, :user_id, :job_id, :position, :persona_id, :file_type, :mime_type, :width, :height, :file_size, :file_key,
-    :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version, :created_at,
+    :id, :user_id, :job_id, :position, :persona_id, :source, :file_type, :mime_type, :width, :height, :file_size,
+    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version, :created_at,
     :updated_at
 );
 
@@ -153,8 +200,8 @@ ORDER BY SUBSTR(m.created_at, 1, 10);
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 SELECT
-    m.id, j.found_job_id AS job_id, p.found_persona_id AS persona_id, m.file_type, m.mime_type, m.width, m.height,
-    m.file_size, m.color,
+    m.id, j.found_job_id AS job_id, p.found_persona_id AS persona_id, m.source, m.file_type, m.mime_type, m.width,
+    m.height, m.file_size, m.color,
     m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM (
     SELECT id AS page_id FROM media_items
@@ -254,7 +301,11 @@ WHERE m.id = SUBSTR(CAST(:key AS TEXT), 4, 36)
 UNION ALL
 SELECT 1 FROM trash WHERE file_key = :key
 UNION ALL
-SELECT 1 FROM import_entries WHERE file_key = :key;
+SELECT 1 FROM import_entries WHERE file_key = :key
+UNION ALL
+SELECT 1 FROM import_pictures WHERE file_key = :key
+UNION ALL
+SELECT 1 FROM exports WHERE file_key = :key;
 
 -- name: announce*!
 -- Say that a file is about to be put: if no row names its key by then, it is to go.

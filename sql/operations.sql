@@ -36,6 +36,10 @@ DELETE FROM job_frames;
 -- Forget what requests with an Idempotency-Key made.
 DELETE FROM idempotency_keys;
 
+-- name: exports_drop!
+-- Drop all exports; their files are no part of a backup.
+DELETE FROM exports;
+
 -- name: sessions_end!
 -- End all sessions of all accounts; their refresh tokens go with them.
 DELETE FROM sessions;

@@ -105,6 +105,13 @@ SET name = :name, description = :description, style_prompt = :style_prompt, nega
     revision_note = COALESCE(:revision_note, revision_note), version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id;
 
+-- name: set_history!
+-- Write since when there is a persona that was made elsewhere, and at which revision it stands.
+UPDATE personas
+SET created_at = :created_at, updated_at = :updated_at, revision = :revision, revised_at = :revised_at,
+    revised_by = :revised_by, revision_note = :revision_note
+WHERE id = :id AND user_id = :user_id;
+
 -- name: update_name_key!
 -- Write what a persona is sorted by, which no answer shows, unless it was changed meanwhile.
 UPDATE personas SET name_key = :name_key WHERE id = :id AND version = :version;
@@ -116,6 +123,17 @@ SELECT
     is_nsfw, avatar_url, avatar_media_id, extensions, revision, revised_at, revised_by, revision_note, version,
     created_at, updated_at
 FROM personas WHERE id = :id AND user_id = :user_id;
+
+-- name: whole_page
+-- Some of a user's personas, whole, after a moment and an id, the oldest first: a walk over all of them.
+SELECT
+    id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
+    is_nsfw, avatar_url, avatar_media_id, extensions, revision, revised_at, revised_by, revision_note, version,
+    created_at, updated_at
+FROM personas
+WHERE user_id = :user_id AND created_at >= :since AND (created_at > :since OR id > :after)
+ORDER BY created_at, id
+LIMIT :limit;
 
 -- name: by_uid$
 -- The persona of a user that has a uid and may be seen.

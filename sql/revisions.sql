@@ -20,6 +20,13 @@ WHERE r.user_id = :user_id AND r.persona_id = :persona_id AND r.number <= :up_to
 ORDER BY r.number DESC
 LIMIT :limit OFFSET :offset;
 
+-- name: whole
+-- All revisions of a persona before its present one, the oldest first, whatever the NSFW settings.
+SELECT r.number, r.made_at, r.made_by, r.note, r.is_nsfw, r.document
+FROM persona_revisions AS r
+WHERE r.user_id = :user_id AND r.persona_id = :persona_id AND (r.is_nsfw = FALSE OR :nsfw = TRUE)
+ORDER BY r.number;
+
 -- name: count$
 -- How many such revisions there are.
 SELECT COUNT(*) FROM persona_revisions AS r

@@ -132,8 +132,8 @@ ORDER BY found.key, m.position;
 -- name: media_page
 -- The media items that a search has found, whose ids are a JSON list: one page, in the order of the list.
 SELECT
-    m.id, j.id AS job_id, p.id AS persona_id, m.file_type, m.mime_type, m.width, m.height, m.file_size, m.color,
-    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.id, j.id AS job_id, p.id AS persona_id, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size,
+    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
 FROM JSON_EACH(:ids) AS page
 INNER JOIN media_items AS m ON m.id = page.value
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id

@@ -110,6 +110,7 @@ def test_every_command_says_what_it_is_for(flask: Flask_) -> None:
         "users",
         "search",
         "media",
+        "export",
         "backup",
         "restore",
         "doctor",

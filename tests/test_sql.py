@@ -155,6 +155,7 @@ MEDIA = "INDEX sqlite_autoindex_media_items_1 (id=?)"
 TRASHED = "INDEX sqlite_autoindex_trash_2 (kind=? AND item_id=?)"
 """An entry of the trash, by what it was."""
 ENTRY = "INDEX sqlite_autoindex_trash_1 (id=?)"
+EXPORT = "INDEX sqlite_autoindex_exports_1 (id=?)"
 IMPORT = "INDEX sqlite_autoindex_imports_1 (id=?)"
 IMPORTED = "INDEX sqlite_autoindex_import_entries_1 (import_id=? AND n=?)"
 """An entry of an import."""
@@ -172,6 +173,51 @@ NOTHING: tuple[str, ...] = ()
 """For what only inserts."""
 
 PLANS: dict[str, tuple[str, ...]] = {
+    "exports.create": NOTHING,
+    "exports.count": ("INDEX exports_owner (user_id=?)",),
+    "exports.page": ("INDEX exports_owner (user_id=?)",),
+    "exports.get": (EXPORT,),
+    "exports.linked": (EXPORT, ROWID),
+    "exports.delete": (EXPORT,),
+    "exports.due": ("INDEX exports_status (status=?)",),
+    "exports.claim": (EXPORT, "INDEX exports_status (status=?)", "INDEX exports_owner (user_id=?)"),
+    "exports.heartbeat": (EXPORT,),
+    "exports.give_back": (EXPORT,),
+    "exports.finish": (EXPORT,),
+    "exports.fail": (EXPORT,),
+    "exports.expired": ("INDEX exports_expiry (expires_at<?)",),
+    "exports.prune": (EXPORT, "INDEX exports_expiry (expires_at<?)"),
+    "import_pictures.owner": (MEDIA, TRASHED),
+    "import_pictures.add": NOTHING,
+    "import_pictures.sums": ("INDEX import_pictures_state (import_id=? AND state=?)",),
+    "import_pictures.in_state": (
+        "INDEX import_pictures_state (import_id=? AND state=?)",
+        "INDEX sqlite_autoindex_import_entries_1 (import_id=? AND n=?)",
+    ),
+    "import_pictures.move": ("INDEX sqlite_autoindex_import_pictures_1 (import_id=? AND n=?)",),
+    "import_pictures.drop": (
+        "INDEX sqlite_autoindex_import_pictures_1 (import_id=? AND n=?)",
+        "(import_id=?)",
+    ),
+    "import_pictures.purge_batch": (
+        "INDEX sqlite_autoindex_import_pictures_1 (import_id=? AND n=?)",
+        "INDEX imports_owner (user_id=?)",
+        "(import_id=?)",
+    ),
+    "media.whole_page[user]": (
+        "INDEX media_created (user_id=? AND created_at>?)",
+        ROWID,
+    ),
+    "media.whole_page[persona]": (
+        "INDEX media_persona (persona_id=? AND created_at>?)",
+        ROWID,
+    ),
+    "media.whole_with_persona": (MEDIA, ROWID),
+    "media.persona_bytes": ("(persona_id=?",),
+    "media.cover": (MEDIA, "(persona_id=?"),
+    "personas.whole_page": ("INDEX personas_created (user_id=? AND created_at>?)",),
+    "personas.set_history": (ROWID,),
+    "revisions.whole": ("INDEX sqlite_autoindex_persona_revisions_1 (user_id=? AND persona_id=?)",),
     "api_keys.create": NOTHING,
     "api_keys.delete": (ROWID,),
     "api_keys.end_all": ("INDEX api_keys_user (user_id=?)",),

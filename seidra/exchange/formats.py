@@ -8,9 +8,12 @@ from typing import Protocol
 
 from seidra.errors import Invalid, Mistake
 from seidra.exchange import (
+    cards,
     fooocus,
     invokeai,
+    own,
     pasted,
+    pictures,
     sdnext,
     sidecars,
     style_lists,
@@ -54,7 +57,10 @@ class Writer(Protocol):
 
 
 READERS: Sequence[Reader] = (
-    # ZIP, pictures and cards belong before these, our own JSON Lines before the lists.
+    own,
+    # A card may be a picture.
+    cards,
+    pictures,
     sidecars,
     swarmui,
     fooocus,
@@ -69,7 +75,11 @@ READERS: Sequence[Reader] = (
 
 WRITERS: Mapping[str, Writer] = {
     writer.FORMAT: writer
-    for writer in (styles_csv, sdnext, style_lists, fooocus, swarmui, invokeai, pasted)
+    for writer in (
+        own,
+        *cards.WRITERS,
+        *(styles_csv, sdnext, style_lists, fooocus, swarmui, invokeai, pasted),
+    )
 }
 """By the name of the format that is asked for."""
 

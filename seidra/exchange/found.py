@@ -7,11 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from seidra.errors import Invalid
 from seidra.exchange import documents, texts
 from seidra.exchange.documents import Document
+
+if TYPE_CHECKING:
+    from seidra.exchange.own import Library
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,21 @@ class IncomingFile:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """What SEIDRA's own form says of a persona beside what it is: since when there is one, which
+    revision it stands at, and those before, the oldest first; `avatar` is the id of a picture of
+    the same library. `revised` says how the present revision came about ({at, by, note}), and each
+    of `revisions` has {number, at, by, note, is_nsfw, values, extensions}."""
+
+    created_at: str
+    updated_at: str
+    revision: int
+    revised: Mapping[str, Any] = field(default_factory=dict)
+    revisions: Sequence[Mapping[str, Any]] = ()
+    avatar: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class FoundPersona:
     """One entry of a file.
 
@@ -98,7 +116,7 @@ class FoundPersona:
     yet; what is not in it takes its default. `entry` is the name that the file itself has for it:
     with the format and the file's stem it tells the same entry again at the next import. `original`
     is the entry verbatim, at most 1 MiB of it. `picture` shows it, undecoded and unchecked. `error`
-    says why it cannot become a persona.
+    says why it cannot become a persona. `source` and `history` come with SEIDRA's own form alone.
     """
 
     locator: str
@@ -110,23 +128,28 @@ class FoundPersona:
     picture: bytes | None = None
     remarks: Sequence[Remark] = ()
     error: Remark | None = None
+    source: Source | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
     """What a file holds. `facts` are those of the whole file that a writer of the same format needs
-    to give it back as it was: byte order mark, line ends, header, headings."""
+    to give it back as it was: byte order mark, line ends, header, headings. `library`: one of our
+    own, whose pictures come along."""
 
     format: str
     tool: str
     entries: Sequence[FoundPersona]
     facts: Mapping[str, Any] = field(default_factory=dict)
     remarks: Sequence[Remark] = ()
+    library: Library | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a persona came from: kept beside it to know it again, and to give it back."""
+    """Where a persona came from: kept beside it to know it again, and to give it back. `last` is
+    what only SEIDRA's own form carries of it: {base, revision, imported_at} of the last import."""
 
     format: str
     tool: str
@@ -134,12 +157,14 @@ class Source:
     entry: str
     original: bytes | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    last: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class GivenPersona:
     """A persona for a writer: `fields` as in `FoundPersona`, all of them. `picture`: PNG, JPEG or
-    WebP of its avatar, else of its newest picture; None where there is none."""
+    WebP of its avatar, else of its newest picture; None where there is none, and b"" where there is
+    one whose bytes the writer did not ask for."""
 
     fields: Mapping[str, Any]
     uid: str
@@ -147,6 +172,7 @@ class GivenPersona:
     extensions: Mapping[str, Any] = field(default_factory=dict)
     source: Source | None = None
     picture: bytes | None = None
+    history: History | None = None
 
 
 @dataclass(frozen=True, slots=True)

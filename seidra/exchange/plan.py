@@ -23,9 +23,11 @@ from seidra import folding
 from seidra.database.base import Connection, Database
 from seidra.database.queries import queries
 from seidra.errors import Invalid, Mistake, NotFound, Problem, Unavailable
+from seidra.exchange.albums import Album, keep_album
 from seidra.exchange.catalogue import Catalogue, read_catalogue
 from seidra.exchange.compare import Compared, compare
 from seidra.exchange.found import FoundFile, FoundPersona, Remark
+from seidra.exchange.histories import history_document
 from seidra.files.base import Files
 from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
@@ -145,6 +147,8 @@ class _Planner:
     personas: set[int] = field(default_factory=set)
     uids: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
+    album: Album | None = None
+    """The pictures of the library that is planned, if it is one."""
 
     def plan(self, found: FoundPersona, format: str, tool: str, file: str) -> _Planned:
         """One entry."""
@@ -220,6 +224,9 @@ class _Planner:
             if found.uid is not None and found.uid not in self.uids:
                 planned.document["uid"] = _uid_of(found.uid)
                 self.uids.add(found.uid)
+            past, remarks = history_document(found, _read_fields, self._avatar_of)
+            planned.document |= past
+            planned.warn(*remarks)
         else:
             values = self._compared(planned, here)
         if values["is_nsfw"] and not self.nsfw:
@@ -235,6 +242,9 @@ class _Planner:
             planned.warn(
                 Remark("looks_nsfw", f"The word {hint!r} suggests that it is NSFW.", "is_nsfw")
             )
+
+    def _avatar_of(self, media_id: Any) -> str | None:
+        return None if self.album is None else self.album.avatar_of(media_id)
 
     def _said(self, planned: _Planned, found: FoundPersona) -> dict[str, Any]:
         """What the file says, as it would be stored. Raises _CannotBe."""
@@ -360,6 +370,11 @@ class _Planner:
         return conflict_action(self.options.on_conflict)
 
 
+def _read_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields as they are stored, of what a file says. Raises Invalid and ValidationError."""
+    return write.prepare_values(_ENTRY_FIELDS.load(given)).values
+
+
 @dataclass
 class _Here:
     """A persona that is here. `base`: what its source said the last time."""
@@ -454,6 +469,11 @@ def make_plan(
     connection = database.connection
     policy.check_may_make(connection, user_id, bool(options.is_nsfw))
     nsfw = policy.in_force(connection, user_id)
+    albums = {
+        at: Album(connection, user_id, file.library, nsfw=nsfw)
+        for at, (_, file) in enumerate(found)
+        if file.library is not None
+    }
     if avatar and queries.media.get(connection, id=avatar.media_id, user_id=user_id) is None:
         raise NotFound("media item")
     import_id = new_uid()
@@ -463,7 +483,9 @@ def make_plan(
             id=import_id,
             user_id=user_id,
             options=to_json(options.shown()),
-            files=to_json([_file_json(name, file) for name, file in found]),
+            files=to_json(
+                [_file_json(name, file, albums.get(at)) for at, (name, file) in enumerate(found)]
+            ),
             now=timestamp(),
             expires_at=timestamp_in(_PLANNING_SECONDS),
         )
@@ -471,7 +493,7 @@ def make_plan(
     actions: Counter[str] = Counter()
     warnings: Counter[str] = Counter()
     entries = 0
-    for batch in _batches(_plan_all(planner, found, files, database, avatar)):
+    for batch in _batches(_plan_all(planner, found, files, database, avatar, albums)):
         rows = []
         for planned in batch:
             actions[planned.row["action"]] += 1
@@ -484,6 +506,9 @@ def make_plan(
                 if row["file_key"] and not queries.media.announcement_take(tx, key=row["file_key"]):
                     row["file_key"] = row["media_id"] = None
             queries.imports.add_entries(tx, rows)
+    pictures = 0
+    for album in albums.values():
+        pictures = keep_album(database, files, user_id, import_id, album, pictures)
     summary = {"actions": dict(actions), "warnings": dict(warnings), "results": {}}
     with database.transaction(user_id) as tx:
         queries.imports.show(
@@ -504,11 +529,11 @@ def _check_found(found: Found) -> None:
     if entries > MAX_ENTRIES:
         sentence = f"Must have at most {MAX_ENTRIES} entries; these have {entries}."
         raise Invalid({"file": [Mistake(sentence, "too_many_entries", max=MAX_ENTRIES)]})
-    if not entries:
+    if not entries and not any(file.library for _, file in found):
         raise Invalid({"file": [Mistake("Must hold something to import.", "no_entries")]})
 
 
-def _file_json(name: str, file: FoundFile) -> dict[str, Any]:
+def _file_json(name: str, file: FoundFile, album: Album | None) -> dict[str, Any]:
     return {
         "name": PurePosixPath(name.replace("\\", "/")).name[:200],
         "stem": stem_of(name),
@@ -516,7 +541,9 @@ def _file_json(name: str, file: FoundFile) -> dict[str, Any]:
         "tool": file.tool,
         "entries": len(file.entries),
         "facts": _small_facts(file.facts),
-        "warnings": [remark_json(remark) for remark in file.remarks],
+        "warnings": [
+            remark_json(remark) for remark in (*file.remarks, *(album.remarks if album else ()))
+        ],
     }
 
 
@@ -536,19 +563,30 @@ def _small_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plan_all(
-    planner: _Planner, found: Found, files: Files, database: Database, avatar: Picture | None
+    planner: _Planner,
+    found: Found,
+    files: Files,
+    database: Database,
+    avatar: Picture | None,
+    albums: Mapping[int, Album],
 ) -> Iterator[_Planned]:
-    for name, file in found:
-        stem = stem_of(name)
-        for entry in file.entries:
+    number = 0
+    for at, (name, file) in enumerate(found):
+        stem, planner.album = stem_of(name), albums.get(at)
+        for number, entry in enumerate(file.entries, number):
             planned = planner.plan(entry, file.format, file.tool, stem)
+            if planner.album is not None and entry.uid is not None:
+                planner.album.entries[entry.uid] = number
             if not _takes_picture(planned):
                 pass
+            elif entry.history is not None and planner.album is not None:
+                planned.row["media_id"] = planner.album.avatar_of(entry.history.avatar)
             elif avatar is not None:
                 planned.row["media_id"] = avatar.media_id
             elif entry.picture is not None:
                 _put_picture(planned, entry.picture, files, database)
             yield planned
+        number += bool(file.entries)
 
 
 def _takes_picture(planned: _Planned) -> bool:

@@ -15,14 +15,16 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from seidra.config import Settings
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.errors import Conflict, Invalid, Mistake, NotFound, Problem
-from seidra.exchange.pictures import ReadyPicture, add_picture, prepare_picture
+from seidra.exchange.albums import AlbumWork, count_room, drop_album
+from seidra.exchange.histories import write_history, write_source
+from seidra.exchange.import_pictures import ReadyPicture, add_picture, prepare_picture
 from seidra.exchange.plan import PLAN_SECONDS, PlanStale, conflict_action
 from seidra.files.base import Files
 from seidra.media.write import check_room as check_media_room
@@ -110,6 +112,7 @@ def begin_apply(
         pictures = sum(entry["file_key"] is not None for entry in outline if entry["n"] in writing)
         if pictures:
             check_media_room(tx, user_id, settings, pictures)
+        count_room(tx, user_id, import_id, settings)
         _check_fresh(tx, user_id, import_id, actions)
         begun = queries.imports.begin(
             tx,
@@ -246,6 +249,8 @@ class _Step:
     facts: str = "{}"
     picture: ReadyPicture | None = None
     note: str | None = None
+    past: Mapping[str, Any] = field(default_factory=dict)
+    """What `history_document` has found."""
 
 
 class ImportWork:
@@ -257,6 +262,7 @@ class ImportWork:
         self._settings = settings
         self.claim = f"{os.getpid()}-{uuid.uuid4()}"
         self._until: float | None = None
+        self._albums = AlbumWork(database, settings, self._in_time, self._progress)
 
     def finish(self, import_id: str) -> None:
         """Work on an import to its end. Raises what made it fail, once all is taken back."""
@@ -387,6 +393,8 @@ class ImportWork:
             while steps:
                 steps = self._write_some(row, steps, before)
             done = before
+        if not self._albums.apply(row):
+            return False
         self._end(row, "applied", KEPT_SECONDS)
         return True
 
@@ -439,6 +447,7 @@ class ImportWork:
             to_json(facts),
             picture,
             note,
+            {name: document[name] for name in ("history", "source") if name in document},
         )
 
     def _write_some(self, row: Row, steps: list[_Step], before: int) -> list[_Step]:
@@ -479,7 +488,8 @@ class ImportWork:
                 uid = None
             persona = dataclasses.replace(step.persona, uid=uid)
             persona_id = write.add_persona(tx, user_id, persona, origin)
-            version, revision = 1, 1
+            version = 1
+            revision = write_history(tx, user_id, persona_id, step.past) or 1
         else:
             persona_id = step.row["persona_id"]
             whole = queries.personas.whole(tx, id=persona_id, user_id=user_id)
@@ -505,6 +515,8 @@ class ImportWork:
             import_id=row["id"],
             n=step.n,
         )
+        if step.action == "create" and "source" in step.past:
+            write_source(tx, user_id, persona_id, step.past["source"], timestamp())
         queries.imports.journal(
             tx,
             import_id=row["id"],
@@ -521,6 +533,8 @@ class ImportWork:
     def _take_back_some(self, row: Row) -> bool:
         """Walk back; at the end it is undone, or a plan again that failed once."""
         undo = row["status"] == "undoing"
+        if not self._albums.take_back(row, undo=undo):
+            return False
         done = row["done"] if undo else row["entries"]
         while True:
             entries = queries.imports.entries_back(
@@ -633,6 +647,7 @@ def expire_imports(database: Database) -> None:
 
 
 def _drop(database: Database, import_id: str) -> None:
+    drop_album(database, import_id)
     dropped = _DELETED
     while dropped == _DELETED:
         with database.transaction() as tx:

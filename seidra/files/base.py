@@ -7,6 +7,7 @@ sees all of it, and whoever deletes one takes nobody else's away.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 
@@ -15,6 +16,11 @@ class Files(Protocol):
 
     def put(self, key: str, data: bytes, mime_type: str) -> None:
         """Store a file: whole and on the disk when this returns, or not at all. Raises OSError."""
+        ...
+
+    def put_file(self, key: str, source: Path, mime_type: str) -> None:
+        """The same of a file that is whole and among the temporary ones, where it is no more
+        afterwards."""
         ...
 
     def open(self, key: str) -> BinaryIO:

@@ -3,6 +3,7 @@
     6f/<media id>.<attempt>.png             a picture; the attempt is a digest of the claim
     6f/<media id>.<attempt>.png.320.webp    a smaller one of it: derived, can be made again
     6f/<media id>.png                       a picture of 0.1, whose rows name no key
+    6f/<export id>.<attempt>.zip            what somebody takes away
 
 No two attempts share a key. So a late one can neither overwrite nor delete another's picture, and
 a key whose file is gone is never used again.
@@ -19,7 +20,11 @@ EXTENSIONS = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp", 
 SIZES = (160, 320, 640, 1600)
 """The sizes of derived pictures: pixels on the longer side."""
 
-_ENDINGS = "|".join(re.escape(extension) for extension in EXTENSIONS.values())
+ARCHIVE = "application/zip"
+"""The type of an export."""
+
+_ZIP = ".zip"
+_ENDINGS = "|".join(re.escape(extension) for extension in (*EXTENSIONS.values(), _ZIP))
 _SIZES = "|".join(map(str, SIZES))
 _PICTURE = (
     r"(?P<shard>[0-9a-f]{2})/(?P<id>(?P=shard)[0-9a-f]{6}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
@@ -30,8 +35,16 @@ _ANY = re.compile(rf"(?P<original>{_PICTURE})(?P<derived>\.(?:{_SIZES})\.webp)?"
 
 def new_key(media_id: str, mime_type: str, claim: str) -> str:
     """The key of a picture that an attempt, known by its claim, has made."""
-    attempt = hashlib.sha256(claim.encode()).hexdigest()[:16]
-    return f"{media_id[:2]}/{media_id}.{attempt}{EXTENSIONS[mime_type]}"
+    return f"{media_id[:2]}/{media_id}.{_attempt(claim)}{EXTENSIONS[mime_type]}"
+
+
+def archive_key(export_id: str, claim: str) -> str:
+    """The key of an export that an attempt, known by its claim, has written."""
+    return f"{export_id[:2]}/{export_id}.{_attempt(claim)}{_ZIP}"
+
+
+def _attempt(claim: str) -> str:
+    return hashlib.sha256(claim.encode()).hexdigest()[:16]
 
 
 def plain_key(media_id: str, mime_type: str) -> str:
@@ -57,7 +70,7 @@ def original_key(key: str) -> str:
 def is_picture_key(key: str) -> bool:
     """Whether this is the key of a picture itself."""
     match = _ANY.fullmatch(key)
-    return match is not None and not match["derived"]
+    return match is not None and not match["derived"] and not key.endswith(_ZIP)
 
 
 def match_key(key: str) -> re.Match[str]:

@@ -53,22 +53,27 @@ class LocalFiles:
 
     def put(self, key: str, data: bytes, mime_type: str) -> None:
         """Store a file: whole and on the disk when this returns, or not at all. Raises OSError."""
-        path = self.path(key)
-        self._make(path.parent)
-        _refuse_links(path)
-        part = self._tmp / f"put-{os.getpid()}-{os.urandom(6).hex()}"
+        part = self.temporary_path("put")
         try:
             with builtins.open(part, "xb", opener=private) as file:
-                self.grant(part)
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
+            self.put_file(key, part, mime_type)
         except BaseException:
             # Of all things on a full disk.
             with contextlib.suppress(OSError):
                 part.unlink()
             raise
+
+    def put_file(self, key: str, source: Path, mime_type: str) -> None:
+        """The same of a file that is whole and among the temporary ones, where it is no more
+        afterwards."""
+        path = self.path(key)
+        self._make(path.parent)
+        _refuse_links(path)
+        self.grant(source)
+        with builtins.open(source, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(source, path)
         sync_folder(path.parent)
 
     def open(self, key: str) -> BinaryIO:
@@ -136,6 +141,10 @@ class LocalFiles:
             # Not every file system has second names.
             self.put(other, source.read_bytes(), "")
         sync_folder(path.parent)
+
+    def temporary_path(self, kind: str) -> Path:
+        """Where a new temporary file may be made."""
+        return self._tmp / f"{kind}-{os.getpid()}-{os.urandom(6).hex()}"
 
     def temporary(self, older_than: float) -> list[Path]:
         """What lies among the temporary files and is older than that many seconds: of processes

@@ -8,7 +8,9 @@ between, the announcements run out and the files go (`seidra.media.chores`).
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
@@ -19,6 +21,7 @@ from seidra.folding import document
 from seidra.media.chores import ANNOUNCED_SECONDS, delete_condemned
 from seidra.media.thumbnails import MIME_TYPE, Thumbnails, first_sizes, make_thumbnails
 from seidra.media.trash import add_loras
+from seidra.media.write import JOB, write_tag_keys
 from seidra.values import from_json, timestamp, timestamp_in, to_json
 
 
@@ -65,8 +68,6 @@ def add_picture(tx: Connection, job: Row, owner: Row, picture: StoredPicture, se
     `job` is the row as it was claimed, `owner` has the flags that the media take, `seed` is the one
     that was asked for. Raises AnnouncementGone.
     """
-    if not queries.media.announcement_take(tx, key=picture.key):
-        raise AnnouncementGone(picture.key)
     image = picture.image
     used_seed = seed if image.seed is None and "seed" not in image.dropped else image.seed
     metadata = {
@@ -85,13 +86,40 @@ def add_picture(tx: Connection, job: Row, owner: Row, picture: StoredPicture, se
         metadata["used"] = dict(image.used)
     if image.dropped:
         metadata["dropped"] = list(image.dropped)
+    item = Item(job["prompt"], metadata, job["model_name"], owner["persona_id"], owner["is_nsfw"])
+    name_picture(tx, owner["user_id"], picture, item, job_id=job["id"])
+
+
+@dataclass(frozen=True)
+class Item:
+    """What a media item says beside its picture. `source`: as in `seidra.media.write`."""
+
+    prompt: str
+    metadata: Mapping[str, Any]
+    model: str | None
+    persona_id: int | None
+    is_nsfw: bool
+    tags: Sequence[str] = ()
+    source: str = JOB
+
+
+def name_picture(
+    tx: Connection, user_id: int, picture: StoredPicture, item: Item, *, job_id: str | None = None
+) -> None:
+    """Insert the media row that names the stored files of a picture, with what it is found by.
+    Raises AnnouncementGone."""
+    if not queries.media.announcement_take(tx, key=picture.key):
+        raise AnnouncementGone(picture.key)
+    image = picture.image
+    tags = list(item.tags)
     queries.media.create(
         tx,
         id=picture.media_id,
-        user_id=owner["user_id"],
-        job_id=job["id"],
+        user_id=user_id,
+        job_id=job_id,
         position=image.position,
-        persona_id=owner["persona_id"],
+        persona_id=item.persona_id,
+        source=item.source,
         file_type=image.mime_type.partition("/")[0],
         mime_type=image.mime_type,
         width=image.width,
@@ -99,13 +127,17 @@ def add_picture(tx: Connection, job: Row, owner: Row, picture: StoredPicture, se
         file_size=len(image.data),
         file_key=picture.key,
         color=picture.thumbnails.color,
-        model=job["model_name"],
-        metadata=to_json(metadata),
-        is_nsfw=owner["is_nsfw"],
-        search_text=document([job["prompt"]]),
+        model=item.model,
+        metadata=to_json(item.metadata),
+        tags=to_json(tags),
+        is_nsfw=item.is_nsfw,
+        search_text=document([item.prompt, *tags]),
         now=timestamp(),
     )
-    add_loras(tx, owner["user_id"], picture.media_id, [lora["name"] for lora in metadata["loras"]])
+    if tags:
+        write_tag_keys(tx, user_id, picture.media_id, tags)
+    names = [lora["name"] for lora in item.metadata["loras"]]
+    add_loras(tx, user_id, picture.media_id, names)
 
 
 def abandon_picture(database: Database, files: Files, picture: StoredPicture) -> None:

@@ -28,6 +28,8 @@ from seidra.values import timestamp
 _FIRST_ESTIMATE = 1.0
 """Seconds that a job is taken to need before one has been measured."""
 
+LongWork = Callable[[threading.Event], bool]
+
 _log = logging.getLogger(__name__)
 
 
@@ -87,7 +89,9 @@ class Worker:
 
     `engines` holds one instance for each slot, `watched` one of each engine to look at meanwhile.
     Between jobs, one thread calls `keep_house` and says whether all idle; it returns whether it
-    has more to do at once.
+    has more to do at once. What takes long has a thread of its own: each of `long_works` does one
+    piece, such as an export, says whether there was one, and ends early once its event is set, for
+    then this process stops.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Worker:
         wake: threading.Event,
         keep_house: Callable[[bool], bool],
         watched: Sequence[Engine] = (),
+        long_works: Sequence[LongWork] = (),
     ) -> None:
         self.name = f"{os.uname().nodename[:20]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._database = database
@@ -115,6 +120,11 @@ class Worker:
         self._wake = wake
         self._stopping = threading.Event()
         self._keeper = threading.Thread(target=self._keep_on, name="seidra-worker", daemon=True)
+        self._long_works = long_works
+        self._long_wake = threading.Event()
+        self._long_worker = threading.Thread(
+            target=self._work_long_on, name="seidra-long-works", daemon=True
+        )
         self._threads = [
             threading.Thread(
                 target=self._work_on, args=(slot,), name=f"seidra-{slot.engine.name}", daemon=True
@@ -126,7 +136,7 @@ class Worker:
         """Begin to work."""
         fields = {"worker": self.name, "engine": self._presence.engine}
         _log.info("worker started", extra={"fields": fields})
-        for thread in (self._keeper, self._watch.thread, *self._threads):
+        for thread in (self._keeper, self._watch.thread, self._long_worker, *self._threads):
             thread.start()
 
     def retire(self) -> None:
@@ -135,13 +145,14 @@ class Worker:
         self._watch.retire()
         for slot in self._slots:
             slot.wake.set()
+        self._long_wake.set()
         self._wake.set()
 
     def stop(self, grace: float) -> None:
         """Take no more jobs; finish those in hand within `grace` seconds, or else leave them: what
         an outside server renders goes on, and the next attempt takes it up."""
         self.retire()
-        _join_all((self._keeper, *self._threads), grace)
+        _join_all((self._keeper, self._long_worker, *self._threads), grace)
         left = [slot.attempt for slot in self._slots if slot.attempt is not None]
         for attempt in left:
             attempt.leave()
@@ -158,6 +169,27 @@ class Worker:
         one."""
         worked = [not self._stopping.is_set() and slot.work_one() for slot in self._slots]
         return any(worked)
+
+    def work_long(self) -> bool:
+        """Do one piece of each work that takes long, in this thread. Returns whether there was
+        one."""
+        worked = [work(self._stopping) for work in self._long_works]
+        return any(worked)
+
+    def _work_long_on(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._long_wake.clear()
+                try:
+                    worked = self.work_long()
+                except Exception:
+                    _log.exception("a work that takes long failed; it goes on")
+                    self._stopping.wait(1.0)
+                    continue
+                if not worked and not self._stopping.is_set():
+                    self._long_wake.wait(self._settings.job_poll_ms / 1000)
+        finally:
+            self._database.leave()
 
     def _work_on(self, slot: _Slot) -> None:
         try:
@@ -181,6 +213,7 @@ class Worker:
                 self._wake.clear()
                 for slot in self._slots:
                     slot.wake.set()
+                self._long_wake.set()
                 self._presence.show()
                 try:
                     more = self._keep_house(all(slot.attempt is None for slot in self._slots))

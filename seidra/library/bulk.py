@@ -52,15 +52,24 @@ class ReadPage(Protocol):
 
 
 def filtered_ids(
-    database: Database, user_id: int, read_page: ReadPage, query: Mapping[str, Any]
+    database: Database,
+    user_id: int,
+    read_page: ReadPage,
+    query: Mapping[str, Any],
+    *,
+    most: int | None = MAX_ITEMS,
 ) -> tuple[list[Any], int]:
-    """The ids of the first that a filter finds, in the order of their list, and how many more there
-    are."""
+    """The ids of the first that a filter finds (`most` of them, None: all), in the order of their
+    list, and how many more there are."""
+    ids: list[Any] = []
     with database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, user_id, query["include_nsfw"])
-        first = {"sort": "-created_at", **query, "limit": MAX_ITEMS, "offset": 0}
-        rows, total = read_page(connection, user_id, nsfw, first)
-    return [row["id"] for row in rows], total - len(rows)
+        while True:
+            page = {"sort": "-created_at", **query, "limit": MAX_ITEMS, "offset": len(ids)}
+            rows, total = read_page(connection, user_id, nsfw, page)
+            ids += [row["id"] for row in rows]
+            if not rows or len(ids) >= total or (most is not None and len(ids) >= most):
+                return ids, total - len(ids)
 
 
 # ------------------------------------------------------------------------------------ what is done

@@ -62,7 +62,7 @@ def send_stored(
     except OSError:
         raise _missing(item_id) from None
     if attached:
-        _attach(response, name)
+        attach(response, name)
     if link is not None:
         # The proxy sends the bytes; ranges and conditions are its own to judge, by its own ETag.
         response.close()
@@ -84,11 +84,11 @@ def send_bare(
     response = send_file(
         io.BytesIO(data), mime_type, etag=tag, conditional=True, max_age=max_age, download_name=name
     )
-    _attach(response, name)
+    attach(response, name)
     return with_file_headers(response, max_age)
 
 
-def _attach(response: Response, name: str) -> None:
+def attach(response: Response, name: str) -> None:
     """Call an answer a file to keep: in ASCII, and whole (RFC 8187) where that is not all."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().strip()
     names = {"filename": plain}

@@ -19,8 +19,8 @@ from marshmallow import ValidationError
 from seidra.config import Settings, jwt_secret
 from seidra.media.thumbnails import SIZE
 
-MEDIA, TRASH = "media", "trash"
-"""What links lead to: an item, or an entry of the trash."""
+MEDIA, TRASH, EXPORTS = "media", "trash", "exports"
+"""What links lead to: an item, an entry of the trash, or the file of an export."""
 
 FRAME = "frame"
 """The variant of a job's unfinished picture; the id is the job's."""

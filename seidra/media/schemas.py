@@ -42,6 +42,10 @@ class MediaSchema(Schema):
     user_id = fields.Integer()
     job_id = fields.UUID(allow_none=True)
     persona_id = fields.Integer(allow_none=True)
+    source = fields.String(
+        validate=one_of("job", "upload", "import"),
+        metadata={"description": "Where it comes from."},
+    )
     url = fields.String()
     thumbnail_url = fields.String()
     file_path = fields.String(metadata={"description": "The same as `url`: no path of a disk."})
@@ -239,6 +243,7 @@ MEDIA_EXAMPLE = {
     "user_id": 2,
     "job_id": "0b8f6a52-3a54-4d0e-8d0f-1d6b6c1a7e11",
     "persona_id": 1,
+    "source": "job",
     "url": _EXAMPLE_LINK.format("content"),
     "thumbnail_url": _EXAMPLE_LINK.format("thumbnail"),
     "file_path": _EXAMPLE_LINK.format("content"),

@@ -16,8 +16,8 @@ from PIL import Image
 from seidra.files.base import Files
 from seidra.files.keys import SIZES, derived_key
 
-MAX_PIXELS = 50_000_000
-"""The largest picture that is decoded, about 200 MB of memory; a small file can claim to be far
+MAX_PIXELS = 64_000_000
+"""The largest picture that is decoded, about 250 MB of memory; a small file can claim to be far
 larger."""
 
 SIZE = 320
@@ -103,7 +103,7 @@ def thumbnail_key(files: Files, key: str, size: int = SIZE) -> str:
     try:
         files.open(small).close()
     except FileNotFoundError:
-        with _turn():
+        with decoder_turn():
             with files.open(key) as picture:
                 made = make_thumbnails(picture.read(), [size])
             files.put(small, made.pictures[size], MIME_TYPE)
@@ -116,7 +116,8 @@ def thumbnail_key(files: Files, key: str, size: int = SIZE) -> str:
 
 
 @contextmanager
-def _turn() -> Iterator[None]:
+def decoder_turn() -> Iterator[None]:
+    """A turn to decode a picture. Raises TooBusy where there is none for a while."""
     if not _DECODERS.acquire(timeout=_PATIENCE):
         raise TooBusy
     try:

@@ -30,6 +30,7 @@ def media_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
         "user_id": user_id,
         "job_id": row["job_id"],
         "persona_id": row["persona_id"],
+        "source": row["source"],
         "url": url,
         "thumbnail_url": thumbnail_url,
         # The same links, under the names that the Ultimate frontend reads; no path of a disk.
@@ -70,10 +71,15 @@ def picture_links(
     }
 
 
+def plain_name(text: str) -> str:
+    """A text as the name of a file on any system, without what is at its edges."""
+    return _UNNAMEABLE.sub("-", text).strip(" .-")
+
+
 def file_name(row: Row, mime_type: str) -> str:
     """What a picture is called as a file to keep: by persona, date and seed, as far as there are
     such."""
-    persona = cut_text(_UNNAMEABLE.sub("-", row["persona"] or ""), _NAME).strip(" .-")
+    persona = cut_text(plain_name(row["persona"] or ""), _NAME).strip(" .-")
     seed = from_json(row["metadata"]).get("seed")
     parts = [persona or "seidra", row["created_at"][:10]]
     if isinstance(seed, int | str) and re.fullmatch(r"[0-9]{1,20}", str(seed)):

@@ -12,15 +12,20 @@ from seidra.errors import NotFound, QuotaExceeded
 from seidra.nsfw import policy
 from seidra.values import from_json, timestamp, to_json
 
+JOB, UPLOAD, IMPORT = "job", "upload", "import"
+"""Where a picture comes from."""
 
-def check_room(connection: Connection, user_id: int, settings: Settings, count: int = 1) -> None:
+
+def check_room(
+    connection: Connection, user_id: int, settings: Settings, count: int = 1, size: int = 0
+) -> None:
     """Raise QuotaExceeded where so many media more are more than a user may have, or theirs are as
     large as they may be: before more are asked for, for what was asked for before comes in all the
-    same."""
+    same. `size`: bytes of those that are about to come, and must still fit."""
     counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=True))
     if counts["total"] + count > settings.max_media:
         raise QuotaExceeded("media items", settings.max_media, counts["total"])
-    if 0 < settings.max_media_bytes <= counts["bytes"]:
+    if 0 < settings.max_media_bytes < counts["bytes"] + max(size, 1):
         raise QuotaExceeded("bytes of media", settings.max_media_bytes, counts["bytes"])
 
 

@@ -90,6 +90,7 @@ def _fill(
         # They are of no use to anybody later.
         queries.operations.frames_drop(rows)
         queries.operations.idempotency_drop(rows)
+        queries.operations.exports_drop(rows)
         report = _add_media(LocalFiles(settings), database.connection, rows, writer)
     packed = copy.with_suffix(".gz")
     size, checksum = _pack(copy, packed, progress)

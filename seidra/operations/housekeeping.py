@@ -8,6 +8,7 @@ import time
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.queries import queries
+from seidra.exchange.exports import prune_exports
 from seidra.exchange.work import ImportWork, expire_imports
 from seidra.files.local import LocalFiles
 from seidra.jobs import chores as job_chores
@@ -51,6 +52,7 @@ class Housekeeper:
         media_chores.delete_files(self._database, self._files)
         purge_account(self._database)
         media_chores.purge_trash(self._database, self._settings.keep_trash_days)
+        prune_exports(self._database)
         job_chores.prune_jobs(self._database, self._settings.keep_jobs_days)
         job_chores.redate_jobs(self._database, self._settings.job_lease_seconds)
         if now - self._last_hourly > _HOURLY_SECONDS:
@@ -79,6 +81,7 @@ def purge_account(database: Database) -> None:
     with database.transaction() as tx:
         queries.jobs.cancel_all(tx, user_id=user_id, now=timestamp())
     for purge_batch in (
+        queries.import_pictures.purge_batch,
         queries.imports.purge_batch,
         queries.media.purge_batch,
         queries.trash.purge_batch,

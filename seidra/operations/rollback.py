@@ -24,6 +24,9 @@ _REAL_PRESETS = "0019."
 _SIZES = "0024."
 """The migration since which pictures have other sizes than that of the thumbnail, and a trash."""
 
+_EXPORTS = "0031."
+"""The migration since which there are exports, whose keys the version before cannot read."""
+
 _THUMBNAIL = 320
 """The one size that there was before."""
 
@@ -53,13 +56,15 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
         if _REAL_PRESETS in undone:
             with closing(open_database(settings)) as database:
                 _check_texts_fit(database)
-        if not {_FILE_KEYS, _SIZES}.isdisjoint(undone):
+        if not {_FILE_KEYS, _SIZES, _EXPORTS}.isdisjoint(undone):
             # The statements below are those of the newest schema: a way back in several steps makes
             # it again first.
             missing = len(steps) - len(applied)
             migrate.apply_migrations(settings)
             files = LocalFiles(settings)
             with closing(open_database(settings)) as database:
+                if _EXPORTS in undone:
+                    drop_exports(database, files)
                 if _SIZES in undone:
                     drop_trash(database)
                     drop_sizes(files)
@@ -86,6 +91,14 @@ def drop_trash(database: Database) -> None:
         with database.transaction() as tx:
             # Before every moment there is.
             deleted = queries.trash.purge_before(tx, before="~", limit=_BATCH)
+
+
+def drop_exports(database: Database, files: LocalFiles) -> None:
+    """Delete all exports and their files."""
+    with database.transaction() as tx:
+        queries.operations.exports_drop(tx)
+    while delete_files(database, files):
+        pass
 
 
 def drop_sizes(files: LocalFiles) -> None:

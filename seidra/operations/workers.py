@@ -13,6 +13,7 @@ from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.engines.base import Engine
 from seidra.engines.setup import Setup
+from seidra.exchange.export_work import Exporter
 from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
 from seidra.operations.housekeeping import Housekeeper
@@ -38,7 +39,9 @@ def make_worker(
     """A worker that has an engine for each slot and also keeps house; it is not started."""
     files = LocalFiles(settings)
     keeper = Housekeeper(database, files, settings)
-    return Worker(settings, database, files, slots, wake, keeper.run, watched)
+    exporter = Exporter(database, files, settings)
+    long_works = (exporter.work_one,)
+    return Worker(settings, database, files, slots, wake, keeper.run, watched, long_works)
 
 
 def make_whole_worker(

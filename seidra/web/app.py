@@ -71,6 +71,7 @@ def _add_cors(app: Flask, settings: Settings) -> None:
                 "X-Request-ID",
                 "X-Total-Count",
                 "Content-Disposition",
+                "X-Lost",
             ],
         },
     )
