@@ -551,6 +551,8 @@ def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
         "engine_orphans",
         "media_loras",
         "trash",
+        "exports",
+        "import_pictures",
     }
     assert same == empty | {name for name in before if "yoyo" in name}
     assert carol.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
