@@ -90,7 +90,8 @@ WHERE m.id = :id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE
 -- How many media a persona has, and their bytes.
 SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes
 FROM media_items AS m
-WHERE m.persona_id = :persona_id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+WHERE m.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id)
+    AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: cover^
 -- The picture that stands for a persona: its avatar while that is there, or else the newest.
