@@ -69,6 +69,9 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/personas/bulk",
         "POST /api/generate/single",
         "POST /api/trash/restore",
+        "POST /api/imports",
+        "POST /api/personas/from-picture",
+        "POST /api/imports/{import_id}/apply",
     )
 )
 CONFIG += "\n".join(

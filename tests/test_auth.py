@@ -524,6 +524,9 @@ def furnish(person: Person, worker: Worker) -> None:
     assert made.status_code == 201
     key = {"name": "script", "scope": "read", "current_password": PASSWORD}
     assert person.post("/api/auth/keys", json=key).status_code == 201
+    text = "desert\nSteps: 25, Sampler: Euler a, CFG scale: 7"
+    plan = person.post("/api/imports", json={"text": text}).get_json()
+    assert person.post(f"/api/imports/{plan['id']}/apply").status_code == 202
     with services_of(person.client.application).database.transaction() as tx:
         accounts.make_password_link(tx, person.id)
     assert refresh(person.client, person.token).status_code == 200

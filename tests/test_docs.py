@@ -265,14 +265,21 @@ def test_the_example_engine_renders() -> None:
     assert MockEngine().render(RenderRequest("a", seed=7, width=64, height=80), context)
 
 
-SHOWN = ["init", "db rollback", "seed", "summary", "users create", "users list", "users disable"]
+SHOWN = ["init", "db rollback", "seed", "summary", "users create", "users list", "import"]
+SHOWN += ["users disable"]
 SHOWN += ["users enable", "users delete", "users set-password", "users promote", "users demote"]
 SHOWN += ["search check", "db upgrade", "doctor"]
 """The commands whose transcripts are played, in this order on one instance."""
 
 
-def test_shown_commands_say_what_is_shown(flask: Any, instance: Path) -> None:
+def test_shown_commands_say_what_is_shown(
+    flask: Any, instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each `$ flask ...` of the page, and below it what it prints."""
+    monkeypatch.chdir(tmp_path)
+    Path("styles.csv").write_text(
+        'name,prompt,negative_prompt\nFilm,"{prompt}, film grain",text\nInk,ink drawing,\n'
+    )
     sections = dict(
         re.findall(r"^## `flask (.*?)`\n(.*?)(?=^## |\Z)", read(COMMANDS), re.MULTILINE | re.DOTALL)
     )

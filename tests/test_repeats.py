@@ -19,6 +19,7 @@ from seidra.values import timestamp
 from seidra.web.services import services_of
 
 PERSONA = {"name": "Luna", "style_prompt": "moonlit ocean"}
+TEXT = {"text": "desert\nSteps: 25, Sampler: Euler a, CFG scale: 7"}
 KEY = {"Idempotency-Key": "key-1"}
 
 
@@ -35,7 +36,7 @@ def ended_job(person: Person, worker: Worker) -> str:
 
 def counts(database: SqliteDatabase) -> tuple[int, ...]:
     """How much there is of all that can be made."""
-    tables = ("personas", "generation_jobs", "users", "idempotency_keys")
+    tables = ("personas", "generation_jobs", "users", "imports", "idempotency_keys")
     return tuple(
         database.connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
         for table in tables
@@ -55,10 +56,13 @@ def requests(person: Person, worker: Worker) -> dict[str, tuple[str, Any]]:
         "again": (f"/api/jobs/{job}/again", None),
         "single": ("/api/generate/single", {"prompt": "moon"}),
         "account": ("/api/admin/users", account),
+        "import": ("/api/imports", TEXT),
+        "from picture": ("/api/personas/from-picture", TEXT),
     }
 
 
 MAKING = ["create", "duplicate", "preview", "job", "retry", "again", "single", "account"]
+MAKING += ["import", "from picture"]
 
 
 def made_of(answer: TestResponse) -> Any:

@@ -39,6 +39,7 @@ PERSONA, JOB, MEDIA = (
 )
 SESSION, KEY = "/api/auth/sessions/<string(length=16):handle>", "/api/auth/keys/<id:key_id>"
 ENTRY = "/api/trash/<uuid:entry_id>"
+IMPORT = "/api/imports/<uuid:import_id>"
 EXPORT = "/api/exports/<uuid:export_id>"
 ACCOUNT = "/api/admin/users/<id:user_id>"
 NSFW = {
@@ -48,6 +49,8 @@ NSFW = {
     "categories": {"suggestive": True},
 }
 ANY_ID = "6f1c2f0e-0d5b-5d5c-9c55-2b8d3f3c1a10"
+
+INFOTEXT = "moonlit ocean\nSteps: 25, Sampler: Euler a, CFG scale: 7, Seed: 42"
 
 ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/auth/me"): None,
@@ -166,6 +169,13 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("DELETE", ENTRY): None,
     ("DELETE", EXPORT): None,
     ("DELETE", "/api/trash"): None,
+    ("GET", "/api/imports"): None,
+    ("POST", "/api/imports"): {"text": INFOTEXT, "tags": ["pasted"]},
+    ("POST", "/api/personas/from-picture"): {"text": INFOTEXT},
+    ("GET", IMPORT): None,
+    ("POST", f"{IMPORT}/apply"): {"choices": {"0": "skip"}},
+    ("POST", f"{IMPORT}/undo"): None,
+    ("DELETE", IMPORT): None,
     ("DELETE", MEDIA): None,
     ("DELETE", JOB): None,
     ("DELETE", PERSONA): None,
@@ -218,6 +228,7 @@ OPTIONAL_BODY = {
     ("POST", f"{PERSONA}/duplicate"),
     ("POST", f"{PERSONA}/preview"),
     ("PUT", f"{MEDIA}/favorite"),
+    ("POST", f"{IMPORT}/apply"),
 }
 
 
@@ -238,6 +249,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "uuid:job_id": things["job"],
         "uuid:media_id": things["media"],
         "uuid:entry_id": things["entry"],
+        "uuid:import_id": things["import"],
         "uuid:export_id": things["export"],
         "string(length=16):handle": things["session"],
         "id:key_id": things["key"],
@@ -277,6 +289,7 @@ NOTHING = {
     "job": ANY_ID,
     "media": ANY_ID,
     "entry": ANY_ID,
+    "import": ANY_ID,
     "export": ANY_ID,
     "session": "0" * 16,
     "key": 1,
@@ -318,6 +331,7 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
         "entry": trash[0]["id"],
         "export": export,
         "restorable": trash[1]["id"],
+        "import": person.post("/api/imports", json={"text": INFOTEXT}).get_json()["id"],
         "session": next(each["id"] for each in sessions if not each["current"]),
         "key": person.post("/api/auth/keys", json=key).get_json()["id"],
         "account": person.id,
@@ -388,7 +402,7 @@ def test_another_users_things_do_not_exist(
             problem(answer, 404)
             detail = answer.get_json()["detail"]
             # Not to be told from what never was.
-            names = ("job", "media", "entry", "export")
+            names = ("job", "media", "entry", "export", "import")
             ids = {name: uuid.uuid4() for name in names} | {"persona": 999}
             missing = fill(rule, ids | {"session": "f" * 16, "key": 999, "account": 999})
             assert (

@@ -22,7 +22,7 @@ from marshmallow.validate import URL
 from seidra import folding
 from seidra.database.base import Connection, Database
 from seidra.database.queries import queries
-from seidra.errors import Invalid, Mistake, NotFound, Problem
+from seidra.errors import Invalid, Mistake, NotFound, Problem, Unavailable
 from seidra.exchange.albums import Album, keep_album
 from seidra.exchange.catalogue import Catalogue, read_catalogue
 from seidra.exchange.compare import Compared, compare
@@ -187,8 +187,8 @@ class _Planner:
         try:
             self._settle(planned, found)
         except _CannotBe as error:
-            planned.row["action"] = "error"
-            planned.document["error"] = remark_json(error.remark)
+            planned.row |= {"action": "error", "match": None, "persona_id": None, "version": None}
+            planned.document |= {"fields": {}, "diff": [], "error": remark_json(error.remark)}
         return planned
 
     def _entry_key(self, format: str, file: str, entry: str) -> str:
@@ -577,7 +577,7 @@ def _plan_all(
             planned = planner.plan(entry, file.format, file.tool, stem)
             if planner.album is not None and entry.uid is not None:
                 planner.album.entries[entry.uid] = number
-            if planned.row["action"] in ("error", "unchanged"):
+            if not _takes_picture(planned):
                 pass
             elif entry.history is not None and planner.album is not None:
                 planned.row["media_id"] = planner.album.avatar_of(entry.history.avatar)
@@ -587,6 +587,14 @@ def _plan_all(
                 _put_picture(planned, entry.picture, files, database)
             yield planned
         number += bool(file.entries)
+
+
+def _takes_picture(planned: _Planned) -> bool:
+    """Whether an entry's picture may become an avatar: that of an update does only where there is
+    none, or each change of a card would bring the card's picture again."""
+    action = planned.row["action"]
+    has_one = planned.document["fields"].get("avatar_media_id") is not None
+    return action in ("create", "conflict") or (action == "update" and not has_one)
 
 
 def _put_picture(planned: _Planned, picture: bytes, files: Files, database: Database) -> None:
@@ -602,7 +610,10 @@ def _put_picture(planned: _Planned, picture: bytes, files: Files, database: Data
     due_at = timestamp_in(ANNOUNCED_SECONDS)
     with database.transaction() as tx:
         queries.media.announce(tx, [{"key": key, "due_at": due_at}])
-    files.put(key, picture, mime_type)
+    try:
+        files.put(key, picture, mime_type)
+    except OSError:
+        raise Unavailable("There is no room for a picture on the server's disk.") from None
     planned.row |= {"media_id": media_id, "file_key": key}
 
 

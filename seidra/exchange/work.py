@@ -103,8 +103,7 @@ def begin_apply(
     writing = {n for n, action in actions.items() if action in WRITING}
     decided = {"choices": {str(n): action for n, action in choices.items()}}
     with database.transaction(user_id) as tx:
-        _check_plan(tx, user_id, row)
-        check_version(_own_import(tx, user_id, import_id)["version"])
+        _check_plan(tx, user_id, _own_import(tx, user_id, import_id))
         nsfw = any(entry["is_nsfw"] for entry in outline if entry["n"] in writing)
         policy.check_may_make(tx, user_id, nsfw)
         made = sum(actions[n] == "create" for n in writing)
@@ -302,8 +301,7 @@ class ImportWork:
             except Exception as error:
                 _log.exception("an import failed; it is taken back")
                 self._fail(row["id"], error)
-                return True
-        return bool(rows)
+        return False
 
     def _fail(self, import_id: str, error: Exception) -> bool:
         """Turn an import around; returns whether that was possible."""

@@ -15,6 +15,7 @@ from seidra.values import from_json, timestamp, to_json
 JOB, UPLOAD, IMPORT = "job", "upload", "import"
 """Where a picture comes from."""
 
+
 def check_room(
     connection: Connection, user_id: int, settings: Settings, count: int = 1, size: int = 0
 ) -> None:
