@@ -319,8 +319,8 @@ AND (
     SELECT COUNT(*) FROM generation_jobs AS j
     WHERE j.engine = :engine AND j.status = 'processing' AND j.run_after > :now AND j.claim IS NOT NULL
 ) < :at_once
-RETURNING id, user_id, persona_id, job_type, prompt, negative_prompt, model_name, loras, parameters, count, images,
-    metadata, warnings, is_nsfw, engine, attempts, engine_state, waiting_since, started_at;
+RETURNING id, user_id, persona_id, persona_revision, job_type, prompt, negative_prompt, model_name, loras, parameters,
+    count, images, metadata, warnings, is_nsfw, engine, attempts, engine_state, waiting_since, started_at;
 
 -- name: submit$
 -- Count that a job is about to be sent to its engine, unless that was done often enough.

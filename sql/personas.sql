@@ -2,11 +2,13 @@
 -- Insert a persona.
 INSERT INTO personas (
     uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags,
-    is_favorite, is_nsfw, avatar_url, avatar_media_id, name_key, created_at, updated_at
+    is_favorite, is_nsfw, avatar_url, avatar_media_id, name_key, extensions, revised_by, revision_note, created_at,
+    updated_at
 )
 VALUES (
     :uid, :user_id, :name, :description, :style_prompt, :negative_prompt, :loras, :generation_params, :tags,
-    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :now, :now
+    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :extensions, :revised_by, :revision_note, :now,
+    :now
 )
 RETURNING id;
 
@@ -93,12 +95,14 @@ WHERE user_id = :user_id
     AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite);
 
 -- name: update!
--- Write a whole persona.
+-- Write a whole persona; what stands beside its fields stays where nothing is given for it.
 UPDATE personas
 SET name = :name, description = :description, style_prompt = :style_prompt, negative_prompt = :negative_prompt,
     loras = :loras, generation_params = :generation_params, tags = :tags,
     is_favorite = :is_favorite, is_nsfw = :is_nsfw, avatar_url = :avatar_url, avatar_media_id = :avatar_media_id,
-    name_key = :name_key, revision = :revision, version = version + 1, updated_at = :now
+    name_key = :name_key, extensions = COALESCE(:extensions, extensions), revision = :revision,
+    revised_at = COALESCE(:revised_at, revised_at), revised_by = COALESCE(:revised_by, revised_by),
+    revision_note = COALESCE(:revision_note, revision_note), version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id;
 
 -- name: update_name_key!
@@ -109,18 +113,21 @@ UPDATE personas SET name_key = :name_key WHERE id = :id AND version = :version;
 -- All of a persona, to keep it in the trash.
 SELECT
     id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
-    is_nsfw, avatar_url, avatar_media_id, revision, version, created_at, updated_at
+    is_nsfw, avatar_url, avatar_media_id, extensions, revision, revised_at, revised_by, revision_note, version,
+    created_at, updated_at
 FROM personas WHERE id = :id AND user_id = :user_id;
 
 -- name: bring_back!
 -- Insert a persona whole, as it was when it went.
 INSERT INTO personas (
     id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
-    is_nsfw, avatar_url, avatar_media_id, name_key, revision, version, created_at, updated_at
+    is_nsfw, avatar_url, avatar_media_id, name_key, extensions, revision, revised_at, revised_by, revision_note,
+    version, created_at, updated_at
 )
 VALUES (
     :id, :uid, :user_id, :name, :description, :style_prompt, :negative_prompt, :loras, :generation_params, :tags,
-    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :revision, :version, :created_at, :updated_at
+    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :extensions, :revision, :revised_at, :revised_by,
+    :revision_note, :version, :created_at, :updated_at
 );
 
 -- name: delete!

@@ -506,6 +506,8 @@ def furnish(person: Person, worker: Worker) -> None:
         tags=["sea"], is_favorite=True, generation_params={"width": 64, "height": 64}
     )
     person.persona(name="Sol", is_nsfw=True)
+    changed = person.patch(f"/api/personas/{persona['id']}", json={"name": "Luna again"})
+    assert changed.status_code == 200
     person.preview(persona["id"])
     assert worker.work_one()
     media = person.get("/api/media").get_json()["items"][0]

@@ -56,6 +56,10 @@ ROWS: dict[str, dict[str, Any]] = {
         "id": 11, "uid": "u11", "user_id": 7, "name": "Luna", "style_prompt": "moon",
         "name_key": "luna", "created_at": NOW, "updated_at": NOW,
     },
+    "persona_revisions": {
+        "id": 3, "user_id": 7, "persona_id": 11, "number": 1, "made_at": NOW, "made_by": "edit",
+        "note": "", "is_nsfw": 0, "content_hash": "c1", "document": b"zlib",
+    },
     "persona_tags": {"user_id": 7, "tag_key": "sea", "persona_id": 11},
     "persona_texts": {
         "doc_id": (7 << 32) | 11, "safety": "sfw", "favor": "oth", "search_text": "luna moon",
@@ -471,8 +475,10 @@ NOT_NULL = [
         "idempotency_keys": "user_id key request digest status location made created_at",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
         "personas": "uid user_id name description style_prompt negative_prompt loras"
-        " generation_params tags is_favorite is_nsfw name_key revision version created_at"
-        " updated_at",
+        " generation_params tags is_favorite is_nsfw name_key extensions revision revised_by"
+        " revision_note version created_at updated_at",
+        "persona_revisions": "user_id persona_id number made_at made_by note is_nsfw content_hash"
+        " document",
         "persona_tags": "user_id tag_key persona_id",
         "persona_texts": "safety favor search_text",
         "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name"
@@ -522,6 +528,11 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("personas", "tags", "personas_tags_json", ["sea"]),
     ("personas", "is_favorite", "personas_is_favorite", [2]),
     ("personas", "is_nsfw", "personas_is_nsfw", [-1]),
+    ("personas", "extensions", "personas_extensions_json", ["{", ""]),
+    ("personas", "revised_by", "personas_revised_by", ["", "hand"]),
+    ("persona_revisions", "number", "persona_revisions_number", [0, -1]),
+    ("persona_revisions", "made_by", "persona_revisions_made_by", ["", "hand"]),
+    ("persona_revisions", "is_nsfw", "persona_revisions_is_nsfw", [2]),
     ("persona_texts", "safety", "persona_texts_safety", ["", "safe"]),
     ("persona_texts", "favor", "persona_texts_favor", ["yes"]),
     ("generation_jobs", "status", "jobs_status", ["done", "", "QUEUED"]),
@@ -572,6 +583,7 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "idempotency_keys": {"key": "i2"},
     "nsfw_settings": {"user_id": 8},
     "personas": {"id": 12, "uid": "u12"},
+    "persona_revisions": {"id": 4, "number": 2},
     "persona_tags": {"tag_key": "sun"},
     "persona_texts": {"doc_id": (7 << 32) | 12},
     "generation_jobs": {"id": "j2"},
@@ -663,6 +675,11 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("nsfw_settings", {}, "index 'nsfw_settings_owner'"),
         ("nsfw_settings", {"user_id": None}, "index 'nsfw_settings_owner'"),
         ("personas", {"id": 12}, "personas.uid"),
+        (
+            "persona_revisions",
+            {"id": 4},
+            "persona_revisions.user_id, persona_revisions.persona_id, persona_revisions.number",
+        ),
         ("persona_tags", {}, "persona_tags.user_id, persona_tags.tag_key, persona_tags.persona_id"),
         ("generation_jobs", {}, "generation_jobs.id"),
         ("media_items", {"id": "m2"}, "media_items.job_id, media_items.position"),
@@ -688,6 +705,7 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("idempotency_keys", {"key": "i2", "user_id": 99}),
         ("nsfw_settings", {"user_id": 99}),
         ("personas", {"id": 12, "uid": "u12", "user_id": 99}),
+        ("persona_revisions", {"id": 4, "number": 2, "user_id": 99}),
         ("persona_tags", {"tag_key": "sun", "persona_id": 99}),
         ("generation_jobs", {"id": "j2", "user_id": 99}),
         ("job_frames", {"job_id": "none"}),
@@ -738,6 +756,7 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
     assert left(filled) == (set(ROWS) | COUNTERS) - {
         "personas",
         "persona_tags",
+        "persona_revisions",
         "persona_texts",
         "persona_counts",
     }
@@ -745,6 +764,30 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
     for table in ("generation_jobs", "media_items"):
         assert filled.execute(f"SELECT persona_id FROM {table}").fetchone()[0] == 11
     assert found(filled, "moo") == []
+
+
+def test_revisions_are_kept_while_their_persona_or_the_trash_has_it(filled: Connection) -> None:
+    def numbers() -> list[tuple[int, int]]:
+        rows = filled.execute("SELECT persona_id, number FROM persona_revisions ORDER BY 1, 2")
+        return [tuple(row) for row in rows]
+
+    insert(filled, "personas", id=12, uid="u12")
+    insert(filled, "persona_revisions", id=4, persona_id=12)
+    # An item of that id is no persona.
+    insert(filled, "trash", id="t2", item_id="11", file_key=None)
+    insert(filled, "trash", id="t3", kind="persona", item_id="11", file_key=None)
+    filled.execute("DELETE FROM personas WHERE id = 11")
+    filled.execute("DELETE FROM trash WHERE id = 't2'")
+    assert numbers() == [(11, 1), (12, 1)]
+    # Back again.
+    insert(filled, "personas")
+    filled.execute("DELETE FROM trash WHERE id = 't3'")
+    assert numbers() == [(11, 1), (12, 1)]
+    # For ever.
+    insert(filled, "trash", id="t3", kind="persona", item_id="11", file_key=None)
+    filled.execute("DELETE FROM personas WHERE id = 11")
+    filled.execute("DELETE FROM trash WHERE id = 't3'")
+    assert numbers() == [(12, 1)]
 
 
 def test_deleting_a_job_leaves_its_media(filled: Connection) -> None:

@@ -159,6 +159,8 @@ QUEUED = "file_deletions USING PRIMARY KEY (key=?)"
 VIEWER = "INDEX nsfw_settings_user (user_id=?)"
 SEARCHED = ":M1><"
 """The full-text index: matched, in a range of rowids."""
+REVISIONS = "persona_revisions_1"
+"""The index of a persona's revisions, by the end of its name."""
 NOTHING: tuple[str, ...] = ()
 """For what only inserts."""
 
@@ -391,6 +393,13 @@ PLANS: dict[str, tuple[str, ...]] = {
     "platform.remember": NOTHING,
     "platform.state": ("platform_state USING PRIMARY KEY (name=?)",),
     "platform.summary": ("SCAN persona_counts", "SCAN job_counts", "SCAN media_counts"),
+    "revisions.beside": (ROWID,),
+    "revisions.count": (f"{REVISIONS} (user_id=? AND persona_id=?)", VIEWER),
+    "revisions.keep": NOTHING,
+    "revisions.kept": (f"{REVISIONS} (user_id=? AND persona_id=? AND number<?)", VIEWER),
+    "revisions.mark_nsfw": (f"{REVISIONS} (user_id=? AND persona_id=?)",),
+    "revisions.prune": (f"{REVISIONS} (user_id=? AND persona_id=? AND number<?)",),
+    "revisions.purge_batch": (ROWID, f"{REVISIONS} (user_id=?)"),
     "search.check": NOTHING,
     "search.drop_strays": ("SCAN persona_texts", ROWID),
     "search.indexed": (SEARCHED,),
@@ -674,6 +683,18 @@ def test_the_timeline_reads_indexes_alone(
     assert "COVERING INDEX" in step[3], step[3]
 
 
+BESIDE = {"name_key", "extensions", "revised_at", "revised_by", "revision_note"}
+"""What a persona's row has that no answer about it shows."""
+
+
+def test_the_revisions_of_a_persona_are_read_in_their_order(
+    planner: tuple[str, sqlite3.Connection],
+) -> None:
+    sql = TEXTS["revisions.kept"]
+    steps = planner[1].execute(f"EXPLAIN QUERY PLAN {sql}", nothing(sql)).fetchall()
+    assert not any("TEMP B-TREE" in step[3] for step in steps), [step[3] for step in steps]
+
+
 def test_a_persona_is_read_alike_wherever_it_is_read(migrated: sqlite3.Connection) -> None:
     """For what it looks like (seidra/personas/view.py), and what a change is merged into."""
     columns = {
@@ -689,7 +710,7 @@ def test_a_persona_is_read_alike_wherever_it_is_read(migrated: sqlite3.Connectio
     assert len(columns) == 1 + 18 + 1
     assert len({tuple(each) for each in columns.values()}) == 1
     table = {row[1] for row in migrated.execute("PRAGMA table_info(personas)")}
-    assert table - {"name_key"} == set(columns["personas.get"]) - {
+    assert table - BESIDE == set(columns["personas.get"]) - {
         "shown_media_id",
         "cover_media_id",
         "cover_width",

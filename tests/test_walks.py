@@ -96,6 +96,9 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("PUT", f"{PERSONA}/avatar"): {"media_id": "{media}"},
     ("POST", f"{PERSONA}/preview"): {"seed": 42},
     ("GET", f"{PERSONA}/check"): None,
+    ("GET", f"{PERSONA}/revisions"): None,
+    ("GET", f"{PERSONA}/revisions/<id:number>"): None,
+    ("POST", f"{PERSONA}/revisions/<id:number>/restore"): None,
     ("GET", "/api/jobs"): None,
     ("POST", "/api/jobs"): {"prompt": "a lighthouse", "parameters": {"width": 64, "height": 64}},
     ("GET", "/api/jobs/stats"): None,
@@ -228,6 +231,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "string(length=16):handle": things["session"],
         "id:key_id": things["key"],
         "id:user_id": things["account"],
+        "id:number": 1,
         "name": "mock",
         "model:name": "checkpoints/mock",
     }

@@ -80,6 +80,8 @@ def add_picture(tx: Connection, job: Row, owner: Row, picture: StoredPicture, se
         "model": job["model_name"],
         "details": dict(image.metadata),
     }
+    if job["persona_revision"] is not None:
+        metadata["persona_revision"] = job["persona_revision"]
     if image.used:
         metadata["used"] = dict(image.used)
     if image.dropped:

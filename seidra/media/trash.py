@@ -1,8 +1,9 @@
 """The trash: what is deleted is kept whole, as a document, and comes back under its own id.
 
 An entry has an id of its own; `kind` and `item_id` say what it was. The document is JSON with the
-number of its schema: `{"schema": 1, "media": {...}}` holds an item with its LoRAs, and that of a
-persona its fields. A picture's file stays under its key, which the entry names meanwhile.
+number of its schema: `{"schema": 2, "media": {...}}` holds an item with its LoRAs, and that of a
+persona its fields, with what other programs keep with it. A picture's file stays under its key,
+which the entry names meanwhile, and the revisions of a persona stay under its id.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from seidra.media.keys import row_key
 from seidra.media.write import JOB, search_text, write_tag_keys
 from seidra.values import from_json, new_uid, timestamp, to_json
 
-SCHEMA = 1
-"""The number of what documents hold. Raise it with a change that a restore has to know of."""
+SCHEMA = 2
+"""The number of what documents hold. Raise it with a change that a restore has to know of. 2: a
+persona has extensions, and says how its present revision came about."""
 
 MEDIA, PERSONA = "media", "persona"
 

@@ -73,6 +73,7 @@ def purge_account(database: Database) -> None:
         queries.media.purge_batch,
         queries.trash.purge_batch,
         queries.jobs.purge_batch,
+        queries.revisions.purge_batch,
         queries.personas.purge_batch,
     ):
         deleted = _BATCH

@@ -22,10 +22,12 @@ from seidra.jobs.schemas import (
 )
 from seidra.jobs.view import check_json
 from seidra.nsfw import policy
-from seidra.personas import pages, write
+from seidra.personas import pages, revisions, write
 from seidra.personas.schemas import (
     PERSONA_BODY_EXAMPLE,
     PERSONA_EXAMPLE,
+    REVISION_EXAMPLE,
+    WHOLE_REVISION_EXAMPLE,
     WRITTEN_EXAMPLE,
     AvatarSchema,
     DuplicateQuery,
@@ -33,9 +35,11 @@ from seidra.personas.schemas import (
     PersonaChangeSchema,
     PersonaQuery,
     PersonaSchema,
+    RevisionSchema,
+    WholeRevisionSchema,
     WrittenPersonaSchema,
 )
-from seidra.personas.view import card_json, persona_json
+from seidra.personas.view import card_json, persona_json, revision_json, whole_revision_json
 from seidra.web import rates
 from seidra.web.answers import (
     check_if_match,
@@ -46,6 +50,7 @@ from seidra.web.answers import (
     reply_versioned,
 )
 from seidra.web.blueprint import Blueprint
+from seidra.web.fields import PageQuery
 from seidra.web.repeats import keep_made, repeatable
 from seidra.web.services import services
 
@@ -224,3 +229,43 @@ def check(query: dict[str, Any], persona_id: int) -> Response:
     look = look_of(write.read_persona(connection, g.user["id"], persona_id))
     draft = draft_job(connection, services().setup, read_asked(query), look, PREVIEW)
     return reply(check_json(draft))
+
+
+@blp.route("/<id:persona_id>/revisions", methods=["GET"])
+@login_required
+@blp.arguments(PageQuery, location="query")
+@blp.response(200, RevisionSchema(many=True), example=[REVISION_EXAMPLE])
+def list_revisions(query: dict[str, Any], persona_id: int) -> Response:
+    """How the persona was, newest first; the first is how it is now. The last hundred are kept."""
+    limit, offset = query["limit"], query["offset"]
+    with services().database.snapshot() as connection:
+        row = write.read_persona(connection, g.user["id"], persona_id)
+        found, total = revisions.read_page(connection, g.user["id"], row, limit, offset)
+    return reply(
+        [revision_json(each) for each in found], headers=page_headers(total, limit, offset)
+    )
+
+
+@blp.route("/<id:persona_id>/revisions/<id:number>", methods=["GET"])
+@login_required
+@blp.response(200, WholeRevisionSchema, example=WHOLE_REVISION_EXAMPLE)
+@blp.alt_response(304, description="Not modified")
+def read_revision(persona_id: int, number: int) -> Response:
+    """One revision, with what restoring it brings back. Its ETag has the persona's version."""
+    with services().database.snapshot() as connection:
+        row = write.read_persona(connection, g.user["id"], persona_id)
+        revision = revisions.read_revision(connection, g.user["id"], row, number)
+    return reply_versioned(whole_revision_json(revision), row["version"])
+
+
+@blp.route("/<id:persona_id>/revisions/<id:number>/restore", methods=["POST"])
+@login_required
+@blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(412, "PROBLEM")
+def restore_revision(persona_id: int, number: int) -> Response:
+    """Make the persona what it was, as a new revision. Whether it is a favourite, and its avatar,
+    stay; it stays NSFW, or becomes so with what comes back."""
+    with services().database.transaction(g.user["id"]) as tx:
+        row = write.restore_revision(tx, g.user["id"], persona_id, number, check_if_match)
+    return _answer(row)

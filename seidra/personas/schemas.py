@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from marshmallow import Schema, ValidationError, fields, validates_schema
 from marshmallow.validate import URL
@@ -10,6 +10,7 @@ from marshmallow.validate import URL
 from seidra.jobs.schemas import GenerationParamsSchema, Loras
 from seidra.media.links import is_media_link
 from seidra.media.schemas import ThumbnailSchema
+from seidra.personas.revisions import CONTENT, Maker
 from seidra.web.fields import (
     Body,
     Flag,
@@ -158,6 +159,41 @@ class PersonaQuery(PageQuery):
     )
 
 
+class RevisionSchema(Schema):
+    """How a persona was, or is, between two changes of what a picture is made of."""
+
+    number = fields.Integer(
+        metadata={"description": "The `revision` of the persona then; that of its jobs, too."}
+    )
+    at = fields.DateTime()
+    by = fields.String(validate=one_of(*get_args(Maker)))
+    note = fields.String(
+        metadata={"description": "Of a restore or an undo the number of what came back."}
+    )
+    changed = fields.List(
+        fields.String(validate=one_of(*CONTENT)),
+        metadata={"description": "The fields that differ from the one before, where one is kept."},
+    )
+    content_hash = fields.String(
+        metadata={"description": "SHA-256: the same for the same content."}
+    )
+    is_current = fields.Boolean()
+    is_nsfw = fields.Boolean()
+
+
+class WholeRevisionSchema(RevisionSchema):
+    """A revision with what restoring it brings back."""
+
+    name = fields.String()
+    description = fields.String()
+    style_prompt = fields.String()
+    negative_prompt = fields.String()
+    loras = Loras()
+    lora_models = fields.List(fields.String())
+    generation_params = fields.Nested(GenerationParamsSchema)
+    tags = fields.List(fields.String())
+
+
 class DuplicateSchema(Body):
     """The copy's name."""
 
@@ -198,6 +234,29 @@ PERSONA_EXAMPLE = {
     "updated_at": "2026-01-31T12:00:00.000000Z",
 }
 WRITTEN_EXAMPLE = PERSONA_EXAMPLE | {"warnings": []}
+REVISION_EXAMPLE = {
+    "number": 2,
+    "at": "2026-01-31T12:05:00.000000Z",
+    "by": "edit",
+    "note": "",
+    "changed": ["style_prompt"],
+    "content_hash": "9f2c1d0f3f7c5d8b0a4e6f1b2c3d4e5f60718293a4b5c6d7e8f9a0b1c2d3e4f5",
+    "is_current": False,
+    "is_nsfw": False,
+}
+WHOLE_REVISION_EXAMPLE = REVISION_EXAMPLE | {
+    name: PERSONA_EXAMPLE[name]
+    for name in (
+        "name",
+        "description",
+        "style_prompt",
+        "negative_prompt",
+        "loras",
+        "lora_models",
+        "generation_params",
+        "tags",
+    )
+}
 PERSONA_BODY_EXAMPLE = {
     name: value
     for name, value in PERSONA_EXAMPLE.items()

@@ -9,6 +9,7 @@ from seidra.database.base import Row
 from seidra.media.links import Links
 from seidra.media.view import picture_links
 from seidra.personas.loras import lora_names
+from seidra.personas.revisions import Revision
 from seidra.values import from_json, json_fragment
 
 
@@ -61,4 +62,33 @@ def _cover_json(row: Row, links: Links) -> dict[str, Any] | None:
         "kind": "avatar" if media_id == row["shown_media_id"] else "latest",
         "url": links.make(media_id, "content", row["user_id"]),
         **picture_links(links, media_id, *size, row["user_id"]),
+    }
+
+
+def revision_json(revision: Revision) -> dict[str, Any]:
+    """A revision in a list."""
+    return {
+        "number": revision.number,
+        "at": revision.at,
+        "by": revision.by,
+        "note": revision.note,
+        "changed": list(revision.changed),
+        "content_hash": revision.content_hash,
+        "is_current": revision.is_current,
+        "is_nsfw": revision.is_nsfw,
+    }
+
+
+def whole_revision_json(revision: Revision) -> dict[str, Any]:
+    """A revision with what restoring it brings back, in the words of a persona."""
+    values = revision.values
+    return revision_json(revision) | {
+        "name": values["name"],
+        "description": values["description"],
+        "style_prompt": values["style_prompt"],
+        "negative_prompt": values["negative_prompt"],
+        "loras": values["loras"],
+        "lora_models": lora_names(values["loras"]),
+        "generation_params": parameters.shown(values["generation_params"]),
+        "tags": values["tags"],
     }

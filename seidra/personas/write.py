@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from seidra import folding, parameters
@@ -21,8 +21,10 @@ from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media import trash
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
-from seidra.personas import search
+from seidra.personas import revisions, search
 from seidra.personas.loras import take_loras
+from seidra.personas.revisions import EDIT, Origin
+from seidra.personas.stored import DEFAULTS, JSON, STORED, stored_values
 from seidra.values import from_json, new_uid, same_json, timestamp, to_json
 
 CheckVersion = Callable[[int], None]
@@ -30,43 +32,31 @@ Warnings = Sequence[dict[str, Any]]
 """What to tell of a write that was done: [{code, field, detail}]."""
 
 _MAX_NAME = 100
-_DEFAULTS: dict[str, Any] = {
-    "description": "",
-    "style_prompt": "",
-    "negative_prompt": "",
-    "loras": [],
-    "generation_params": {},
-    "tags": [],
-    "is_favorite": False,
-    "is_nsfw": False,
-    "avatar_url": None,
-    "avatar_media_id": None,
-}
-_JSON = ("loras", "generation_params", "tags")
-_FLAGS = ("is_favorite", "is_nsfw")
-_STORED = ("name", *_DEFAULTS)
-
-_LOOK = ("name", "description", "style_prompt", "negative_prompt", "loras", "generation_params")
-"""What a picture is made of and called by: a change of it is a revision."""
 _TOGETHER = ("style_prompt", "negative_prompt", "generation_params")
 """What `_check_whole` looks at; what is stored already stays as it is."""
+
+_WHOLE_JSON = (*JSON, "extensions")
+"""The columns of a whole row that hold JSON."""
 
 
 @dataclass(frozen=True)
 class NewPersona:
-    """A persona that is about to be made: all of its fields, what it is found by, and what to tell
-    whoever makes it."""
+    """A persona that is about to be made: all of its fields, what it is found by, what to tell
+    whoever makes it, and what other programs keep with it, by namespace. `uid`: that of a persona
+    that was made elsewhere, and not here; None: a new one."""
 
     values: dict[str, Any]
     found_by: search.FoundBy
     warnings: Warnings = ()
+    extensions: Mapping[str, Any] = field(default_factory=dict)
+    uid: str | None = None
 
 
 def prepare_persona(body: dict[str, Any]) -> NewPersona:
     """The persona that a body asks for, with defaults, and folded before its turn: nobody else
     writes while a transaction is open."""
-    change, warnings = body_change(body, _DEFAULTS)
-    values = _DEFAULTS | change
+    change, warnings = body_change(body, DEFAULTS)
+    values = DEFAULTS | change
     _check_whole(values)
     return NewPersona(values, search.found_by(values), warnings)
 
@@ -128,22 +118,29 @@ def read_persona(connection: Connection, user_id: int, persona_id: int) -> Row:
     return row
 
 
-def stored_values(row: Row) -> dict[str, Any]:
-    """A row's fields as they are stored, to merge a change into."""
-    stored = {name: from_json(row[name]) if name in _JSON else row[name] for name in _STORED}
-    return stored | {name: bool(row[name]) for name in _FLAGS}
-
-
-def create_persona(tx: Connection, user_id: int, persona: NewPersona, settings: Settings) -> Row:
+def create_persona(
+    tx: Connection,
+    user_id: int,
+    persona: NewPersona,
+    settings: Settings,
+    origin: Origin = EDIT,
+) -> Row:
     """Make a persona; returns its row. Raises QuotaExceeded, Forbidden for NSFW out of force,
-    Invalid for another one's avatar."""
+    Invalid for another one's avatar, or for extensions beyond what is kept."""
     used = queries.personas.count(tx, user_id=user_id, nsfw=True, favorite=None)
     if used >= settings.max_personas:
         raise QuotaExceeded("personas", settings.max_personas, used)
     policy.check_may_make(tx, user_id, persona.values["is_nsfw"])
     values = _with_avatar(tx, user_id, persona.values, None)
     persona_id = queries.personas.create(
-        tx, uid=new_uid(), user_id=user_id, now=timestamp(), **_columns(values)
+        tx,
+        uid=persona.uid or new_uid(),
+        user_id=user_id,
+        extensions=revisions.extensions_column(persona.extensions),
+        revised_by=origin.by,
+        revision_note=origin.note,
+        now=timestamp(),
+        **_columns(values),
     )
     search.write_found_by(tx, user_id, persona_id, values, persona.found_by)
     return read_persona(tx, user_id, persona_id)
@@ -157,10 +154,13 @@ def change_persona(
     check_version: CheckVersion,
     *,
     merge: bool = False,
+    origin: Origin = EDIT,
+    extensions: Mapping[str, Any] | None = None,
 ) -> tuple[Row, Warnings]:
-    """Change a persona as a body says (see `body_change`); what becomes NSFW takes its jobs and
-    media along. Returns the row, and what to tell; raises as `create_persona` does, and
-    NotFound."""
+    """Change a persona as a body says (see `body_change`), and its extensions where they are given;
+    what becomes NSFW takes its jobs and media along. What was is kept as a revision where what a
+    picture is made of changes, and always where `origin` is no edit. Returns the row, and what to
+    tell; raises as `create_persona` does, and NotFound."""
     row = read_persona(tx, user_id, persona_id)
     check_version(row["version"])
     stored = stored_values(row)
@@ -168,14 +168,10 @@ def change_persona(
     values = stored | change
     if not change.keys().isdisjoint(_TOGETHER):
         _check_whole(values)
-    if values["is_nsfw"] and not stored["is_nsfw"]:
-        policy.check_may_make(tx, user_id, True)
-        queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
-        queries.media.mark_nsfw(tx, persona_id=persona_id, now=timestamp())
-        queries.trash.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
     if "avatar_url" in change:
         values = _with_avatar(tx, user_id, values, stored["avatar_media_id"])
-    return _update(tx, user_id, row, values), [*warnings, *_left_out(stored, values, merge)]
+    row = _update(tx, user_id, row, values, origin, extensions)
+    return row, [*warnings, *_left_out(stored, values, merge)]
 
 
 def _left_out(stored: dict[str, Any], values: dict[str, Any], merge: bool) -> Warnings:
@@ -194,6 +190,35 @@ def _left_out(stored: dict[str, Any], values: dict[str, Any], merge: bool) -> Wa
     ]
 
 
+def restore_revision(
+    tx: Connection,
+    user_id: int,
+    persona_id: int,
+    number: int,
+    check_version: CheckVersion,
+    *,
+    undo: bool = False,
+) -> Row:
+    """Make a persona what it was in one of its revisions, as a new revision; returns the row.
+
+    Name, description, prompts, LoRAs, parameters, tags and extensions come back. Whether it is a
+    favourite, and its avatar, stay, and it stays NSFW, or becomes so with what comes back. With
+    `undo`, which takes an import back, all is as it was. Raises NotFound, also for a revision that
+    is kept no more, and Forbidden for NSFW out of force.
+    """
+    row = read_persona(tx, user_id, persona_id)
+    check_version(row["version"])
+    revision = revisions.read_revision(tx, user_id, row, number)
+    stored = stored_values(row)
+    if undo:
+        values = dict(revision.values)
+    else:
+        values = stored | {name: revision.values[name] for name in revisions.CONTENT}
+        values["is_nsfw"] = stored["is_nsfw"] or revision.is_nsfw
+    origin = Origin("undo" if undo else "restore", str(number))
+    return _update(tx, user_id, row, values, origin, revision.extensions)
+
+
 def set_avatar(
     tx: Connection, user_id: int, persona_id: int, media_id: str, check_version: CheckVersion
 ) -> Row:
@@ -209,10 +234,14 @@ def set_avatar(
 def duplicate_persona(
     tx: Connection, user_id: int, persona_id: int, name: str | None, settings: Settings
 ) -> Row:
-    """Make a copy, named as asked or by `copy_name`; returns its row. Raises NotFound."""
-    values = stored_values(read_persona(tx, user_id, persona_id))
+    """Make a copy, named as asked or by `copy_name`; returns its row. Its revisions begin anew.
+    Raises NotFound."""
+    row = read_persona(tx, user_id, persona_id)
+    values = stored_values(row)
     values["name"] = name or copy_name(values["name"])
-    return create_persona(tx, user_id, NewPersona(values, search.found_by(values)), settings)
+    extensions = revisions.read_extensions(tx, user_id, row)
+    copy = NewPersona(values, search.found_by(values), extensions=extensions)
+    return create_persona(tx, user_id, copy, settings)
 
 
 def copy_name(name: str) -> str:
@@ -241,45 +270,84 @@ def delete_persona(
         raise NotFound("persona")
     check_version(row["version"])
     if keep_days:
-        persona = trash.whole_row(row, _JSON)
+        persona = trash.whole_row(row, _WHOLE_JSON)
         avatar = row["avatar_media_id"]
         trash.add_entry(tx, trash.PERSONA, row, persona, row["name"], avatar_media_id=avatar)
     queries.personas.delete(tx, id=persona_id, user_id=user_id)
 
 
 def restore_persona(tx: Connection, user_id: int, entry: Row) -> None:
-    """Bring a persona back from its entry of the trash, as it was."""
-    persona = from_json(entry["document"])[trash.PERSONA]
-    columns = persona | _columns(persona)
+    """Bring a persona back from its entry of the trash, as it was; its revisions were kept."""
+    persona = _BESIDE | from_json(entry["document"])[trash.PERSONA]
+    columns = persona | _columns(persona) | {"extensions": to_json(persona["extensions"])}
     queries.personas.bring_back(tx, user_id=user_id, **columns)
     search.write_found_by(tx, user_id, persona["id"], persona, search.found_by(persona))
     queries.trash.remove(tx, id=entry["id"], user_id=user_id)
 
 
+_BESIDE: dict[str, Any] = {
+    "extensions": {},
+    "revised_at": None,
+    "revised_by": "edit",
+    "revision_note": "",
+}
+"""What documents of the schema 1 do not have."""
+
+
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
     """The values as the columns of a whole row, with what is derived from them."""
     return {
-        **{name: to_json(values[name]) if name in _JSON else values[name] for name in _STORED},
+        **{name: to_json(values[name]) if name in JSON else values[name] for name in STORED},
         "name_key": folding.sort_key(values["name"]),
     }
 
 
-def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> Row:
-    """Write a persona over its row; returns the new row, or the same where nothing changes."""
-    persona_id = row["id"]
-    stored = stored_values(row)
-    if same_json(values, stored):
+def _update(
+    tx: Connection,
+    user_id: int,
+    row: Row,
+    values: dict[str, Any],
+    origin: Origin = EDIT,
+    extensions: Mapping[str, Any] | None = None,
+) -> Row:
+    """Write a persona over its row; returns the new row, or the same where nothing changes. Raises
+    Forbidden for what becomes NSFW against the settings in force, and Invalid for extensions beyond
+    what is kept, before anything is written."""
+    persona_id, stored = row["id"], stored_values(row)
+    is_revised = origin.by != "edit" or revisions.is_revised(values, stored)
+    if extensions is None and not is_revised and same_json(values, stored):
         return row
+    becomes_nsfw = values["is_nsfw"] and not stored["is_nsfw"]
+    if becomes_nsfw:
+        policy.check_may_make(tx, user_id, True)
+    column = None if extensions is None else revisions.extensions_column(extensions)
+    now = timestamp()
+    if is_revised:
+        revisions.keep_revision(tx, user_id, row)
+    if becomes_nsfw:
+        _mark_nsfw(tx, user_id, persona_id, now)
     queries.personas.update(
         tx,
         id=persona_id,
         user_id=user_id,
-        revision=row["revision"] + any(not same_json(values[name], stored[name]) for name in _LOOK),
-        now=timestamp(),
+        extensions=column,
+        revision=row["revision"] + is_revised,
+        revised_at=now if is_revised else None,
+        revised_by=origin.by if is_revised else None,
+        revision_note=origin.note if is_revised else None,
+        now=now,
         **_columns(values),
     )
     search.write_found_by(tx, user_id, persona_id, values, search.found_by(values))
     return read_persona(tx, user_id, persona_id)
+
+
+def _mark_nsfw(tx: Connection, user_id: int, persona_id: int, now: str) -> None:
+    """A persona becomes NSFW: so does all that was made of it, and how it was."""
+    queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=now)
+    queries.media.mark_nsfw(tx, persona_id=persona_id, now=now)
+    queries.trash.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
+    queries.revisions.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
 
 
 def _with_avatar(

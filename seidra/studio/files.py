@@ -70,16 +70,19 @@ class StudioFiles:
 
 
 def _sent_text(path: Path) -> bytes:
-    """A file without the comments that describe it, a quarter of a script; lines keep their
-    numbers, so that what the browser's console names is found in the source."""
+    """A file without the comments that describe it and its types, a quarter of a script; lines keep
+    their numbers, so that what the browser's console names is found in the source."""
     text = path.read_bytes()
     if path.suffix != ".js":
         return text
-    return _DESCRIPTION.sub(lambda found: b"\n" * found[0].count(b"\n"), text)
+    return _TYPE.sub(b"", _DESCRIPTION.sub(lambda found: b"\n" * found[0].count(b"\n"), text))
 
 
 _DESCRIPTION = re.compile(rb"^[ \t]*/\*\*(?:(?!\*/).)*\*/[ \t]*\n", re.MULTILINE | re.DOTALL)
 """A comment of JSDoc on lines of its own."""
+
+_TYPE = re.compile(rb"/\*\* @type (?:(?!\*/).)*\*/ ?")
+"""A type within a line."""
 
 
 def _read_file(content: bytes, suffix: str) -> StaticFile:

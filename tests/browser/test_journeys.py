@@ -163,6 +163,60 @@ def test_a_persona_is_changed_and_nothing_saves_by_itself(studio: Studio) -> Non
     )
 
 
+def test_versions_are_compared_and_brought_back_by_keys(studio: Studio) -> None:
+    page = studio.register()
+    page.click(".card-link")
+    style = page.locator("textarea[name=style_prompt]")
+    first = style.input_value()
+    expect(page.get_by_text("Versions")).to_have_count(0)
+    for words in ("snow, old stones", "snow, new stones"):
+        style.fill(words)
+        page.keyboard.press("Control+s")
+        expect(page.locator(".save-bar")).to_have_count(0)
+    # What is taken back goes back to what is stored, and not to what was opened.
+    style.fill("sand")
+    page.locator(".save-bar").get_by_role("button", name="Undo").click()
+    expect(style).to_have_value("snow, new stones")
+    page.locator("summary", has_text="Versions").focus()
+    page.keyboard.press("Enter")
+    rows = page.locator("details li")
+    expect(rows).to_have_count(3)
+    expect(rows.nth(0)).to_contain_text("Version 3 · now")
+    expect(rows.nth(0)).to_contain_text("Style prompt")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Version 2")
+    expect(dialog.get_by_role("heading", name="Style prompt")).to_be_visible()
+    expect(dialog.locator("del")).to_have_text(["old"])
+    expect(dialog.locator("ins")).to_have_text(["new"])
+    assert findings(page) == []
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(style).to_have_value("snow, new stones")
+    page.get_by_role("button", name="Compare: Version 1").click()
+    page.get_by_role("dialog").get_by_role("button", name="Bring back").click()
+    expect(style).to_have_value(first)
+    page.locator(".toast").get_by_role("button", name="Undo").click()
+    expect(style).to_have_value("snow, new stones")
+    page.locator("summary", has_text="Versions").click()
+    expect(rows).to_have_count(5)
+    expect(rows.nth(0)).to_contain_text("version 3 brought back")
+    # What is not saved is asked for first; what was brought back meanwhile is told.
+    style.fill("sand")
+    page.get_by_role("button", name="Compare: Version 2").click()
+    page.get_by_role("dialog").get_by_role("button", name="Bring back").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(style).to_have_value("sand")
+    studio.allowed = ["412"]
+    studio.server.login()
+    studio.server.json("PATCH", "/api/personas/1", {"name": "Elsewhere"})
+    page.get_by_role("button", name="Compare: Version 2").click()
+    page.get_by_role("dialog").get_by_role("button", name="Bring back").click()
+    page.get_by_role("dialog").get_by_role("button", name="Leave").click()
+    expect(page.locator(".toast").last).to_contain_text("changed since")
+    expect(style).to_have_value("sand")
+
+
 def test_a_conflict_is_told_and_ones_own_can_be_kept(studio: Studio) -> None:
     studio.allowed = ["412"]
     page = studio.register()

@@ -320,6 +320,7 @@ function facts(item) {
     ["parameter.num_inference_steps", parameters.num_inference_steps],
     ["parameter.guidance_scale", parameters.guidance_scale],
     ["create.size", `${item.width} × ${item.height}`],
+    ["version", metadata.persona_revision],
     ["picture.made", timeText(item.created_at)],
   ];
   return h(

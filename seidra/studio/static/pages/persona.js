@@ -15,6 +15,7 @@ import { loraInput, tagInput } from "../parts/lists.js";
 import { parameterFields } from "../parts/parameters.js";
 import { picture } from "../parts/picture.js";
 import { stage } from "../parts/stage.js";
+import { versions } from "../parts/versions.js";
 import { forgetItem } from "../data/trash.js";
 
 const FIELDS = [
@@ -77,6 +78,9 @@ function editor(start, began) {
       each.persona_id === stored().id && each.status === "processing"
     );
   });
+  // Nothing is left to save.
+  const settle = () => stored.set(draft.peek());
+  const revised = computed(() => stored().revision > 1);
   const tags = signal(start.tags);
   const loras = signal(start.loras);
   const parameters = signal(start.generation_params);
@@ -97,7 +101,7 @@ function editor(start, began) {
     const body = Object.fromEntries(changes.peek().map((name) => [name, draft.peek()[name]]));
     if (isNew) {
       const { data } = await ask("POST", "/personas", { body });
-      stored.set(draft.peek());
+      settle();
       toast(t("saved"));
       await openPage(`/personas/${data.id}`, { replace: true });
       return data;
@@ -119,7 +123,7 @@ function editor(start, began) {
         stored.update((all) => ({ ...all, version: data.version }));
         return save();
       }
-      stored.set(draft.peek());
+      settle();
       began(data);
       return null;
     }
@@ -182,7 +186,7 @@ function editor(start, began) {
     h(
       "fieldset",
       {},
-      h("legend", {}, () => t("persona.parameters")),
+      h("legend", {}, () => t("persona.generation_params")),
       parameterFields(parameters, errors, known),
     ),
     h(
@@ -206,9 +210,11 @@ function editor(start, began) {
         h("button", {
           type: "button",
           class: "button quiet",
-          onclick:
-            () => (stored.set(draft.peek()),
-              isNew ? openPage("/personas") : began({ ...start, ...stored.peek(), ...pick(start) })),
+          onclick: () => {
+            const kept = { ...stored.peek() };
+            settle();
+            isNew ? openPage("/personas") : began(kept);
+          },
         }, t("undo")),
         h("button", { type: "submit", class: "button" }, t("save")),
       ),
@@ -231,7 +237,7 @@ function editor(start, began) {
       !isNew &&
         h(
           "button",
-          { class: "button quiet", onclick: () => remove(stored.peek(), () => stored.set(draft.peek())) },
+          { class: "button quiet", onclick: () => remove(stored.peek(), settle) },
           icon("trash"),
           () => t("delete"),
         ),
@@ -252,13 +258,11 @@ function editor(start, began) {
       { class: "editor-stage" },
       stage(job, () => coverSizes(stored(), true), () => stored().is_nsfw),
       !isNew && strip(start),
+      () => revised() && versions(stored, FIELDS, began),
     ),
     element,
   );
 }
-
-/** The fields of a persona that the form holds. @param {any} persona */
-const pick = (persona) => Object.fromEntries(FIELDS.map((name) => [name, persona[name]]));
 
 /** What the default engine has, for the lists of suggestions. */
 function catalogue() {

@@ -10,7 +10,7 @@ import { t } from "../lib/i18n.js";
  * @param {any} agree the button that agrees, of the value "yes"
  * @returns {Promise<boolean>}
  */
-function openQuestion(question, content, agree) {
+export function openQuestion(question, content, agree) {
   return new Promise((resolve) => {
     const dialog = h(
       "dialog",
