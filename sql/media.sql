@@ -69,8 +69,8 @@ INSERT INTO media_items (
 )
 VALUES (
     :id, :user_id, :job_id, :position, :persona_id, :source, :file_type, :mime_type, :width, :height, :file_size,
-    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version, :created_at,
-    :updated_at
+    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version,
+    :created_at, :updated_at
 );
 
 -- name: loras

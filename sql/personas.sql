@@ -116,8 +116,8 @@ UPDATE personas SET name_key = :name_key WHERE id = :id AND version = :version;
 -- All of a persona, to keep it in the trash.
 SELECT
     id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
-    is_nsfw, avatar_url, avatar_media_id, avatar_crop, extensions, revision, revised_at, revised_by, revision_note, version,
-    created_at, updated_at
+    is_nsfw, avatar_url, avatar_media_id, avatar_crop, extensions, revision, revised_at, revised_by, revision_note,
+    version, created_at, updated_at
 FROM personas WHERE id = :id AND user_id = :user_id;
 
 -- name: bring_back!
