@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -31,7 +31,6 @@ _KEY = re.compile(r"\w[\w \-/]{0,59}[\w\-/]")
 _NEEDS_QUOTES = re.compile(r'^"|[,:\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\ud800-\udfff]')
 _UNESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _SIZE = re.compile(r"([0-9]{1,6})x([0-9]{1,6})")
-_LORA_WEIGHT = re.compile(r"([^,:]+): *(-?[0-9.]{1,12})(?:,|$)")
 _LABEL = re.compile(r"(Negative prompt|Template|Negative [Tt]emplate):")
 _STEPS = re.compile(r"\bSteps: [0-9]+,")
 _DECODER = json.JSONDecoder()
@@ -267,8 +266,7 @@ def _read_pairs_of(read_pairs: Mapping[str, str], templates: Mapping[str, str]) 
         del pairs["Size"]
     if pairs.get(_APP) == _OURS:
         del pairs[_APP]
-    weights = _LORA_WEIGHT.findall(pairs.get(_LORA_WEIGHTS, ""))
-    loras = [Lora(name.strip(), number) for name, text in weights if (number := _number(text))]
+    loras = list(_weights(pairs.get(_LORA_WEIGHTS, "")))
     if loras:
         del pairs[_LORA_WEIGHTS]
     return Infotext(
@@ -282,6 +280,15 @@ def _read_pairs_of(read_pairs: Mapping[str, str], templates: Mapping[str, str]) 
         loras=(*loras, *_read_lora_list(pairs.pop(_MORE_LORAS, ""))),
         more={**templates, **pairs},
     )
+
+
+def _weights(text: str) -> Iterator[Lora]:
+    """The LoRAs of Fooocus's list: "a: 0.1, b: 0.5"."""
+    for entry in text.split(","):
+        name, _, weight = entry.rpartition(":")
+        number = _number(weight)
+        if name.strip() and number:
+            yield Lora(name.strip(), number)
 
 
 def _read_pairs(line: str) -> dict[str, str]:

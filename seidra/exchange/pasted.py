@@ -88,9 +88,14 @@ def write(personas: Sequence[GivenPersona]) -> list[WrittenFile]:
     text gives the same again where nothing was changed."""
     names = given.file_names([given.text(persona.fields, "name") for persona in personas], ".txt")
     return [
-        WrittenFile(name, "text/plain; charset=utf-8", text_of_persona(persona).encode())
+        WrittenFile(name, "text/plain; charset=utf-8", _encoded(text_of_persona(persona)))
         for name, persona in zip(names, personas, strict=True)
     ]
+
+
+def _encoded(text: str) -> bytes:
+    # A mark that is the first character of a prompt would be taken for the file's.
+    return text.encode("utf-8-sig" if text.startswith("﻿") else "utf-8")
 
 
 def text_of_persona(persona: GivenPersona) -> str:

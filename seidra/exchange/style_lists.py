@@ -120,7 +120,11 @@ def _written(persona: GivenPersona) -> str:
 
 def lost(persona: GivenPersona) -> list[Remark]:
     """What such an entry has no place for."""
-    return [*given.not_carried(persona, TARGET), *given.untold_loras(persona, TARGET)]
+    remarks = [*given.not_carried(persona, TARGET), *given.untold_loras(persona, TARGET)]
+    if any(lora.get("clip_weight") is not None for lora in given.on(persona)):
+        detail = "Style list: Fooocus takes no weight of a LoRA for the text encoder alone."
+        remarks.append(Remark("not_carried", detail, "loras"))
+    return remarks
 
 
 def lost_together(personas: Sequence[GivenPersona]) -> dict[str, list[Remark]]:

@@ -204,6 +204,126 @@ FOREIGN: list[tuple[str, Infotext]] = [
         Infotext("a", seed=1, more={"Steps": "few", "CFG scale": "", "Size": "big"}),
     ),
     ("", Infotext()),
+    # SD.Next: templates between, an empty negative prompt, no sampler, words of its own
+    (
+        "a, sea\nNegative prompt: \nSteps: 20, Size: 64x64, Scheduler: EulerDiscreteScheduler,"
+        " CLiP-skip: 2, App: SD.Next, Seed: 1",
+        Infotext(
+            "a, sea",
+            "",
+            20,
+            seed=1,
+            size=(64, 64),
+            more={
+                "Scheduler": "EulerDiscreteScheduler",
+                "CLiP-skip": "2",
+                "App": "SD.Next",
+            },
+        ),
+    ),
+    (
+        "a, sea\nNegative prompt: b\nTemplate: a, __w__\nand\nNegative template: c\n"
+        "Steps: 20, Seed: 1, Size: 64x64",
+        Infotext(
+            "a, sea",
+            "b",
+            20,
+            seed=1,
+            size=(64, 64),
+            more={"Template": "a, __w__\nand", "Negative template": "c"},
+        ),
+    ),
+    (
+        "a\nTemplate: b\nSteps: 20, Seed: 1, Size: 64x64, App: SD.Next",
+        Infotext("a", steps=20, seed=1, size=(64, 64), more={"Template": "b", "App": "SD.Next"}),
+    ),
+    # A prompt's own line, which A1111 reads as one
+    (
+        "a\nTemplate: b\nSteps: 20, Seed: 1, Size: 64x64",
+        Infotext("a\nTemplate: b", steps=20, seed=1, size=(64, 64)),
+    ),
+    # SD.Next in its early days
+    (
+        "a\nNegative prompt: b, c:1, Steps: 20, Sampler: Euler, Seed: 1, Size: 64x64",
+        Infotext("a", "b, c:1", 20, "Euler", seed=1, size=(64, 64)),
+    ),
+    # Dynamic Prompts in A1111
+    (
+        "a\nNegative prompt: b\nSteps: 20, Seed: 1, Size: 64x64\nTemplate:{x|a}\n"
+        "__y__\nNegative Template:c",
+        Infotext(
+            "a",
+            "b",
+            20,
+            seed=1,
+            size=(64, 64),
+            more={"Template": "{x|a}\n__y__", "Negative template": "c"},
+        ),
+    ),
+    # Fooocus, in its scheme a1111: the prompt is that of the styles, resolved
+    (
+        "a, cinematic\nNegative prompt: b, blur\nSteps: 30, Sampler: DPM++ 2M SDE, Seed: 1,"
+        ' Size: 64x64, CFG scale: 4, Raw prompt: "a <lora:z:1>, c", Raw negative prompt: b,'
+        " Styles: \"['Fooocus V2', 'SAI']\", Performance: Speed,"
+        ' Lora weights: "x y: 0.1, z: -0.5", Version: Fooocus v2.5.5',
+        Infotext(
+            "a, c",
+            "b",
+            30,
+            "DPM++ 2M SDE",
+            "",
+            4.0,
+            1,
+            (64, 64),
+            loras=(Lora("z", 1.0), Lora("x y", 0.1), Lora("z", -0.5)),
+            more={
+                "Styles": "['Fooocus V2', 'SAI']",
+                "Performance": "Speed",
+                "Version": "Fooocus v2.5.5",
+            },
+        ),
+    ),
+    # Civitai, on its site: colons and JSON without quotation marks
+    (
+        "a\nSteps: 25, Sampler: Undefined, Seed: 1, Size: 64x64, Created Date:"
+        ' 2025-03-15T18:17:42.7Z, Civitai resources: [{"type":"lora","weight":0.8}],'
+        ' Civitai metadata: {"a":{"b":"c, d: e]"}}, Clip skip: 2',
+        Infotext(
+            "a",
+            "",
+            25,
+            "Undefined",
+            seed=1,
+            size=(64, 64),
+            more={
+                "Created Date": "2025-03-15T18:17:42.7Z",
+                "Civitai resources": '[{"type":"lora","weight":0.8}]',
+                "Civitai metadata": '{"a":{"b":"c, d: e]"}}',
+                "Clip skip": "2",
+            },
+        ),
+    ),
+    # stable-diffusion.cpp: what it was asked for as JSON, and one key twice
+    (
+        "a\nSteps: 4, CFG scale: 5.000000, Seed: 1, Size: 64x64, TE: t5, TE: clip, Model: ,"
+        ' SDCPP: {"schema":"sdcpp.image.params/v1","n":[1,2]}',
+        Infotext(
+            "a",
+            "",
+            4,
+            "",
+            "",
+            5.0,
+            1,
+            (64, 64),
+            more={"TE": "clip", "SDCPP": '{"schema":"sdcpp.image.params/v1","n":[1,2]}'},
+        ),
+    ),
+    # What begins as JSON and is none is read as ever
+    (
+        "a\nSteps: 4, Seed: 1, Note: [x, Size: 64x64",
+        Infotext("a", "", 4, seed=1, size=(64, 64), more={"Note": "[x"}),
+    ),
 ]
 
 
@@ -214,8 +334,23 @@ def test_texts_of_others(text: str, info: Infotext) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["a" * 200_000, "aa: " * 50_000, 'aa: "' * 40_000, 'aa: "\\' * 40_000, "\n" * 200_000],
-    ids=["word", "keys", "quotes", "escapes", "lines"],
+    [
+        "a" * 200_000,
+        "aa: " * 50_000,
+        'aa: "' * 40_000,
+        'aa: "\\' * 40_000,
+        "\n" * 200_000,
+        "aa: [1, " * 30_000,
+        "aa: " + "[" * 200_000,
+        "Template: a\n" * 20_000,
+        "Template: a, b: c, dd: e, ff: g\n" * 8_000,
+        "Negative prompt: a" + "," * 200_000 + " Steps: 1, x",
+        "a\nxx: 1, yy: 2, zz: 3, Lora weights: " + json.dumps("a" * 100_000 + ": ,"),
+    ],
+    ids=[
+        *("word", "keys", "quotes", "escapes", "lines", "lists", "nested", "templates"),
+        *("templates with pairs", "commas", "weights"),
+    ],
 )
 def test_long_texts_take_little_time(text: str) -> None:
     before = time.process_time()
@@ -284,6 +419,7 @@ _TRICKY = st.lists(
         [
             *("a", " ", ",", ":", "\n", '"', "\\", "\r", "\u2028", "\0", "\ud800"),
             *("Negative prompt:", "Seed: 9", "Steps: 1, Size: 1x1", "App: SEIDRA"),
+            *("Template:", "Negative template:", "App: SD.Next", "[1, ", "{}"),
             *("<lora:", ">", "<lora:z:1>"),
         ]
     ),
@@ -336,6 +472,27 @@ def test_other_readers_find_the_seed(info: Infotext) -> None:
     *_, pairs = a1111_reads(infotext.write(info))
     assert pairs["Seed"] == str(info.seed)
     assert pairs["App"] == "SEIDRA"
+
+
+def test_the_tags_of_a_prompt_can_be_had_too() -> None:
+    reading = infotext.read_whole("a <lora:x:0.5>, b\nSteps: 1, Seed: 2, Size: 3x3")
+    assert reading.prompt == "a <lora:x:0.5>, b"
+    assert reading.info.prompt == "a, b"
+    assert reading.has_parameters
+    assert not infotext.read_whole("a\nb: c, dd: e").has_parameters
+    # Of ours the whole prompt stands beside, without the tags.
+    ours = infotext.read_whole(infotext.write(replace(FULL, prompt="a ")))
+    assert ours.prompt == ours.info.prompt == "a "
+    assert [lora.name for lora in ours.info.loras] == ["film-grain-xl", "ink"]
+
+
+def test_a_line_of_parameters_alone() -> None:
+    assert infotext.read_parameters("Steps: 20") == Infotext(steps=20)
+    assert infotext.read_parameters("") == Infotext()
+    info = replace(FULL, prompt="", negative_prompt="", loras=())
+    line = infotext.write_parameters(info)
+    assert infotext.read_parameters(line) == info
+    assert infotext.write_parameters(Infotext()) == ""
 
 
 @given(st.text())

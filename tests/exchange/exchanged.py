@@ -91,6 +91,11 @@ def again(written: Sequence[WrittenFile], format: str = "auto") -> list[FoundPer
     ]
 
 
+TEXT_FORMATS = (
+    *("a1111", "fooocus", "fooocus-preset", "infotext", "invokeai", "sdnext", "swarmui"),
+)
+"""The formats of texts that are written."""
+
 TRICKY = [
     *('"', '""', "'", "\n", "\r\n", "\r", ",", ", ", ";", "\t", " ", "\\", "\\(", "/", ":"),
     *("{prompt}", "{value}", "{a|b}", "__wild__", "(x:1.2)", "((y))", "[a:b:0.5]", "BREAK"),

@@ -7,12 +7,14 @@ import base64
 import io
 import json
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from exchanged import (
     LONG,
     PROMPTS,
+    TEXT_FORMATS,
     TEXTS,
     again,
     all_stored,
@@ -30,7 +32,7 @@ from PIL import Image
 
 from seidra.errors import Invalid
 from seidra.exchange import formats
-from seidra.exchange.formats import READERS, WRITERS, read_file
+from seidra.exchange.formats import read_file
 from seidra.exchange.found import FoundPersona
 
 
@@ -369,7 +371,7 @@ def test_parameters_that_break_their_rules_are_left_out_and_told() -> None:
         "num_inference_steps": 500,
         "width": 4096,
         "seed": 18446744073709551615,
-    } or found.extensions["sdnext"]["parameters"]["seed"] in (2**64 - 1, str(2**64 - 1))
+    }
 
 
 def test_a_sampler_that_has_no_name_of_ours() -> None:
@@ -442,10 +444,6 @@ FILES: list[tuple[str, Any]] = [
 @pytest.mark.parametrize("name", ["x", "x.png", "styles.csv", "x.json"])
 def test_a_file_is_what_is_in_it(format: str, data: Any, name: str) -> None:
     assert read(data, name).format == format
-    assert [reader.FORMAT for reader in READERS if reader.recognise(incoming(data, name))][:1] in (
-        [format],
-        [],
-    )
 
 
 @pytest.mark.parametrize(
@@ -476,7 +474,7 @@ def test_a_format_that_is_unknown() -> None:
     assert "sdnext" in (refused.value.errors or {})["format"][0]
 
 
-@pytest.mark.parametrize("format", sorted({reader.FORMAT for reader in READERS}))
+@pytest.mark.parametrize("format", [*TEXT_FORMATS, "sidecar"])
 @pytest.mark.parametrize(("_", "data"), FILES)
 def test_another_format_can_be_said_and_does_no_harm(format: str, _: str, data: Any) -> None:
     try:
@@ -490,7 +488,7 @@ def test_another_format_can_be_said_and_does_no_harm(format: str, _: str, data: 
 # ---------------------------------------------------------------------------------------- writing
 
 JSON_FILES = [
-    (format, data) for format, data in FILES if format in WRITERS and not isinstance(data, str)
+    (format, data) for format, data in FILES if format in TEXT_FORMATS and not isinstance(data, str)
 ]
 EDITS: dict[str, Any] = {
     "name": "Other",
@@ -510,7 +508,6 @@ def test_what_was_not_edited_gives_the_same_bytes(format: str, data: Any) -> Non
     for found in file.entries:
         assert found.original
         assert any(found.original in one.data for one in written)
-    assert [found.fields for found in again(written)][:1] != []
     if format in ("sdnext", "fooocus-preset"):
         assert written[0].data == incoming(data).data
 
@@ -704,12 +701,11 @@ def test_names_of_files() -> None:
 
 
 def test_names_that_come_again() -> None:
-    for format, wanted in (("swarmui", ["Élodie", "Élodie (2)"]),):
-        [written] = write([full(), full()], format)
-        assert list(json.loads(written.data)) == wanted
+    [written] = write([full(), full()], "swarmui")
+    assert list(json.loads(written.data)) == ["Élodie", "Élodie (2)"]
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", TEXT_FORMATS)
 def test_nothing_to_write(format: str) -> None:
     for file in write([], format):
         assert not again([file], format)
@@ -802,30 +798,25 @@ def fields_of(entries: Any) -> list[dict[str, Any]]:
         SWARMS.map(lambda value: ("swarmui", value)),
         INFOTEXTS.map(lambda value: ("infotext", value)),
     ),
-    st.booleans(),
 )
-@settings(deadline=None, max_examples=300)
-def test_reading_what_was_written_gives_what_was_read(case: tuple[str, Any], edit: bool) -> None:
+@settings(deadline=None, max_examples=200)
+def test_reading_what_was_written_gives_what_was_read(case: tuple[str, Any]) -> None:
     format, data = case
     file = read(data, "n.json", format)
     written = write(all_stored(file), format)
     once = again(written, format)
     wanted = fields_of(file.entries)
     if format == "fooocus-preset":
-        # Its name is that of the file.
-        once_fields = [found | {"name": wanted[0]["name"]} for found in fields_of(once)]
-        assert once_fields == wanted
-        return
-    if file.entries == again([]) or not wanted:
-        return
+        # Its name is that of the file, which may have to be another.
+        wanted = [entry | {"name": once[0].fields["name"]} for entry in wanted]
     assert fields_of(once) == wanted
     for found in file.entries:
         assert found.original is not None
         assert any(found.original in one.data for one in written)
 
 
-@given(st.sampled_from(sorted(WRITERS)), LINES, PROMPTS, TEXTS)
-@settings(deadline=None, max_examples=300)
+@given(st.sampled_from(TEXT_FORMATS), LINES, PROMPTS, TEXTS)
+@settings(deadline=None, max_examples=200)
 def test_the_prompts_of_ours_can_be_read_again(
     format: str, name: str, prompt: str, negative: str
 ) -> None:
@@ -838,15 +829,14 @@ def test_the_prompts_of_ours_can_be_read_again(
         prompt, negative = prompt.replace("{value}", ""), negative.replace("{value}", "")
     if format == "a1111":
         name = name.lstrip("#")
-    persona = foreign(
-        changed(full(), name=name, style_prompt=prompt, negative_prompt=negative, loras=[])
-    )
+    edits = {"name": name, "style_prompt": prompt, "negative_prompt": negative, "loras": []}
+    persona = replace(changed(full(), **edits), picture=None)
     [found] = again(write([persona], format), format)
     assert found.fields["style_prompt"] == prompt
     assert found.fields["negative_prompt"] == negative
 
 
-@pytest.mark.parametrize("format", WRITERS)
+@pytest.mark.parametrize("format", TEXT_FORMATS)
 def test_the_longest_texts(format: str) -> None:
     persona = changed(full(), style_prompt="=1+1", negative_prompt=LONG.strip(), loras=[])
     [found] = again(write([persona], format), format)
@@ -865,7 +855,7 @@ def test_the_longest_texts(format: str) -> None:
         '{"a":' * 10_000 + "1" + "}" * 10_000,
         '[{"name": "A", "prompt": "a", "more": ' + "[" * 31 + "]" * 31 + "}]",
         "[" * 2_000_000,
-        "A:\n  prompt: a\n  more: " + "[" * 10_000,
+        "A:\n  prompt: a\n  more: " + "[" * 40 + "]" * 40,
     ],
     ids=["open", "lists", "objects", "33 levels", "many", "yaml"],
 )
@@ -957,7 +947,7 @@ def test_values_of_other_types(value: Any) -> None:
 @given(st.binary(max_size=200) | TEXTS.map(str.encode))
 @settings(deadline=None, max_examples=200)
 def test_any_file_is_read_or_refused(data: bytes) -> None:
-    for format in ("auto", *sorted({reader.FORMAT for reader in READERS})):
+    for format in ("auto", *TEXT_FORMATS, "sidecar"):
         try:
             read_file(incoming(data), format)
         except Invalid as refused:
@@ -983,7 +973,7 @@ _JSON = st.recursive(
 @given(_JSON)
 @settings(deadline=None, max_examples=200)
 def test_any_json_is_read_or_refused(value: Any) -> None:
-    for format in ("auto", *sorted({reader.FORMAT for reader in READERS})):
+    for format in ("auto", *TEXT_FORMATS, "sidecar"):
         try:
             file = read(json.dumps(value), "x", format)
         except Invalid:
