@@ -29,7 +29,7 @@ WHERE m.id = :id AND m.user_id = :user_id
 
 -- name: linked^
 -- What a signed link shows: the item and its owner are live and the NSFW settings in force let it be seen.
-SELECT m.id, m.mime_type, m.file_key
+SELECT m.id, m.mime_type, m.width, m.height, m.file_key
 FROM media_items AS m
 INNER JOIN users AS u ON u.id = m.user_id
 WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
@@ -117,8 +117,8 @@ INSERT INTO media_items (
 )
 VALUES (
     :id, :user_id, :job_id, :position, :persona_id, :source, :file_type, :mime_type, :width, :height, :file_size,
-    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version, :created_at,
-    :updated_at
+    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version,
+    :created_at, :updated_at
 );
 
 -- name: loras

@@ -9,6 +9,7 @@ id is another user's, it gets one that is the same at each import.
 from __future__ import annotations
 
 import io
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -43,6 +44,7 @@ _OWN_IDS = uuid.UUID("0f1c2d6e-52c1-5d0c-9d7a-6f1d6a1f7a55")
 """The namespace of ids that are made of a user's and a picture's."""
 
 _TAGS = Tags()
+_CROP = re.compile(r"\d{1,5}-\d{1,5}-[1-9]\d{0,4}")
 
 
 class Album:
@@ -57,6 +59,7 @@ class Album:
         self.entries: dict[str, int] = {}
         """The entries of the import by the uid that the library gives them."""
         self._coming: set[str] = set()
+        self._shapes: dict[str, tuple[int, int]] = {}
         known = hidden = broken = 0
         for picture in library.pictures():
             if picture.error is not None or picture.id in self.ids or not _fits(picture):
@@ -66,6 +69,7 @@ class Album:
             else:
                 here, is_here = _id_here(connection, user_id, picture)
                 self.ids[picture.id] = here
+                self._shapes[picture.id] = picture.fields["width"], picture.fields["height"]
                 if is_here:
                     known += 1
                 else:
@@ -90,6 +94,17 @@ class Album:
     def avatar_of(self, media_id: Any) -> str | None:
         """The picture here that is one of the library."""
         return self.ids.get(media_id) if isinstance(media_id, str) else None
+
+    def avatar_and_crop(self, media_id: Any, crop: Any) -> dict[str, str | None]:
+        """The same as columns of a persona, with the square of it that is shown, if it lies in
+        it."""
+        here = self.avatar_of(media_id)
+        square = None
+        if here is not None and isinstance(crop, str) and _CROP.fullmatch(crop):
+            (x, y, size), shape = map(int, crop.split("-")), self._shapes[media_id]
+            if x + size <= shape[0] and y + size <= shape[1]:
+                square = crop
+        return {"avatar_media_id": here, "avatar_crop": square}
 
 
 def _fits(picture: FoundPicture) -> bool:
