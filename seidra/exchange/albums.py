@@ -8,8 +8,8 @@ id is another user's, it gets one that is the same at each import.
 
 from __future__ import annotations
 
+import contextlib
 import io
-import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -26,6 +26,7 @@ from seidra.exchange.own import FoundPicture, Library
 from seidra.files.base import Files
 from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
+from seidra.media.crops import read_crop
 from seidra.media.trash import add_loras
 from seidra.media.write import IMPORT, JOB, UPLOAD, check_room, search_text, write_tag_keys
 from seidra.nsfw import policy
@@ -44,7 +45,6 @@ _OWN_IDS = uuid.UUID("0f1c2d6e-52c1-5d0c-9d7a-6f1d6a1f7a55")
 """The namespace of ids that are made of a user's and a picture's."""
 
 _TAGS = Tags()
-_CROP = re.compile(r"\d{1,5}-\d{1,5}-[1-9]\d{0,4}")
 
 
 class Album:
@@ -100,10 +100,12 @@ class Album:
         it."""
         here = self.avatar_of(media_id)
         square = None
-        if here is not None and isinstance(crop, str) and _CROP.fullmatch(crop):
-            (x, y, size), shape = map(int, crop.split("-")), self._shapes[media_id]
-            if x + size <= shape[0] and y + size <= shape[1]:
-                square = crop
+        if here is not None and isinstance(crop, str):
+            width, height = self._shapes[media_id]
+            with contextlib.suppress(ValueError):
+                x, y, size = read_crop(crop)
+                if size > 0 and x + size <= width and y + size <= height:
+                    square = crop
         return {"avatar_media_id": here, "avatar_crop": square}
 
 

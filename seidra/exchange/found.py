@@ -96,9 +96,10 @@ class IncomingFile:
 @dataclass(frozen=True, slots=True)
 class History:
     """What SEIDRA's own form says of a persona beside what it is: since when there is one, which
-    revision it stands at, and those before, the oldest first; `avatar` is the id of a picture of
-    the same library, `crop` the square of it that is shown (x-y-size). `revised` says how the present revision came about ({at, by, note}), and each
-    of `revisions` has {number, at, by, note, is_nsfw, values, extensions}."""
+    revision it stands at, and those before, the oldest first. `avatar` is the id of a picture of
+    the same library, `crop` the square of it that is shown, as `x-y-size`. `revised` says how the
+    present revision came about ({at, by, note}), and each of `revisions` has {number, at, by, note,
+    is_nsfw, values, extensions}."""
 
     created_at: str
     updated_at: str

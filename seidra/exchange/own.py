@@ -89,7 +89,6 @@ PICTURE_FIELDS: Mapping[str, type | tuple[type, ...]] = {
 _OPTIONAL_PICTURE_FIELDS: Mapping[str, type] = {"color": str, "model": str, "source": str}
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
-_CROP = re.compile(r"\d{1,5}-\d{1,5}-[1-9]\d{0,4}")
 _HEX = re.compile(r"[0-9a-f]{64}")
 
 
@@ -226,7 +225,7 @@ def _read_history(value: Mapping[str, Any]) -> History | None:
         revised if isinstance(revised, dict) else {},
         revisions,
         _uuid(value.get("avatar")),
-        crop if isinstance(crop := value.get("crop"), str) and _CROP.fullmatch(crop) else None,
+        crop if isinstance(crop := value.get("crop"), str) else None,
     )
 
 

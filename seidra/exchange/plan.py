@@ -572,10 +572,10 @@ def _plan_all(
     avatar: Picture | None,
     albums: Mapping[int, Album],
 ) -> Iterator[_Planned]:
-    number = 0
+    first = 0
     for at, (name, file) in enumerate(found):
         stem, planner.album = stem_of(name), albums.get(at)
-        for number, entry in enumerate(file.entries, number):
+        for number, entry in enumerate(file.entries, first):
             planned = planner.plan(entry, file.format, file.tool, stem)
             if planner.album is not None and entry.uid is not None:
                 planner.album.entries[entry.uid] = number
@@ -588,7 +588,7 @@ def _plan_all(
             elif entry.picture is not None:
                 _put_picture(planned, entry.picture, files, database)
             yield planned
-        number += bool(file.entries)
+        first += len(file.entries)
 
 
 def _takes_picture(planned: _Planned) -> bool:
