@@ -103,8 +103,7 @@ class Album:
         if here is not None and isinstance(crop, str):
             width, height = self._shapes[media_id]
             with contextlib.suppress(ValueError):
-                x, y, size = read_crop(crop)
-                if size > 0 and x + size <= width and y + size <= height:
+                if read_crop(crop).is_within(width, height):
                     square = crop
         return {"avatar_media_id": here, "avatar_crop": square}
 
