@@ -12,10 +12,14 @@ SELECT COUNT(*) FROM exports WHERE user_id = :user_id;
 SELECT
     e.id, e.target, e.status, e.done, e.total, e.lost, e.error_code, e.error_message, e.file_key, e.file_name,
     e.file_size, e.created_at, e.started_at, e.completed_at, e.expires_at
-FROM exports AS e
-WHERE e.user_id = :user_id
-ORDER BY e.created_at DESC, e.id DESC
-LIMIT :limit OFFSET :offset;
+FROM (
+    SELECT id FROM exports
+    WHERE user_id = :user_id
+    ORDER BY created_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+) AS page
+INNER JOIN exports AS e ON e.id = page.id
+ORDER BY e.created_at DESC, e.id DESC;
 
 -- name: get^
 -- One export of a user.

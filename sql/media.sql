@@ -29,7 +29,7 @@ WHERE m.id = :id AND m.user_id = :user_id
 
 -- name: linked^
 -- What a signed link shows: the item and its owner are live and the NSFW settings in force let it be seen.
-SELECT m.id, m.mime_type, m.file_key
+SELECT m.id, m.mime_type, m.width, m.height, m.file_key
 FROM media_items AS m
 INNER JOIN users AS u ON u.id = m.user_id
 WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
@@ -90,7 +90,8 @@ WHERE m.id = :id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE
 -- How many media a persona has, and their bytes.
 SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes
 FROM media_items AS m
-WHERE m.persona_id = :persona_id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+WHERE m.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id)
+    AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: cover^
 -- The picture that stands for a persona: its avatar while that is there, or else the newest.
@@ -116,8 +117,8 @@ INSERT INTO media_items (
 )
 VALUES (
     :id, :user_id, :job_id, :position, :persona_id, :source, :file_type, :mime_type, :width, :height, :file_size,
-    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version, :created_at,
-    :updated_at
+    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version,
+    :created_at, :updated_at
 );
 
 -- name: loras

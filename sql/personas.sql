@@ -2,12 +2,14 @@
 -- Insert a persona.
 INSERT INTO personas (
     uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags,
-    is_favorite, is_nsfw, avatar_url, avatar_media_id, name_key, extensions, revised_by, revision_note, created_at,
+    is_favorite, is_nsfw, avatar_url, avatar_media_id, avatar_crop, name_key, extensions, revised_by, revision_note,
+    created_at,
     updated_at
 )
 VALUES (
     :uid, :user_id, :name, :description, :style_prompt, :negative_prompt, :loras, :generation_params, :tags,
-    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :extensions, :revised_by, :revision_note, :now,
+    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :avatar_crop, :name_key, :extensions, :revised_by,
+    :revision_note, :now,
     :now
 )
 RETURNING id;
@@ -17,8 +19,8 @@ RETURNING id;
 -- there and may be seen too; the cover is that, or else the newest picture that may be seen. `page`, and `persona_page` of search.sql, read the same columns.
 SELECT
     p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
-    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.revision, p.version, p.created_at,
-    p.updated_at,
+    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.avatar_crop, p.revision, p.version,
+    p.created_at, p.updated_at,
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id
@@ -57,8 +59,8 @@ WHERE p.id = :id AND p.user_id = :user_id
 -- family: order name: name_key ASC, id ASC
 SELECT
     p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
-    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.revision, p.version, p.created_at,
-    p.updated_at,
+    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.avatar_crop, p.revision, p.version,
+    p.created_at, p.updated_at,
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -100,6 +102,7 @@ UPDATE personas
 SET name = :name, description = :description, style_prompt = :style_prompt, negative_prompt = :negative_prompt,
     loras = :loras, generation_params = :generation_params, tags = :tags,
     is_favorite = :is_favorite, is_nsfw = :is_nsfw, avatar_url = :avatar_url, avatar_media_id = :avatar_media_id,
+    avatar_crop = :avatar_crop,
     name_key = :name_key, extensions = COALESCE(:extensions, extensions), revision = :revision,
     revised_at = COALESCE(:revised_at, revised_at), revised_by = COALESCE(:revised_by, revised_by),
     revision_note = COALESCE(:revision_note, revision_note), version = version + 1, updated_at = :now
@@ -120,16 +123,16 @@ UPDATE personas SET name_key = :name_key WHERE id = :id AND version = :version;
 -- All of a persona, to keep it in the trash.
 SELECT
     id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
-    is_nsfw, avatar_url, avatar_media_id, extensions, revision, revised_at, revised_by, revision_note, version,
-    created_at, updated_at
+    is_nsfw, avatar_url, avatar_media_id, avatar_crop, extensions, revision, revised_at, revised_by, revision_note,
+    version, created_at, updated_at
 FROM personas WHERE id = :id AND user_id = :user_id;
 
 -- name: whole_page
 -- Some of a user's personas, whole, after a moment and an id, the oldest first: a walk over all of them.
 SELECT
     id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
-    is_nsfw, avatar_url, avatar_media_id, extensions, revision, revised_at, revised_by, revision_note, version,
-    created_at, updated_at
+    is_nsfw, avatar_url, avatar_media_id, avatar_crop, extensions, revision, revised_at, revised_by, revision_note,
+    version, created_at, updated_at
 FROM personas
 WHERE user_id = :user_id AND created_at >= :since AND (created_at > :since OR id > :after)
 ORDER BY created_at, id
@@ -153,12 +156,14 @@ ORDER BY id DESC LIMIT 20;
 -- Insert a persona whole, as it was when it went.
 INSERT INTO personas (
     id, uid, user_id, name, description, style_prompt, negative_prompt, loras, generation_params, tags, is_favorite,
-    is_nsfw, avatar_url, avatar_media_id, name_key, extensions, revision, revised_at, revised_by, revision_note,
+    is_nsfw, avatar_url, avatar_media_id, avatar_crop, name_key, extensions, revision, revised_at, revised_by,
+    revision_note,
     version, created_at, updated_at
 )
 VALUES (
     :id, :uid, :user_id, :name, :description, :style_prompt, :negative_prompt, :loras, :generation_params, :tags,
-    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :name_key, :extensions, :revision, :revised_at, :revised_by,
+    :is_favorite, :is_nsfw, :avatar_url, :avatar_media_id, :avatar_crop, :name_key, :extensions, :revision, :revised_at,
+    :revised_by,
     :revision_note, :version, :created_at, :updated_at
 );
 

@@ -53,8 +53,8 @@ FROM (
 -- The personas of a page that a search has found, in the order of their ids' array.
 SELECT
     p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
-    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.revision, p.version, p.created_at,
-    p.updated_at,
+    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.avatar_crop, p.revision, p.version,
+    p.created_at, p.updated_at,
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)

@@ -65,6 +65,7 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/jobs/{job_id}/retry",
         "POST /api/jobs/cancel",
         "POST /api/media/bulk-action",
+        "POST /api/media",
         "POST /api/media/bulk",
         "POST /api/personas/bulk",
         "POST /api/generate/single",

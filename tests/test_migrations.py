@@ -555,6 +555,8 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("job_frames", "webp", "job_frames_size", [b"", b"x" * 65537]),
     ("generation_jobs", "images", "jobs_images_json", ["{"]),
     ("job_events", "was_nsfw", "job_events_was_nsfw", [2, -1]),
+    ("media_items", "source", "media_source", ["elsewhere", ""]),
+    ("personas", "avatar_crop", "personas_avatar_crop", ["", "1"]),
     ("media_items", "file_type", "media_file_type", ["audio", ""]),
     ("media_items", "width", "media_width", [0, -1]),
     ("media_items", "height", "media_height", [0]),

@@ -175,12 +175,14 @@ NOTHING: tuple[str, ...] = ()
 PLANS: dict[str, tuple[str, ...]] = {
     "exports.create": NOTHING,
     "exports.count": ("INDEX exports_owner (user_id=?)",),
-    "exports.page": ("INDEX exports_owner (user_id=?)",),
+    "exports.page": ("INDEX exports_owner (user_id=?)", EXPORT),
+    "operations.exports_drop": ("exports",),
     "exports.get": (EXPORT,),
     "exports.linked": (EXPORT, ROWID),
     "exports.delete": (EXPORT,),
     "exports.due": ("INDEX exports_status (status=?)",),
-    "exports.claim": (EXPORT, "INDEX exports_status (status=?)", "INDEX exports_owner (user_id=?)"),
+    # What waits is few: either index gives it.
+    "exports.claim": (EXPORT, "INDEX exports_status (status=?)", "SEARCH o USING INDEX exports_"),
     "exports.heartbeat": (EXPORT,),
     "exports.give_back": (EXPORT,),
     "exports.finish": (EXPORT,),
@@ -200,9 +202,8 @@ PLANS: dict[str, tuple[str, ...]] = {
         "(import_id=?)",
     ),
     "import_pictures.purge_batch": (
-        "INDEX sqlite_autoindex_import_pictures_1 (import_id=? AND n=?)",
         "INDEX imports_owner (user_id=?)",
-        "(import_id=?)",
+        "(import_id=?",
     ),
     "media.whole_page[user]": (
         "INDEX media_created (user_id=? AND created_at>?)",
@@ -213,7 +214,7 @@ PLANS: dict[str, tuple[str, ...]] = {
         ROWID,
     ),
     "media.whole_with_persona": (MEDIA, ROWID),
-    "media.persona_bytes": ("(persona_id=?",),
+    "media.persona_bytes": ("(persona_id=?", ROWID),
     "media.cover": (MEDIA, "(persona_id=?"),
     "personas.whole_page": ("INDEX personas_created (user_id=? AND created_at>?)",),
     "personas.set_history": (ROWID,),

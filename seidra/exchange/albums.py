@@ -8,6 +8,7 @@ id is another user's, it gets one that is the same at each import.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import time
 import uuid
@@ -25,6 +26,7 @@ from seidra.exchange.own import FoundPicture, Library
 from seidra.files.base import Files
 from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
+from seidra.media.crops import read_crop
 from seidra.media.trash import add_loras
 from seidra.media.write import IMPORT, JOB, UPLOAD, check_room, search_text, write_tag_keys
 from seidra.nsfw import policy
@@ -57,6 +59,7 @@ class Album:
         self.entries: dict[str, int] = {}
         """The entries of the import by the uid that the library gives them."""
         self._coming: set[str] = set()
+        self._shapes: dict[str, tuple[int, int]] = {}
         known = hidden = broken = 0
         for picture in library.pictures():
             if picture.error is not None or picture.id in self.ids or not _fits(picture):
@@ -66,6 +69,7 @@ class Album:
             else:
                 here, is_here = _id_here(connection, user_id, picture)
                 self.ids[picture.id] = here
+                self._shapes[picture.id] = picture.fields["width"], picture.fields["height"]
                 if is_here:
                     known += 1
                 else:
@@ -90,6 +94,18 @@ class Album:
     def avatar_of(self, media_id: Any) -> str | None:
         """The picture here that is one of the library."""
         return self.ids.get(media_id) if isinstance(media_id, str) else None
+
+    def avatar_and_crop(self, media_id: Any, crop: Any) -> dict[str, str | None]:
+        """The same as columns of a persona, with the square of it that is shown, if it lies in
+        it."""
+        here = self.avatar_of(media_id)
+        square = None
+        if here is not None and isinstance(crop, str):
+            width, height = self._shapes[media_id]
+            with contextlib.suppress(ValueError):
+                if read_crop(crop).is_within(width, height):
+                    square = crop
+        return {"avatar_media_id": here, "avatar_crop": square}
 
 
 def _fits(picture: FoundPicture) -> bool:

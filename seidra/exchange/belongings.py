@@ -184,6 +184,7 @@ class Belongings:
                 },
                 revisions=[_revision(each) for each in self._revisions(row)],
                 avatar=row["avatar_media_id"],
+                crop=row["avatar_crop"],
             ),
         )
 

@@ -45,7 +45,7 @@ blp = Blueprint("exports", __name__, url_prefix="/api", description="What people
 
 _FILE = {"schema": {"type": "string", "format": "binary"}}
 _TYPES = (ARCHIVE, "image/png", "text/csv", "text/plain", "text/yaml", "application/octet-stream")
-_FILES = {"responses": {"200": {"content": dict.fromkeys(_TYPES, _FILE)}}}
+_FILES = {"responses": {200: {"content": dict.fromkeys(_TYPES, _FILE)}}}
 """What a file that is made at once may be, beside JSON."""
 
 

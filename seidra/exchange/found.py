@@ -96,9 +96,10 @@ class IncomingFile:
 @dataclass(frozen=True, slots=True)
 class History:
     """What SEIDRA's own form says of a persona beside what it is: since when there is one, which
-    revision it stands at, and those before, the oldest first; `avatar` is the id of a picture of
-    the same library. `revised` says how the present revision came about ({at, by, note}), and each
-    of `revisions` has {number, at, by, note, is_nsfw, values, extensions}."""
+    revision it stands at, and those before, the oldest first. `avatar` is the id of a picture of
+    the same library, `crop` the square of it that is shown, as `x-y-size`. `revised` says how the
+    present revision came about ({at, by, note}), and each of `revisions` has {number, at, by, note,
+    is_nsfw, values, extensions}."""
 
     created_at: str
     updated_at: str
@@ -106,6 +107,7 @@ class History:
     revised: Mapping[str, Any] = field(default_factory=dict)
     revisions: Sequence[Mapping[str, Any]] = ()
     avatar: str | None = None
+    crop: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

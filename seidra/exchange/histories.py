@@ -32,8 +32,9 @@ ReadFields = Callable[[Mapping[str, Any]], dict[str, Any]]
 """A persona's fields as they are stored, of a body that says them. Raises Invalid or
 ValidationError."""
 
-AvatarOf = Callable[[Any], str | None]
-"""Which picture here one of the file is."""
+AvatarOf = Callable[[Any, Any], dict[str, str | None]]
+"""Which picture here one of the file is, and which square of it is shown: `avatar_media_id` and
+`avatar_crop`."""
 
 
 def history_document(
@@ -61,6 +62,7 @@ def history_document(
             "revision": history.revision,
             "revised": _revised(history.revised),
             "revisions": kept,
+            "crop": avatar_of(history.avatar, history.crop)["avatar_crop"],
         }
     if found.source is not None:
         try:
@@ -79,8 +81,9 @@ def _revision(
     if not isinstance(extensions, dict) or not isinstance(values, dict):
         raise TypeError("no object")
     body = {name: values[name] for name in STORED if values.get(name) is not None}
-    avatar = body.pop("avatar_media_id", None)
-    stored = DEFAULTS | read_fields(body) | {"avatar_media_id": avatar_of(avatar)}
+    avatar, crop = body.pop("avatar_media_id", None), body.pop("avatar_crop", None)
+    here = avatar_of(avatar, crop)
+    stored = DEFAULTS | read_fields(body) | here
     if stored["avatar_media_id"] is not None:
         stored["avatar_url"] = None
     check_json(extensions, _DEPTH)

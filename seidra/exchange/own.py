@@ -113,6 +113,7 @@ def persona_json(persona: GivenPersona) -> dict[str, Any]:
             "updated_at": history.updated_at,
             "revised": dict(history.revised),
             "avatar": history.avatar,
+            "crop": history.crop,
             "revisions": [dict(revision) for revision in history.revisions],
         }
     return shown
@@ -224,6 +225,7 @@ def _read_history(value: Mapping[str, Any]) -> History | None:
         revised if isinstance(revised, dict) else {},
         revisions,
         _uuid(value.get("avatar")),
+        crop if isinstance(crop := value.get("crop"), str) else None,
     )
 
 

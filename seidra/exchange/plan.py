@@ -243,8 +243,10 @@ class _Planner:
                 Remark("looks_nsfw", f"The word {hint!r} suggests that it is NSFW.", "is_nsfw")
             )
 
-    def _avatar_of(self, media_id: Any) -> str | None:
-        return None if self.album is None else self.album.avatar_of(media_id)
+    def _avatar_of(self, media_id: Any, crop: Any) -> dict[str, str | None]:
+        if self.album is None:
+            return {"avatar_media_id": None, "avatar_crop": None}
+        return self.album.avatar_and_crop(media_id, crop)
 
     def _said(self, planned: _Planned, found: FoundPersona) -> dict[str, Any]:
         """What the file says, as it would be stored. Raises _CannotBe."""

@@ -433,6 +433,7 @@ class ImportWork:
                     note = "picture_unreadable"
             if note is None:
                 values = {**values, "avatar_url": None, "avatar_media_id": entry["media_id"]}
+                values["avatar_crop"] = document.get("history", {}).get("crop")
         return _Step(
             entry["n"],
             action,

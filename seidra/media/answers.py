@@ -5,12 +5,15 @@ from __future__ import annotations
 import errno
 import io
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from urllib.parse import quote
 
 from flask import Response, current_app, send_file
 
 from seidra.errors import NotFound, Unavailable
 from seidra.media.bare import bare_picture
+from seidra.media.crops import Crop, cut_out
 from seidra.media.thumbnails import MIME_TYPE, TooBusy, thumbnail_key
 from seidra.web.services import services
 
@@ -18,8 +21,35 @@ from seidra.web.services import services
 def send_thumbnail(key: str, size: int, tag: str, max_age: int, item_id: str) -> Response:
     """The picture of a key in a smaller size, which is made where it is not there; the rest as for
     `send_stored`. Raises Unavailable where it cannot be made now."""
-    try:
+    with _making(item_id):
         small = thumbnail_key(services().files, key, size)
+    return send_stored(small, MIME_TYPE, tag, max_age, item_id, f"seidra-{item_id}.webp")
+
+
+def send_crop(
+    key: str,
+    picture: tuple[int, int],
+    crop: Crop,
+    size: int,
+    tag: str,
+    max_age: int,
+    item_id: str,
+) -> Response:
+    """A square of the picture of a key in a size; the rest as for `send_thumbnail`."""
+    with _making(item_id):
+        data = cut_out(services().files, key, picture, crop, size)
+    name = f"seidra-{item_id}.webp"
+    response = send_file(
+        io.BytesIO(data), MIME_TYPE, etag=tag, conditional=True, max_age=max_age, download_name=name
+    )
+    return with_file_headers(response, max_age)
+
+
+@contextmanager
+def _making(item_id: str) -> Iterator[None]:
+    """Make a failure of making a thumbnail an answer."""
+    try:
+        yield
     except TooBusy:
         raise Unavailable("Other thumbnails are being made; try again.") from None
     except OSError as error:
@@ -30,7 +60,6 @@ def send_thumbnail(key: str, size: int, tag: str, max_age: int, item_id: str) ->
         raise Unavailable(
             "The thumbnail cannot be made right now; the disk may be full or read-only."
         ) from None
-    return send_stored(small, MIME_TYPE, tag, max_age, item_id, f"seidra-{item_id}.webp")
 
 
 def send_stored(

@@ -44,7 +44,9 @@ class Links:
         what `thumbnail_variant` answers."""
         signed = self._signed(item_id, variant, user_id, section)
         name, _, size = variant.partition(":")
+        size, _, crop = size.partition(":")
         query = f"size={size}&{signed}" if size else signed
+        query = f"crop={crop}&{query}" if crop else query
         return f"{self._base}/api/{section}/{item_id}/{name}?{query}"
 
     def make_frame(self, job_id: str, number: int, user_id: int) -> str:
@@ -94,8 +96,11 @@ class Links:
         ).decode()
 
 
-def thumbnail_variant(size: int) -> str:
-    """The variant of a thumbnail in a size; that of 320 is the one that has always been."""
+def thumbnail_variant(size: int, crop: str = "") -> str:
+    """The variant of a thumbnail in a size, or of a square of the picture; that of 320 is the one
+    that has always been."""
+    if crop:
+        return f"thumbnail:{size}:{crop}"
     return "thumbnail" if size == SIZE else f"thumbnail:{size}"
 
 

@@ -14,7 +14,8 @@ from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.files.keys import EXTENSIONS
 from seidra.media.access import linked_user
-from seidra.media.answers import send_bare, send_stored, send_thumbnail
+from seidra.media.answers import send_bare, send_crop, send_stored, send_thumbnail
+from seidra.media.crops import read_crop
 from seidra.media.keys import row_key
 from seidra.media.links import thumbnail_variant
 from seidra.media.pages import media_page, media_spread, media_timeline
@@ -231,10 +232,15 @@ def content(link: dict[str, Any], media_id: UUID) -> Response:
 @blp.alt_response(403, "PROBLEM")
 @blp.doc(security=[{}, {"access": []}])
 def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
-    """The picture in a smaller size; one that is not there is made."""
-    variant = thumbnail_variant(link["size"])
+    """The picture, or a square of it, in a smaller size; one that is not there is made."""
+    variant = thumbnail_variant(link["size"], link["crop"])
     row, max_age = _linked_row(media_id, variant, link)
     tag = f"{media_id}-{variant.replace(':', '-')}"
+    if link["crop"]:
+        crop, picture = read_crop(link["crop"]), (row["width"], row["height"])
+        if not crop.is_within(*picture):
+            raise NotFound("part of the picture")
+        return send_crop(row_key(row), picture, crop, link["size"], tag, max_age, str(media_id))
     return send_thumbnail(row_key(row), link["size"], tag, max_age, str(media_id))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from marshmallow import Schema, ValidationError, fields, post_load, validate, validates_schema
 
 from seidra.files.keys import SIZES
+from seidra.media.crops import PATTERN
 from seidra.media.thumbnails import SIZE
 from seidra.web.fields import (
     MAX_INTEGER,
@@ -225,6 +226,15 @@ class DownloadQuery(LinkQuery):
 
 class ThumbnailQuery(LinkQuery):
     """The same for a thumbnail."""
+
+    crop = Text(
+        load_default="",
+        validate=validate.Regexp(f"(?:{PATTERN})?\\Z", error="Must be x-y-size in pixels."),
+        metadata={
+            "pattern": f"^({PATTERN})?$",
+            "description": "A square of the picture alone, `x-y-size` in its pixels.",
+        },
+    )
 
     size = QueryWhole(
         min(SIZES),

@@ -190,9 +190,11 @@ def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> R
 @blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
 @blp.alt_response(412, "PROBLEM")
 def put_avatar(body: dict[str, Any], persona_id: int) -> Response:
-    """Make one of my media items the avatar."""
+    """Make one of my media items the avatar, or a square of it."""
     with services().database.transaction(g.user["id"]) as tx:
-        row = write.set_avatar(tx, g.user["id"], persona_id, body["media_id"], check_if_match)
+        row = write.set_avatar(
+            tx, g.user["id"], persona_id, body["media_id"], check_if_match, body.get("crop")
+        )
     return _answer(row)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import URL
 
 from seidra.jobs.schemas import GenerationParamsSchema, Loras
+from seidra.media.crops import SMALLEST, Crop
 from seidra.media.links import is_media_link
 from seidra.media.schemas import ThumbnailSchema
 from seidra.personas.revisions import CONTENT, Maker
@@ -22,6 +23,7 @@ from seidra.web.fields import (
     Tags,
     Text,
     UuidText,
+    Whole,
     one_of,
 )
 from seidra.web.services import services
@@ -49,6 +51,12 @@ class CoverSchema(Schema):
 
     media_id = fields.UUID()
     kind = fields.String(validate=one_of("avatar", "latest"))
+    crop = fields.Dict(
+        keys=fields.String(),
+        values=fields.Integer(),
+        allow_none=True,
+        metadata={"description": "{x, y, size} of an avatar of which a square is shown."},
+    )
     url = fields.String()
     thumbnails = fields.List(fields.Nested(ThumbnailSchema))
     width = fields.Integer()
@@ -206,10 +214,23 @@ class DuplicateQuery(Query):
     new_name = Text(1, 100, line=True)
 
 
+class CropSchema(Body):
+    """A square of a picture, in the pixels that its file has."""
+
+    x = Whole(0, 65_535, required=True)
+    y = Whole(0, 65_535, required=True)
+    size = Whole(SMALLEST, 65_535, required=True)
+
+    @post_load
+    def _crop(self, data: dict[str, int], **kwargs: Any) -> Crop:
+        return Crop(**data)
+
+
 class AvatarSchema(Body):
-    """Which of one's own media items is the avatar."""
+    """Which of one's own media items is the avatar, and which square of it; none: all of it."""
 
     media_id = UuidText(required=True)
+    crop = fields.Nested(CropSchema, allow_none=True)
 
 
 PERSONA_EXAMPLE = {

@@ -18,6 +18,7 @@ DEFAULTS: dict[str, Any] = {
     "is_nsfw": False,
     "avatar_url": None,
     "avatar_media_id": None,
+    "avatar_crop": None,
 }
 JSON = ("loras", "generation_params", "tags")
 """The columns that hold JSON."""

@@ -6,7 +6,10 @@ from typing import Any
 
 from seidra import parameters
 from seidra.database.base import Row
-from seidra.media.links import Links
+from seidra.files.keys import SIZES
+from seidra.media.crops import Crop, crop_sizes, read_crop
+from seidra.media.links import Links, thumbnail_variant
+from seidra.media.thumbnails import SIZE
 from seidra.media.view import picture_links
 from seidra.personas.loras import lora_names
 from seidra.personas.revisions import Revision
@@ -37,7 +40,9 @@ def persona_json(row: Row, links: Links) -> dict[str, Any]:
         "revision": row["revision"],
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
-        "avatar_url": links.make(media_id, "thumbnail", row["user_id"])
+        "avatar_url": links.make(
+            media_id, thumbnail_variant(SIZE, row["avatar_crop"] or ""), row["user_id"]
+        )
         if media_id
         else row["avatar_url"],
         "cover": _cover_json(row, links),
@@ -57,11 +62,34 @@ def _cover_json(row: Row, links: Links) -> dict[str, Any] | None:
     media_id, size = row["cover_media_id"], (row["cover_width"], row["cover_height"])
     if media_id is None or None in size:
         return None
+    kind = "avatar" if media_id == row["shown_media_id"] else "latest"
+    if kind == "avatar" and row["avatar_crop"] is not None:
+        return _cropped_cover(media_id, read_crop(row["avatar_crop"]), links, row["user_id"])
     return {
         "media_id": media_id,
-        "kind": "avatar" if media_id == row["shown_media_id"] else "latest",
+        "kind": kind,
+        "crop": None,
         "url": links.make(media_id, "content", row["user_id"]),
         **picture_links(links, media_id, *size, row["user_id"]),
+    }
+
+
+def _cropped_cover(media_id: str, crop: Crop, links: Links, user_id: int) -> dict[str, Any]:
+    """The same of an avatar of which a square is shown."""
+
+    def link(size: int) -> str:
+        return links.make(media_id, thumbnail_variant(size, str(crop)), user_id)
+
+    return {
+        "media_id": media_id,
+        "kind": "avatar",
+        "crop": crop._asdict(),
+        "url": link(max(SIZES)),
+        "thumbnails": [
+            {"url": link(size), "width": size, "height": size} for size in crop_sizes(crop)
+        ],
+        "width": min(crop.size, max(SIZES)),
+        "height": min(crop.size, max(SIZES)),
     }
 
 

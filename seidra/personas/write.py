@@ -19,6 +19,7 @@ from seidra.engines.samplers import recognise
 from seidra.errors import Invalid, Mistake, NotFound, QuotaExceeded
 from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media import trash
+from seidra.media.crops import SMALLEST, Crop
 from seidra.media.links import media_id_of
 from seidra.nsfw import policy
 from seidra.personas import revisions, search, sources
@@ -255,14 +256,29 @@ def restore_revision(
 
 
 def set_avatar(
-    tx: Connection, user_id: int, persona_id: int, media_id: str, check_version: CheckVersion
+    tx: Connection,
+    user_id: int,
+    persona_id: int,
+    media_id: str,
+    check_version: CheckVersion,
+    crop: Crop | None = None,
 ) -> Row:
-    """Make one of the user's media items the avatar; returns the row. Raises NotFound, and Invalid
-    for what is not theirs."""
+    """Make one of the user's media items the avatar, or a square of it; returns the row. Raises
+    NotFound, and Invalid for what is not theirs, and for a square that is not in the picture."""
     row = read_persona(tx, user_id, persona_id)
     check_version(row["version"])
-    _check_own_media(tx, user_id, media_id, "media_id")
-    avatar = {"avatar_url": None, "avatar_media_id": media_id}
+    item = _check_own_media(tx, user_id, media_id, "media_id")
+    if crop is not None and not crop.is_within(item["width"], item["height"]):
+        sentence = (
+            f"Must be a square of {SMALLEST} pixels or more within the picture,"
+            f" which has {item['width']} x {item['height']}."
+        )
+        raise Invalid({"crop": [Mistake(sentence, "crop_outside")]})
+    avatar = {
+        "avatar_url": None,
+        "avatar_media_id": media_id,
+        "avatar_crop": None if crop is None else str(crop),
+    }
     return _update(tx, user_id, row, stored_values(row) | avatar)
 
 
@@ -324,13 +340,14 @@ def restore_persona(tx: Connection, user_id: int, entry: Row) -> None:
 
 
 _BESIDE: dict[str, Any] = {
+    "avatar_crop": None,
     "extensions": {},
     "revised_at": None,
     "revised_by": "edit",
     "revision_note": "",
     "source": None,
 }
-"""What documents of the schema 1 do not have."""
+"""What documents of before do not have."""
 
 
 def _columns(values: dict[str, Any]) -> dict[str, Any]:
@@ -414,12 +431,15 @@ def _with_avatar(
     if media_id is not None:
         if media_id != kept:
             _check_own_media(tx, user_id, media_id, "avatar_url")
+            values = values | {"avatar_crop": None}
         return values | {"avatar_url": None, "avatar_media_id": media_id}
     if url is not None or kept is not None:
-        return values | {"avatar_media_id": None}
+        return values | {"avatar_media_id": None, "avatar_crop": None}
     return values
 
 
-def _check_own_media(tx: Connection, user_id: int, media_id: str, field: str) -> None:
-    if queries.media.get(tx, id=media_id, user_id=user_id) is None:
+def _check_own_media(tx: Connection, user_id: int, media_id: str, field: str) -> Row:
+    row = queries.media.get(tx, id=media_id, user_id=user_id)
+    if row is None:
         raise Invalid({field: ["Must be one of your own media items."]})
+    return row

@@ -474,7 +474,7 @@ def test_a_format_that_is_unknown() -> None:
     assert "sdnext" in (refused.value.errors or {})["format"][0]
 
 
-@pytest.mark.parametrize("format", (*TEXT_FORMATS, "sidecar"))
+@pytest.mark.parametrize("format", [*TEXT_FORMATS, "sidecar"])
 @pytest.mark.parametrize(("_", "data"), FILES)
 def test_another_format_can_be_said_and_does_no_harm(format: str, _: str, data: Any) -> None:
     try:

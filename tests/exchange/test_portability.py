@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchanged import write
+from exchanged import incoming, write
 
 from seidra.exchange import formats
 from seidra.exchange.formats import WRITERS
@@ -108,6 +108,19 @@ def test_names_that_fall_together_for_fooocus() -> None:
     told = formats.lost("fooocus", [first, second])
     assert [remark.code for remark in told["uid"]] == ["names_fall_together"]
     assert "2" not in told
+
+
+def test_the_format_that_the_architecture_shows_works() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.split("## Add a format\n")[1].split("\n## ")[0]
+    [code] = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    module: dict[str, Any] = {}
+    exec(code, module)
+    assert module["recognise"](incoming("prompts:\na\nb\na\n"))
+    assert not module["recognise"](incoming("a\nb\n"))
+    file = module["read"](incoming("prompts:\na\nb\na\n", "x.txt"))
+    assert [found.fields["style_prompt"] for found in file.entries] == ["a", "b"]
+    assert file.entries[1].locator == "x.txt line 3"
 
 
 def test_formats_and_encodings_stand_there() -> None:
