@@ -134,7 +134,10 @@ def _make_thumbnails(data: bytes, sizes: Iterable[int]) -> Thumbnails:
         wanted, whole = sorted(sizes, reverse=True), image.size
         # Lets the decoder skip what a small picture does not need, where the format can.
         image.draft("RGB", (wanted[0] * 2, wanted[0] * 2))
-        small = image.convert("RGBA" if image.mode in ("RGBA", "LA", "PA", "P") else "RGB")
+        image.load()
+        mode = "RGBA" if image.mode in ("RGBA", "LA", "PA", "P") else "RGB"
+        # Not a copy where it is the same: of the largest picture it takes 250 MB.
+        small: Image.Image = image if image.mode == mode else image.convert(mode)
     pictures = {}
     for size in wanted:
         # Of the one before, which is faster; but as large as it would be of the whole picture.
