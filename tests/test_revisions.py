@@ -13,6 +13,7 @@ from conftest import Person, environment
 from test_personas import version_of, wrong_fields
 
 from seidra.config import Settings
+from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.errors import Invalid, NotFound
 from seidra.jobs.worker import Worker
@@ -476,6 +477,29 @@ def test_a_backup_has_them(alice: Person, settings: Settings, tmp_path: Path) ->
         assert (first.values["name"], row["name"]) == ("Luna", "Nova")
         with pytest.raises(NotFound):
             revisions.read_revision(restored.connection, alice.id, row, 3)
+
+
+def test_the_way_back_drops_them_and_the_personas_go_on(
+    alice: Person, settings: Settings, database: SqliteDatabase
+) -> None:
+    made, trashed = alice.persona(), alice.persona(tags=["sea"])
+    for persona in (made, trashed):
+        change(alice, persona, name="Nova")
+    alice.delete(f"/api/personas/{trashed['id']}")
+    before = alice.get(f"/api/personas/{made['id']}").get_json()
+    steps = [step.id for step in migrate.list_migrations(settings)]
+    depth = len(steps) - steps.index("0028.persona_revisions")
+    with migrate.start_lock(settings):
+        migrate.undo_migrations(settings, depth)
+        migrate.apply_migrations(settings)
+    assert alice.get(f"/api/personas/{made['id']}").get_json() == before
+    [present] = history(alice, made)
+    assert (present["number"], present["at"], present["by"]) == (2, before["updated_at"], "edit")
+    change(alice, made, name="Sol")
+    assert [each["number"] for each in history(alice, made)] == [3, 2]
+    back = {"ids": [{"kind": "persona", "item_id": trashed["id"]}]}
+    assert alice.post("/api/trash/restore", json=back).status_code == 200
+    assert [each["number"] for each in history(alice, trashed)] == [2]
 
 
 def test_a_copy_begins_anew(alice: Person) -> None:

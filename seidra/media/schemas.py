@@ -282,6 +282,7 @@ MEDIA_EXAMPLE = {
         "seed": 42,
         "parameters": {"width": 768, "height": 768, "seed": 42},
         "engine": "mock",
+        "persona_revision": 1,
     },
     "tags": ["keep"],
     "is_favorite": False,

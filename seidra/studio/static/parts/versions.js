@@ -98,12 +98,15 @@ function comparison(then, now, fields) {
       const [before, after] = [then, now].map((each) => textOf(each[field]).match(/[^\s,]+|[\s,]+/g) ?? []);
       return [
         h("h3", {}, named(field)),
-        h("p", {}, titled(then.number), h("br"), marked("del", before, after)),
-        h("p", {}, t("version.current"), h("br"), marked("ins", after, before)),
+        h("p", {}, label(titled(then.number)), marked("del", before, after)),
+        h("p", {}, label(t("version.current")), marked("ins", after, before)),
       ];
     }),
   );
 }
+
+/** @param {string} text */
+const label = (text) => h("span", { class: "mute" }, text, h("br"));
 
 /** A field's value as people read it. @param {any} value @returns {string} */
 function textOf(value) {
