@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, g, request
 
 from seidra.auth.keys import key_scope
 from seidra.auth.tokens import login_required
-from seidra.database.base import Row
+from seidra.database.base import Connection, Row
+from seidra.errors import errors_below
 from seidra.jobs import queue
-from seidra.jobs.requests import PREVIEW, draft_job, look_of, read_asked
+from seidra.jobs.requests import PREVIEW, Asked, Look, draft_job, look_of, own_look, read_asked
 from seidra.jobs.routes import job_path, reply_queued, show_queued
 from seidra.jobs.schemas import (
     CHECK_EXAMPLE,
@@ -33,6 +35,7 @@ from seidra.personas.schemas import (
     PersonaChangeSchema,
     PersonaQuery,
     PersonaSchema,
+    UnsavedPreviewSchema,
     WrittenPersonaSchema,
 )
 from seidra.personas.view import card_json, persona_json
@@ -54,6 +57,10 @@ blp = Blueprint(
     __name__,
     url_prefix="/api/personas",
     description="Looks that pictures are made with",
+)
+
+previews_blp = Blueprint(
+    "previews", __name__, url_prefix="/api/previews", description="Previews of what is not saved"
 )
 
 
@@ -203,14 +210,19 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     """Queue a preview of the persona's style; follow the job at Location."""
     rates.count_request("preview", str(g.user["id"]))
     asked = read_asked(body)
-    setup, settings = services().setup, services().settings
     with services().database.transaction(g.user["id"], shared=True) as tx:
         look = look_of(write.read_persona(tx, g.user["id"], persona_id))
-        draft = draft_job(tx, setup, asked, look, PREVIEW)
-        answer = queue.add_job(tx, g.user["id"], draft, look, PREVIEW, asked.force, settings)
-        keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
+        answer = _queue_preview(tx, asked, look)
     services().wake.set()
     return reply_queued(answer)
+
+
+def _queue_preview(tx: Connection, asked: Asked, look: Look) -> dict[str, Any]:
+    draft = draft_job(tx, services().setup, asked, look, PREVIEW)
+    settings = services().settings
+    answer = queue.add_job(tx, g.user["id"], draft, look, PREVIEW, asked.force, settings)
+    keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
+    return answer
 
 
 @blp.route("/<id:persona_id>/check", methods=["GET"])
@@ -224,3 +236,29 @@ def check(query: dict[str, Any], persona_id: int) -> Response:
     look = look_of(write.read_persona(connection, g.user["id"], persona_id))
     draft = draft_job(connection, services().setup, read_asked(query), look, PREVIEW)
     return reply(check_json(draft))
+
+
+@previews_blp.route("", methods=["POST"])
+@login_required
+@key_scope("generate")
+@repeatable(show_queued)
+@previews_blp.arguments(UnsavedPreviewSchema, example={"persona": PERSONA_BODY_EXAMPLE, "seed": 42})
+@previews_blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE | {"persona_id": None})
+@previews_blp.alt_response(403, "PROBLEM")
+@previews_blp.alt_response(409, "PROBLEM")
+@previews_blp.alt_response(429, "PROBLEM")
+def preview_unsaved(body: dict[str, Any]) -> Response:
+    """Queue a preview of a persona that is not saved: the job has its name, and neither job nor
+    pictures belong to a persona. Follow the job at Location."""
+    rates.count_request("preview", str(g.user["id"]))
+    asked, changed = read_asked(body), body.get("persona_id")
+    with errors_below("persona"):
+        persona = write.prepare_persona(body["persona"])
+    asked = replace(asked, warnings=[*persona.warnings, *asked.warnings])
+    with services().database.transaction(g.user["id"], shared=True) as tx:
+        own_look(tx, g.user["id"], changed)
+        with errors_below("persona"):
+            look = write.unsaved_persona(tx, g.user["id"], persona, changed)
+        answer = _queue_preview(tx, asked, look)
+    services().wake.set()
+    return reply_queued(answer)

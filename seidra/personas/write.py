@@ -17,6 +17,7 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines.samplers import recognise
 from seidra.errors import Invalid, NotFound, QuotaExceeded
+from seidra.jobs.requests import Look, unsaved_look
 from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media import trash
 from seidra.media.links import media_id_of
@@ -134,12 +135,27 @@ def stored_values(row: Row) -> dict[str, Any]:
     return stored | {name: bool(row[name]) for name in _FLAGS}
 
 
+def unsaved_persona(
+    tx: Connection, user_id: int, persona: NewPersona, persona_id: int | None
+) -> Look:
+    """What a persona that is not saved brings to a preview, under the rules by which it would be
+    saved; `persona_id` is the one that it changes. Raises as `create_persona` does, but for
+    quotas."""
+    policy.check_may_make(tx, user_id, persona.values["is_nsfw"])
+    return unsaved_look(_with_avatar(tx, user_id, persona.values, None), persona_id)
+
+
+def check_room(connection: Connection, user_id: int, settings: Settings) -> None:
+    """Raise QuotaExceeded where a user's personas are as many as they may be."""
+    used = queries.personas.count(connection, user_id=user_id, nsfw=True, favorite=None)
+    if used >= settings.max_personas:
+        raise QuotaExceeded("personas", settings.max_personas, used)
+
+
 def create_persona(tx: Connection, user_id: int, persona: NewPersona, settings: Settings) -> Row:
     """Make a persona; returns its row. Raises QuotaExceeded, Forbidden for NSFW out of force,
     Invalid for another one's avatar."""
-    used = queries.personas.count(tx, user_id=user_id, nsfw=True, favorite=None)
-    if used >= settings.max_personas:
-        raise QuotaExceeded("personas", settings.max_personas, used)
+    check_room(tx, user_id, settings)
     policy.check_may_make(tx, user_id, persona.values["is_nsfw"])
     values = _with_avatar(tx, user_id, persona.values, None)
     persona_id = queries.personas.create(
@@ -264,12 +280,29 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def retag_persona(
+    tx: Connection, user_id: int, persona_id: int, retag: Callable[[list[str]], list[str]]
+) -> bool:
+    """Change a persona's tags, whatever the NSFW settings; returns whether it was changed, which it
+    is not where it is gone."""
+    row = queries.personas.whole(tx, id=persona_id, user_id=user_id)
+    if row is None:
+        return False
+    stored = stored_values(row)
+    return _write(tx, user_id, row, stored | {"tags": retag(stored["tags"])})
+
+
 def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> Row:
     """Write a persona over its row; returns the new row, or the same where nothing changes."""
+    return read_persona(tx, user_id, row["id"]) if _write(tx, user_id, row, values) else row
+
+
+def _write(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> bool:
+    """Write a persona over its row, and what it is found by; returns whether it was changed."""
     persona_id = row["id"]
     stored = stored_values(row)
     if same_json(values, stored):
-        return row
+        return False
     queries.personas.update(
         tx,
         id=persona_id,
@@ -279,7 +312,7 @@ def _update(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> R
         **_columns(values),
     )
     search.write_found_by(tx, user_id, persona_id, values, search.found_by(values))
-    return read_persona(tx, user_id, persona_id)
+    return True
 
 
 def _with_avatar(
