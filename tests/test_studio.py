@@ -81,8 +81,9 @@ def test_comments_are_not_sent_and_lines_keep_their_numbers() -> None:
             comments = ("/**", "*", "//")
             assert all(text == "" or text.startswith(comments) for text in left_out), name
             # A text over several lines would lose the blanks that they begin with.
-            texts = re.sub(r"\$\{[^{}]*\}", "", re.sub(r"^\s*(/?\*|//).*$", "", text, flags=re.M))
-            assert not re.search(r"^[^`\n]*`[^`\n]*$", texts, re.M), name
+            for line in plain:
+                open_ended = line.count("`") % 2 == 1 and not line.startswith(("*", "//"))
+                assert not open_ended or line.endswith("${") or line.startswith("}"), (name, line)
 
 
 def test_the_languages_have_the_same_keys_and_none_is_unused() -> None:

@@ -256,7 +256,6 @@ function lightbox(first, grid, reload) {
           alt: item().metadata.prompt ?? "",
           isNsfw: item().is_nsfw,
           sizes: "100vw",
-          color: item().color,
         })
       ),
     )

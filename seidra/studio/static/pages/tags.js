@@ -51,7 +51,7 @@ export default function tags() {
       h("a", { href: addressOf(`/${path}?tag=${encodeURIComponent(tag)}`) }, words);
     return h(
       "li",
-      { class: "job wraps" },
+      { class: "job" },
       h(
         "div",
         { class: "job-words" },
