@@ -12,7 +12,16 @@ from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.errors import errors_below
 from seidra.jobs import queue
-from seidra.jobs.requests import PREVIEW, Asked, Look, draft_job, look_of, own_look, read_asked
+from seidra.jobs.requests import (
+    PREVIEW,
+    Asked,
+    Draft,
+    Look,
+    draft_job,
+    look_of,
+    own_look,
+    read_asked,
+)
 from seidra.jobs.routes import job_path, reply_queued, show_queued
 from seidra.jobs.schemas import (
     CHECK_EXAMPLE,
@@ -212,17 +221,15 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     asked = read_asked(body)
     with services().database.transaction(g.user["id"], shared=True) as tx:
         look = look_of(write.read_persona(tx, g.user["id"], persona_id))
-        answer = _queue_preview(tx, asked, look)
-    services().wake.set()
-    return reply_queued(answer)
+        job_id, draft = _queue_preview(tx, asked, look)
+    return reply_queued(job_id, draft)
 
 
-def _queue_preview(tx: Connection, asked: Asked, look: Look) -> dict[str, Any]:
+def _queue_preview(tx: Connection, asked: Asked, look: Look) -> tuple[str, Draft]:
     draft = draft_job(tx, services().setup, asked, look, PREVIEW)
-    settings = services().settings
-    answer = queue.add_job(tx, g.user["id"], draft, look, PREVIEW, asked.force, settings)
-    keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
-    return answer
+    job_id = queue.add_job(tx, g.user["id"], draft, asked.force, services().settings)
+    keep_made(tx, job_id, 202, job_path(job_id))
+    return job_id, draft
 
 
 @blp.route("/<id:persona_id>/check", methods=["GET"])
@@ -259,6 +266,5 @@ def preview_unsaved(body: dict[str, Any]) -> Response:
         own_look(tx, g.user["id"], changed)
         with errors_below("persona"):
             look = write.unsaved_persona(tx, g.user["id"], persona, changed)
-        answer = _queue_preview(tx, asked, look)
-    services().wake.set()
-    return reply_queued(answer)
+        job_id, draft = _queue_preview(tx, asked, look)
+    return reply_queued(job_id, draft)
