@@ -25,6 +25,7 @@ from seidra.library.routes import trash_blp
 from seidra.media.routes import blp as media_blp
 from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
+from seidra.personas.routes import previews_blp
 from seidra.platform import metrics
 from seidra.platform.admin import blp as admin_blp
 from seidra.platform.health import blp as platform_blp
@@ -43,6 +44,7 @@ _BLUEPRINTS = (
     settings_blp,
     nsfw_blp,
     personas_blp,
+    previews_blp,
     jobs_blp,
     events_blp,
     engines_blp,

@@ -3,7 +3,8 @@ of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 Errors = Mapping[str, list[str]]
@@ -115,14 +116,14 @@ class Conflict(Problem):
 
 
 class QuotaExceeded(Problem):
-    """409: an account has as many of a thing as it may have."""
+    """409: an account has as many of a thing as it may have. `way` makes room."""
 
     status = 409
     code = "quota_exceeded"
 
-    def __init__(self, what: str, limit: int, used: int) -> None:
+    def __init__(self, what: str, limit: int, used: int, way: str = "delete some first") -> None:
         super().__init__(
-            f"You have {used} {what}, and may have {limit}; delete some first.",
+            f"You have {used} {what}, and may have {limit}; {way}.",
             more={"limit": limit, "used": used},
         )
 
@@ -135,6 +136,16 @@ class Invalid(Problem):
     def __init__(self, errors: Errors, *, more: Mapping[str, Any] | None = None) -> None:
         names = ", ".join(errors)
         super().__init__(f"The request has invalid values: {names}.", errors=errors, more=more)
+
+
+@contextmanager
+def errors_below(field: str) -> Iterator[None]:
+    """Name the fields of an Invalid as those of an object that stands in this field."""
+    try:
+        yield
+    except Invalid as error:
+        errors = {f"{field}.{name}": texts for name, texts in (error.errors or {}).items()}
+        raise Invalid(errors, more=error.more) from None
 
 
 class Unavailable(Problem):

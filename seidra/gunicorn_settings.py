@@ -112,6 +112,8 @@ def _banner() -> str:
         f"  Settings        {settings_file() or 'the environment alone: there is no file .env'}",
     ]
     if base:
+        opened = f"Open {base}/ in your browser." if _on_desktop() else f"{base}/"
+        lines += [f"  Studio          {opened}"]
         lines += [f"  API             {base}/api", f"  Documentation   {base}/api/docs"]
     if socket_path:
         lines.append(f"  Try it          {curl} {here}/api/health")
@@ -130,6 +132,12 @@ def _banner() -> str:
     if missing:
         lines.append("                  (the first account is the administrator)")
     return "\n".join(lines)
+
+
+def _on_desktop() -> bool:
+    """Whether who reads this sits at a terminal of a desktop, and not of a machine far away."""
+    shown = sys.platform == "darwin" or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
+    return bool(shown) and "SSH_CONNECTION" not in os.environ and sys.stderr.isatty()
 
 
 def _setup_state() -> tuple[str | None, bool]:

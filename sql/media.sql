@@ -141,6 +141,14 @@ DELETE FROM media_tags WHERE media_id = :media_id;
 -- Remember what an item is filtered by.
 INSERT INTO media_tags (user_id, tag_key, media_id) VALUES (:user_id, :tag_key, :media_id);
 
+-- name: tagged
+-- All items of a user that have a tag, those too that the NSFW settings hide, with all their tags.
+SELECT m.id, m.tags
+FROM media_tags AS t
+CROSS JOIN media_items AS m
+WHERE t.user_id = :user_id AND t.tag_key = :tag_key AND m.id = t.media_id AND m.user_id = :user_id
+ORDER BY t.media_id;
+
 -- name: sources
 -- What the search texts of some items are made of, after an id.
 SELECT id, user_id, metadata, tags, search_text FROM media_items WHERE id > :after ORDER BY id LIMIT :limit;

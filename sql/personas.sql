@@ -203,6 +203,14 @@ WHERE p.user_id = :user_id
     AND NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id)
 ORDER BY p.created_at DESC, p.id DESC;
 
+-- name: tagged
+-- All personas of a user that have a tag, those too that the NSFW settings hide, with all their tags.
+SELECT p.id, p.tags
+FROM persona_tags AS t
+CROSS JOIN personas AS p
+WHERE t.user_id = :user_id AND t.tag_key = :tag_key AND p.id = t.persona_id AND p.user_id = :user_id
+ORDER BY t.persona_id;
+
 -- name: facets
 -- How many of a user's personas are alike in their tags, as favourites and in being NSFW.
 SELECT tags, is_favorite, is_nsfw, COUNT(*) AS n

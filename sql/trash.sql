@@ -10,11 +10,24 @@ VALUES (
 );
 
 -- name: page
--- A page of a user's trash, what was deleted last first; `shown_media_id` is the avatar of a persona while that is there.
+-- A page of a user's trash, what was deleted last first; `shown_media_id` is the cover of a persona: its avatar, or else
+-- its newest picture that may be seen.
 -- family: which safe: AND is_nsfw = FALSE
 -- family: which all:
 SELECT
-    t.id, t.kind, t.item_id, t.name, t.is_nsfw, t.bytes, t.file_key, t.deleted_at, m.id AS shown_media_id
+    t.id, t.kind, t.item_id, t.name, t.is_nsfw, t.bytes, t.file_key, t.deleted_at,
+    COALESCE(
+        (
+            SELECT m.id FROM media_items AS m
+            WHERE m.id = t.avatar_media_id AND m.user_id = t.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        ),
+        (
+            SELECT m.id FROM media_items AS m
+            WHERE m.persona_id = CASE t.kind WHEN 'persona' THEN CAST(t.item_id AS BIGINT) END
+                AND m.user_id = t.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+            ORDER BY m.created_at DESC, m.id DESC LIMIT 1
+        )
+    ) AS shown_media_id
 FROM (
     SELECT id FROM trash
     WHERE user_id = :user_id AND is_nsfw = FALSE
@@ -23,9 +36,11 @@ FROM (
     LIMIT :limit OFFSET :offset
 ) AS page
 INNER JOIN trash AS t ON t.id = page.id
-LEFT JOIN media_items AS m
-    ON m.id = t.avatar_media_id AND m.user_id = t.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY t.deleted_at DESC, t.id DESC;
+
+-- name: bytes$
+-- How many bytes lie in a user's trash.
+SELECT COALESCE(SUM(bytes), 0) FROM trash WHERE user_id = :user_id AND bytes > 0;
 
 -- name: count$
 -- How many entries such a list has.

@@ -48,6 +48,7 @@ checks.positive_data_acceptance.expected-statuses = [
         "PATCH /api/personas/{persona_id}",
         "PUT /api/personas/{persona_id}/avatar",
         "POST /api/personas/{persona_id}/preview",
+        "POST /api/previews",
         "GET /api/personas/{persona_id}/check",
         "POST /api/jobs",
         "PUT /api/settings/nsfw",

@@ -358,6 +358,7 @@ def test_a_key_shares_its_users_rate_and_streams(make_app: Callable[..., Flask])
 
 GENERATE = {
     ("POST", f"{PERSONA}/preview"),
+    ("POST", "/api/previews"),
     ("POST", "/api/jobs"),
     ("POST", "/api/generate/single"),
     ("POST", "/api/jobs/cancel"),

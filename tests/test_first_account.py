@@ -149,6 +149,38 @@ def test_the_start_says_where_the_first_account_is_made(
     assert "setup#" not in gunicorn_settings._banner()
 
 
+@pytest.mark.parametrize(
+    ("terminal", "variables", "opens"),
+    [
+        (True, {"DISPLAY": ":0"}, True),
+        (True, {"WAYLAND_DISPLAY": "wayland-0"}, True),
+        (True, {}, False),
+        (False, {"DISPLAY": ":0"}, False),
+        (True, {"DISPLAY": ":0", "SSH_CONNECTION": "192.0.2.1 5 192.0.2.2 22"}, False),
+    ],
+)
+def test_the_start_says_open_at_a_terminal_of_a_desktop(
+    settings: Settings,
+    make_app: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+    variables: dict[str, str],
+    opens: bool,
+) -> None:
+    make_app()
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    monkeypatch.setattr(gunicorn_settings, "settings", settings)
+    monkeypatch.setattr(gunicorn_settings, "bind", "127.0.0.1:8000")
+    line = "  Studio          http://127.0.0.1:8000/\n"
+    told = line.replace("http", "Open http").replace("/\n", "/ in your browser.\n")
+    assert (told if opens else line) in gunicorn_settings._banner()
+
+
 # ---------------------------------------------------------------------------------------- instance
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from conftest import Person
 
+from seidra.database import batches
 from seidra.jobs.worker import Worker
+from seidra.library import tags
 
 
 def facets(person: Person, kind: str = "personas", **query: Any) -> dict[str, Any]:
@@ -116,3 +118,115 @@ def test_wrong_queries_are_told(alice: Person, query: str) -> None:
         answer = alice.get(f"{path}?{query}")
         assert answer.status_code == 422
         assert list(answer.get_json()["errors"]) == [query.partition("=")[0]]
+
+
+def retag(person: Person, tag: str, to: str | None = None) -> dict[str, Any]:
+    path, body = ("delete", {"tag": tag}) if to is None else ("rename", {"tag": tag, "to": to})
+    answer = person.post(f"/api/tags/{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.get_json()
+
+
+def tags_of(person: Person, kind: str = "personas") -> dict[str, list[str]]:
+    """The tags of each thing, by its name or the beginning of its prompt."""
+    found = person.get(f"/api/{kind}?include_nsfw=true").get_json()
+    if kind == "personas":
+        return {each["name"]: each["tags"] for each in found}
+    return {each["id"]: each["tags"] for each in found["items"]}
+
+
+def test_a_tag_is_renamed_however_it_is_spelled(library: Person, bob: Person) -> None:
+    before = {each["name"]: each for each in library.get("/api/personas").get_json()}
+    assert retag(library, "ELAN", "Verve") == {"personas": 3, "media": 0, "remaining": 0}
+    assert tags_of(library) == {
+        "One": ["Verve", "sea"],
+        "Two": ["Verve"],
+        "Three": ["Verve", "Sea", "eldritch"],
+        "Four": [],
+    }
+    for each in library.get("/api/personas").get_json():
+        was, changed = before[each["name"]], each["name"] != "Four"
+        assert each["version"] == was["version"] + changed
+        assert (each["updated_at"] > was["updated_at"]) == changed
+        # Tags are no part of a look.
+        assert each["revision"] == was["revision"]
+    assert tags_of(bob) == {"Other": ["sea", "bob"]}
+    for query, total in (
+        ("search=verve", 3),
+        ("tag=verve", 3),
+        ("search=élan", 0),
+        ("tag=élan", 0),
+    ):
+        assert library.get(f"/api/personas?{query}").headers["X-Total-Count"] == str(total), query
+    # Another spelling of the same tag changes what is spelled otherwise alone.
+    assert retag(library, "sea", "Sea")["personas"] == 1
+    assert retag(library, "sea", "Sea")["personas"] == 0
+
+
+def test_a_name_that_is_there_takes_the_other_in(library: Person) -> None:
+    assert retag(library, "sea", "ÉLAN")["personas"] == 2
+    assert tags_of(library)["One"] == ["Élan"]
+    assert tags_of(library)["Three"] == ["élan", "eldritch"]
+    assert counts(facets(library)) == [("élan", 3), ("eldritch", 1)]
+
+
+def test_a_tag_is_taken_away_from_media_too(library: Person, bob: Person, worker: Worker) -> None:
+    library.preview(library.persona(generation_params={"width": 64, "height": 64})["id"], count=2)
+    while worker.work_one():
+        pass
+    first, other = (item["id"] for item in library.get("/api/media").get_json()["items"])
+    for media_id, names in ((first, ["a/b", "SEA"]), (other, ["a/b"])):
+        library.put(f"/api/media/{media_id}/tags", json=names)
+    version = library.get(f"/api/media/{other}").get_json()["version"]
+    assert retag(library, "sea") == {"personas": 2, "media": 1, "remaining": 0}
+    assert tags_of(library, "media") == {first: ["a/b"], other: ["a/b"]}
+    assert library.get("/api/media?search=sea").get_json()["total"] == 0
+    assert library.get("/api/media?tag=sea").get_json()["total"] == 0
+    assert library.get(f"/api/media/{other}").get_json()["version"] == version
+    assert retag(library, "a/b", "c")["media"] == 2
+    assert library.get("/api/media?tag=c&search=c").get_json()["total"] == 2
+    assert tags_of(bob) == {"Other": ["sea", "bob"]}
+
+
+def test_what_nsfw_hides_is_renamed_too(library: Person) -> None:
+    library.allow_nsfw()
+    library.persona(name="Five", tags=["night"], is_nsfw=True)
+    library.patch("/api/settings/nsfw", json={"age_verified": False})
+    assert retag(library, "night", "dusk")["personas"] == 1
+    library.allow_nsfw()
+    assert tags_of(library)["Five"] == ["dusk"]
+    assert library.get("/api/personas?tag=dusk&include_nsfw=true").headers["X-Total-Count"] == "1"
+
+
+def test_many_are_done_in_batches_and_the_rest_remains(
+    library: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tags, "MAX_RETAGGED", 2)
+    monkeypatch.setattr(batches, "BATCH", 1)
+    assert retag(library, "élan") == {"personas": 2, "media": 0, "remaining": 1}
+    assert retag(library, "élan") == {"personas": 1, "media": 0, "remaining": 0}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "field"),
+    [
+        ("rename", {"tag": "sea"}, 422, "to"),
+        ("rename", {"tag": "sea", "to": " "}, 422, "to"),
+        ("rename", {"tag": "sea", "to": "x" * 51}, 422, "to"),
+        ("rename", {"tag": 5, "to": "x"}, 422, "tag"),
+        ("rename", {"tag": "sea", "to": "x", "all": True}, 422, "all"),
+        ("delete", {}, 422, "tag"),
+        ("rename", {"tag": "bob", "to": "x"}, 404, None),
+        ("delete", {"tag": "nowhere"}, 404, None),
+    ],
+)
+def test_a_tag_that_cannot_be_changed(
+    library: Person, path: str, body: dict[str, Any], status: int, field: str | None
+) -> None:
+    before = tags_of(library)
+    answer = library.post(f"/api/tags/{path}", json=body)
+    assert (answer.status_code, list(answer.get_json().get("errors", {}))) == (
+        status,
+        [field] if field else [],
+    )
+    assert tags_of(library) == before

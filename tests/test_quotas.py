@@ -92,6 +92,58 @@ def test_the_bytes_of_media_are_bounded_too(make_app: MakeApp) -> None:
     assert limit == 1 < used
 
 
+def test_nothing_comes_back_beyond_a_quota(make_app: MakeApp) -> None:
+    app = make_app(max_personas=1, max_media=1)
+    alice = Person(app, "alice")
+    persona = alice.persona()["id"]
+    alice.preview(persona, count=2)
+    assert worker_of(app).work_one()
+    ids = [item["id"] for item in alice.get("/api/media").get_json()["items"]]
+    for media_id in ids:
+        assert alice.delete(f"/api/media/{media_id}").status_code == 204
+    assert alice.delete(f"/api/personas/{persona}").status_code == 204
+
+    def restore(*names: tuple[str, Any]) -> TestResponse:
+        wanted = [{"kind": kind, "item_id": item_id} for kind, item_id in names]
+        return alice.post("/api/trash/restore", json={"ids": wanted})
+
+    # Not one of two, where there is room for one alone.
+    both = [("media", media_id) for media_id in ids]
+    assert refused(restore(*both)) == (1, 1)
+    assert alice.get("/api/media").get_json()["total"] == 0
+    assert restore(both[0]).status_code == 200
+    assert refused(restore(both[1])) == (1, 1)
+    other = alice.persona()["id"]
+    assert refused(restore(("persona", persona))) == (1, 1)
+    assert alice.get("/api/trash").get_json()["total"] == 2
+    assert alice.delete(f"/api/personas/{other}").status_code == 204
+    assert restore(("persona", persona)).status_code == 200
+
+
+def test_bytes_in_the_trash_count_until_they_are_gone(make_app: MakeApp) -> None:
+    app = make_app(max_media_bytes=1_000_000)
+    alice, bob = Person(app, "alice"), Person(app, "bob")
+    persona = alice.persona()["id"]
+    alice.preview(persona)
+    assert worker_of(app).work_one()
+    [item] = alice.get("/api/media").get_json()["items"]
+    size = item["file_size"]
+    full = services_of(make_app(max_media_bytes=size)).settings
+    object.__setattr__(services_of(app).settings, "max_media_bytes", full.max_media_bytes)
+    assert refused(alice.post(f"/api/personas/{persona}/preview")) == (size, size)
+    assert alice.delete(f"/api/media/{item['id']}").status_code == 204
+    answer = alice.post(f"/api/personas/{persona}/preview")
+    assert refused(answer) == (size, size)
+    assert "for ever" in answer.get_json()["detail"]
+    assert bob.post("/api/jobs", json={"prompt": "sea"}).status_code == 202
+    # They count already, and so may come back.
+    wanted = {"ids": [{"kind": "media", "item_id": item["id"]}]}
+    assert alice.post("/api/trash/restore", json=wanted).status_code == 200
+    assert alice.delete(f"/api/media/{item['id']}").status_code == 204
+    assert alice.delete("/api/trash").status_code == 204
+    assert alice.post(f"/api/personas/{persona}/preview").status_code == 202
+
+
 def test_the_instance_tells_the_quotas(make_app: MakeApp) -> None:
     client = make_app(max_personas=3, max_media=4, max_media_bytes=5).test_client()
     told = client.get("/api/instance").get_json()["limits"]

@@ -51,6 +51,7 @@ def requests(person: Person, worker: Worker) -> dict[str, tuple[str, Any]]:
         "create": ("/api/personas", PERSONA),
         "duplicate": (f"/api/personas/{own}/duplicate?new_name=Twin", {}),
         "preview": (f"/api/personas/{own}/preview", {"seed": 1}),
+        "unsaved": ("/api/previews", {"persona": PERSONA}),
         "job": ("/api/jobs", {"prompt": "moon"}),
         "retry": (f"/api/jobs/{job}/retry", None),
         "again": (f"/api/jobs/{job}/again", None),
@@ -61,8 +62,19 @@ def requests(person: Person, worker: Worker) -> dict[str, tuple[str, Any]]:
     }
 
 
-MAKING = ["create", "duplicate", "preview", "job", "retry", "again", "single", "account"]
-MAKING += ["import", "from picture"]
+MAKING = [
+    "create",
+    "duplicate",
+    "preview",
+    "unsaved",
+    "job",
+    "retry",
+    "again",
+    "single",
+    "account",
+    "import",
+    "from picture",
+]
 
 
 def made_of(answer: TestResponse) -> Any:
@@ -244,6 +256,7 @@ def test_the_document_names_the_header_where_it_is_taken(app: Flask) -> None:
         "/api/personas",
         "/api/personas/{persona_id}/duplicate",
         "/api/personas/{persona_id}/preview",
+        "/api/previews",
         "/api/jobs",
         "/api/jobs/{job_id}/retry",
         "/api/jobs/{job_id}/again",

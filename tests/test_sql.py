@@ -163,6 +163,7 @@ ENTRIES = "INDEX sqlite_autoindex_import_entries_1 (import_id=?)"
 ENTRIES_ON = "INDEX sqlite_autoindex_import_entries_1 (import_id=? AND n>?)"
 SOURCE = "INDEX sqlite_autoindex_persona_sources_1 (persona_id=?)"
 UID = "INDEX sqlite_autoindex_personas_1 (uid=?)"
+COVER = "INDEX media_persona (persona_id=?)"
 QUEUED = "file_deletions USING PRIMARY KEY (key=?)"
 VIEWER = "INDEX nsfw_settings_user (user_id=?)"
 SEARCHED = ":M1><"
@@ -394,6 +395,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.sources": (MEDIA.replace("(id=?)", "(id>?)"),),
     "media.tags_add": NOTHING,
     "media.tags_clear": ("INDEX media_tags_media (media_id=?)",),
+    "media.tagged": ("t USING PRIMARY KEY (user_id=? AND tag_key=?)", MEDIA),
     "media.update": (MEDIA,),
     "media.update_search_text": (MEDIA,),
     "media.version": (MEDIA,),
@@ -430,6 +432,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.whole": (ROWID,),
     "personas.get": (ROWID, MEDIA, VIEWER),
     "personas.matching_tagged": ("t USING PRIMARY KEY (user_id=? AND tag_key=?)", ROWID),
+    "personas.tagged": ("t USING PRIMARY KEY (user_id=? AND tag_key=?)", ROWID),
     "personas.matching_untagged": (
         "(user_id=?)",
         "INDEX persona_tags_persona (persona_id=?)",
@@ -467,14 +470,15 @@ PLANS: dict[str, tuple[str, ...]] = {
     "search.job_page": ("found VIRTUAL TABLE", JOB, ROWID, FRAME, PICTURES),
     "search.media_page": (MEDIA, JOB, ROWID),
     "trash.add": NOTHING,
+    "trash.bytes": ("INDEX trash_bytes (user_id=? AND bytes>?)",),
     "trash.count": ("INDEX trash_owner (user_id=?)",),
     "trash.drop_item": (TRASHED,),
     "trash.get": (ENTRY, VIEWER),
     "trash.get_item": (TRASHED, VIEWER),
     "trash.linked": (ENTRY, VIEWER, ROWID),
     "trash.mark_nsfw": ("INDEX trash_persona (persona_id=?)",),
-    "trash.page[all]": ("INDEX trash_owner (user_id=?)", ENTRY, MEDIA),
-    "trash.page[safe]": ("INDEX trash_owner (user_id=?)", ENTRY, MEDIA),
+    "trash.page[all]": ("INDEX trash_owner (user_id=?)", ENTRY, MEDIA, COVER),
+    "trash.page[safe]": ("INDEX trash_owner (user_id=?)", ENTRY, MEDIA, COVER),
     "trash.purge_batch": (ENTRY, "(user_id=?)"),
     "trash.purge_before": ("INDEX trash_deleted (deleted_at<?)",),
     "trash.purgeable": ("INDEX trash_deleted (deleted_at<?)",),

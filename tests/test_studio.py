@@ -70,15 +70,20 @@ def test_the_page_stays_small() -> None:
 def test_comments_are_not_sent_and_lines_keep_their_numbers() -> None:
     for name, file in StudioFiles("").files.items():
         if name.endswith(".js"):
-            source = (STATIC / name).read_text().splitlines()
-            sent = file.plain.decode().splitlines()
+            text = (STATIC / name).read_text()
+            source, sent = text.splitlines(), file.plain.decode().splitlines()
             assert len(sent) == len(source), name
             assert "@module" not in file.plain.decode(), name
             assert "@type" not in file.plain.decode(), name
-            bare = [re.sub(r"/\*\* @type .*?\*/ ?", "", line) for line in source]
-            assert all(line in ("", bare[at]) for at, line in enumerate(sent)), name
+            plain = [re.sub(r"/\*\* @type [^\n]*?\*/ ?", "", line).lstrip() for line in source]
+            assert all(line in ("", plain[at]) for at, line in enumerate(sent)), name
             left_out = [source[at].strip() for at, line in enumerate(sent) if line == ""]
-            assert all(text == "" or text.startswith(("/**", "*")) for text in left_out), name
+            comments = ("/**", "*", "//")
+            assert all(text == "" or text.startswith(comments) for text in left_out), name
+            # A text over several lines would lose the blanks that they begin with.
+            for line in plain:
+                open_ended = line.count("`") % 2 == 1 and not line.startswith(("*", "//"))
+                assert not open_ended or line.endswith("${") or line.startswith("}"), (name, line)
 
 
 def test_the_languages_have_the_same_keys_and_none_is_unused() -> None:

@@ -121,6 +121,38 @@ def test_a_persona_comes_back_to_its_jobs_and_pictures(alice: Person, worker: Wo
     assert answer.headers["ETag"].partition("-")[0] == version
 
 
+def test_a_persona_in_the_trash_shows_its_cover(
+    alice: Person, client: FlaskClient, worker: Worker
+) -> None:
+    alice.allow_nsfw()
+    made, first, _ = furnish(alice, worker)
+    alice.preview(made["id"])
+    worker.work_one()
+    newest = alice.get("/api/media").get_json()["items"][0]
+    assert newest["id"] != first["id"]
+    path = f"/api/personas/{made['id']}"
+
+    def shown(**query: Any) -> str | None:
+        assert alice.delete(path).status_code == 204
+        [entry] = trash_of(alice, kind="persona", **query)
+        url = entry["thumbnail_url"]
+        wanted = {"ids": [entry["id"]]}
+        assert alice.post("/api/trash/restore", json=wanted).status_code == 200
+        if url is None:
+            return None
+        assert load(client, url) == 200
+        return url.split("/")[3]
+
+    assert shown() == newest["id"]
+    alice.patch(f"/api/media/{newest['id']}", json={"is_nsfw": True})
+    assert (shown(), shown(include_nsfw="true")) == (first["id"], newest["id"])
+    alice.put(f"{path}/avatar", json={"media_id": first["id"]})
+    assert shown(include_nsfw="true") == first["id"]
+    for item in (first, newest):
+        assert alice.delete(f"/api/media/{item['id']}").status_code == 204
+    assert shown(include_nsfw="true") is None
+
+
 def test_restoring_is_all_or_nothing(alice: Person, worker: Worker) -> None:
     made, item, _ = furnish(alice, worker)
     alice.delete(f"/api/personas/{made['id']}")

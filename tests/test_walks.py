@@ -111,6 +111,10 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", f"{PERSONA}/revisions"): None,
     ("GET", f"{PERSONA}/revisions/<id:number>"): None,
     ("POST", f"{PERSONA}/revisions/<id:number>/restore"): None,
+    ("POST", "/api/previews"): {
+        "persona": {"name": "Sol", "style_prompt": "desert"},
+        "seed": 42,
+    },
     ("GET", "/api/jobs"): None,
     ("POST", "/api/jobs"): {"prompt": "a lighthouse", "parameters": {"width": 64, "height": 64}},
     ("GET", "/api/jobs/stats"): None,
@@ -134,6 +138,8 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/media/facets"): None,
     ("POST", "/api/media/bulk"): {"ids": [ANY_ID], "action": "favorite"},
     ("GET", "/api/tags"): None,
+    ("POST", "/api/tags/rename"): {"tag": "sea", "to": "ocean"},
+    ("POST", "/api/tags/delete"): {"tag": "ocean"},
     ("GET", MEDIA): None,
     ("POST", "/api/generate/single"): {
         "prompt": "a lighthouse",
@@ -304,7 +310,8 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
     assert person.client.post("/api/auth/login", json=login).status_code == 200
     key = {"name": "script", "scope": "all", "current_password": PASSWORD}
     sessions = person.get("/api/auth/sessions").get_json()["sessions"]
-    persona = person.persona(generation_params={"width": 64, "height": 64})["id"]
+    small = {"width": 64, "height": 64}
+    persona = person.persona(generation_params=small, tags=["sea"])["id"]
     deleted = [person.preview(persona) for _ in range(2)]
     while worker.work_one():
         pass

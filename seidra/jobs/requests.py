@@ -59,14 +59,16 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a persona brings to a job."""
+    """What a persona brings to a job. One that is not saved has neither id nor revision; `seed` is
+    what its previews take where nobody says one."""
 
-    id: int
-    revision: int
+    id: int | None
+    revision: int | None
     name: str
     tags: list[str]
     is_nsfw: bool
     layer: Layer
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,21 @@ def look_of(row: Row) -> Look:
             from_json(row["loras"]),
             from_json(row["generation_params"]),
         ),
+        persona_seed(row["id"]),
     )
+
+
+def unsaved_look(values: Mapping[str, Any], persona_id: int | None) -> Look:
+    """What a persona brings to a job that has these fields and is not saved; `persona_id` is the
+    one that they change, whose seed it takes, so that what differs is the look alone."""
+    layer = Layer(
+        values["style_prompt"],
+        values["negative_prompt"],
+        values["loras"],
+        values["generation_params"],
+    )
+    seed = persona_seed(persona_id or 0)
+    return Look(None, None, values["name"], values["tags"], values["is_nsfw"], layer, seed)
 
 
 def own_look(connection: Connection, user_id: int, persona_id: int | None) -> Look | None:
@@ -260,7 +276,7 @@ def _compose_draft(
     chosen = {name: value for name, value in composed.parameters.items() if name != "engine"}
     seed = chosen.get("seed") if asked.seed is None else asked.seed
     if seed is None and look is not None and job_type == PREVIEW:
-        seed = persona_seed(look.id)
+        seed = look.seed
     given = seed is not None and seed != RANDOM_SEED
     return Draft(
         job_type,

@@ -16,6 +16,7 @@ from seidra.library.organise_schemas import (
     MEDIA_BULK_EXAMPLE,
     OUTCOME_EXAMPLE,
     PERSONA_BULK_EXAMPLE,
+    RETAGGED_EXAMPLE,
     TAGS_EXAMPLE,
     FacetsSchema,
     MediaBulkSchema,
@@ -23,10 +24,13 @@ from seidra.library.organise_schemas import (
     OutcomeSchema,
     PersonaBulkSchema,
     PersonaFacetsQuery,
+    RenamedTagSchema,
+    RetaggedSchema,
     TagListSchema,
+    TagSchema,
     TagsQuery,
 )
-from seidra.library.tags import list_tags
+from seidra.library.tags import list_tags, rename_tag
 from seidra.media.pages import media_page
 from seidra.nsfw import policy
 from seidra.personas.pages import read_page
@@ -125,3 +129,28 @@ def tags(query: dict[str, Any]) -> Response:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         found = list_tags(connection, g.user["id"], nsfw, query["prefix"], query["limit"])
     return reply({"tags": found})
+
+
+@blp.route("/tags/rename", methods=["POST"])
+@login_required
+@blp.arguments(RenamedTagSchema, example={"tag": "sea", "to": "ocean"})
+@blp.response(200, RetaggedSchema, example=RETAGGED_EXAMPLE)
+@blp.alt_response(404, "PROBLEM")
+def rename(body: dict[str, Any]) -> Response:
+    """Call a tag of my personas and media otherwise, hidden ones too; one that is there already
+    takes it in."""
+    return _retag(body["tag"], body["to"])
+
+
+@blp.route("/tags/delete", methods=["POST"])
+@login_required
+@blp.arguments(TagSchema, example={"tag": "sea"})
+@blp.response(200, RetaggedSchema, example=RETAGGED_EXAMPLE)
+@blp.alt_response(404, "PROBLEM")
+def delete(body: dict[str, Any]) -> Response:
+    """Take a tag away from all of my personas and media, hidden ones too."""
+    return _retag(body["tag"], None)
+
+
+def _retag(tag: str, to: str | None) -> Response:
+    return reply(rename_tag(services().database, g.user["id"], tag, to))

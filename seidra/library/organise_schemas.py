@@ -99,6 +99,30 @@ class TagListSchema(Schema):
     tags = fields.List(fields.Nested(TagUseSchema))
 
 
+def _tag(**kwargs: Any) -> Text:
+    return Text(1, 50, line=True, required=True, **kwargs)
+
+
+class TagSchema(Body):
+    """A tag, in whatever spelling."""
+
+    tag = _tag()
+
+
+class RenamedTagSchema(TagSchema):
+    """A tag, and what it is to be called."""
+
+    to = _tag(metadata={"description": "Where it is another tag, the two become one."})
+
+
+class RetaggedSchema(Schema):
+    """How many were changed, and how many more have the tag: ask again."""
+
+    personas = fields.Integer()
+    media = fields.Integer()
+    remaining = fields.Integer()
+
+
 class PersonaFilter(Body):
     """What a filter of personas asks for, as their list does."""
 
@@ -184,4 +208,5 @@ FACETS_EXAMPLE: dict[str, Any] = {
     "untagged": 4,
     "tags": [{"tag": "sea", "count": 6}, {"tag": "portrait", "count": 2}],
 }
+RETAGGED_EXAMPLE = {"personas": 6, "media": 41, "remaining": 0}
 TAGS_EXAMPLE = {"tags": [{"tag": "sea", "personas": 6, "media": 41}]}

@@ -55,11 +55,12 @@ def list_trash(query: dict[str, Any]) -> Response:
 @trash_blp.arguments(RestoreSchema, example=RESTORE_EXAMPLE)
 @trash_blp.response(200, RestoredSchema, example=RESTORED_EXAMPLE)
 @trash_blp.alt_response(404, "PROBLEM")
+@trash_blp.alt_response(409, "PROBLEM")
 def restore(body: dict[str, Any]) -> Response:
-    """Bring back what was deleted, under its own id: all of it or, where something is not there,
-    none."""
+    """Bring back what was deleted, under its own id: all of it or, where something is not there
+    or a quota is full, none."""
     with services().database.transaction(g.user["id"]) as tx:
-        restored = trash.restore_entries(tx, g.user["id"], body["ids"])
+        restored = trash.restore_entries(tx, g.user["id"], body["ids"], services().settings)
     return reply({"restored": restored})
 
 

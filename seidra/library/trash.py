@@ -3,20 +3,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from seidra.config import Settings
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.media import trash
 from seidra.media.links import TRASH, Links
-from seidra.personas.write import restore_persona
+from seidra.media.write import check_return
+from seidra.personas.write import check_room, restore_persona
 
 _BATCH = 200
 """Entries that one transaction deletes."""
 
-_RESTORE = {trash.MEDIA: trash.restore_item, trash.PERSONA: restore_persona}
+_Check = Callable[[Connection, int, Settings], None]
+_BringBack = Callable[[Connection, int, Row], None]
+
+_RESTORE: dict[str, tuple[_Check, _BringBack]] = {
+    trash.MEDIA: (check_return, trash.restore_item),
+    trash.PERSONA: (check_room, restore_persona),
+}
+"""Who says whether one more may come back, and what brings it back."""
 
 
 def read_page(
@@ -38,7 +47,7 @@ def read_page(
 
 def entry_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
     """An entry as its owner sees it. The thumbnail of an item has a link of the trash's own, for
-    the item's are dead; that of a persona is its avatar's, while that is there."""
+    the item's are dead; that of a persona is its cover's, while that is there."""
     thumbnail = None
     if row["file_key"] is not None:
         thumbnail = links.make(row["id"], "thumbnail", user_id, TRASH)
@@ -65,14 +74,16 @@ def restored_json(row: Row) -> dict[str, Any]:
 
 
 def restore_entries(
-    tx: Connection, user_id: int, wanted: Sequence[str | dict[str, Any]]
+    tx: Connection, user_id: int, wanted: Sequence[str | dict[str, Any]], settings: Settings
 ) -> list[dict[str, Any]]:
     """Bring back entries, by their ids or by `{kind, item_id}`, all or none; returns what came
-    back. Raises NotFound, also for what the NSFW settings in force hide."""
+    back. Raises NotFound, also for what the NSFW settings in force hide, and QuotaExceeded."""
     restored = {}
     for entry in [_find_entry(tx, user_id, named) for named in wanted]:
         if entry["id"] not in restored:
-            _RESTORE[entry["kind"]](tx, user_id, entry)
+            check, bring_back = _RESTORE[entry["kind"]]
+            check(tx, user_id, settings)
+            bring_back(tx, user_id, entry)
             restored[entry["id"]] = restored_json(entry)
     return list(restored.values())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from seidra import folding
@@ -22,11 +23,28 @@ def check_room(
     """Raise QuotaExceeded where so many media more are more than a user may have, or theirs are as
     large as they may be: before more are asked for, for what was asked for before comes in all the
     same. `size`: bytes of those that are about to come, and must still fit."""
+    counts = _check_count(connection, user_id, settings, count)
+    limit = settings.max_media_bytes
+    if not limit:
+        return
+    used = counts["bytes"] + queries.trash.bytes(connection, user_id=user_id)
+    if used + max(size, 1) > limit:
+        raise QuotaExceeded(
+            "bytes of media, those in the trash included", limit, used, "delete some for ever first"
+        )
+
+
+def check_return(connection: Connection, user_id: int, settings: Settings) -> None:
+    """Raise QuotaExceeded where one more item cannot come back from the trash. Its bytes count
+    while it lies there already."""
+    _check_count(connection, user_id, settings, 1)
+
+
+def _check_count(connection: Connection, user_id: int, settings: Settings, count: int) -> Row:
     counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=True))
     if counts["total"] + count > settings.max_media:
         raise QuotaExceeded("media items", settings.max_media, counts["total"])
-    if 0 < settings.max_media_bytes < counts["bytes"] + max(size, 1):
-        raise QuotaExceeded("bytes of media", settings.max_media_bytes, counts["bytes"])
+    return counts
 
 
 def visible_item(connection: Connection, user_id: int, media_id: str) -> Row:
@@ -51,6 +69,31 @@ def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) 
         return row
     if values["is_nsfw"] and not row["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
+    _write_item(tx, user_id, row, values)
+    return visible_item(tx, user_id, row["id"])
+
+
+def retag_item(
+    tx: Connection, user_id: int, media_id: str, retag: Callable[[list[str]], list[str]]
+) -> bool:
+    """Change an item's tags, whatever the NSFW settings; returns whether it was changed, which it
+    is not where it is gone."""
+    row = queries.media.whole(tx, id=media_id, user_id=user_id)
+    if row is None:
+        return False
+    stored: list[str] = from_json(row["tags"])
+    tags = retag(list(stored))
+    if tags == stored:
+        return False
+    _write_item(tx, user_id, row, {name: bool(row[name]) for name in _FLAGS} | {"tags": tags})
+    return True
+
+
+_FLAGS = ("is_favorite", "is_nsfw")
+
+
+def _write_item(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> None:
+    """Write what may be changed of an item over its row, and what it is found by."""
     queries.media.update(
         tx,
         id=row["id"],
@@ -62,7 +105,6 @@ def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) 
         now=timestamp(),
     )
     write_tag_keys(tx, user_id, row["id"], values["tags"])
-    return visible_item(tx, user_id, row["id"])
 
 
 def search_text(metadata: dict[str, Any], tags: list[str]) -> str:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, g, request
 
 from seidra.auth.keys import key_scope
 from seidra.auth.tokens import login_required
-from seidra.database.base import Row
+from seidra.database.base import Connection, Row
+from seidra.errors import errors_below
 from seidra.jobs import queue
-from seidra.jobs.requests import PREVIEW, draft_job, look_of, read_asked
+from seidra.jobs.requests import (
+    PREVIEW,
+    Asked,
+    Draft,
+    Look,
+    draft_job,
+    look_of,
+    own_look,
+    read_asked,
+)
 from seidra.jobs.routes import job_path, reply_queued, show_queued
 from seidra.jobs.schemas import (
     CHECK_EXAMPLE,
@@ -36,6 +47,7 @@ from seidra.personas.schemas import (
     PersonaQuery,
     PersonaSchema,
     RevisionSchema,
+    UnsavedPreviewSchema,
     WholeRevisionSchema,
     WrittenPersonaSchema,
 )
@@ -59,6 +71,10 @@ blp = Blueprint(
     __name__,
     url_prefix="/api/personas",
     description="Looks that pictures are made with",
+)
+
+previews_blp = Blueprint(
+    "previews", __name__, url_prefix="/api/previews", description="Previews of what is not saved"
 )
 
 
@@ -210,13 +226,17 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     """Queue a preview of the persona's style; follow the job at Location."""
     rates.count_request("preview", str(g.user["id"]))
     asked = read_asked(body)
-    setup, settings = services().setup, services().settings
     with services().database.transaction(g.user["id"], shared=True) as tx:
         look = look_of(write.read_persona(tx, g.user["id"], persona_id))
-        draft = draft_job(tx, setup, asked, look, PREVIEW)
-        job_id = queue.add_job(tx, g.user["id"], draft, asked.force, settings)
-        keep_made(tx, job_id, 202, job_path(job_id))
+        job_id, draft = _queue_preview(tx, asked, look)
     return reply_queued(job_id, draft)
+
+
+def _queue_preview(tx: Connection, asked: Asked, look: Look) -> tuple[str, Draft]:
+    draft = draft_job(tx, services().setup, asked, look, PREVIEW)
+    job_id = queue.add_job(tx, g.user["id"], draft, asked.force, services().settings)
+    keep_made(tx, job_id, 202, job_path(job_id))
+    return job_id, draft
 
 
 @blp.route("/<id:persona_id>/check", methods=["GET"])
@@ -270,3 +290,28 @@ def restore_revision(persona_id: int, number: int) -> Response:
     with services().database.transaction(g.user["id"]) as tx:
         row = write.restore_revision(tx, g.user["id"], persona_id, number, check_if_match)
     return _answer(row)
+
+
+@previews_blp.route("", methods=["POST"])
+@login_required
+@key_scope("generate")
+@repeatable(show_queued)
+@previews_blp.arguments(UnsavedPreviewSchema, example={"persona": PERSONA_BODY_EXAMPLE, "seed": 42})
+@previews_blp.response(202, PreviewAnswerSchema, example=PREVIEW_EXAMPLE | {"persona_id": None})
+@previews_blp.alt_response(403, "PROBLEM")
+@previews_blp.alt_response(409, "PROBLEM")
+@previews_blp.alt_response(429, "PROBLEM")
+def preview_unsaved(body: dict[str, Any]) -> Response:
+    """Queue a preview of a persona that is not saved: the job has its name, and neither job nor
+    pictures belong to a persona. Follow the job at Location."""
+    rates.count_request("preview", str(g.user["id"]))
+    asked, changed = read_asked(body), body.get("persona_id")
+    with errors_below("persona"):
+        persona = write.prepare_persona(body["persona"])
+    asked = replace(asked, warnings=[*persona.warnings, *asked.warnings])
+    with services().database.transaction(g.user["id"], shared=True) as tx:
+        own_look(tx, g.user["id"], changed)
+        with errors_below("persona"):
+            look = write.unsaved_persona(tx, g.user["id"], persona, changed)
+        job_id, draft = _queue_preview(tx, asked, look)
+    return reply_queued(job_id, draft)

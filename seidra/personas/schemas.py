@@ -7,12 +7,13 @@ from typing import Any, get_args
 from marshmallow import Schema, ValidationError, fields, post_load, validates_schema
 from marshmallow.validate import URL
 
-from seidra.jobs.schemas import GenerationParamsSchema, Loras
+from seidra.jobs.schemas import GenerationParamsSchema, Loras, PreviewSchema
 from seidra.media.crops import SMALLEST, Crop
 from seidra.media.links import is_media_link
 from seidra.media.schemas import ThumbnailSchema
 from seidra.personas.revisions import CONTENT, Maker
 from seidra.web.fields import (
+    MAX_INTEGER,
     Body,
     Flag,
     Items,
@@ -131,6 +132,18 @@ class PersonaChangeSchema(PersonaSchema):
     def _something(self, data: Any, **kwargs: Any) -> None:
         if not data:
             raise ValidationError("Must change at least one field.")
+
+
+class UnsavedPreviewSchema(PreviewSchema):
+    """A persona that is not saved, and what its preview may ask for beside its look."""
+
+    persona = fields.Nested(PersonaSchema, required=True)
+    persona_id = Whole(
+        1,
+        MAX_INTEGER,
+        allow_none=True,
+        metadata={"description": "The persona that this is a change of: its seed is taken."},
+    )
 
 
 class PersonaQuery(PageQuery):

@@ -17,6 +17,7 @@ from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.engines.samplers import recognise
 from seidra.errors import Invalid, Mistake, NotFound, QuotaExceeded
+from seidra.jobs.requests import Look, unsaved_look
 from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media import trash
 from seidra.media.crops import SMALLEST, Crop
@@ -130,6 +131,16 @@ def read_persona(connection: Connection, user_id: int, persona_id: int) -> Row:
     if row is None:
         raise NotFound("persona")
     return row
+
+
+def unsaved_persona(
+    tx: Connection, user_id: int, persona: NewPersona, persona_id: int | None
+) -> Look:
+    """What a persona that is not saved brings to a preview, under the rules by which it would be
+    saved; `persona_id` is the one that it changes. Raises as `create_persona` does, but for
+    quotas."""
+    policy.check_may_make(tx, user_id, persona.values["is_nsfw"])
+    return unsaved_look(_with_avatar(tx, user_id, persona.values, None), persona_id)
 
 
 def check_room(tx: Connection, user_id: int, settings: Settings, count: int = 1) -> None:
@@ -356,6 +367,22 @@ def _columns(values: dict[str, Any]) -> dict[str, Any]:
         **{name: to_json(values[name]) if name in JSON else values[name] for name in STORED},
         "name_key": folding.sort_key(values["name"]),
     }
+
+
+def retag_persona(
+    tx: Connection, user_id: int, persona_id: int, retag: Callable[[list[str]], list[str]]
+) -> bool:
+    """Change a persona's tags, whatever the NSFW settings; returns whether it was changed, which it
+    is not where it is gone."""
+    row = queries.personas.whole(tx, id=persona_id, user_id=user_id)
+    if row is None:
+        return False
+    stored = stored_values(row)
+    values = stored | {"tags": retag(stored["tags"])}
+    if same_json(values, stored):
+        return False
+    _write_over(tx, user_id, row, values, EDIT, None, search.found_by(values))
+    return True
 
 
 def _update(

@@ -24,6 +24,7 @@ PATHS = (
     "/gallery",
     "/gallery/<name>",
     "/jobs",
+    "/tags",
     "/trash",
     "/settings",
     "/admin",

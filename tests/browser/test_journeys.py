@@ -514,6 +514,152 @@ def test_language_and_theme_are_kept_with_the_account(studio: Studio) -> None:
     assert page.evaluate("document.documentElement.dataset.theme") == "dawn"
 
 
+def test_a_tag_is_renamed_into_another_and_taken_away(studio: Studio) -> None:
+    page = studio.register()
+    studio.server.login()
+    for number, tags in enumerate((["elf", "wood"], ["Elves"], ["elf"])):
+        body = {"name": f"Number {number}", "style_prompt": "soft light", "tags": tags}
+        studio.server.json("POST", "/api/personas", body, 201)
+    page.reload()
+    page.get_by_role("link", name="All tags").click()
+    page.wait_for_url("**/tags")
+    expect(page.locator(".job")).to_have_count(4)
+    page.get_by_role("button", name="Rename: elf").click()
+    expect(page.locator("dialog input")).to_have_value("elf")
+    page.locator("dialog input").fill("Elves")
+    page.keyboard.press("Enter")
+    expect(page.locator(".job")).to_have_count(3)
+    expect(page.locator(".job").first).to_contain_text("3 personas")
+    page.get_by_role("button", name="Delete: wood").click()
+    page.locator("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator(".job")).to_have_count(2)
+    page.locator("input[type=search]").fill("elv")
+    expect(page.locator(".job")).to_have_count(1)
+    page.locator(".job a").click()
+    page.wait_for_url("**/personas?tag=Elves")
+    expect(page.locator(".card")).to_have_count(3)
+
+
+def test_a_picture_is_looked_at_closely_and_tagged(studio: Studio) -> None:
+    page = studio.register()
+    preview_card(page)
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.locator("h2.part")).to_have_count(1)
+    page.locator(".shot").click()
+    shot = page.locator(".zoom .picture")
+
+    def width() -> float:
+        return float(shot.evaluate("picture => picture.getBoundingClientRect().width"))
+
+    page.wait_for_selector(".facts")
+    whole = width()
+    page.keyboard.press("+")
+    page.get_by_role("button", name="Zoom in").click()
+    assert width() == pytest.approx(whole * 2.25, rel=0.01)
+    left = shot.bounding_box()["x"]
+    page.mouse.move(400, 400)
+    page.mouse.down()
+    page.mouse.move(500, 400)
+    page.mouse.up()
+    assert shot.bounding_box()["x"] == pytest.approx(left + 100, abs=2)
+    page.mouse.wheel(0, 300)
+    page.keyboard.press("f")
+    expect(page.locator(".lightbox .round.lit")).to_have_count(1)
+    assert width() == pytest.approx(whole * 2.25 / 1.2, rel=0.01)
+    page.keyboard.press("0")
+    assert width() == pytest.approx(whole, rel=0.01)
+    # What is written is no key of the picture.
+    page.locator(".lightbox-tags input").fill("f0")
+    page.keyboard.press("Enter")
+    expect(page.locator(".lightbox-tags .chip")).to_have_text("f0")
+    page.reload()
+    expect(page.locator(".lightbox-tags .chip")).to_have_text("f0")
+    expect(page.locator(".lightbox .round.lit")).to_have_count(1)
+
+
+def test_the_gallery_stands_month_by_month(studio: Studio) -> None:
+    page = studio.register()
+    item = {"is_nsfw": False, "is_favorite": False, "tags": [], "metadata": {}, "thumbnails": []}
+    items = [item | {"id": str(at), "url": "/favicon.ico", "width": 9} for at in range(9)]
+    months = [{"month": "2026-03", "count": 7}, {"month": "2025-12", "count": 2}]
+    page.route(re.compile(r"/api/media\?"), lambda r: r.fulfill(json={"total": 9, "items": items}))
+    page.route("**/api/media/timeline*", lambda route: route.fulfill(json=months))
+    page.set_viewport_size({"width": 1280, "height": 1200})
+    page.get_by_role("link", name="Gallery").click()
+    expect(page.locator("h2.part")).to_have_text(["March 2026", "December 2025"])
+    boxes = [page.locator(".shot").nth(at).bounding_box() for at in range(9)]
+    across = sum(box["y"] == boxes[0]["y"] for box in boxes)
+    assert across == 4
+    # The second month begins a row, below its heading.
+    assert boxes[7]["x"] == boxes[0]["x"]
+    assert boxes[7]["y"] - boxes[6]["y"] > boxes[4]["y"] - boxes[0]["y"] + 40
+    page.locator(".shot").nth(5).focus()
+    for key, at in (("ArrowDown", 8), ("ArrowUp", 5), ("ArrowUp", 1), ("End", 8)):
+        page.keyboard.press(key)
+        cell = page.locator(f"[aria-posinset='{at + 1}'] a")
+        expect(cell).to_be_focused()
+
+
+def test_what_is_not_saved_is_previewed_and_stays_unsaved(studio: Studio) -> None:
+    page = studio.register()
+    page.click(".card-link")
+    page.fill("textarea[name=style_prompt]", "an iron sea")
+    page.get_by_role("button", name="Preview", exact=True).click()
+    page.wait_for_selector(".stage img")
+    expect(page.locator(".save-bar")).to_contain_text("One change not saved")
+    studio.server.login()
+    [job] = studio.server.json("GET", "/api/jobs")["jobs"]
+    assert (job["prompt"], job["persona"]["id"]) == ("an iron sea", None)
+    assert "forest" in studio.server.json("GET", "/api/personas/1")["style_prompt"]
+    studio.allowed = ["422"]
+    page.fill("input[name=num_inference_steps]", "999")
+    page.get_by_role("button", name="Preview", exact=True).click()
+    expect(page.locator(".wrong")).to_contain_text("150")
+
+
+def test_a_lost_answer_makes_nothing_twice(studio: Studio) -> None:
+    page = studio.register()
+    studio.allowed = ["ERR_FAILED"]
+    keys: list[str] = []
+
+    def lose(route: Any) -> None:
+        """The server does what is asked, and its first two answers are lost."""
+        if route.request.method != "POST":
+            return route.continue_()
+        keys.append(route.request.headers["idempotency-key"])
+        if len(keys) > 2:
+            return route.continue_()
+        route.fetch()
+        return route.abort()
+
+    page.route("**/api/personas/1/duplicate", lose)
+    page.click(".card-link")
+    duplicate = page.get_by_role("button", name="Duplicate")
+    duplicate.click()
+    expect(page.locator(".toast")).to_have_count(1)
+    duplicate.click()
+    page.wait_for_url("**/personas/2")
+    assert len(set(keys)) == 1
+    assert len(keys) == 3
+    studio.server.login()
+    assert len(studio.server.json("GET", "/api/personas")) == 2
+
+
+def test_a_phone_has_two_rows_above_its_chips(studio: Studio) -> None:
+    page = studio.register()
+    page.set_viewport_size({"width": 390, "height": 844})
+    for path in ("/personas", "/gallery"):
+        page = studio.open(path)
+        page.wait_for_selector(".bar")
+        bar = page.locator(".bar > *").evaluate_all(
+            "all => all.map(each => Math.round(each.getBoundingClientRect().bottom / 40))"
+        )
+        assert len(set(bar)) == 2, bar
+        words = "all => all.filter(each => each.scrollWidth > each.clientWidth + 1).length"
+        assert page.locator(".nav-link").evaluate_all(words) == 0
+    assert page.get_by_role("link", name="Admin", exact=True).is_visible()
+
+
 def test_a_server_that_is_gone_is_told_and_found_again(studio: Studio) -> None:
     page = studio.register()
     studio.allowed = [
@@ -548,6 +694,7 @@ def test_every_page_is_accessible(browser: Any, server: Server, theme: str, widt
         "/create",
         "/gallery",
         "/jobs",
+        "/tags",
         "/trash",
         "/settings",
         "/admin",

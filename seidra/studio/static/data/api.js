@@ -22,8 +22,13 @@ export class ApiError extends Error {
     this.status = status;
     /** @type {string} */
     this.code = problem?.code ?? "";
+    // A form has no levels: what stands in its parameters, or in a draft's persona, is a field of it.
     /** @type {Record<string, string[]>} */
-    this.errors = problem?.errors ?? {};
+    this.errors = Object.fromEntries(
+      Object.entries(problem?.errors ?? {}).map((
+        [name, texts],
+      ) => [name.replace(/^(persona\.)?((generation_params|parameters)\.)?(?=\w+$)/, ""), texts]),
+    );
     this.problem = problem ?? {};
     this.retryAfter = retryAfter;
   }
@@ -45,8 +50,12 @@ export class ApiError extends Error {
  * @returns {Promise<Answer>}
  */
 export async function ask(method, path, options = {}) {
-  let response = await send(method, path, options, await freshToken());
-  if (response.status === 401) response = await send(method, path, options, await freshToken(true));
+  const what = method === "POST" && MAKING.test(path) ? path + JSON.stringify(options.body) : "";
+  const key = what && (lost.get(what) ?? crypto.getRandomValues(new BigUint64Array(2)).join("-"));
+  const asked = key ? { ...options, headers: { "Idempotency-Key": key } } : options;
+  if (key) lost.set(what, key);
+  const response = await sendTwice(method, path, asked);
+  lost.delete(what);
   if (!response.ok) throw await refusal(response);
   const text = await response.text();
   return {
@@ -54,6 +63,39 @@ export async function ask(method, path, options = {}) {
     total: Number(response.headers.get("X-Total-Count") ?? 0),
     etag: response.headers.get("ETag") ?? "",
   };
+}
+
+/** The paths of what makes something. */
+const MAKING =
+  /^\/(personas(\/\d+\/(duplicate|preview))?|previews|jobs(\/[^/]+\/(retry|again))?|admin\/users)$/;
+
+/**
+ * The keys of what was sent and not answered: sent again under its key, it makes nothing more.
+ *
+ * @type {Map<string, string>}
+ */
+const lost = new Map();
+
+/**
+ * A request with a token that is good, and where it has a key once more when its answer is lost, or the
+ * first one is still in hand.
+ *
+ * @param {string} method
+ * @param {string} path
+ * @param {any} options
+ */
+async function sendTwice(method, path, options) {
+  const repeat = async () => {
+    await new Promise((go) => setTimeout(go, 1000));
+    return send(method, path, options, await freshToken());
+  };
+  let response = await send(method, path, options, await freshToken()).catch((error) => {
+    if (!options.headers) throw error;
+    return repeat();
+  });
+  if (response.status === 401) response = await send(method, path, options, await freshToken(true));
+  const early = response.status === 409 && options.headers && response.headers.has("Retry-After");
+  return early ? repeat() : response;
 }
 
 /**

@@ -3,7 +3,7 @@ import { h } from "../lib/element.js";
 import { windowedGrid } from "../lib/grid.js";
 import { language, t, timeText } from "../lib/i18n.js";
 import { addressOf, openPage, place, replaceQuery } from "../lib/router.js";
-import { computed, effect, onDispose, signal } from "../lib/signal.js";
+import { computed, effect, onDispose, signal, untracked } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { endListeners } from "../data/live.js";
 import { libraryChanges } from "../data/catalogue.js";
@@ -12,9 +12,12 @@ import { forgetItem } from "../data/trash.js";
 import { choice } from "../parts/field.js";
 import { hostToasts, tellError, toast } from "../parts/dialog.js";
 import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
+import { isWriting } from "../parts/keys.js";
+import { tagInput } from "../parts/lists.js";
 import { selection } from "../parts/selection.js";
 import { icon, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture, sizesOf } from "../parts/picture.js";
+import { zoomFrame } from "../parts/zoom.js";
 
 /** @param {URLSearchParams} query */
 const filtersOf = (query) => ({
@@ -37,34 +40,46 @@ function monthBounds(month) {
   return { date_from: first.toISOString(), date_to: new Date(next.getTime() - 1).toISOString() };
 }
 
+/** A month as people say it. @param {string} month such as 2026-11 */
+function monthText(month) {
+  const [year, number] = month.split("-").map(Number);
+  const format = new Intl.DateTimeFormat(language(), { month: "long", year: "numeric" });
+  return format.format(new Date(year, number - 1));
+}
+
 /**
- * The months in which something was made, to go to one of them.
+ * The months in which something was made, the newest first, with how much.
  *
  * @param {() => string} query of the page
- * @param {(edit: (query: URLSearchParams) => void) => void} change
+ * @param {() => any} changes what they are asked for anew after
  */
-function monthChoice(query, change) {
+function readMonths(query, changes) {
   const months = signal(/** @type {Array<{ month: string, count: number }>} */ ([]));
   effect(() => {
     const asked = new URLSearchParams(query());
     asked.delete("month");
-    libraryChanges();
+    changes();
     const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
     const filters = { ...filtersOf(asked), include_nsfw: nsfwShown(), tz };
     ask("GET", `/media/timeline${queryOf(filters)}`).then(({ data }) => months.set(data)).catch(() => null);
   });
-  const chosen = () => new URLSearchParams(query()).get("month") ?? "";
-  const named = (/** @type {string} */ month) => {
-    const [year, number] = month.split("-").map(Number);
-    const format = new Intl.DateTimeFormat(language(), { month: "long", year: "numeric" });
-    return format.format(new Date(year, number - 1));
-  };
+  return months;
+}
+
+/**
+ * A choice of one of them.
+ *
+ * @param {() => Array<{ month: string, count: number }>} months
+ * @param {() => string} chosen
+ * @param {(edit: (query: URLSearchParams) => void) => void} change
+ */
+function monthChoice(months, chosen, change) {
   return () =>
     choice(
       [
         ["", () => t("gallery.months")],
         ...months().map(({ month, count }) => /** @type {[string, () => string]} */ ([month, () =>
-          `${named(month)} · ${count.toLocaleString()}`])
+          `${monthText(month)} · ${count.toLocaleString()}`])
         ),
       ],
       {
@@ -95,9 +110,15 @@ export default function gallery(parts) {
       };
     },
   });
+  const made = signal(0);
+  const months = readMonths(query, () => [libraryChanges(), made()]);
+  const chosenMonth = () => new URLSearchParams(query()).get("month") ?? "";
   /** @type {import("../lib/grid.js").Grid<any>} */
   const grid = windowedGrid({
     label: t("nav.gallery"),
+    parts: () =>
+      months().filter(({ month }) => !chosenMonth() || month === chosenMonth())
+        .map(({ month, count }) => ({ label: monthText(month), count })),
     chosen: several.has,
     minWidth: innerWidth < 600 ? 108 : 190,
     height: (width) => width,
@@ -128,7 +149,11 @@ export default function gallery(parts) {
     if (known) grid.reload();
     known = true;
   });
-  const refresh = (/** @type {any} */ job) => job.results.length && grid.reload();
+  const reload = () => {
+    grid.reload();
+    made.update((n) => n + 1);
+  };
+  const refresh = (/** @type {any} */ job) => job.results.length && reload();
   endListeners.add(refresh);
   onDispose(() => endListeners.delete(refresh));
 
@@ -143,7 +168,7 @@ export default function gallery(parts) {
       { class: "bar" },
       h("h1", {}, () => t("nav.gallery")),
       searchField(() => t("gallery.search", { n: grid.total() ?? 0 }), change),
-      monthChoice(query, change),
+      monthChoice(months, chosenMonth, change),
       trashLink(),
     ),
     h(
@@ -163,20 +188,21 @@ export default function gallery(parts) {
       ),
     grid.element,
     several.bar,
-    () => parts().id && lightbox(parts().id, grid),
+    () => parts().id && lightbox(parts().id, grid, reload),
   ];
 }
 
 /** What a picture is called. @param {any} item */
-const nameOf = (item) => item.metadata.persona_name || item.metadata.prompt || t("picture");
+const nameOf = (item) => item.metadata.prompt || t("picture");
 
 /**
  * The picture over the grid, with what is known of it.
  *
  * @param {string} first
  * @param {import("../lib/grid.js").Grid<any>} grid
+ * @param {() => void} reload asks for the grid anew
  */
-function lightbox(first, grid) {
+function lightbox(first, grid, reload) {
   const item = signal(/** @type {any} */ (null));
   const read = (/** @type {string} */ id) =>
     ask("GET", `/media/${encodeURIComponent(id)}`).then(({ data }) => item.set(data)).catch((
@@ -196,23 +222,23 @@ function lightbox(first, grid) {
     item.set(next);
     history.replaceState(history.state, "", addressOf(`/gallery/${next.id}${suffix()}`));
   }
-  async function toggleFavorite() {
+  /** @param {any} body */
+  async function change(body) {
     try {
-      const { data } = await ask("PATCH", `/media/${item.peek().id}`, {
-        body: { is_favorite: !item.peek().is_favorite },
-      });
-      item.set(data);
+      const { data } = await ask("PATCH", `/media/${item.peek().id}`, { body });
+      if (data.id === item.peek().id) item.set(data);
       grid.replace((each) => each.id === data.id, () => data);
     } catch (error) {
       tellError(error);
     }
   }
+  const toggleFavorite = () => change({ is_favorite: !item.peek().is_favorite });
   async function remove() {
     const gone = item.peek();
-    if (!(await forgetItem("media", gone.id, nameOf(gone), () => grid.reload()))) return;
+    if (!(await forgetItem("media", gone.id, nameOf(gone), reload))) return;
     step(1);
     if (item.peek() === gone) close();
-    grid.reload();
+    reload();
   }
   async function makeAvatar() {
     try {
@@ -222,7 +248,23 @@ function lightbox(first, grid) {
       tellError(error);
     }
   }
+  const id = computed(() => item()?.id);
+  const frame = computed(() =>
+    id() && zoomFrame(
+      untracked(() =>
+        picture(sizesOf(item(), true), {
+          alt: item().metadata.prompt ?? "",
+          isNsfw: item().is_nsfw,
+          sizes: "100vw",
+        })
+      ),
+    )
+  );
   const keys = (/** @type {KeyboardEvent} */ event) => {
+    if (isWriting(event)) return;
+    if (event.key === "+" || event.key === "=") frame.peek().zoom(1.5);
+    if (event.key === "-") frame.peek().zoom(1 / 1.5);
+    if (event.key === "0") frame.peek().zoom(0);
     if (event.key === "ArrowRight") step(1);
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "f") toggleFavorite();
@@ -244,57 +286,50 @@ function lightbox(first, grid) {
       onkeydown: keys,
       onpointerdown: (/** @type {PointerEvent} */ event) => (from = event.clientX),
       onpointerup: (/** @type {PointerEvent} */ event) =>
-        event.pointerType === "touch" && Math.abs(event.clientX - from) > 60 &&
-        step(event.clientX < from ? 1 : -1),
+        event.pointerType === "touch" && frame.peek()?.scale.peek() === 1 &&
+        Math.abs(event.clientX - from) > 60 && step(event.clientX < from ? 1 : -1),
     },
-    () =>
-      item() && [
+    h("div", { class: "lightbox-picture" }, () => frame()?.element),
+    h(
+      "div",
+      { class: "lightbox-side" },
+      () =>
+        item() &&
         h(
           "div",
-          { class: "lightbox-picture" },
-          picture(sizesOf(item(), true), {
-            alt: item().metadata.prompt ?? "",
-            isNsfw: item().is_nsfw,
-            sizes: "100vw",
-            color: item().color,
-          }),
+          { class: "row" },
+          tool("left", "previous", () => step(-1)),
+          tool("right", "next", () => step(1)),
+          tool("out", "zoom.out", () => frame.peek().zoom(1 / 1.5)),
+          tool("create", "zoom.in", () => frame.peek().zoom(1.5)),
+          h("button", {
+            class: item().is_favorite ? "round lit" : "round",
+            "aria-pressed": String(item().is_favorite),
+            title: t("favorite"),
+            "aria-label": t("favorite"),
+            onclick: toggleFavorite,
+          }, icon("star")),
+          h("a", {
+            class: "round",
+            href: linkOf(item().download_url),
+            download: "",
+            title: t("download"),
+            "aria-label": t("download"),
+          }, icon("download")),
+          h("a", {
+            class: "round",
+            href: `${linkOf(item().download_url)}&metadata=none`,
+            download: "",
+            title: t("download.bare"),
+            "aria-label": t("download.bare"),
+          }, icon("bare")),
+          item().persona_id && tool("personas", "picture.avatar", makeAvatar),
+          tool("trash", "delete", remove),
+          tool("close", "close", close),
         ),
-        h(
-          "div",
-          { class: "lightbox-side" },
-          h(
-            "div",
-            { class: "row" },
-            tool("left", "previous", () => step(-1)),
-            tool("right", "next", () => step(1)),
-            h("button", {
-              class: item().is_favorite ? "round lit" : "round",
-              "aria-pressed": String(item().is_favorite),
-              title: t("favorite"),
-              "aria-label": t("favorite"),
-              onclick: toggleFavorite,
-            }, icon("star")),
-            h("a", {
-              class: "round",
-              href: linkOf(item().download_url),
-              download: "",
-              title: t("download"),
-              "aria-label": t("download"),
-            }, icon("download")),
-            h("a", {
-              class: "round",
-              href: `${linkOf(item().download_url)}&metadata=none`,
-              download: "",
-              title: t("download.bare"),
-              "aria-label": t("download.bare"),
-            }, icon("bare")),
-            item().persona_id && tool("personas", "picture.avatar", makeAvatar),
-            tool("trash", "delete", remove),
-            tool("close", "close", close),
-          ),
-          facts(item()),
-        ),
-      ],
+      () => id() && tagEditor(untracked(item).tags, (tags) => change({ tags })),
+      () => item() && facts(item()),
+    ),
   );
   queueMicrotask(() => {
     if (!dialog.isConnected) return;
@@ -303,6 +338,18 @@ function lightbox(first, grid) {
   });
   onDispose(() => hostToasts(document.body));
   return dialog;
+}
+
+/**
+ * The tags of a picture, kept as they change.
+ *
+ * @param {string[]} start
+ * @param {(tags: string[]) => void} save
+ */
+function tagEditor(start, save) {
+  const tags = signal(start);
+  effect(() => tags() !== start && save(tags()));
+  return h("div", { class: "lightbox-tags", role: "group", "aria-label": t("tags") }, tagInput(tags));
 }
 
 /** What is known of how a picture was made. @param {any} item */

@@ -22,6 +22,7 @@ export const PAGES = [
   { path: "/gallery", load: () => import("./gallery.js"), nav: "gallery", kept: "gallery" },
   { path: "/gallery/:id", load: () => import("./gallery.js"), kept: "gallery" },
   { path: "/jobs", load: () => import("./jobs.js"), nav: "jobs" },
+  { path: "/tags", load: () => import("./tags.js") },
   { path: "/trash", load: () => import("./trash.js") },
   { path: "/settings", load: () => import("./settings.js"), nav: "settings" },
   { path: "/admin", load: () => import("./admin.js"), nav: "admin", admin: true },

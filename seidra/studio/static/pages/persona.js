@@ -7,7 +7,7 @@ import { ask, queryOf } from "../data/api.js";
 import { readEngines, readNames } from "../data/catalogue.js";
 import { endListeners, jobs } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
-import { coverSizes, startPreview } from "../parts/card.js";
+import { coverSizes, queuePreview } from "../parts/card.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { check, field, form } from "../parts/field.js";
 import { icon } from "../parts/icons.js";
@@ -131,10 +131,12 @@ function editor(start, began) {
 
   async function preview() {
     try {
-      const saved = changes.peek().length ? await save() : stored.peek();
-      if (!saved) return;
-      const begun = await startPreview(saved);
-      if (begun) previewId.set(begun.job_id);
+      errors.set({});
+      // What is not saved is previewed as it is, and stays unsaved.
+      const begun = await (changes.peek().length || isNew
+        ? queuePreview("/previews", { persona: pick(draft.peek()), persona_id: start.id ?? null })
+        : queuePreview(`/personas/${start.id}/preview`));
+      previewId.set(begun.job_id);
     } catch (/** @type {any} */ error) {
       errors.set(error.errors ?? {});
       tellError(error);
@@ -250,7 +252,7 @@ function editor(start, began) {
       h(
         "button",
         { class: "button", onclick: preview, "aria-keyshortcuts": "Control+Enter" },
-        () => t(changes().length ? "preview.save" : "preview"),
+        () => t("preview"),
       ),
     ),
     h(

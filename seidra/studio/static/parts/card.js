@@ -20,13 +20,24 @@ export function coverSizes({ cover }, large = false) {
   return cover ? sizesOf(cover, large) : [];
 }
 
+/**
+ * Queue a preview of a persona, or of what is not saved.
+ *
+ * @param {string} path
+ * @param {any} [body]
+ * @returns {Promise<any>} the job
+ */
+export async function queuePreview(path, body = {}) {
+  const { data } = await ask("POST", path, { body });
+  const job = (await ask("GET", `/jobs/${data.job_id}`)).data;
+  takeJob(job);
+  return job;
+}
+
 /** Queue a preview. @param {any} persona @returns {Promise<any>} the job, or null */
 export async function startPreview(persona) {
   try {
-    const { data } = await ask("POST", `/personas/${persona.id}/preview`, { body: {} });
-    const job = (await ask("GET", `/jobs/${data.job_id}`)).data;
-    takeJob(job);
-    return job;
+    return await queuePreview(`/personas/${persona.id}/preview`);
   } catch (error) {
     tellError(error);
     return null;

@@ -58,10 +58,12 @@ export const confirmed = (question, action) =>
  *
  * @param {string} question
  * @param {string} label
+ * @param {string} [value] what stands there before
+ * @param {number} [maxlength]
  * @returns {Promise<string | null>}
  */
-export async function askText(question, label) {
-  const input = h("input", { type: "text", maxlength: 500, "aria-label": label });
+export async function askText(question, label, value = "", maxlength = 500) {
+  const input = h("input", { type: "text", maxlength, value, "aria-label": label });
   const agree = h("button", { class: "button", value: "yes" }, t("save"));
   return (await openQuestion(question, [input], agree)) ? input.value : null;
 }

@@ -1,7 +1,7 @@
 /** Chips that filter a list; the filters are the address. @module */
 import { h } from "../lib/element.js";
 import { t } from "../lib/i18n.js";
-import { place } from "../lib/router.js";
+import { addressOf, place } from "../lib/router.js";
 import { effect, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { libraryChanges } from "../data/catalogue.js";
@@ -95,8 +95,12 @@ export function tagChips(list, query, change) {
     change((edited) => (on().includes(tag) ? edited.delete("tag", tag) : edited.append("tag", tag)));
   return () => {
     const counts = new Map(found().map(({ tag, count }) => [tag, count]));
-    return [...new Set([...on(), ...counts.keys()])].map((tag) =>
+    const chips = [...new Set([...on(), ...counts.keys()])].map((tag) =>
       chip(() => on().includes(tag), tag, toggle(tag), counts.get(tag)?.toLocaleString() ?? null)
     );
+    return [
+      ...chips,
+      chips.length > 0 && h("a", { class: "chip", href: addressOf("/tags") }, t("tags.all")),
+    ];
   };
 }

@@ -18,6 +18,7 @@ const PATHS = {
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
   download: "M12 4v11M7 11l5 5 5-5M5 20h14",
   bare: "M12 4v11M7 11l5 5 5-5M4 20L20 4",
+  out: "M5 12h14",
   left: "M15 5l-7 7 7 7",
   right: "M9 5l7 7-7 7",
   again: "M5 12a7 7 0 1 1 2 5M5 20v-4h4",

@@ -2,7 +2,7 @@
 import { h } from "../lib/element.js";
 import { t } from "../lib/i18n.js";
 
-const KEYS = ["/", "?", "←↑→↓", "f", "p", "Ctrl S", "Ctrl ⏎", "Esc", "␣", "Ctrl A"];
+const KEYS = ["/", "?", "←↑→↓", "f", "p", "Ctrl S", "Ctrl ⏎", "Esc", "␣", "Ctrl A", "+ − 0"];
 
 /** Show what keys there are. */
 export function openKeysHelp() {

@@ -16,7 +16,7 @@ import { openKeysHelp } from "./keys.js";
  */
 export function shell(pages, outlet) {
   const links = () =>
-    pages.filter(({ nav, admin }) => nav && (!admin || user()?.is_admin)).map(({ path, nav }) =>
+    pages.filter(({ nav, admin }) => nav && (!admin || user()?.is_admin)).map(({ path, nav, admin }) =>
       h(
         "a",
         {
@@ -25,7 +25,8 @@ export function shell(pages, outlet) {
           "aria-current": () => (place().path.startsWith(path) ? "page" : false),
         },
         icon(/** @type {string} */ (nav)),
-        h("span", {}, () => t(`nav.${nav}`)),
+        h("span", { class: admin ? "wide" : null }, () => t(`nav.${nav}`)),
+        admin && h("span", { class: "tab" }, () => t("nav.admin_tab")),
         () =>
           nav === "jobs" && activeJobs().length > 0 &&
           h("span", { class: "nav-count" }, String(activeJobs().length)),
