@@ -489,10 +489,10 @@ def test_json_and_json_lines_are_read_as_they_were_written(
     import_id = planned(carol, text, "mine.jsonl")
     apply(carol, import_id)
     ours, theirs = (content(data)[0] for data in (library_of(carol), library_of(alice)))
-    without = [[line | {"avatar": None} for line in each] for each in (ours, theirs)]
+    without = [[line | {"avatar": None, "crop": None} for line in each] for each in (ours, theirs)]
     for line in without[1]:
         for revision in line["revisions"]:
-            revision["values"]["avatar_media_id"] = None
+            revision["values"] |= {"avatar_media_id": None, "avatar_crop": None}
     assert without[0] == without[1]
 
 

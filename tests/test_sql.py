@@ -640,6 +640,7 @@ WHOLE = {
     "operations.media_total",
     "operations.schema_parts",
     "operations.api_keys_end",
+    "operations.exports_drop",
     "operations.idempotency_drop",
     "operations.password_links_end",
     "operations.sessions_end",
