@@ -105,6 +105,12 @@ def _seed(value: Any) -> int:
     return int(value)
 
 
+def _is_large_seed(value: Any) -> bool:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,40}", value):
+        value = int(value)
+    return isinstance(value, int) and value > MAX_SEED
+
+
 def _line(value: Any) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not 1 <= len(text) <= 200 or re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", text):
@@ -192,6 +198,15 @@ def understand(
             reading.warn("unused_parameter", key, f"No engine uses {key!r}; it is kept as it is.")
         elif name == "size":
             reading.take_size(key, value)
+        elif name == "seed" and _is_large_seed(value):
+            # Such as ComfyUI has them, up to 2**64 - 1.
+            reading.ours[key] = str(value)
+            reading.warn(
+                "seed_large",
+                key,
+                f"{key!r} is beyond SEIDRA's seeds, which end at {MAX_SEED}; it is kept as it is,"
+                " and no engine uses it.",
+            )
         else:
             reading.take(key, name, _plain_number(value) if name in _NUMBERS else value)
     _settle_sampler(reading, recognise)

@@ -205,6 +205,9 @@ def database_url(value: str) -> str:
         raise ValueError(
             "must name a file: an in-memory database cannot be shared by the worker and the server"
         )
+    if "?" in value:
+        # A file would be called that, and the option have no effect.
+        raise ValueError("takes no options after '?'; a '?' in a path is written %3F")
     if os.path.basename(os.path.normpath("/" + unquote(value.removeprefix(SQLITE)))) == "":
         raise ValueError("must name a file")
     return value

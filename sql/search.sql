@@ -23,10 +23,12 @@ WHERE persona_search MATCH :expression
 
 -- name: scanned$
 -- The ids of all personas that contain each of some words (a JSON array) too short for the index, oldest first; with
--- none, of all.
+-- none, of all. Their array is read once, not for each text.
+WITH word AS MATERIALIZED (SELECT value FROM JSON_EACH(:words))
+
 SELECT JSON_GROUP_ARRAY(doc_id & 4294967295) FROM persona_texts
 WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
-    AND NOT EXISTS (SELECT 1 FROM JSON_EACH(:words) AS w WHERE INSTR(search_text, w.value) = 0)
+    AND NOT EXISTS (SELECT 1 FROM word WHERE INSTR(search_text, value) = 0)
     AND (safety = 'sfw' OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from flask.cli import FlaskGroup
 from seidra import create_app
 from seidra.cli.database import db
 from seidra.cli.users import users
-from seidra.config import Settings, get_settings, packaged_dir
+from seidra.config import PACKAGE_DIR, Settings, get_settings, packaged_dir
 from seidra.database import init_database
 from seidra.database.sqlite.connect import open_connection
 from seidra.web.services import services_of
@@ -116,6 +117,7 @@ def test_every_command_says_what_it_is_for(flask: Flask_) -> None:
         "doctor",
         "worker",
         "run",
+        "version",
     ]
     listed = flask("--help").stdout.partition("Commands:")[2]
     assert [name for name in names if f"\n  {name} " not in listed] == []
@@ -471,6 +473,14 @@ def test_personas_are_found_again_after_their_index_was_undone_and_made_again(
         "Élodie"
     ]
     services_of(app).database.close()
+
+
+def test_version(flask: Flask_, instance: Path) -> None:
+    said = flask("version").stdout
+    assert said.startswith(f"SEIDRA {version('seidra')} in {PACKAGE_DIR}\nPython 3.")
+    assert said.endswith(f"\nFlask {version('flask')}\n")
+    # Nothing is needed for it, and nothing made.
+    assert list(instance.parent.glob("**/*.db")) == []
 
 
 def test_users_delete(flask: Flask_, ready: Settings) -> None:

@@ -220,6 +220,10 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
             ["sqlite:///:memory:", "sqlite:///file::memory:?cache=shared"],
         ),
         ("must name a file", ["sqlite:////", "sqlite:////../.."]),
+        (
+            "takes no options after '?'; a '?' in a path is written %3F",
+            ["sqlite:////srv/seidra.db?timeout=30", "sqlite:////srv/a?b/s.db"],
+        ),
     ],
     "data_dir": [
         ("begins with the home of a user who does not exist", ["~nobody-has-this-name/data"])
@@ -482,7 +486,7 @@ def test_every_setting_is_documented() -> None:
         ("sqlite:////srv/my%20data/s.db", Path("/srv/my data/s.db")),
         ("sqlite:////srv/100%25/s.db", Path("/srv/100%/s.db")),
         ("sqlite:////srv/a%23b%3Fc/s.db", Path("/srv/a#b?c/s.db")),
-        ("sqlite:////srv/a#b?c/s.db", Path("/srv/a#b?c/s.db")),
+        ("sqlite:////srv/a#b/s.db", Path("/srv/a#b/s.db")),
         ("sqlite:////srv/k%C3%BCche.db", Path("/srv/küche.db")),
         ("sqlite:////srv/küche.db", Path("/srv/küche.db")),
     ],
@@ -515,7 +519,8 @@ def test_odd_characters_in_the_path_work_end_to_end(
     tmp_path: Path, name: str, encoded: bool
 ) -> None:
     path = tmp_path / name / f"{name}.db"
-    shown = quote(str(path)) if encoded else str(path)
+    # A "?" as it is begins options, which there are none of.
+    shown = quote(str(path)) if encoded else str(path).replace("?", "%3F")
     settings = Settings.load({"SEIDRA_DATABASE_URL": f"sqlite:///{shown}", **CHEAP})
     assert len(init_database(settings)) > 0
     assert init_database(settings) == []

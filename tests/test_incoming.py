@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +15,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
-from marshmallow import ValidationError
+from marshmallow import ValidationError, fields
 from test_rates import login, refused
 from test_security import send, server  # noqa: F401 (a fixture)
 from test_start import Server
@@ -31,6 +31,7 @@ from seidra.jobs.worker import Worker
 from seidra.start.account_keys import compare_names_anew
 from seidra.start.search_texts import fold_anew
 from seidra.values import timestamp
+from seidra.web.fields import Body
 from seidra.web.logs import JsonFormatter
 from seidra.web.services import services_of
 
@@ -55,6 +56,9 @@ def made_item(person: Person, worker: Worker) -> dict[str, Any]:
         ("POST", "/api/personas", {"tags": [1] * 200_000}, "tags"),
         ("POST", "/api/personas", {"tags": ["a"] * 200_000}, "tags"),
         ("POST", "/api/personas", {"lora_models": [1] * 200_000}, "lora_models"),
+        ("POST", "/api/personas", {"loras": [1] * 200_000}, "loras"),
+        ("POST", "/api/personas", {"loras": [{}] * 200_000}, "loras"),
+        ("POST", "/api/jobs", {"prompt": "x", "images": MANY}, "images"),
         ("POST", "/api/personas", MANY, None),
         ("PUT", "/api/settings", {"notifications": MANY}, "notifications"),
         ("PUT", "/api/settings", {"extra": {"a": [1] * 200_000}}, "extra"),
@@ -77,6 +81,35 @@ def test_what_is_too_much_is_refused_before_it_is_looked_at(
     problem = answer.get_json()
     assert len([text for texts in problem["errors"].values() for text in texts]) <= 20
     assert field is None or list(problem["errors"]) == [field]
+
+
+def bodies(schema: type[Body] = Body) -> Iterator[type[Body]]:
+    """Every class of a body that the app has, once it was made."""
+    for body in schema.__subclasses__():
+        yield body
+        yield from bodies(body)
+
+
+def test_every_list_and_object_is_counted_before_its_parts_are_looked_at(app: Flask) -> None:
+    looked_at = []
+    fields_seen = set()
+    for body in bodies():
+        for name, field in body().load_fields.items():
+            parts = {
+                fields.List: getattr(field, "inner", None),
+                fields.Dict: getattr(field, "value_field", None),
+            }
+            for kind, part in parts.items():
+                if isinstance(field, kind) and part is not None:
+                    fields_seen.add(name)
+                    part.deserialize = lambda *given, seen=name, **more: looked_at.append(seen)
+                    value = [1] * 5_000 if kind is fields.List else MANY
+                    with pytest.raises(ValidationError) as error:
+                        field.deserialize(value)
+                    (mistake,) = error.value.messages
+                    assert (mistake.code, mistake.bounds.keys()) == ("count", {"max"})
+    assert looked_at == []
+    assert fields_seen >= {"tags", "loras", "lora_models", "images", "ids", "notifications"}
 
 
 def test_at_most_twenty_mistakes_are_told(alice: Person) -> None:

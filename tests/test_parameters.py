@@ -51,6 +51,10 @@ STORED: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"seed": "9223372036854775807"}, {"seed": MAX_SEED}),
     ({"seed": MAX_SEED}, {"seed": MAX_SEED}),
     ({"seed": 42.0}, {"seed": 42}),
+    # of other tools, beyond ours: kept, as text
+    ({"noise_seed": 2**64 - 1}, {"noise_seed": "18446744073709551615"}),
+    ({"noise_seed": "18446744073709551615"}, {"noise_seed": "18446744073709551615"}),
+    ({"noiseSeed": 2**63, "seed": 7}, {"noiseSeed": "9223372036854775808", "seed": 7}),
     # samplers
     ({"scheduler": "dpmpp_2m_karras"}, {"scheduler": "dpmpp_2m_karras"}),
     ({"scheduler": "res_multistep"}, {"scheduler": "res_multistep"}),

@@ -329,6 +329,32 @@ def test_what_is_stored_already_may_be_written_back(
     assert again.get_json()["revision"] == 1
 
 
+def test_a_seed_of_another_tool_beyond_ours_is_kept_whole(alice: Person) -> None:
+    params = {"noise_seed": 2**64 - 1, "own": [2**64, {"a": -(2**80)}], "width": 640}
+    body = {"name": "x", "style_prompt": "y", "generation_params": params}
+    made = alice.post("/api/personas", json=body).get_json()
+    assert made["generation_params"] == {
+        "noise_seed": "18446744073709551615",
+        "own": ["18446744073709551616", {"a": "-1208925819614629174706176"}],
+        "width": 640,
+    }
+    told = [(each["code"], each["field"]) for each in made["warnings"]]
+    assert sorted(told) == [("seed_large", "noise_seed"), ("unused_parameter", "own")]
+    path = f"/api/personas/{made['id']}"
+    again = alice.put(path, json=alice.get(path).get_json()).get_json()
+    assert (again["generation_params"], again["version"]) == (made["generation_params"], 1)
+    job = alice.post(f"{path}/preview").get_json()
+    assert job["status"] == "queued"
+    answer = alice.post("/api/jobs", json={"prompt": "x", "parameters": params, "dry_run": True})
+    assert ("seed_large", "noise_seed") in [
+        (each["code"], each["field"]) for each in answer.get_json()["warnings"]
+    ]
+    # Our own has its range, and no number beyond it is a width.
+    for name in ("seed", "width"):
+        answer = alice.patch(path, json={"generation_params": {name: 2**64 - 1}})
+        assert list(answer.get_json()["errors"]) == [f"generation_params.{name}"]
+
+
 def test_a_large_seed_is_answered_as_text(alice: Person) -> None:
     made = alice.persona(generation_params={"seed": 2**53})
     assert made["generation_params"] == {"seed": str(2**53)}

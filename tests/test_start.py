@@ -613,7 +613,8 @@ def test_ctrl_c_is_heard_by_a_process_that_has_just_been_forked(
         began = time.monotonic()
         code = server.process.wait(60)
         log = server.log.read_text()
-        assert (code, time.monotonic() - began < 10) == (0, True), log
+        # Unheard, it would be killed after gunicorn's patience of 30 s.
+        assert (code, time.monotonic() - began < 25) == (0, True), log
         assert "went on" in log
         assert "Traceback" not in log
 

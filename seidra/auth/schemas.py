@@ -13,6 +13,7 @@ from seidra.common_passwords import is_common
 from seidra.errors import Mistake
 from seidra.web.fields import (
     Body,
+    Entries,
     Flag,
     FreeObject,
     Text,
@@ -24,6 +25,7 @@ from seidra.web.fields import (
 )
 
 SETTINGS_BYTES = 16_384
+MAX_NOTIFICATIONS = 50
 MAX_GIVEN_PASSWORD = 1024
 """The longest password that is looked at, in characters."""
 
@@ -72,19 +74,6 @@ class NewPassword(Text):
         return password
 
 
-class Notifications(fields.Dict):
-    """{name: true or false}, at most 50."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(
-            keys=Text(1, 50, line=True), values=Flag(), metadata={"maxProperties": 50}, **kwargs
-        )
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
-        check_count(value, 50, "names")
-        return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
-
-
 class SettingsSchema(Body):
     """A user's settings; what is sent is merged deeply into what is stored."""
 
@@ -92,7 +81,7 @@ class SettingsSchema(Body):
     language = Text(
         2, 35, line=True, metadata={"description": "A BCP 47 tag, such as en or pt-BR."}
     )
-    notifications = Notifications()
+    notifications = Entries(Text(1, 50, line=True), Flag(), MAX_NOTIFICATIONS, "names")
     telemetry_opt_in = Flag()
     extra = FreeObject(metadata={"description": "Whatever the frontend keeps; null removes a key."})
 
@@ -244,8 +233,10 @@ def merge_settings(stored: dict[str, Any], change: dict[str, Any]) -> dict[str, 
     not.
     """
     merged: dict[str, Any] = _merge_values(stored, change)
-    if len(merged["notifications"]) > 50:
-        raise ValidationError({"notifications": ["Must have at most 50 names."]})
+    try:
+        check_count(merged["notifications"], MAX_NOTIFICATIONS, "names")
+    except ValidationError as error:
+        raise ValidationError({"notifications": error.messages}) from None
     try:
         check_json(merged)
         check_size(merged, SETTINGS_BYTES)

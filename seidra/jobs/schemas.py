@@ -10,7 +10,6 @@ from marshmallow import (
     ValidationError,
     fields,
     post_load,
-    validate,
     validates_schema,
 )
 
@@ -20,6 +19,7 @@ from seidra.prompts import MAX_LORAS, MAX_NEGATIVE_PROMPT, MAX_REQUEST_PROMPT, M
 from seidra.web.fields import (
     MAX_INTEGER,
     Body,
+    Entries,
     Flag,
     Items,
     Number,
@@ -32,6 +32,7 @@ from seidra.web.fields import (
     Whole,
     check_json,
     check_size,
+    large_as_text,
     one_of,
 )
 
@@ -96,14 +97,11 @@ class LoraSchema(Body):
         return {name: value for name, value in lora.items() if value is not None}
 
 
-class Loras(fields.List[dict[str, Any]]):
+class Loras(Items):
     """At most 50 LoRAs."""
 
-    high = MAX_LORAS
-
     def __init__(self, **kwargs: Any) -> None:
-        rule = validate.Length(max=MAX_LORAS, error=f"Must have at most {MAX_LORAS} LoRAs.")
-        super().__init__(fields.Nested(LoraSchema), validate=rule, **kwargs)
+        super().__init__(fields.Nested(LoraSchema), MAX_LORAS, "LoRAs", **kwargs)
 
 
 class GenerationParamsSchema(Body):
@@ -127,9 +125,10 @@ class GenerationParamsSchema(Body):
         """An object that can be stored; `seidra.parameters.understand` reads what is in it."""
         if not isinstance(data, dict):
             raise ValidationError("Must be an object.")
-        check_json(data)
-        check_size(data, MAX_PARAMETERS)
-        return dict(data)
+        check_json(data, large=True)
+        kept = large_as_text(data)
+        check_size(kept, MAX_PARAMETERS)
+        return kept
 
 
 MAX_IMAGES = 8
@@ -165,10 +164,11 @@ class GenerationSchema(PreviewSchema):
     negative_prompt = Text(metadata={"maxLength": MAX_NEGATIVE_PROMPT})
     persona_id = Whole(1, MAX_INTEGER, allow_none=True)
     loras = Loras()
-    images = fields.Dict(
-        keys=Text(1, 100, line=True),
-        values=UuidText(),
-        validate=validate.Length(max=MAX_IMAGES, error=f"Must have at most {MAX_IMAGES} pictures."),
+    images = Entries(
+        Text(1, 100, line=True),
+        UuidText(),
+        MAX_IMAGES,
+        "pictures",
         metadata={"description": "Pictures of my own to start from, by the workflow's inputs."},
     )
     parameters = fields.Nested(GenerationParamsSchema)

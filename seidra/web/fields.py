@@ -40,22 +40,36 @@ def check_text(value: str) -> None:
         raise ValidationError("Must not contain unpaired surrogates.") from None
 
 
-def check_json(value: Any, depth: int = 8) -> None:
+def check_json(value: Any, depth: int = 8, *, large: bool = False) -> None:
     """Raise ValidationError for a free JSON value that could not be stored and given back as it
-    is."""
+    is; `large`: but for integers beyond 64 bits, which `large_as_text` takes."""
     if isinstance(value, str):
         check_text(value)
     elif isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             raise ValidationError("Must not contain infinite or undefined numbers.")
     elif isinstance(value, int):
-        if not -MAX_INTEGER - 1 <= value <= MAX_INTEGER:
+        if not large and not _is_stored(value):
             raise ValidationError("Must not contain integers beyond 64 bits.")
     elif isinstance(value, (dict, list)):
         if depth == 0:
             raise ValidationError("Must not be nested deeper than 8 levels.")
         for part in [*value.keys(), *value.values()] if isinstance(value, dict) else value:
-            check_json(part, depth - 1)
+            check_json(part, depth - 1, large=large)
+
+
+def large_as_text(value: Any) -> Any:
+    """A checked JSON value with its integers beyond 64 bits as decimal text: kept whole, as the
+    database holds them."""
+    if isinstance(value, int) and not _is_stored(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {key: large_as_text(part) for key, part in value.items()}
+    return [large_as_text(part) for part in value] if isinstance(value, list) else value
+
+
+def _is_stored(number: int) -> bool:
+    return -MAX_INTEGER - 1 <= number <= MAX_INTEGER
 
 
 # What texts may hold, as the OpenAPI document says it: a character, and one that is no blank.
@@ -218,6 +232,26 @@ class Items(fields.List[Any]):
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> list[Any]:
         check_count(value, self.high, self.what)
         return super()._deserialize(value, attr, data, **kwargs)
+
+
+class Entries(fields.Dict):
+    """An object with at most `high` parts, which a message calls `what`."""
+
+    def __init__(
+        self,
+        keys: fields.Field[Any],
+        values: fields.Field[Any],
+        high: int,
+        what: str,
+        **kwargs: Any,
+    ) -> None:
+        documented = {"maxProperties": high, **kwargs.pop("metadata", {})}
+        super().__init__(keys, values, metadata=documented, **kwargs)
+        self.high, self.what = high, what
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
+        check_count(value, self.high, self.what)
+        return super()._deserialize(value, attr, data, **kwargs)  # type: ignore[no-untyped-call]
 
 
 class Tags(Items):
