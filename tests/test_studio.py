@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ def test_the_policy_stands_on_200_and_304_alike(client: FlaskClient) -> None:
 def test_what_the_page_names_is_there_for_ever_and_compressed(client: FlaskClient) -> None:
     page = client.get("/").get_data(as_text=True)
     addresses = re.findall(r'(?:href|src)="(/studio/[^"]+)"', page)
-    assert len(addresses) > 10
+    assert len(addresses) == 3
     for address in addresses:
         plain = client.get(address)
         packed = client.get(address, headers={"Accept-Encoding": "gzip"})
@@ -67,16 +69,49 @@ def test_the_page_stays_small() -> None:
     assert packed(".css") <= 12 * 1024
 
 
-def test_comments_are_not_sent_and_lines_keep_their_numbers() -> None:
-    for name, file in StudioFiles("").files.items():
+def source_lines(files: StudioFiles) -> Iterator[tuple[str, str, str]]:
+    """Each line of a script that is sent, beside the name and the line of its source."""
+    for name, file in files.files.items():
         if name.endswith(".js"):
-            source = (STATIC / name).read_text().splitlines()
-            sent = file.plain.decode().splitlines()
-            assert len(sent) == len(source), name
-            assert "@module" not in file.plain.decode(), name
-            assert all(line in ("", source[at]) for at, line in enumerate(sent)), name
-            left_out = [source[at].strip() for at, line in enumerate(sent) if line == ""]
-            assert all(text == "" or text.startswith(("/**", "*")) for text in left_out), name
+            sent = re.split(r"^// (\S+\.js)\n", file.plain.decode(), flags=re.MULTILINE)
+            parts = zip(sent[1::2], sent[2::2], strict=True) if sent[1:] else [(name, sent[0])]
+            for part, text in parts:
+                source = (STATIC / part).read_text().splitlines()
+                yield from ((part, *pair) for pair in zip(text.splitlines(), source, strict=True))
+
+
+def test_comments_are_not_sent_and_lines_keep_their_numbers() -> None:
+    lines = list(source_lines(StudioFiles("")))
+    assert {name for name, _, _ in lines} == {str(path.relative_to(STATIC)) for path in SCRIPTS}
+    changed = [(was.strip(), now) for _, now, was in lines if now != was]
+    for was, now in changed:
+        if now:
+            assert "import" in was or was.startswith(("export default {", "} from ")), was
+        else:
+            assert was.startswith(("/**", "*", "import ", "}")) or was.rstrip(",").isidentifier(), (
+                was
+            )
+
+
+def test_what_the_first_view_needs_is_one_script_with_names_of_its_own() -> None:
+    files = StudioFiles("").files
+    joined = files["app.js"].plain.decode()
+    names = re.findall(
+        r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)", joined, re.MULTILINE
+    )
+    twice = {name for name in names if names.count(name) > 1}
+    assert not twice, f"two of the joined modules use a name at their top: {twice}"
+    assert len(names) > 100
+    assert not re.search(r"^import ", joined, re.MULTILINE)
+    # Each address of a script is one that is served, and asks for names that are there.
+    exported = set(re.findall(r"^export (?:async )?(?:const|function|class) (\w+)", joined, re.M))
+    for name, file in files.items():
+        text = file.plain.decode()
+        for wanted, address in re.findall(r'(?:\{([^{}]*)\} from |import\()"([^"]+)"', text):
+            found = posixpath.normpath(posixpath.join(posixpath.dirname(name), address))
+            assert found in files, (name, address)
+            asked = {each.strip() for each in wanted.split(",") if each.strip()}
+            assert found != "app.js" or (asked and asked <= exported), (name, asked - exported)
 
 
 def test_the_languages_have_the_same_keys_and_none_is_unused() -> None:
