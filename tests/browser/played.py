@@ -7,23 +7,22 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import PASSWORD
 from test_start import GUNICORN, Server
+
+from benchmarks.page import FLAGS as QUIET
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 expect = playwright.expect
 Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
 
 FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
+    *QUIET,
+    # Names that stand for this machine, so that a page comes from an address that is no loopback.
+    "--host-resolver-rules=MAP *.lan 127.0.0.1",
 ]
 
 
@@ -47,15 +46,16 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 class Studio:
-    """A page at a server: opens paths, and remembers what the console complained of."""
+    """A page at a server: opens paths, and remembers what the console complained of, and what was
+    asked of any other server. `origin` is where the page is opened where that is not the server."""
 
-    def __init__(self, browser: Any, server: Server, **options: object) -> None:
+    def __init__(self, browser: Any, server: Server, origin: str = "", **options: Any) -> None:
         self.server = server
+        self.origin = origin or f"http://127.0.0.1:{server.port}"
         self.complaints: list[str] = []
         self.allowed: list[str] = []
-        self.context = browser.new_context(
-            viewport={"width": 1280, "height": 860}, locale="en-GB", **options
-        )
+        shape = {"viewport": {"width": 1280, "height": 860}, "locale": "en-GB"}
+        self.context = browser.new_context(**(shape | options))
         self.page = self.add_page()
 
     def add_page(self) -> Any:
@@ -63,11 +63,18 @@ class Studio:
         page.set_default_timeout(20_000)
         page.on("console", self._hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", self._see)
         return page
 
     def _hear(self, message: Any) -> None:
         if message.type in ("error", "warning"):
             self.complaints.append(f"{message.text} {message.location.get('url')}")
+
+    def _see(self, request: Any) -> None:
+        # What the studio needs is all on its server: it works where the network ends there.
+        server = urlsplit(self.origin).netloc
+        if request.url.startswith("http") and urlsplit(request.url).netloc != server:
+            self.complaints.append(f"asked elsewhere: {request.url}")
 
     def check(self) -> None:
         """Raise for what the console complained of, but for what the test provoked."""
@@ -75,8 +82,17 @@ class Studio:
         assert not left, left
 
     def open(self, path: str) -> Any:
-        self.page.goto(f"http://127.0.0.1:{self.server.port}{path}")
+        self.page.goto(self.origin + path)
         return self.page
+
+    def login(self, name: str = "alice") -> Any:
+        """Come in through the page, as an account that is there."""
+        page = self.open("/login")
+        page.fill("input[name=username]", name)
+        page.fill("input[name=password]", PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_selector(".card, .empty-state")
+        return page
 
     def register(self, name: str = "alice") -> Any:
         """Make an account through the page; ends at the personas, with the example there."""

@@ -15,6 +15,7 @@ const WINDOW = 60;
  * @template T
  * @typedef {object} GridOptions
  * @property {(offset: number, limit: number) => Promise<{ items: T[], total: number }>} load
+ * @property {(error: any) => void} failed told why something could not be loaded
  * @property {(item: T, index: number) => HTMLElement} card an element that can take the focus
  * @property {number} minWidth pixels of a card at least
  * @property {(width: number) => number} height pixels of a card of this width
@@ -34,7 +35,7 @@ const WINDOW = 60;
  * @param {GridOptions<T>} options
  * @returns {Grid<T>}
  */
-export function windowedGrid({ load, card, minWidth, height, label, chosen, onKey }) {
+export function windowedGrid({ load, failed, card, minWidth, height, label, chosen, onKey }) {
   const total = signal(/** @type {number | null} */ (null));
   /** @type {Map<number, T>} */
   let items = new Map();
@@ -58,6 +59,7 @@ export function windowedGrid({ load, card, minWidth, height, label, chosen, onKe
     try {
       const answer = await load(page * WINDOW, WINDOW);
       if (mine !== generation) return;
+      for (const at of items.keys()) if (at >= answer.total) items.delete(at);
       answer.items.forEach((item, at) => items.set(page * WINDOW + at, item));
       const first = total.peek() === null;
       total.set(answer.total);
@@ -68,7 +70,7 @@ export function windowedGrid({ load, card, minWidth, height, label, chosen, onKe
       }
     } catch (error) {
       asked.delete(page);
-      throw error;
+      failed(error);
     }
   }
 
