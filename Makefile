@@ -50,7 +50,7 @@ engines: $(ENGINES_STAMP) ## render with diffusers for real, on tiny models made
 
 # The budgets alone: what they measure must not wait for other tests.
 browser: $(STAMP) ## play the studio in Chromium: units, journeys, accessibility, budgets
-	@$(BIN)/deno test --quiet --allow-import tests/studio
+	@$(BIN)/deno test --quiet tests/studio
 	@$(BIN)/pytest -n 2 tests/browser --ignore tests/browser/test_budgets.py
 	@$(BIN)/pytest tests/browser/test_budgets.py
 

@@ -26,9 +26,9 @@ FLAGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Chromium, once for all tests."""
+    """Chromium, once for all tests of a module."""
     found = shutil.which("chromium")
     if found is None:
         pytest.skip("chromium is not installed")

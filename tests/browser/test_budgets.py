@@ -1,8 +1,8 @@
 """What the page may cost; beyond it is a failure. `benchmarks/page.py` measures, and says what.
 
-What script costs is the processor's time. Times of the clock are the median of several rounds, and the
-best of three such tries counts. On a machine whose processors others hold meanwhile, which a loop of
-known work tells, no clock can say what the page costs: what is beyond is then told and skipped.
+What script costs is the processor's time. Times of the clock are the median of several rounds, and
+the best of three such tries counts. On a machine whose processors others hold meanwhile, which a
+loop of known work tells, no clock can say what the page costs: what is beyond is told and skipped.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def slowdown() -> float:
 
 
 def best(once: Callable[[], T], cost: Callable[[T], float]) -> T:
-    """The cheapest of three tries, or the first that costs 1 or less: skips the test where it is more
-    and the machine was too busy at each try."""
+    """The cheapest of three tries, or the first that costs 1 or less: skips the test where it is
+    more and the machine was too busy at each try."""
     tries: list[T] = []
     quiet = False
     for _ in range(3):

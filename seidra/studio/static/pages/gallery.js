@@ -305,7 +305,12 @@ function lightbox(first, grid) {
     dialog.showModal();
     hostToasts(dialog);
   });
-  onDispose(() => hostToasts(document.body));
+  onDispose(() => {
+    hostToasts(document.body);
+    // The keys go on where the picture stands in the grid.
+    const shot = grid.element.querySelector(`a[href*="/${item.peek()?.id}"]`);
+    queueMicrotask(() => shot instanceof HTMLElement && shot.focus({ preventScroll: true }));
+  });
   return dialog;
 }
 
