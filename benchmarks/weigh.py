@@ -24,6 +24,9 @@ from seidra.database.queries import Statement, load_statements, parameters_of
 _OWN = {"search", "operations"}
 """The files of sql/ that are each engine's own."""
 
+CORE = ("auth", "jobs", "media", "nsfw", "personas")
+"""What every release has: accounts, the queue, pictures, their policy, and looks."""
+
 _OTHERS = "SELECT type, COUNT(*) FROM sqlite_master WHERE name NOT LIKE 'sqlite%' GROUP BY type"
 # The tables that FTS5 makes for itself are its own affair.
 _TABLES = """
@@ -52,6 +55,7 @@ def weigh(checkout: Path) -> list[tuple[str, str]]:
         ("files of seidra/, without engines/mock", f"{len(sources)}"),
         ("lines", f"{sum(text.count(chr(10)) for text in texts):,}"),
         ("lines of code, without blanks, comments and documentation", f"{len(widths):,}"),
+        (f"tokens of code of the core ({', '.join(CORE)})", f"{core_tokens(checkout):,}"),
         ("settings", f"{count_settings(checkout)}"),
         *schema_counts(checkout / "migrations"),
         ("statements", f"{len(statements)}"),
@@ -89,8 +93,8 @@ def name_words(name: str) -> list[str]:
     return [] if name.startswith("__") else [word for word in name.split("_") if word]
 
 
-def code_widths(text: str) -> Iterator[int]:
-    """How wide each line is that holds code: no blank, comment or documentation."""
+def code_tokens(text: str) -> list[tokenize.TokenInfo]:
+    """The tokens of what is code: no blank, comment or documentation."""
     documentation = {
         line
         for node in ast.walk(ast.parse(text))
@@ -98,14 +102,29 @@ def code_widths(text: str) -> Iterator[int]:
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
     silent = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
-    coded = {
-        line
+    return [
+        token
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
-        if token.type not in silent | {tokenize.ENDMARKER}
-        for line in range(token.start[0], token.end[0] + 1)
+        if token.type not in silent | {tokenize.ENDMARKER} and token.start[0] not in documentation
+    ]
+
+
+def code_widths(text: str) -> list[int]:
+    """How wide each line is that holds code."""
+    coded = {
+        line for token in code_tokens(text) for line in range(token.start[0], token.end[0] + 1)
     }
     lines = text.split("\n")
-    return (len(lines[number - 1].rstrip()) for number in sorted(coded - documentation))
+    return [len(lines[number - 1].rstrip()) for number in sorted(coded)]
+
+
+def core_tokens(checkout: Path) -> int:
+    """How many tokens of code the core has, however its lines are broken."""
+    return sum(
+        len(code_tokens(path.read_text(encoding="utf-8")))
+        for part in CORE
+        for path in python_files(checkout / "seidra" / part)
+    )
 
 
 def share_wide(texts: list[str]) -> float:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from importlib import import_module
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.sock import create_sockets
 from gunicorn.util import import_app
@@ -47,6 +49,82 @@ class Gunicorn(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         return import_app(self.cfg.wsgi_app)
+
+    def run(self) -> None:
+        try:
+            WatchfulArbiter(self).run()
+        except RuntimeError as error:
+            sys.exit(f"Error: {error}")
+
+
+class WatchfulArbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's master, with a `flask worker` beside its server processes where an engine needs
+    one."""
+
+    def __init__(self, app: Gunicorn) -> None:
+        super().__init__(app)
+        self._worker = WorkerBeside() if _needs_worker_beside() else None
+
+    def manage_workers(self) -> None:
+        """Called at the start, and every second."""
+        super().manage_workers()
+        if self._worker is not None:
+            self._worker.keep_running()
+
+    def stop(self, graceful: bool = True) -> None:
+        worker, self._worker = self._worker, None
+        until = time.monotonic() + self.cfg.graceful_timeout
+        if worker is not None:
+            worker.ask_to_stop()
+        super().stop(graceful)
+        if worker is not None:
+            worker.wait_or_kill(until)
+
+
+class WorkerBeside:
+    """A `flask worker --beside` of this process's own, begun anew when it ends by itself."""
+
+    _PAUSE_S = 5.0
+    """How long after a start the next one may be, at the earliest."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = float("-inf")
+
+    def keep_running(self) -> None:
+        """Start it, unless it runs, or has only just been started."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        now = time.monotonic()
+        if now - self._started_at < self._PAUSE_S:
+            return
+        if self._process is not None:
+            _log.warning("the worker beside the server ended; another one begins")
+        self._started_at = now
+        command = [sys.executable, "-m", "flask", "worker", "--beside"]
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 (ours)
+
+    def ask_to_stop(self) -> None:
+        """Have it finish or leave the job in hand."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+
+    def wait_or_kill(self, until: float) -> None:
+        """Wait for its end, to this moment of the monotonic clock at the longest."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(until - time.monotonic(), 0.1))
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _needs_worker_beside() -> bool:
+    settings = get_settings()
+    return settings.embedded_worker and bool(
+        engines.with_own_worker(engines.read_setup(settings)).engines
+    )
 
 
 class QuietLogger(Logger):  # type: ignore[misc]

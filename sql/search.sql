@@ -30,13 +30,24 @@ WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
     AND (safety = 'sfw' OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
 
--- name: ordered$
--- The ids of all personas of a user in an order.
--- family: order updated_at: updated_at
--- family: order created_at: created_at
--- family: order name: name_key
-SELECT JSON_GROUP_ARRAY(id)
-FROM (SELECT id FROM personas WHERE user_id = :user_id ORDER BY updated_at, id) AS found;
+-- name: sorted_page$
+-- The ids of a page of those personas of a user whose ids are in a JSON array, in an order: few are read and sorted;
+-- many are met along the index of the order, until the page is full.
+-- family: which few: +user_id = :user_id AND id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
+-- family: which many: user_id = :user_id AND +id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
+-- family: order -created_at: created_at DESC, id DESC
+-- family: order created_at: created_at ASC, id ASC
+-- family: order -updated_at: updated_at DESC, id DESC
+-- family: order updated_at: updated_at ASC, id ASC
+-- family: order -name: name_key DESC, id DESC
+-- family: order name: name_key ASC, id ASC
+SELECT JSON_GROUP_ARRAY(page.id)
+FROM (
+    SELECT id FROM personas
+    WHERE +user_id = :user_id AND id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
+    ORDER BY created_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+) AS page;
 
 -- name: persona_page
 -- The personas of a page that a search has found, in the order of their ids' array.

@@ -503,7 +503,7 @@ def pages_read(database: SqliteDatabase, user_id: int, query: dict[str, Any]) ->
             tx.execute("SAVEPOINT whole")
             tx.execute("DELETE FROM persona_search_data WHERE id = ?", [page])
             try:
-                assert persona_search.page_ids(tx, user_id, False, query) == ([], 0)
+                assert persona_search.page_ids(tx, user_id, False, query) == ("[]", 0)
             except sqlite3.DatabaseError:
                 needed += 1
             tx.execute("ROLLBACK TO whole")

@@ -395,9 +395,6 @@ PLANS: dict[str, tuple[str, ...]] = {
     "search.drop_strays": ("SCAN persona_texts", ROWID),
     "search.indexed": (SEARCHED,),
     "search.optimize": NOTHING,
-    "search.ordered[created_at]": ("INDEX personas_created (user_id=?)",),
-    "search.ordered[name]": ("INDEX personas_name (user_id=?)",),
-    "search.ordered[updated_at]": ("INDEX personas_updated (user_id=?)",),
     "search.persona_page": (ROWID, MEDIA),
     "search.put": NOTHING,
     "search.rebuild": NOTHING,
@@ -510,6 +507,8 @@ for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name
         _safe = "INDEX personas_created_safe (user_id=? AND is_nsfw=?)"
         _favorites = "personas_favorite" if _name == "created" else f"personas_favorite_{_name}"
         PLANS |= {
+            f"search.sorted_page[few,{_order}]": (ROWID,),
+            f"search.sorted_page[many,{_order}]": (_along,),
             f"personas.page[all,{_order}]": (_along, ROWID, MEDIA),
             f"personas.page[safe,{_order}]": (
                 _safe if _name == "created" else _along,

@@ -27,7 +27,7 @@ class Thing:
 '''.replace("{long}", "x" * 90)
 
 FILES = {
-    "seidra/thing.py": MODULE,
+    "seidra/jobs/thing.py": MODULE,
     "seidra/engines/mock/draw.py": "x = 1\n",
     ".venv/lib/other.py": "y = 2  # fmt: skip\n",
     "sql/things.sql": "-- name: page\n-- A page.\n-- family: order name: ORDER BY name\n"
@@ -48,7 +48,7 @@ def test_a_small_house(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     weigh.main(tmp_path)
     lines = capsys.readouterr().out.splitlines()[2:]
     assert [line.split(" | ")[1].rstrip(" |") for line in lines] == [
-        *("1", "16", "7", "0"),
+        *("1", "16", "7", "32", "0"),
         *("2", "1", "0", "0"),
         *("3", "4", "2", "1"),
         *("2", "2", "3.5, 4, 4", "3.00", "39.1", "9.1%"),

@@ -7,6 +7,7 @@ app: `flask db status` must work on a database that the app would refuse or migr
 from __future__ import annotations
 
 import logging.config
+import os
 import signal
 import sys
 import threading
@@ -27,11 +28,14 @@ from seidra.operations.workers import make_whole_worker, start_worker
 from seidra.platform import metrics
 from seidra.web import logs
 
+_LOOK_S = 1.0
+"""How soon a worker notices that the process that started it is gone."""
+
 
 @click.command(cls=CheckedCommand)
 def serve() -> None:
-    """Serve with gunicorn on SEIDRA_BIND, with a worker in each server process; the settings say
-    the rest."""
+    """Serve with gunicorn on SEIDRA_BIND, with a worker in each server process, and a process of
+    its own for engines that need one; the settings say the rest."""
     # Not before: the other commands do without gunicorn.
     from seidra.server import Gunicorn
 
@@ -45,8 +49,15 @@ def serve() -> None:
     type=click.FloatRange(0),
     help="Seconds a stop waits for the job in hand.",
 )
-def worker(grace: float) -> None:
+@click.option(
+    "--beside",
+    is_flag=True,
+    help="Serve only the engines that no server process serves, and end with the process that"
+    " started it. `flask serve` begins one itself where there are such engines.",
+)
+def worker(grace: float, beside: bool) -> None:
     """Work off jobs until SIGTERM or SIGINT; the job in hand is finished, or given back."""
+    parent = os.getppid()
     settings = get_settings()
     _prepare_worker(settings)
     with DatabaseService(settings) as service:
@@ -58,9 +69,11 @@ def worker(grace: float) -> None:
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
         setup = engines.read_setup(settings)
-        running = make_whole_worker(settings, service.database, setup, wake)
+        served = engines.with_own_worker(setup) if beside else setup
+        running = make_whole_worker(settings, service.database, served, wake)
         running.start()
-        stop.wait()
+        while not stop.wait(_LOOK_S) and not (beside and os.getppid() != parent):
+            pass
         running.stop(grace)
 
 

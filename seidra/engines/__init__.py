@@ -24,8 +24,8 @@ KINDS: Mapping[str, tuple[str, str]] = {
 """The module and the class of each kind."""
 
 OWN_WORKER = frozenset({"diffusers"})
-"""The kinds that only `flask worker` serves: they render on this machine with gigabytes of
-libraries, which no server process is to carry."""
+"""The kinds that only `flask worker` serves, also the one that `flask serve` begins: they render on
+this machine with gigabytes of libraries, which no server process is to carry."""
 
 
 @lru_cache(maxsize=4)
@@ -65,10 +65,19 @@ def make(name: str, configured: Configured) -> Engine:
 
 def without_own_worker(setup: Setup) -> Setup:
     """The engines that a server process may serve."""
-    served = {
-        name: engine for name, engine in setup.engines.items() if engine.kind not in OWN_WORKER
+    return _chosen(setup, own=False)
+
+
+def with_own_worker(setup: Setup) -> Setup:
+    """The engines that a server process may not serve."""
+    return _chosen(setup, own=True)
+
+
+def _chosen(setup: Setup, *, own: bool) -> Setup:
+    chosen = {
+        name: engine for name, engine in setup.engines.items() if (engine.kind in OWN_WORKER) is own
     }
-    return replace(setup, engines=served)
+    return replace(setup, engines=chosen)
 
 
 def check_setup(settings: Settings) -> Setup:

@@ -72,19 +72,10 @@ def generate_single(body: dict[str, Any]) -> Response:
         policy.check_may_make(tx, g.user["id"], asked.is_nsfw)
         look = own_look(tx, g.user["id"], body.get("persona_id"))
         draft = draft_job(tx, services().setup, asked, look, GENERATION)
-        answer = queue.add_job(
-            tx,
-            g.user["id"],
-            draft,
-            look,
-            GENERATION,
-            asked.force,
-            services().settings,
-            body.get("metadata"),
-        )
-        keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
-    services().wake.set()
-    return reply_queued(answer)
+        note = body.get("metadata")
+        job_id = queue.add_job(tx, g.user["id"], draft, asked.force, services().settings, note)
+        keep_made(tx, job_id, 202, job_path(job_id))
+    return reply_queued(job_id, draft)
 
 
 @blp.route("/media/bulk-action", methods=["POST"])

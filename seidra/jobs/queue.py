@@ -20,7 +20,7 @@ from seidra.engines import read_setup
 from seidra.engines.findings import has_errors
 from seidra.engines.setup import AUTO, Setup
 from seidra.errors import Conflict, NotFound, Problem
-from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft, Look
+from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft
 from seidra.media.write import check_room
 from seidra.nsfw import policy
 from seidra.parameters import draw_seed
@@ -69,33 +69,6 @@ def add_job(
     tx: Connection,
     user_id: int,
     draft: Draft,
-    look: Look | None,
-    job_type: str,
-    force: bool,
-    settings: Settings,
-    note: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Queue a job; returns the contract's answer. Takes and raises what `queue_draft` does."""
-    job_id = queue_draft(tx, user_id, draft, look, job_type, force, settings, note)
-    place = read_places(tx, read_setup(settings), user_id)[job_id]
-    what = "preview" if job_type == PREVIEW else "generation"
-    return {
-        "job_id": job_id,
-        "status": "queued",
-        "message": f"The {what} is queued.",
-        "persona_id": look.id if look else None,
-        "position": place.position,
-        "estimated_time": place.seconds,
-        "warnings": _told_warnings(draft),
-    }
-
-
-def queue_draft(
-    tx: Connection,
-    user_id: int,
-    draft: Draft,
-    look: Look | None,
-    job_type: str,
     force: bool,
     settings: Settings,
     note: Mapping[str, Any] | None = None,
@@ -104,6 +77,7 @@ def queue_draft(
     where its engine lacks what it needs, unless forced, and a 429 Problem at the user's limit."""
     if has_errors(draft.findings) and not force:
         raise CannotBeMade(draft.engine, draft.findings)
+    look = draft.look
     metadata = {"persona_name": look.name, "tags": look.tags} if look else {}
     return _add_job(
         tx,
@@ -112,7 +86,7 @@ def queue_draft(
         {
             "persona_id": look.id if look else None,
             "persona_revision": look.revision if look else None,
-            "job_type": job_type,
+            "job_type": draft.job_type,
             "prompt": draft.prompt,
             "negative_prompt": draft.negative_prompt,
             "model_name": draft.model_name,
@@ -127,6 +101,24 @@ def queue_draft(
             "engine": draft.engine,
         },
     )
+
+
+def queued_json(
+    connection: Connection, setup: Setup, user_id: int, job_id: str, draft: Draft
+) -> dict[str, Any]:
+    """The contract's answer for a job that was just queued. Asked for after the transaction: nobody
+    else can write while it counts who goes before; a job that has begun meanwhile has no place."""
+    place = read_places(connection, setup, user_id).get(job_id)
+    what = "preview" if draft.job_type == PREVIEW else "generation"
+    return {
+        "job_id": job_id,
+        "status": "queued",
+        "message": f"The {what} is queued.",
+        "persona_id": draft.look.id if draft.look else None,
+        "position": place.position if place else None,
+        "estimated_time": place.seconds if place else None,
+        "warnings": _told_warnings(draft),
+    }
 
 
 def _told_warnings(draft: Draft) -> list[dict[str, Any]]:

@@ -71,8 +71,11 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job as it would be queued. `seed_given` is false where the seed was drawn for it."""
+    """A job as it would be queued, with the look that it is made with, if any. `seed_given` is
+    false where the seed was drawn for it."""
 
+    job_type: str
+    look: Look | None
     engine: str
     prompt: str
     negative_prompt: str
@@ -260,6 +263,8 @@ def _compose_draft(
         seed = persona_seed(look.id)
     given = seed is not None and seed != RANDOM_SEED
     return Draft(
+        job_type,
+        look,
         engine,
         composed.prompt,
         composed.negative_prompt,

@@ -15,7 +15,7 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.jobs import frames, queue
-from seidra.jobs.requests import GENERATION, draft_job, own_look, read_asked, with_images
+from seidra.jobs.requests import GENERATION, Draft, draft_job, own_look, read_asked, with_images
 from seidra.jobs.schemas import (
     DRY_RUN_EXAMPLE,
     FINAL,
@@ -68,10 +68,12 @@ def job_path(job_id: str) -> str:
     return f"/api/jobs/{job_id}"
 
 
-def reply_queued(answer: dict[str, Any]) -> Response:
-    """The answer for a job that was queued."""
-    location = public_url() + job_path(answer["job_id"])
-    return reply(answer, 202, {**PRIVATE, "Location": location})
+def reply_queued(job_id: str, draft: Draft) -> Response:
+    """The answer for a job that was just queued; the workers learn of it."""
+    database, setup = services().database, services().setup
+    answer = queue.queued_json(database.connection, setup, g.user["id"], job_id, draft)
+    services().wake.set()
+    return reply(answer, 202, {**PRIVATE, "Location": public_url() + job_path(job_id)})
 
 
 def show_queued(job_id: str) -> Response:
@@ -217,10 +219,9 @@ def create(body: dict[str, Any]) -> Response:
         look = own_look(tx, g.user["id"], body.get("persona_id"))
         asked = with_images(tx, g.user["id"], asked)
         draft = draft_job(tx, setup, asked, look, GENERATION)
-        answer = queue.add_job(tx, g.user["id"], draft, look, GENERATION, asked.force, settings)
-        keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
-    services().wake.set()
-    return reply_queued(answer)
+        job_id = queue.add_job(tx, g.user["id"], draft, asked.force, settings)
+        keep_made(tx, job_id, 202, job_path(job_id))
+    return reply_queued(job_id, draft)
 
 
 @blp.route("/stats", methods=["GET"])

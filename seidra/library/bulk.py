@@ -85,7 +85,7 @@ def act_on_personas(
             asked = read_asked({})
             look = look_of(write.read_persona(tx, user_id, persona_id))
             draft = draft_job(tx, setup, asked, look, PREVIEW)
-            queue.queue_draft(tx, user_id, draft, look, PREVIEW, asked.force, settings)
+            queue.add_job(tx, user_id, draft, asked.force, settings)
         else:
             row = write.read_persona(tx, user_id, persona_id)
             change = _change_of(action, row, tags)

@@ -57,7 +57,7 @@ def persona_facets(
 ) -> dict[str, Any]:
     """The figures of the personas that a query (as PersonaFacetsQuery loads it) matches."""
     if search.is_filtered(query):
-        ids = to_json(search.matching_ids(connection, user_id, nsfw, query))
+        ids = search.matching_ids(connection, user_id, nsfw, query)
         rows = queries.search.persona_facets(connection, ids=ids, user_id=user_id, nsfw=nsfw)
     else:
         rows = queries.personas.facets(

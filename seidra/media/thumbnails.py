@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from PIL import Image
 
@@ -69,11 +70,13 @@ def make_thumbnails(data: bytes, sizes: Iterable[int]) -> Thumbnails:
         raise OSError(f"The picture cannot be read: {error}") from None
 
 
-def smaller_sizes(width: int, height: int) -> list[tuple[int, int, int]]:
-    """The sizes that a picture has below its own, each with width and height."""
-    return [
+@lru_cache(maxsize=256)
+def smaller_sizes(width: int, height: int) -> tuple[tuple[int, int, int], ...]:
+    """The sizes that a picture has below its own, each with width and height. Remembered: a page
+    asks for few shapes, many times."""
+    return tuple(
         (size, *thumbnail_size(width, height, size)) for size in SIZES if size < max(width, height)
-    ]
+    )
 
 
 def thumbnail_size(width: int, height: int, size: int = SIZE) -> tuple[int, int]:

@@ -207,10 +207,9 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     with services().database.transaction(g.user["id"], shared=True) as tx:
         look = look_of(write.read_persona(tx, g.user["id"], persona_id))
         draft = draft_job(tx, setup, asked, look, PREVIEW)
-        answer = queue.add_job(tx, g.user["id"], draft, look, PREVIEW, asked.force, settings)
-        keep_made(tx, answer["job_id"], 202, job_path(answer["job_id"]))
-    services().wake.set()
-    return reply_queued(answer)
+        job_id = queue.add_job(tx, g.user["id"], draft, asked.force, settings)
+        keep_made(tx, job_id, 202, job_path(job_id))
+    return reply_queued(job_id, draft)
 
 
 @blp.route("/<id:persona_id>/check", methods=["GET"])

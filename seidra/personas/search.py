@@ -1,8 +1,8 @@
 """Which personas a search and tags match, and what search looks into.
 
 Words of three characters and more are found in the full-text index, where a phrase of trigrams is
-exactly a substring; shorter ones by a scan of the owner's texts. Each filter answers ids, oldest
-first, and a page is cut from their intersection.
+exactly a substring; shorter ones by a scan of the owner's texts. Each filter answers ids, and a
+page is cut from their intersection.
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ from seidra import folding
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.values import from_json, to_json
+
+_FEW = 2_000
+"""So many ids are looked up and sorted; of more the page is met sooner along an index."""
+
+_Order = Literal["-created_at", "created_at", "-updated_at", "updated_at", "-name", "name"]
 
 
 class FoundBy(NamedTuple):
@@ -78,45 +83,55 @@ def found_page(
     or transaction."""
     ids, total = page_ids(connection, user_id, nsfw, query)
     # A text without its persona, as only damage leaves it (`flask search check`), has no row.
-    rows = queries.search.persona_page(connection, ids=to_json(ids), user_id=user_id, nsfw=nsfw)
+    rows = queries.search.persona_page(connection, ids=ids, user_id=user_id, nsfw=nsfw)
     return rows, total
 
 
 def page_ids(
     connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
-) -> tuple[list[int], int]:
-    """The ids of a page of what a PersonaQuery matches, in its order, and how many match in all."""
+) -> tuple[str, int]:
+    """The ids of a page of what a PersonaQuery matches, a JSON array in its order, and how many
+    match in all."""
     found = matching_ids(connection, user_id, nsfw, query)
-    matching = _sorted(connection, user_id, found, query["sort"])
-    limit, offset = query["limit"], query["offset"]
-    return matching[offset : offset + limit], len(matching)
+    total = 0 if found == "[]" else found.count(",") + 1
+    page = queries.search.sorted_page(
+        connection,
+        which="few" if total <= _FEW else "many",
+        order=cast(_Order, query["sort"]),
+        ids=found,
+        user_id=user_id,
+        limit=query["limit"],
+        offset=query["offset"],
+    )
+    return cast(str, page), total
 
 
-def matching_ids(
-    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
-) -> list[int]:
-    """The ids of all that the filters of a PersonaQuery match, in no order."""
+def matching_ids(connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]) -> str:
+    """The ids of all that the filters of a PersonaQuery match: a JSON array, in no order. It is
+    parsed only to be compared with another: 40,000 ids are some."""
     words = folding.words(query.get("search", ""))
     indexed = [word for word in words if len(word) >= folding.TRIGRAM]
     scanned = [word for word in words if len(word) < folding.TRIGRAM]
     filters = {"user_id": user_id, "nsfw": nsfw, "favorite": query["is_favorite"]}
-    found = []
+    found: list[str] = []
     if indexed:
         expression = _expression(indexed, nsfw, query["is_favorite"])
-        ids = queries.search.indexed(connection, user_id=user_id, expression=expression)
-        found.append(from_json(ids))
+        found.append(queries.search.indexed(connection, user_id=user_id, expression=expression))
     if query["tag"]:
         rows = queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))
-        found.append([row["id"] for row in rows])
+        found.append(to_json([row["id"] for row in rows]))
     if query["untagged"]:
         rows = queries.personas.matching_untagged(connection, **filters)
-        found.append([row["id"] for row in rows])
+        found.append(to_json([row["id"] for row in rows]))
     # Without another filter the scan has no words, and finds all; it is done once for all words,
     # and not at all where nothing is left to find.
-    if all(found) and (scanned or not found):
-        ids = queries.search.scanned(connection, **filters, words=to_json(scanned))
-        found.append(from_json(ids))
-    return _intersection(found)
+    if "[]" not in found and (scanned or not found):
+        found.append(queries.search.scanned(connection, **filters, words=to_json(scanned)))
+    first, *others = found
+    if not others:
+        return first
+    kept = set(from_json(first)).intersection(*map(from_json, others))
+    return to_json(list(kept))
 
 
 def _expression(words: list[str], nsfw: bool, favorite: bool | None) -> str:
@@ -143,22 +158,3 @@ def _tags(tags: list[str]) -> dict[str, Any]:
         "tag_count": len(keys),
         **{f"tag_{n + 1}": keys[n] if n < len(keys) else None for n in range(8)},
     }
-
-
-def _intersection(found: list[list[int]]) -> list[int]:
-    """The ids that all answers have, in the order of the first."""
-    first, *others = found
-    for other in others:
-        kept = set(other)
-        first = [id for id in first if id in kept]
-    return first
-
-
-def _sorted(connection: Connection, user_id: int, ids: list[int], sort: str) -> list[int]:
-    """The ids in the order asked."""
-    if len(ids) > 1:
-        order = cast(Literal["created_at", "updated_at", "name"], sort.removeprefix("-"))
-        kept = set(ids)
-        ordered = from_json(queries.search.ordered(connection, order=order, user_id=user_id))
-        ids = [id for id in ordered if id in kept]
-    return ids[::-1] if sort.startswith("-") else ids

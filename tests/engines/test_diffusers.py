@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -220,6 +222,49 @@ def test_a_server_process_serves_the_others_alone_and_stays_small(tmp_path: Path
                 r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{child}/status").read_text(), re.MULTILINE
             )
             assert int(kilobytes) < 80_000
+
+
+SERVE = ("-m", "flask", "serve")
+
+
+def test_serving_keeps_a_worker_beside_that_ends_with_it(tmp_path: Path) -> None:
+    with Server(tmp_path, *SERVE, SEIDRA_ENGINE="diffusers", SEIDRA_WEB_WORKERS="1") as server:
+        server.ready().register()
+        first = wait_for(lambda: _beside(server.process.pid))
+        # It looks at the engine, which is there where the libraries are.
+        wait_for(
+            lambda: server.json("GET", "/api/engines")[0]["status"] in ("unreachable", "ready")
+        )
+        os.kill(first, signal.SIGKILL)
+        second = wait_for(lambda: _beside(server.process.pid, but=first))
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(60) == 0
+        assert not Path(f"/proc/{second}").exists()
+
+
+def test_the_worker_beside_ends_when_the_server_is_killed(tmp_path: Path) -> None:
+    with Server(tmp_path, *SERVE, SEIDRA_ENGINE="diffusers", SEIDRA_WEB_WORKERS="1") as server:
+        server.ready()
+        beside = wait_for(lambda: _beside(server.process.pid))
+        server.process.kill()
+        wait_for(lambda: not Path(f"/proc/{beside}").exists())
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"SEIDRA_ENGINE": "diffusers", "SEIDRA_EMBEDDED_WORKER": "0"}]
+)
+def test_no_worker_stands_beside_where_none_is_needed(tmp_path: Path, more: dict[str, str]) -> None:
+    with Server(tmp_path, *SERVE, SEIDRA_WEB_WORKERS="1", **more) as server:
+        server.ready()
+        assert _beside(server.process.pid) is None
+
+
+def _beside(pid: int, but: int | None = None) -> int | None:
+    """The worker beside a server, other than `but`."""
+    for child in _children(pid):
+        if child != but and b"--beside" in Path(f"/proc/{child}/cmdline").read_bytes():
+            return child
+    return None
 
 
 def _children(pid: int) -> list[int]:
