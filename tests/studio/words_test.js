@@ -78,6 +78,6 @@ Deno.test("a month goes from its first moment here to its last, over the end of 
     1,
     0,
   ]);
-  same(new Date(new Date(date_to).getTime() + 1).toString(), new Date(2027, 0).toString());
-  same(["date_from" in bounds("soon"), "date_from" in bounds("")], [false, false]);
+  same(new Date(date_to).getTime() + 1, new Date(2027, 0).getTime());
+  same(["soon", "2026", ""].map((month) => "date_from" in bounds(month)), [false, false, false]);
 });
