@@ -53,9 +53,9 @@ def slowdown() -> float:
     return (time.perf_counter() - began) / (time.thread_time() - worked)
 
 
-def best(once: Callable[[], T], cost: Callable[[T], float]) -> T:
-    """The cheapest of three tries, or the first that costs 1 or less: skips the test where it is
-    more and the machine was too busy at each try."""
+def best(once: Callable[[], T], cost: Callable[[T], float]) -> tuple[T, bool]:
+    """The cheapest of three tries, or the first that costs 1 or less; and whether the machine was
+    quiet at one of them."""
     tries: list[T] = []
     quiet = False
     for _ in range(3):
@@ -64,21 +64,25 @@ def best(once: Callable[[], T], cost: Callable[[T], float]) -> T:
         quiet = quiet or max(before, slowdown()) < 1.3
         if cost(tries[-1]) <= 1:
             break
-    found = min(tries, key=cost)
-    if cost(found) > 1 and not quiet:
-        pytest.skip(f"the machine is busy with other things, so that this says nothing: {found}")
-    return found
+    return min(tries, key=cost), quiet
+
+
+def hold_time(took: float, within: float, *, quiet: bool) -> None:
+    """Fail for milliseconds beyond the budget; skip where others held the processors throughout."""
+    if took > within and not quiet:
+        pytest.skip(f"{took:.0f} ms instead of {within}, on a machine that others keep busy")
+    assert took <= within
 
 
 def test_the_form_stands_in_400_ms(browser: Any, large: Server) -> None:
     origin = f"http://127.0.0.1:{large.port}"
-    found = best(
+    found, quiet = best(
         lambda: measure.first_views(browser, origin, "/login", measure.FORM),
         lambda view: view.milliseconds / 400,
     )
-    assert found.milliseconds <= 400
     assert found.requests <= 20
     assert found.shift <= 0.02
+    hold_time(found.milliseconds, 400, quiet=quiet)
 
 
 def test_the_grid_of_ten_thousand_stands_in_1200_ms(
@@ -86,13 +90,13 @@ def test_the_grid_of_ten_thousand_stands_in_1200_ms(
 ) -> None:
     origin = f"http://127.0.0.1:{large.port}"
     state = grid[0].storage_state()
-    found = best(
+    found, quiet = best(
         lambda: measure.first_views(browser, origin, "/personas", measure.CARD, state),
         lambda view: view.milliseconds / 1200,
     )
-    assert found.milliseconds <= 1200
     assert found.requests <= 20
     assert found.shift <= 0.02
+    hold_time(found.milliseconds, 1200, quiet=quiet)
 
 
 def test_scrolling_through_ten_thousand_is_light(grid: tuple[Any, Any]) -> None:
@@ -103,15 +107,15 @@ def test_scrolling_through_ten_thousand_is_light(grid: tuple[Any, Any]) -> None:
         page.wait_for_selector("[aria-posinset='1'] .card")
         return measure.scroll_through(context, page)
 
-    found = best(once, lambda cost: cost.jump_ms / 500)
+    found, quiet = best(once, lambda cost: cost.jump_ms / 500)
     assert found.script_ms <= 8
-    assert found.jump_ms <= 500
     assert found.nodes <= 1500
     assert found.heap_mb <= 30
     # It was the whole grid, and there was something to measure.
     assert page.locator(f"[aria-posinset='{measure.PERSONAS}']").count() == 1
     assert found.script_ms > 0.01
     assert found.heap_mb > 1
+    hold_time(found.jump_ms, 500, quiet=quiet)
 
 
 def test_pictures_shift_nothing(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
