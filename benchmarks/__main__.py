@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks import data, inprocess, jobs, load, report, servers, texts
+from benchmarks import data, inprocess, jobs, load, page, report, servers, texts
 from benchmarks.data import LARGE, ROOT, SMALL, WORK, WRITER
 from benchmarks.load import Case, Rounds
 from benchmarks.peers.fastapi_app.copy import copy
@@ -31,7 +31,18 @@ from seidra import create_app
 from seidra.config import Settings
 from seidra.values import timestamp
 
-GROUPS = ("steps", "list", "search", "jobs", "media", "create", "preview", "claims", "queue")
+GROUPS = (
+    "steps",
+    "list",
+    "search",
+    "jobs",
+    "media",
+    "create",
+    "preview",
+    "claims",
+    "queue",
+    "page",
+)
 _LIST = "/api/personas?limit=20"
 _SOUL_LIST = "/api/tables/personas/rows?_limit=20&_ordering=-created_at&_filters=is_nsfw:0,user_id:"
 _CREATE_BODY = "create.json"
@@ -225,6 +236,11 @@ class Bench:
         if "queue" in self.groups:
             self.figures |= jobs.queue_figures(self.sizes, self.writer, self.small)
 
+    def of_page(self) -> None:
+        """The studio in Chromium, on an instance of its own."""
+        if "page" in self.groups:
+            self.figures |= page.figures()
+
 
 @contextmanager
 def _progress(text: str) -> Iterator[None]:
@@ -255,6 +271,7 @@ def main() -> None:
         "In process": bench.in_process,
         "Over HTTP": bench.over_http,
         "Jobs": bench.of_jobs,
+        "Page": bench.of_page,
     }
     for text, phase in phases.items():
         with _progress(text):

@@ -134,6 +134,21 @@ def seidra(sizes: Sizes, **changes: str) -> Server:
     )
 
 
+def alone(folder: Path) -> Server:
+    """SEIDRA under gunicorn on an empty instance in `folder`, where all have an account at once."""
+    port = _free_port()
+    variables = {
+        "SEIDRA_DATABASE_URL": f"sqlite:///{folder / 'seidra.db'}",
+        "SEIDRA_BIND": f"127.0.0.1:{port}",
+        "SEIDRA_LOG_LEVEL": "warning",
+        "SEIDRA_RATE_LIMITS": "off",
+        "SEIDRA_WEB_WORKERS": "2",
+        "SEIDRA_WEB_THREADS": "4",
+    }
+    command = [_program("gunicorn"), "--config", str(ROOT / "gunicorn.conf.py")]
+    return Server("page", command, variables, port)
+
+
 def bare_flask(sizes: Sizes, listed: Path, created: Path) -> Server:
     """The floor: a Flask app that gives the bytes of these files, under SEIDRA's gunicorn
     settings."""

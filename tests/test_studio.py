@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ def test_the_policy_stands_on_200_and_304_alike(client: FlaskClient) -> None:
 def test_what_the_page_names_is_there_for_ever_and_compressed(client: FlaskClient) -> None:
     page = client.get("/").get_data(as_text=True)
     addresses = re.findall(r'(?:href|src)="(/studio/[^"]+)"', page)
-    assert len(addresses) > 10
+    assert len(addresses) == 3
     for address in addresses:
         plain = client.get(address)
         packed = client.get(address, headers={"Accept-Encoding": "gzip"})
@@ -67,23 +69,61 @@ def test_the_page_stays_small() -> None:
     assert packed(".css") <= 12 * 1024
 
 
-def test_comments_are_not_sent_and_lines_keep_their_numbers() -> None:
-    for name, file in StudioFiles("").files.items():
+def source_lines(files: StudioFiles) -> Iterator[tuple[str, str, str]]:
+    """Each line of a script that is sent, beside the name and the line of its source."""
+    for name, file in files.files.items():
         if name.endswith(".js"):
-            text = (STATIC / name).read_text()
-            source, sent = text.splitlines(), file.plain.decode().splitlines()
-            assert len(sent) == len(source), name
-            assert "@module" not in file.plain.decode(), name
-            assert "@type" not in file.plain.decode(), name
-            plain = [re.sub(r"/\*\* @type [^\n]*?\*/ ?", "", line).lstrip() for line in source]
-            assert all(line in ("", plain[at]) for at, line in enumerate(sent)), name
-            left_out = [source[at].strip() for at, line in enumerate(sent) if line == ""]
-            comments = ("/**", "*", "//")
-            assert all(text == "" or text.startswith(comments) for text in left_out), name
-            # A text over several lines would lose the blanks that they begin with.
-            for line in plain:
-                open_ended = line.count("`") % 2 == 1 and not line.startswith(("*", "//"))
-                assert not open_ended or line.endswith("${") or line.startswith("}"), (name, line)
+            sent = re.split(r"^// (\S+\.js)\n", file.plain.decode(), flags=re.MULTILINE)
+            parts = zip(sent[1::2], sent[2::2], strict=True) if sent[1:] else [(name, sent[0])]
+            for part, text in parts:
+                source = (STATIC / part).read_text().splitlines()
+                yield from ((part, *pair) for pair in zip(text.splitlines(), source, strict=True))
+
+
+def test_comments_are_not_sent_and_lines_keep_their_numbers() -> None:
+    lines = list(source_lines(StudioFiles("")))
+    assert {name for name, _, _ in lines} == {str(path.relative_to(STATIC)) for path in SCRIPTS}
+    for name, now, was in lines:
+        plain = re.sub(r"/\*\* @type [^\n]*?\*/ ?", "", was).strip()
+        assert now == now.lstrip(), name
+        assert not re.search("@type|@module", now), name
+        if not now:
+            comment = plain.startswith(("/**", "*", "//"))
+            imported = plain.startswith(("import ", "}")) or plain.rstrip(",").isidentifier()
+            assert not plain or comment or imported, (name, was)
+        elif now.rstrip() != plain:
+            assert "import" in plain or plain.startswith(("export default {", "} from ")), was
+        # A text over several lines would lose the blanks that they begin with.
+        open_ended = plain.count("`") % 2 == 1 and not plain.startswith(("*", "//"))
+        assert not open_ended or plain.endswith("${") or plain.startswith("}"), (name, was)
+
+
+def test_what_the_first_view_needs_is_one_script_with_names_of_its_own() -> None:
+    files = StudioFiles("").files
+    joined = files["app.js"].plain.decode()
+    parts = re.findall(r"^// (\S+\.js)$", joined, re.MULTILINE)
+    names = [
+        name
+        for part in parts
+        for name in re.findall(
+            r"^(?:export )?(?:async )?(?:const|let|function|class) (\w+)",
+            (STATIC / part).read_text(),
+            re.MULTILINE,
+        )
+    ]
+    twice = {name for name in names if names.count(name) > 1}
+    assert not twice, f"two of the joined modules use a name at their top: {twice}"
+    assert len(names) > 100
+    assert not re.search(r"^import ", joined, re.MULTILINE)
+    # Each address of a script is one that is served, and asks for names that are there.
+    exported = set(re.findall(r"^export (?:async )?(?:const|function|class) (\w+)", joined, re.M))
+    for name, file in files.items():
+        text = file.plain.decode()
+        for wanted, address in re.findall(r'(?:\{([^{}]*)\} from |import\()"([^"]+)"', text):
+            found = posixpath.normpath(posixpath.join(posixpath.dirname(name), address))
+            assert found in files, (name, address)
+            asked = {each.strip() for each in wanted.split(",") if each.strip()}
+            assert found != "app.js" or (asked and asked <= exported), (name, asked - exported)
 
 
 def test_the_languages_have_the_same_keys_and_none_is_unused() -> None:

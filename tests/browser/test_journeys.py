@@ -4,104 +4,12 @@ Any error of the console, or breach of the policy, fails the test that it happen
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from conftest import PASSWORD
+from played import Studio, browser, expect, findings, persona, preview_card, server, studio
 from test_start import GUNICORN, Server
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = playwright.expect
-Axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe
-
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Chromium, once for all tests."""
-    found = shutil.which("chromium")
-    if found is None:
-        pytest.skip("chromium is not installed")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=found, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of its own, on an empty instance."""
-    with Server(tmp_path_factory.mktemp("server"), *GUNICORN) as running:
-        yield running.ready()
-
-
-class Studio:
-    """A page at a server: opens paths, and remembers what the console complained of."""
-
-    def __init__(self, browser: Any, server: Server, **options: object) -> None:
-        self.server = server
-        self.complaints: list[str] = []
-        self.allowed: list[str] = []
-        self.context = browser.new_context(
-            viewport={"width": 1280, "height": 860}, locale="en-GB", **options
-        )
-        self.page = self.add_page()
-
-    def add_page(self) -> Any:
-        page = self.context.new_page()
-        page.set_default_timeout(20_000)
-        page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        return page
-
-    def _hear(self, message: Any) -> None:
-        if message.type in ("error", "warning"):
-            self.complaints.append(f"{message.text} {message.location.get('url')}")
-
-    def check(self) -> None:
-        """Raise for what the console complained of, but for what the test provoked."""
-        left = [text for text in self.complaints if not any(word in text for word in self.allowed)]
-        assert not left, left
-
-    def open(self, path: str) -> Any:
-        self.page.goto(f"http://127.0.0.1:{self.server.port}{path}")
-        return self.page
-
-    def register(self, name: str = "alice") -> Any:
-        """Make an account through the page; ends at the personas, with the example there."""
-        page = self.open("/register")
-        page.fill("input[name=email]", f"{name}@example.com")
-        page.fill("input[name=username]", name)
-        page.fill("input[name=password]", PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_selector(".card")
-        return page
-
-
-@pytest.fixture
-def studio(browser: Any, server: Server) -> Iterator[Studio]:
-    """The page of an empty instance."""
-    studio = Studio(browser, server, color_scheme="dark")
-    yield studio
-    studio.context.close()
-    studio.check()
-
-
-def preview_card(page: Any) -> None:
-    """Preview the only persona, and wait until its picture is on the card."""
-    page.click(".card-play")
-    page.wait_for_selector(".card img")
 
 
 def test_the_first_account_leads_to_the_first_picture(studio: Studio) -> None:
@@ -322,19 +230,6 @@ def test_the_grid_of_ten_thousand_has_few_cards_and_goes_anywhere(studio: Studio
     page.go_back()
     page.wait_for_selector(".card")
     page.wait_for_function("place => Math.abs(scrollY - place) < 2", arg=place)
-
-
-def persona(number: int) -> dict[str, Any]:
-    """A persona as a list answers it."""
-    return {
-        "id": number + 1_000_000,
-        "name": f"Persona {number}",
-        "tags": ["people"],
-        "is_favorite": False,
-        "is_nsfw": False,
-        "cover": None,
-        "version": 1,
-    }
 
 
 def test_what_was_deleted_comes_back(studio: Studio) -> None:
@@ -713,14 +608,3 @@ def test_every_page_is_accessible(browser: Any, server: Server, theme: str, widt
     studio.context.close()
     studio.check()
     assert not any(found.values()), {path: said for path, said in found.items() if said}
-
-
-def findings(page: Any) -> list[str]:
-    """What axe finds by WCAG 2.2 AA, in words."""
-    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-    results = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
-    return [
-        f"{rule['id']}: {node['target']} {node['failureSummary']}"
-        for rule in results.response["violations"]
-        for node in rule["nodes"]
-    ]

@@ -13,24 +13,34 @@ import { findPage, PAGES } from "./pages/index.js";
 const shown = signal(/** @type {any} */ (null));
 const path = computed(() => place().path);
 let opening = 0;
+/** What stands there, and for whom. */
+let built = "";
 
 /** @param {string} wanted */
 async function showPage(wanted) {
   const mine = ++opening;
   if (user.peek() === undefined) return;
+  // Who comes back to a page that waited for them finds it as it was left.
+  const now = `${userId.peek()} ${wanted}`;
+  if (now === built) return;
   if (wanted === "/") return openPage(user.peek() ? "/personas" : "/login", { replace: true });
   const found = findPage(wanted);
   if (!user.peek() && !found?.page.open) {
     return openPage(`/login?to=${encodeURIComponent(wanted + location.search)}`, { replace: true });
   }
   if (!found || (found.page.admin && !user.peek()?.is_admin)) {
+    built = now;
     return shown.set({ element: h("p", { class: "empty-words" }, () => t("page.missing")), dispose() {} });
   }
   const { default: build } = await found.page.load();
   if (mine !== opening) return;
   const kept = found.page.kept;
-  if (kept && shown.peek()?.kept === kept) return shown.peek().parts.set(found.parts);
+  if (kept && shown.peek()?.kept === kept) {
+    built = now;
+    return shown.peek().parts.set(found.parts);
+  }
   shown.peek()?.dispose();
+  built = now;
   const parts = signal(found.parts);
   const { value, dispose } = scope(() => build(parts));
   shown.set({ element: value, dispose, kept, parts });

@@ -3,12 +3,16 @@
  *
  * @module
  */
+import { secondsText, t } from "../lib/i18n.js";
 import { BASE } from "../lib/router.js";
 import { signal } from "../lib/signal.js";
 import { freshToken } from "./session.js";
 
 /** Whether the server was reached by the last request. */
 export const serverReached = signal(true);
+
+/** The seconds until what was too much at once is asked again; 0 where nothing waits for that. */
+export const heldBack = signal(0);
 
 /** A refused request, as the server said it (RFC 9457). */
 export class ApiError extends Error {
@@ -18,7 +22,8 @@ export class ApiError extends Error {
    * @param {number} retryAfter seconds, 0 where the server names none
    */
   constructor(status, problem, retryAfter) {
-    super(problem?.detail ?? `${status}`);
+    const wait = retryAfter ? ` ${t("server.wait", { time: secondsText(retryAfter) })}` : "";
+    super((problem?.detail ?? `${status}`) + wait);
     this.status = status;
     /** @type {string} */
     this.code = problem?.code ?? "";
@@ -42,7 +47,9 @@ export class ApiError extends Error {
  */
 
 /**
- * Ask SEIDRA. Raises ApiError for a refusal, TypeError where the server is not reached.
+ * Ask SEIDRA. What only reads is asked again while the server is gone, or says that it is busy; what
+ * makes something may be sent again after a lost answer, and makes it once. Else
+ * raises ApiError for a refusal, TypeError where the server is not reached.
  *
  * @param {string} method
  * @param {string} path below /api, with its query
@@ -50,6 +57,30 @@ export class ApiError extends Error {
  * @returns {Promise<Answer>}
  */
 export async function ask(method, path, options = {}) {
+  for (let seconds = 1;; seconds = Math.min(seconds * 2, 15)) {
+    try {
+      const answer = await askOnce(method, path, options);
+      heldBack.set(0);
+      return answer;
+    } catch (/** @type {any} */ error) {
+      const tooMany = error.status === 429;
+      const passes = tooMany || (error.status ? error.status > 501 : error instanceof TypeError);
+      if (method !== "GET" || !passes || options.signal?.aborted) throw error;
+      const wait = error.retryAfter || seconds;
+      if (tooMany) heldBack.set(wait);
+      else serverReached.set(false);
+      await new Promise((go) => setTimeout(go, wait * 1000));
+    }
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {{ body?: any, etag?: string, signal?: AbortSignal }} options
+ * @returns {Promise<Answer>}
+ */
+async function askOnce(method, path, options) {
   const what = method === "POST" && MAKING.test(path) ? path + JSON.stringify(options.body) : "";
   const key = what && (lost.get(what) ?? crypto.getRandomValues(new BigUint64Array(2)).join("-"));
   const asked = key ? { ...options, headers: { "Idempotency-Key": key } } : options;

@@ -6,7 +6,7 @@
  */
 import { effect, signal } from "../lib/signal.js";
 import { ask, queryOf, send } from "./api.js";
-import { nsfwShown } from "./prefs.js";
+import { nsfwShown, readNsfw } from "./prefs.js";
 import { freshToken, userId } from "./session.js";
 
 /** @typedef {Record<string, any>} Job */
@@ -102,7 +102,7 @@ function hear(event, data) {
 
 function isLeader() {
   const [id, beat] = (localStorage.getItem(LEADER) ?? "").split(" ");
-  if (id !== me && Date.now() - Number(beat) < 3 * BEAT) return false;
+  if (id !== me && Math.abs(Date.now() - Number(beat)) < 3 * BEAT) return false;
   localStorage.setItem(LEADER, `${me} ${Date.now()}`);
   return true;
 }
@@ -127,6 +127,7 @@ async function readStream(stop, last) {
     return { last, wait: RETRY_SECONDS };
   }
   if (!last) await readActive();
+  else readNsfw();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let text = "";
   for (;;) {

@@ -23,6 +23,25 @@ export const veiled = signal(localStorage.getItem("seidra.veil") !== "off");
 /** Whether lists ask for NSFW things. */
 export const nsfwShown = computed(() => Boolean(nsfwSettings()?.enabled && nsfwSettings()?.age_verified));
 
+/** Counts the times that one who sees NSFW things may see others since. */
+export const nsfwLooks = signal(0);
+
+/** Read the account's NSFW settings, and have what is shown looked at: an administrator may forbid it. */
+export async function readNsfw() {
+  const id = userId.peek();
+  const known = nsfwShown.peek();
+  const answer = id && (await ask("GET", "/settings/nsfw").catch(() => null));
+  if (!answer || id !== userId.peek()) return;
+  nsfwSettings.set(answer.data);
+  if (known && nsfwShown.peek()) nsfwLooks.update((n) => n + 1);
+}
+
+/** Take settings that were just written, here and in the other tabs. @param {any} settings */
+export function takeNsfw(settings) {
+  nsfwSettings.set(settings);
+  localStorage.setItem("seidra.nsfw", String(Math.random()));
+}
+
 /** @param {string} name */
 const themeOf = (
   name,
@@ -46,7 +65,12 @@ export function startPrefs() {
       theme.set(themeOf(settings.theme));
       chooseLanguage(settings.language);
     }
-    ask("GET", "/settings/nsfw").then((answer) => nsfwSettings.set(answer.data)).catch(() => null);
+    readNsfw();
+  });
+  document.addEventListener("visibilitychange", () => document.hidden || readNsfw());
+  addEventListener("storage", ({ key, newValue }) => {
+    if (key === "seidra.nsfw") readNsfw();
+    else if (key === "seidra.veil") veiled.set(newValue !== "off");
   });
 }
 

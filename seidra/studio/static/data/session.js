@@ -5,7 +5,7 @@
  * @module
  */
 import { computed, signal } from "../lib/signal.js";
-import { ApiError, refusal, send } from "./api.js";
+import { ApiError, refusal, send, serverReached } from "./api.js";
 
 const KEY = "seidra.refresh";
 
@@ -85,6 +85,7 @@ export async function resumeSession() {
       await freshToken();
       return;
     } catch (error) {
+      serverReached.set(false);
       const wait = error instanceof ApiError && error.retryAfter ? error.retryAfter : seconds;
       await new Promise((go) => setTimeout(go, wait * 1000));
     }

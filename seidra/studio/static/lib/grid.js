@@ -18,6 +18,7 @@ const HEAD = 56;
  * @template T
  * @typedef {object} GridOptions
  * @property {(offset: number, limit: number) => Promise<{ items: T[], total: number }>} load
+ * @property {(error: any) => void} failed told why something could not be loaded
  * @property {(item: T, index: number) => HTMLElement} card an element that can take the focus
  * @property {number} minWidth pixels of a card at least
  * @property {(width: number) => number} height pixels of a card of this width
@@ -39,7 +40,7 @@ const HEAD = 56;
  * @param {GridOptions<T>} options
  * @returns {Grid<T>}
  */
-export function windowedGrid({ load, card, minWidth, height, label, parts, chosen, onKey }) {
+export function windowedGrid({ load, failed, card, minWidth, height, label, parts, chosen, onKey }) {
   const total = signal(/** @type {number | null} */ (null));
   /** @type {Map<number, T>} */
   let items = new Map();
@@ -94,6 +95,7 @@ export function windowedGrid({ load, card, minWidth, height, label, parts, chose
     try {
       const answer = await load(page * WINDOW, WINDOW);
       if (mine !== generation) return;
+      for (const at of items.keys()) if (at >= answer.total) items.delete(at);
       answer.items.forEach((item, at) => items.set(page * WINDOW + at, item));
       const first = total.peek() === null;
       total.set(answer.total);
@@ -104,7 +106,7 @@ export function windowedGrid({ load, card, minWidth, height, label, parts, chose
       }
     } catch (error) {
       asked.delete(page);
-      throw error;
+      failed(error);
     }
   }
 

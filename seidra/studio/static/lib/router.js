@@ -49,9 +49,17 @@ export function replaceQuery(query) {
   openPage(place.peek().path + (text ? `?${text}` : ""), { replace: true });
 }
 
-async function mayLeave() {
-  for (const guard of leaveGuards) if (!(await guard())) return false;
-  return true;
+/** @type {Promise<boolean> | null} */
+let leaving = null;
+
+/** Whether nothing holds the reader here; who asks twice meets one question. */
+function mayLeave() {
+  const asked = async () => {
+    for (const guard of leaveGuards) if (!(await guard())) return false;
+    return true;
+  };
+  leaving ??= asked().finally(() => (leaving = null));
+  return leaving;
 }
 
 function rememberScroll() {

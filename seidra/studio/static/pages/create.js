@@ -7,6 +7,7 @@ import { ask, queryOf } from "../data/api.js";
 import { readEngines } from "../data/catalogue.js";
 import { jobs, takeJob } from "../data/live.js";
 import { nsfwShown } from "../data/prefs.js";
+import { tellError } from "../parts/dialog.js";
 import { cancelButton } from "../parts/dock.js";
 import { choice, field, form } from "../parts/field.js";
 import { icon } from "../parts/icons.js";
@@ -203,14 +204,14 @@ function personaPicker(persona) {
     placeholder: () => t("create.find_persona"),
     oninput: () => {
       clearTimeout(typing);
-      typing = setTimeout(async () => {
-        const { data } = await ask(
-          "GET",
-          `/personas${
-            queryOf({ search: search.value.trim(), limit: 8, include_nsfw: nsfwShown.peek(), fields: "card" })
-          }`,
-        );
-        found.set(data);
+      typing = setTimeout(() => {
+        const asked = {
+          search: search.value.trim(),
+          limit: 8,
+          include_nsfw: nsfwShown.peek(),
+          fields: "card",
+        };
+        ask("GET", `/personas${queryOf(asked)}`).then(({ data }) => found.set(data)).catch(tellError);
       }, 180);
     },
     onfocus: () => search.dispatchEvent(new Event("input")),

@@ -7,7 +7,7 @@ import { computed, effect, onDispose, signal, untracked } from "../lib/signal.js
 import { ask, queryOf } from "../data/api.js";
 import { endListeners } from "../data/live.js";
 import { libraryChanges } from "../data/catalogue.js";
-import { nsfwShown } from "../data/prefs.js";
+import { nsfwLooks, nsfwSettings, nsfwShown } from "../data/prefs.js";
 import { forgetItem } from "../data/trash.js";
 import { choice } from "../parts/field.js";
 import { hostToasts, tellError, toast } from "../parts/dialog.js";
@@ -19,8 +19,8 @@ import { icon, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture, sizesOf } from "../parts/picture.js";
 import { zoomFrame } from "../parts/zoom.js";
 
-/** @param {URLSearchParams} query */
-const filtersOf = (query) => ({
+/** What the list is asked for. @param {URLSearchParams} query of the page */
+export const filtersOf = (query) => ({
   search: query.get("q") ?? "",
   favorites_only: query.get("fav") ? "true" : null,
   persona_id: query.get("persona"),
@@ -130,6 +130,7 @@ export default function gallery(parts) {
       );
       return { items: data.items, total: data.total };
     },
+    failed: tellError,
     card: (item) =>
       h(
         "a",
@@ -146,6 +147,7 @@ export default function gallery(parts) {
   effect(() => {
     query();
     nsfwShown();
+    nsfwLooks();
     if (known) grid.reload();
     known = true;
   });
@@ -331,12 +333,19 @@ function lightbox(first, grid, reload) {
       () => item() && facts(item()),
     ),
   );
+  effect(() => nsfwSettings() && !nsfwShown() && item()?.is_nsfw && close());
+  effect(() => nsfwLooks() && item.peek()?.is_nsfw && read(item.peek().id));
   queueMicrotask(() => {
     if (!dialog.isConnected) return;
     dialog.showModal();
     hostToasts(dialog);
   });
-  onDispose(() => hostToasts(document.body));
+  onDispose(() => {
+    hostToasts(document.body);
+    // The keys go on where the picture stands in the grid.
+    const shot = grid.element.querySelector(`a[href*="/${item.peek()?.id}"]`);
+    queueMicrotask(() => shot instanceof HTMLElement && shot.focus({ preventScroll: true }));
+  });
   return dialog;
 }
 

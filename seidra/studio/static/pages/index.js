@@ -43,11 +43,16 @@ export function findPage(path) {
     if (wanted.length !== given.length) continue;
     const fits = wanted.every((part, at) => part === given[at] || (part.startsWith(":") && given[at]));
     if (!fits) continue;
-    const parts = wanted.flatMap((
-      part,
-      at,
-    ) => (part.startsWith(":") ? [[part.slice(1), decodeURIComponent(given[at])]] : []));
-    return { page, parts: Object.fromEntries(parts) };
+    try {
+      const parts = wanted.flatMap((
+        part,
+        at,
+      ) => (part.startsWith(":") ? [[part.slice(1), decodeURIComponent(given[at])]] : []));
+      return { page, parts: Object.fromEntries(parts) };
+    } catch {
+      // Half a character, as of an address that was cut off.
+      return null;
+    }
   }
   return null;
 }

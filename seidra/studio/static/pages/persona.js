@@ -112,7 +112,7 @@ function editor(start, began) {
         etag: `"${stored.peek().version}"`,
       });
       stored.set(data);
-      draft.update((all) => ({ ...all, ...Object.fromEntries(FIELDS.map((name) => [name, data[name]])) }));
+      draft.update((all) => ({ ...all, ...pick(data) }));
       for (const warning of data.warnings ?? []) toast(warning.detail);
       toast(t("saved"));
       return data;
@@ -265,6 +265,9 @@ function editor(start, began) {
     element,
   );
 }
+
+/** The fields of a persona that the editor writes. @param {any} persona */
+const pick = (persona) => Object.fromEntries(FIELDS.map((name) => [name, persona[name]]));
 
 /** What the default engine has, for the lists of suggestions. */
 function catalogue() {

@@ -6,8 +6,9 @@ import { addressOf, openPage, place, replaceQuery } from "../lib/router.js";
 import { computed, effect, onDispose } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { endListeners } from "../data/live.js";
-import { nsfwShown } from "../data/prefs.js";
+import { nsfwLooks, nsfwShown } from "../data/prefs.js";
 import { personaCard, startPreview } from "../parts/card.js";
+import { tellError } from "../parts/dialog.js";
 import { choice } from "../parts/field.js";
 import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
 import { selection } from "../parts/selection.js";
@@ -15,8 +16,8 @@ import { skein, trashLink } from "../parts/icons.js";
 
 const SORTS = ["-created_at", "-updated_at", "name", "-name", "created_at"];
 
-/** Where the tags stand in the query of the page. @param {URLSearchParams} query */
-const filtersOf = (query) => ({
+/** What the list is asked for. @param {URLSearchParams} query of the page */
+export const filtersOf = (query) => ({
   search: query.get("q") ?? "",
   tag: query.getAll("tag"),
   is_favorite: query.get("fav") ? "true" : null,
@@ -52,6 +53,7 @@ export default function personas() {
       const { data, total } = await ask("GET", `/personas${asked}`);
       return { items: data, total };
     },
+    failed: tellError,
     card: (persona) =>
       personaCard(persona, (next) => grid.replace((each) => each.id === next.id, () => next)),
     onKey: (event, persona) => {
@@ -68,6 +70,7 @@ export default function personas() {
   effect(() => {
     query();
     nsfwShown();
+    nsfwLooks();
     if (known) grid.reload();
     known = true;
   });

@@ -3,7 +3,7 @@ import { h } from "../lib/element.js";
 import { t } from "../lib/i18n.js";
 import { signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
-import { nsfwSettings, veiled } from "../data/prefs.js";
+import { nsfwSettings, takeNsfw, veiled } from "../data/prefs.js";
 import { forgetSession, user } from "../data/session.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { check, choice, field, form } from "../parts/field.js";
@@ -31,7 +31,7 @@ function nsfw() {
   /** @param {any} change */
   async function save(change) {
     try {
-      nsfwSettings.set((await ask("PATCH", "/settings/nsfw", { body: change })).data);
+      takeNsfw((await ask("PATCH", "/settings/nsfw", { body: change })).data);
     } catch (error) {
       tellError(error);
       nsfwSettings.update((now) => ({ ...now }));

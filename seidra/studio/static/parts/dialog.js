@@ -106,8 +106,9 @@ export function toast(text, action) {
   setTimeout(close, seconds * 1000);
 }
 
-/** Say what went wrong. @param {any} error */
+/** Say what went wrong; that nobody is logged in any more, the login says. @param {any} error */
 export function tellError(error) {
+  if (error.status === 401) return;
   const findings = (error.problem?.findings ?? []).map((/** @type {any} */ f) => f.detail).join(" ");
   toast(findings || (error.status ? error.message : t("server.gone")));
 }

@@ -1,8 +1,13 @@
 /** The keys that the page knows, and their help. @module */
 import { h } from "../lib/element.js";
 import { t } from "../lib/i18n.js";
+import { signal } from "../lib/signal.js";
+import { check } from "./field.js";
 
 const KEYS = ["/", "?", "←↑→↓", "f", "p", "Ctrl S", "Ctrl ⏎", "Esc", "␣", "Ctrl A", "+ − 0"];
+
+/** Whether `/` and `?` alone do something: who speaks to their machine may not want them to. */
+const single = signal(localStorage.getItem("seidra.keys") !== "off");
 
 /** Show what keys there are. */
 export function openKeysHelp() {
@@ -15,6 +20,13 @@ export function openKeysHelp() {
       { class: "keys" },
       ...KEYS.flatMap((key, at) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, t(`keys.${at}`))]),
     ),
+    check(() => t("keys.single"), {
+      checked: single,
+      onchange: (/** @type {any} */ { target }) => {
+        single.set(target.checked);
+        localStorage.setItem("seidra.keys", target.checked ? "on" : "off");
+      },
+    }),
     h(
       "div",
       { class: "row end" },
@@ -32,7 +44,7 @@ export const isWriting = (event) =>
 /** `/` goes to the search, `?` shows the keys. */
 export function startKeys() {
   addEventListener("keydown", (event) => {
-    if (isWriting(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!single.peek() || isWriting(event) || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "?") openKeysHelp();
     const search = document.querySelector("input[type=search]");
     if (event.key === "/" && search instanceof HTMLElement) {

@@ -3,7 +3,7 @@ import { h } from "../lib/element.js";
 import { t } from "../lib/i18n.js";
 import { BASE } from "../lib/router.js";
 import { signal } from "../lib/signal.js";
-import { veiled } from "../data/prefs.js";
+import { nsfwShown, veiled } from "../data/prefs.js";
 import { skein } from "./icons.js";
 
 /** A link of an answer, on the server that the page came from. @param {string} url */
@@ -50,7 +50,7 @@ export function picture(sizes, { alt = "", isNsfw = false, sizes: layout = "280p
       onpointerup: look(false),
       onpointerleave: look(false),
     },
-    image,
+    () => (isNsfw && !nsfwShown() ? skein() : image),
     () => hidden() && h("span", { class: "veil-words" }, t("veil.hold")),
   );
 }

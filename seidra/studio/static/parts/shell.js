@@ -1,8 +1,8 @@
 /** What stands around every page: side bar or bottom tabs, banner, dock of jobs, toasts. @module */
 import { h } from "../lib/element.js";
-import { t } from "../lib/i18n.js";
+import { secondsText, t } from "../lib/i18n.js";
 import { addressOf, openPage, place } from "../lib/router.js";
-import { serverReached } from "../data/api.js";
+import { heldBack, serverReached } from "../data/api.js";
 import { activeJobs } from "../data/live.js";
 import { endSession, user } from "../data/session.js";
 import { toastRegion } from "./dialog.js";
@@ -56,6 +56,9 @@ export function shell(pages, outlet) {
         "main",
         { id: "main", tabindex: "-1" },
         () => !serverReached() && h("p", { class: "banner", role: "alert" }, t("server.gone")),
+        () =>
+          heldBack() > 0 &&
+          h("p", { class: "banner", role: "status" }, t("server.busy", { time: secondsText(heldBack()) })),
         outlet,
       ),
       () => user() && dock(),
