@@ -42,7 +42,7 @@ def figures(*, quick: bool) -> dict[str, float]:
         found |= _import(server, token, other)
         user_id = orjson.loads(server.get("/api/auth/me", other))["id"]
         _fill(Path(folder), user_id, pictures)
-        print(found); return found | _export(server, other, pictures)
+        return found | _export(server, other, pictures)
 
 
 def _register(server: Server, name: str) -> str:
