@@ -40,6 +40,10 @@ DELETE FROM idempotency_keys;
 -- Drop all exports; their files are no part of a backup.
 DELETE FROM exports;
 
+-- name: imports_drop!
+-- Drop all imports with their entries; triggers queue the files of pictures that became no items.
+DELETE FROM imports;
+
 -- name: sessions_end!
 -- End all sessions of all accounts; their refresh tokens go with them.
 DELETE FROM sessions;

@@ -60,6 +60,27 @@ ROWS: dict[str, dict[str, Any]] = {
         "id": 3, "user_id": 7, "persona_id": 11, "number": 1, "made_at": NOW, "made_by": "edit",
         "note": "", "is_nsfw": 0, "content_hash": "c1", "document": b"zlib",
     },
+    "persona_sources": {
+        "persona_id": 11, "user_id": 7, "format": "a1111", "tool": "A1111", "file": "styles",
+        "entry": "Luna", "facts": "{}", "base": b"zlib", "revision": 1, "imported_at": NOW,
+    },
+    "imports": {
+        "id": "im1", "user_id": 7, "status": "planned", "options": "{}", "files": "[]",
+        "entries": 1, "created_at": NOW, "updated_at": NOW, "expires_at": NOW,
+    },
+    "import_entries": {
+        "import_id": "im1", "n": 0, "locator": "styles.csv row 2", "format": "a1111",
+        "tool": "A1111", "file": "styles", "entry": "Luna", "action": "create", "is_nsfw": 0,
+        "document": b"zlib", "media_id": "m8", "file_key": "m8/m8.0a.png",
+    },
+    "import_pictures": {
+        "import_id": "im1", "n": 0, "entry": 0, "media_id": "m9", "file_key": "m9/m9.0a.png",
+        "size": 1000, "is_nsfw": 0, "document": b"zlib",
+    },
+    "exports": {
+        "id": "ex1", "user_id": 7, "target": "seidra", "chosen": "{}", "status": "completed",
+        "file_key": "ex/ex1.0a.zip", "created_at": NOW, "expires_at": NOW,
+    },
     "persona_tags": {"user_id": 7, "tag_key": "sea", "persona_id": 11},
     "persona_texts": {
         "doc_id": (7 << 32) | 11, "safety": "sfw", "favor": "oth", "search_text": "luna moon",
@@ -403,8 +424,9 @@ def test_the_keys_of_files_that_go_become_ids_and_the_other_way_round(
     settings: Settings, filled: Connection
 ) -> None:
     ids = [f"{n}f071518-488e-5006-b1a4-5b2a0ac0c96c" for n in (1, 2)]
-    filled.execute("DELETE FROM trash")
-    filled.execute("DELETE FROM file_deletions")
+    # `flask db rollback` drops these before.
+    for table in ("trash", "imports", "exports", "file_deletions"):
+        filled.execute(f"DELETE FROM {table}")
     for key in (f"1f/{ids[0]}.png", f"1f/{ids[0]}.mp4", f"2f/{ids[1]}.0123456789abcdef.webp"):
         insert(filled, "file_deletions", key=key)
     depth = len(STEPS) - next(n for n, id in enumerate(STEPS) if id.startswith("0018."))
@@ -479,6 +501,14 @@ NOT_NULL = [
         " revision_note version created_at updated_at",
         "persona_revisions": "user_id persona_id number made_at made_by note is_nsfw content_hash"
         " document",
+        "persona_sources": "persona_id user_id format tool file entry facts base revision"
+        " imported_at",
+        "imports": "id user_id status options files summary choices entries done version"
+        " created_at updated_at expires_at",
+        "import_entries": "import_id n locator format tool file entry action is_nsfw document"
+        " state",
+        "import_pictures": "import_id n media_id file_key size is_nsfw document state",
+        "exports": "id user_id target chosen status done total lost attempts created_at expires_at",
         "persona_tags": "user_id tag_key persona_id",
         "persona_texts": "safety favor search_text",
         "generation_jobs": "id user_id job_type status progress prompt negative_prompt model_name"
@@ -533,6 +563,25 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("persona_revisions", "number", "persona_revisions_number", [0, -1]),
     ("persona_revisions", "made_by", "persona_revisions_made_by", ["", "hand"]),
     ("persona_revisions", "is_nsfw", "persona_revisions_is_nsfw", [2]),
+    ("persona_sources", "facts", "persona_sources_facts_json", ["{"]),
+    ("persona_sources", "original", "persona_sources_original_size", [b"x" * (2**20 + 1)]),
+    ("imports", "status", "imports_status", ["done", ""]),
+    ("imports", "options", "imports_options_json", ["{"]),
+    ("imports", "files", "imports_files_json", ["["]),
+    ("imports", "summary", "imports_summary_json", ["{"]),
+    ("imports", "choices", "imports_choices_json", ["{"]),
+    ("imports", "entries", "imports_entries", [-1]),
+    ("imports", "done", "imports_done", [-1, 2]),
+    ("import_entries", "n", "import_entries_n", [-1]),
+    ("import_entries", "action", "import_entries_action", ["delete", ""]),
+    ("import_entries", "match", "import_entries_match", ["guess"]),
+    ("import_entries", "is_nsfw", "import_entries_is_nsfw", [2]),
+    ("import_entries", "original", "import_entries_original_size", [b"x" * (2**20 + 1)]),
+    ("import_entries", "state", "import_entries_state", ["open"]),
+    ("import_pictures", "is_nsfw", "import_pictures_is_nsfw", [2]),
+    ("import_pictures", "state", "import_pictures_state", ["open"]),
+    ("exports", "chosen", "exports_chosen_json", ["{"]),
+    ("exports", "status", "exports_status", ["done", ""]),
     ("persona_texts", "safety", "persona_texts_safety", ["", "safe"]),
     ("persona_texts", "favor", "persona_texts_favor", ["yes"]),
     ("generation_jobs", "status", "jobs_status", ["done", "", "QUEUED"]),
@@ -586,6 +635,11 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "nsfw_settings": {"user_id": 8},
     "personas": {"id": 12, "uid": "u12"},
     "persona_revisions": {"id": 4, "number": 2},
+    "persona_sources": {"persona_id": 12},
+    "imports": {"id": "im2"},
+    "import_entries": {"n": 1},
+    "import_pictures": {"n": 1},
+    "exports": {"id": "ex2"},
     "persona_tags": {"tag_key": "sun"},
     "persona_texts": {"doc_id": (7 << 32) | 12},
     "generation_jobs": {"id": "j2"},
@@ -682,6 +736,11 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
             {"id": 4},
             "persona_revisions.user_id, persona_revisions.persona_id, persona_revisions.number",
         ),
+        ("persona_sources", {}, "persona_sources.persona_id"),
+        ("imports", {}, "imports.id"),
+        ("import_entries", {}, "import_entries.import_id, import_entries.n"),
+        ("import_pictures", {}, "import_pictures.import_id, import_pictures.n"),
+        ("exports", {}, "exports.id"),
         ("persona_tags", {}, "persona_tags.user_id, persona_tags.tag_key, persona_tags.persona_id"),
         ("generation_jobs", {}, "generation_jobs.id"),
         ("media_items", {"id": "m2"}, "media_items.job_id, media_items.position"),
@@ -708,6 +767,11 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("nsfw_settings", {"user_id": 99}),
         ("personas", {"id": 12, "uid": "u12", "user_id": 99}),
         ("persona_revisions", {"id": 4, "number": 2, "user_id": 99}),
+        ("persona_sources", {"persona_id": 99}),
+        ("imports", {"id": "im2", "user_id": 99}),
+        ("import_entries", {"n": 1, "import_id": "none"}),
+        ("import_pictures", {"n": 1, "import_id": "none"}),
+        ("exports", {"id": "ex2", "user_id": 99}),
         ("persona_tags", {"tag_key": "sun", "persona_id": 99}),
         ("generation_jobs", {"id": "j2", "user_id": 99}),
         ("job_frames", {"job_id": "none"}),
@@ -746,9 +810,12 @@ def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connectio
         "engine_orphans",
     }
     assert content(filled)["file_deletions"] == [
+        ("ex/ex1.0a.zip", None),
         (f"go/{GONE}.png", NOW),
         ("m0/m0.0a.png", None),
         ("m1/m1.png", None),
+        ("m8/m8.0a.png", None),
+        ("m9/m9.0a.png", None),
     ]
     assert all(content(filled)[table] == [] for table in COUNTERS)
 
@@ -759,6 +826,7 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
         "personas",
         "persona_tags",
         "persona_revisions",
+        "persona_sources",
         "persona_texts",
         "persona_counts",
     }

@@ -23,8 +23,8 @@ SIZES = (160, 320, 640, 1600)
 ARCHIVE = "application/zip"
 """The type of an export."""
 
-_ZIP = ".zip"
-_ENDINGS = "|".join(re.escape(extension) for extension in (*EXTENSIONS.values(), _ZIP))
+ZIP = ".zip"
+_ENDINGS = "|".join(re.escape(extension) for extension in (*EXTENSIONS.values(), ZIP))
 _SIZES = "|".join(map(str, SIZES))
 _PICTURE = (
     r"(?P<shard>[0-9a-f]{2})/(?P<id>(?P=shard)[0-9a-f]{6}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})"
@@ -40,7 +40,7 @@ def new_key(media_id: str, mime_type: str, claim: str) -> str:
 
 def archive_key(export_id: str, claim: str) -> str:
     """The key of an export that an attempt, known by its claim, has written."""
-    return f"{export_id[:2]}/{export_id}.{_attempt(claim)}{_ZIP}"
+    return f"{export_id[:2]}/{export_id}.{_attempt(claim)}{ZIP}"
 
 
 def _attempt(claim: str) -> str:
@@ -70,7 +70,7 @@ def original_key(key: str) -> str:
 def is_picture_key(key: str) -> bool:
     """Whether this is the key of a picture itself."""
     match = _ANY.fullmatch(key)
-    return match is not None and not match["derived"] and not key.endswith(_ZIP)
+    return match is not None and not match["derived"] and not key.endswith(ZIP)
 
 
 def match_key(key: str) -> re.Match[str]:

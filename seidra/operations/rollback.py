@@ -10,7 +10,7 @@ from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import StartError
-from seidra.files.keys import SIZES, derived_key, plain_key
+from seidra.files.keys import SIZES, ZIP, derived_key, plain_key
 from seidra.files.local import LocalFiles
 from seidra.media.chores import delete_files
 from seidra.values import timestamp_in
@@ -69,6 +69,7 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
                     drop_trash(database)
                     drop_sizes(files)
                 if _FILE_KEYS in undone:
+                    drop_imports(database)
                     give_plain_names(database, files)
         every = None if count is None else count + missing
         return migrate.undo_migrations(settings, every)[missing:]
@@ -97,8 +98,13 @@ def drop_exports(database: Database, files: LocalFiles) -> None:
     """Delete all exports and their files."""
     with database.transaction() as tx:
         queries.operations.exports_drop(tx)
-    while delete_files(database, files):
-        pass
+    files.delete([key for key in files.keys() if key.endswith(ZIP)])  # noqa: SIM118
+
+
+def drop_imports(database: Database) -> None:
+    """Delete all imports; triggers queue the files of pictures that became no items."""
+    with database.transaction() as tx:
+        queries.operations.imports_drop(tx)
 
 
 def drop_sizes(files: LocalFiles) -> None:
