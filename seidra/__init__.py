@@ -79,7 +79,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         api.register_blueprint(blueprint)
     if settings.frontend_routes:
         api.register_blueprint(frontend_blp)
-    openapi.complete_document(app, api)
     serve_studio(app, settings)
     metrics.serve_metrics(app, settings)
     return app

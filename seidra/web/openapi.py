@@ -6,6 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import threading
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -43,10 +44,42 @@ class ProblemSchema(Schema):
 
 
 class Api(flask_smorest.Api):  # type: ignore[misc]
-    """flask-smorest with SEIDRA's failures, and the document served as bytes that are made once."""
+    """flask-smorest with SEIDRA's failures. The document is written when it is first asked for, for
+    that is half of what it costs to make the application, and served as bytes that are made
+    once."""
 
     ERROR_SCHEMA = ProblemSchema
     DEFAULT_ERROR_RESPONSE_NAME = None
+
+    def __init__(self, app: Flask, **kwargs: Any) -> None:
+        self._undocumented: list[flask_smorest.Blueprint] = []
+        self._writing = threading.Lock()
+        super().__init__(app, **kwargs)
+
+    @property
+    def spec(self) -> Any:
+        """The document, with all blueprints that were registered."""
+        with self._writing:
+            blueprints, self._undocumented = self._undocumented, []
+            for blueprint in blueprints:
+                name = blueprint.name
+                blueprint.register_views_in_doc(
+                    self, self._app, self._spec, name=name, parameters=None
+                )
+                self._spec.tag({"name": name, "description": blueprint.description})
+            if blueprints:
+                _complete_document(self._app, self._spec)
+        return self._spec
+
+    @spec.setter
+    def spec(self, spec: Any) -> None:
+        self._spec = spec
+
+    def register_blueprint(self, blp: flask_smorest.Blueprint) -> None:
+        """Register the routes of a blueprint; all blueprints before the document is asked for."""
+        self._app.extensions["flask-smorest"]["blp_name_to_api"][blp.name] = self
+        self._app.register_blueprint(blp)
+        self._undocumented.append(blp)
 
     def handle_http_exception(self, error: Any) -> Response:
         return http_problem(error)
@@ -172,11 +205,11 @@ def make_api(app: Flask, base_path: str) -> Api:
     return api
 
 
-def complete_document(app: Flask, api: Api) -> None:
+def _complete_document(app: Flask, spec: Any) -> None:
     """Say of every operation what the guards and parsers around it do: its security, its failures,
     its headers."""
     for rule in app.url_map.iter_rules():
-        operations = api.spec._paths.get(re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule), {})
+        operations = spec._paths.get(re.sub(r"<(?:[^:<>]+:)?([^<>]+)>", r"{\1}", rule.rule), {})
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             operation = operations.get(method.lower())
             if operation is not None:
