@@ -55,10 +55,15 @@ def too_many() -> Invalid:
     return broken(f"Has more than {MAX_PARTS:,} entries; divide it.", "too_many_entries")
 
 
+def check_containers(count: int) -> None:
+    """Raise Invalid for a text that may hold more lists and objects than there may be."""
+    if count > _MAX_CONTAINERS:
+        raise broken(f"Has more than {_MAX_CONTAINERS:,} lists and objects.", "too_large")
+
+
 def parse(text: str) -> Document:
     """Read a JSON text. Raises Invalid, which says where it breaks which rule."""
-    if text.count("[") + text.count("{") > _MAX_CONTAINERS:
-        raise broken(f"Has more than {_MAX_CONTAINERS:,} lists and objects.", "too_large")
+    check_containers(text.count("[") + text.count("{"))
     scanner = _Scanner()
     try:
         document = _parse(text, scanner)

@@ -143,7 +143,7 @@ class _Planner:
     nsfw: bool
     options: Options
     catalogue: Catalogue
-    keys: set[tuple[str, str, str]] = field(default_factory=set)
+    keys: dict[tuple[str, str, str], int] = field(default_factory=dict)
     personas: set[int] = field(default_factory=set)
     uids: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
@@ -194,12 +194,12 @@ class _Planner:
     def _entry_key(self, format: str, file: str, entry: str) -> str:
         """What the entry is called among those of its file; of several of one name the second is
         "<name> #2"."""
-        name, number = entry[:500], 1
-        while (format, file, name) in self.keys:
-            number += 1
-            name = f"{entry[:500]} #{number}"
-        self.keys.add((format, file, name))
-        return name
+        name = first = format, file, entry[:500]
+        while name in self.keys:
+            self.keys[first] += 1
+            name = format, file, f"{entry[:500]} #{self.keys[first]}"
+        self.keys[name] = 1
+        return name[2]
 
     def _keep_original(self, planned: _Planned, original: bytes | None) -> None:
         if original is None:
