@@ -97,13 +97,19 @@ class _Row:
 def recognise(file: IncomingFile) -> bool:
     """Whether the first row names a name and a prompt."""
     text = file.known_text
-    return text is not None and file.document is None and _layout(text) is not None
+    try:
+        return text is not None and file.document is None and _layout(text) is not None
+    except csv.Error:
+        return False
 
 
 def read(file: IncomingFile) -> FoundFile:
     """The styles of a file. Raises Invalid where it has no header, or too many rows."""
     text, remarks = _without_markers(file.text)
-    layout = _layout(text)
+    try:
+        layout = _layout(text)
+    except csv.Error as error:
+        raise broken(f"Is no CSV that can be read: {error}.") from None
     if layout is None:
         raise broken(
             "Has no header: its first row must name the columns name, prompt and negative_prompt.",
@@ -168,7 +174,10 @@ def _unpacked(cells: Sequence[str], delimiter: str, columns: int) -> Sequence[st
     """The cells of a row that was put in quotation marks as a whole, so that it came as one."""
     if len([cell for cell in cells if cell]) != 1 or delimiter not in cells[0]:
         return cells
-    again = next(csv.reader([cells[0]], delimiter=delimiter, skipinitialspace=True), [])
+    try:
+        again = next(csv.reader([cells[0]], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        return cells  # Line ends, in a text that is no row.
     return again if len(again) >= columns else cells
 
 
