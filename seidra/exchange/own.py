@@ -500,7 +500,7 @@ def _damaged() -> Iterator[None]:
 
 def _loads(text: bytes) -> Any:
     """The value of a JSON text. Raises ValueError, and Invalid for what would take much memory."""
-    documents.check_containers(text.count(b"[") + text.count(b"{"))
+    documents.check_parts(text.count(b"[") + text.count(b"{"), text.count(b":"))
     return orjson.loads(text)
 
 
@@ -518,7 +518,7 @@ def recognise(file: IncomingFile) -> bool:
     first = file.data.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not first.startswith(b"{"):
         return False
-    for text in (first, first.partition(b"\n")[0]):
+    for text in (first.partition(b"\n")[0], first):
         try:
             value = _loads(text)
         except (ValueError, Invalid):
@@ -540,7 +540,8 @@ def read(file: IncomingFile) -> FoundFile:
     text = file.data.removeprefix(b"\xef\xbb\xbf")
     try:
         return FoundFile(FORMAT, TOOL, [read_persona(_loads(text), "the persona")])
-    except ValueError:
+    except (ValueError, Invalid):
+        # A persona a line; what is too much for one is too much for its line.
         lines = text.splitlines()
     if len(lines) > _READ_ONCE:
         raise _invalid(f"It has more than {_READ_ONCE:,} entries.", "too_many")
