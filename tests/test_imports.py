@@ -36,6 +36,7 @@ from seidra.exchange import compare, formats, plan, work
 from seidra.exchange.found import FoundFile, FoundPersona, IncomingFile, Remark
 from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
+from seidra.media import thumbnails
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import MediaCheck
 from seidra.personas.sources import read_source
@@ -942,3 +943,59 @@ def test_killed_in_the_middle_it_is_taken_back_at_the_next_start(
     failed = alice.get(f"/api/imports/{made['id']}").get_json()
     assert (failed["status"], failed["error_code"]) == ("failed", "interrupted")
     database.close()
+
+
+def test_so_many_plans_and_no_more(
+    alice: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MAX_PLANS", 2)
+    first = planned(alice, style("One"))
+    applied(alice, planned(alice, style("Two")))
+    planned(alice, style("Three"))
+    refused(send(alice, style("Four")), 409, "too_many_plans")
+    planned(bob, style("Four"))
+    assert alice.delete(f"/api/imports/{first['id']}").status_code == 204
+    planned(alice, style("Four"))
+
+
+def test_entries_of_one_name_are_many_and_quick(alice: Person) -> None:
+    own = {"format": "seidra", "schema": 1, "revision": 1}
+    persona = {**own, "persona": {"name": "Luna", "style_prompt": "moonlit ocean"}}
+    lines = (json.dumps(persona).encode() + b"\n") * 6_000
+    began = time.process_time()
+    answer = alice.post("/api/imports", data={"file": (io.BytesIO(lines), "a.jsonl")})
+    assert answer.status_code == 201, answer.text
+    assert time.process_time() - began < 12
+    last = alice.get(f"/api/imports/{answer.get_json()['id']}?offset=5999").get_json()
+    assert last["entries"][0]["n"] == 5_999
+
+
+def test_two_that_apply_at_once_apply_it_once(app: Flask, alice: Person) -> None:
+    made = planned(alice, *[style(f"Style {n}", f"prompt {n}") for n in range(300)])
+    statuses = []
+
+    def apply() -> None:
+        statuses.append(act(alice, made, "apply").status_code)
+
+    threads = [threading.Thread(target=apply) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses)[0] == 202
+    assert set(statuses) <= {202, 409, 412}
+    assert alice.get("/api/personas?limit=1").headers["X-Total-Count"] == "300"
+
+
+def test_a_busy_decoder_is_a_503_and_leaves_nothing(
+    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thumbnails, "_PATIENCE", 0.01)
+    before = rows(database)
+    with thumbnails.decoder_turn(), thumbnails.decoder_turn():
+        for path in ("/api/imports", "/api/media"):
+            data = {"file": (io.BytesIO(PNG.getvalue()), "a.png")}
+            answer = alice.post(path, data=data, content_type="multipart/form-data")
+            assert answer.status_code == 503, answer.text
+    assert rows(database) == before
+    assert alice.get("/api/imports").get_json()["total"] == 0

@@ -151,6 +151,9 @@ LONG: dict[str, Callable[[], bytes | str]] = {
         * 4_000
     ),
     "packed texts": lambda: picture(packed(b"zTXt", b"k", b"a" * (2 * MEBIBYTE + 1)) * 4_000),
+    "HTML": lambda: json.dumps(
+        {"modelId": 1, "trainedWords": ["w"], "files": [], "description": "<" * 300_000}
+    ),
     "brackets": lambda: b"[" * (16 * MEBIBYTE),
 }
 
