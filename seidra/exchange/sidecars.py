@@ -17,7 +17,7 @@ _CIVITAI = "Civitai"
 
 
 _MAX_MARKUP = 32_000
-"""Characters of a description in HTML; what is broken in it makes the parser look again and again."""
+"""Characters of a description in HTML; broken markup makes its parser look again and again."""
 
 
 def recognise(file: IncomingFile) -> bool:

@@ -194,7 +194,7 @@ ID = str(UUID(int=1, version=4))
 
 
 def line(size: int, data: bytes) -> bytes:
-    about = {
+    about: dict[str, Any] = {
         "id": ID,
         "persona_uid": None,
         "file_type": "image",
