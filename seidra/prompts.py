@@ -26,6 +26,7 @@ MAX_WEIGHT = 10.0
 PLACE = "{prompt}"
 """What stands in a style for what the person asks for."""
 
+_NEAR = 200
 _TAG_START = re.compile(r"<lora:", re.IGNORECASE)
 
 
@@ -216,10 +217,15 @@ def take_tags(
         at = end
     if not parts:
         return text, []
+    done: list[str] = []
     taken = parts[0]
     for part in [*parts[1:], text[at:]]:
         taken = _close_gap(taken, part)
-    return taken, loras
+        # What lies far behind a word plays no part any more, and is not copied again and again.
+        if len(taken) > 2 * _NEAR and taken[-_NEAR:].strip(" \t\n,"):
+            done.append(taken[:-_NEAR])
+            taken = taken[-_NEAR:]
+    return "".join([*done, taken]), loras
 
 
 def _tag_at(text: str, at: int) -> tuple[int, int] | None:

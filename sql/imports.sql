@@ -45,6 +45,10 @@ ORDER BY i.created_at DESC, i.id DESC;
 -- How many imports a user has.
 SELECT COUNT(*) FROM imports WHERE user_id = :user_id AND status <> 'planning';
 
+-- name: plans$
+-- How many plans a user has that are being made or can be applied.
+SELECT COUNT(*) FROM imports WHERE user_id = :user_id AND status IN ('planning', 'planned', 'failed');
+
 -- name: entries_page
 -- A page of an import's entries, in their order.
 -- family: which action: action = :action

@@ -38,6 +38,7 @@ from seidra.exchange import compare, formats, plan, work
 from seidra.exchange.found import FoundFile, FoundPersona, IncomingFile, Remark
 from seidra.files.local import LocalFiles
 from seidra.jobs.worker import Worker
+from seidra.media import thumbnails
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import MediaCheck
 from seidra.personas.sources import read_source
@@ -964,3 +965,56 @@ def test_killed_in_the_middle_it_is_taken_back_at_the_next_start(
     failed = alice.get(f"/api/imports/{made['id']}").get_json()
     assert (failed["status"], failed["error_code"]) == ("failed", "interrupted")
     database.close()
+
+
+def test_so_many_plans_and_no_more(
+    alice: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "MAX_PLANS", 2)
+    first = planned(alice, style("One"))
+    applied(alice, planned(alice, style("Two")))
+    planned(alice, style("Three"))
+    refused(send(alice, style("Four")), 409, "too_many_plans")
+    planned(bob, style("Four"))
+    assert alice.delete(f"/api/imports/{first['id']}").status_code == 204
+    planned(alice, style("Four"))
+
+
+def test_entries_of_one_name_are_numbered_and_take_no_longer() -> None:
+    numbering: Any = plan._Planner(None, 1, False, plan.Options(), None)  # type: ignore[arg-type]
+    began = time.process_time()
+    names = [numbering._entry_key("a1111", "styles", "Luna") for _ in range(20_000)]
+    assert time.process_time() - began < 5
+    assert (names[:2], names[-1]) == (["Luna", "Luna #2"], "Luna #20000")
+    assert numbering._entry_key("a1111", "styles", "Luna #2") == "Luna #2 #2"
+
+
+def test_two_that_apply_at_once_apply_it_once(app: Flask, alice: Person) -> None:
+    made = planned(alice, *[style(f"Style {n}", f"prompt {n}") for n in range(300)])
+    statuses = []
+
+    def apply() -> None:
+        statuses.append(act(alice, made, "apply").status_code)
+
+    threads = [threading.Thread(target=apply) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(statuses)[0] == 202
+    assert set(statuses) <= {202, 409, 412}
+    assert alice.get("/api/personas?limit=1").headers["X-Total-Count"] == "300"
+
+
+def test_a_busy_decoder_is_a_503_and_leaves_nothing(
+    alice: Person, database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(thumbnails, "_PATIENCE", 0.01)
+    before = rows(database)
+    with thumbnails.decoder_turn(), thumbnails.decoder_turn():
+        for path in ("/api/imports", "/api/media"):
+            data = {"file": (io.BytesIO(PNG.getvalue()), "a.png")}
+            answer = alice.post(path, data=data, content_type="multipart/form-data")
+            assert answer.status_code == 503, answer.text
+    assert rows(database) == before
+    assert alice.get("/api/imports").get_json()["total"] == 0

@@ -556,6 +556,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "imports.changed_since": (ENTRIES, ROWID),
     "imports.claim": (IMPORT,),
     "imports.count": ("INDEX imports_owner (user_id=?)",),
+    "imports.plans": ("INDEX imports_owner (user_id=?)",),
     "imports.create": NOTHING,
     "imports.decide": (IMPORTED,),
     "imports.drop": (IMPORT,),

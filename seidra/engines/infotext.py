@@ -26,7 +26,7 @@ _TAG_START = re.compile(r"<lora:", re.IGNORECASE)
 _UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 """What neither a PNG's text nor UTF-8 holds."""
 
-_PAIR = re.compile(r'\s*(\w[\w \-/]{1,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
+_PAIR = re.compile(r'(\w[\w \-/]{1,60}):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)')
 _KEY = re.compile(r"\w[\w \-/]{0,59}[\w\-/]")
 _NEEDS_QUOTES = re.compile(r'^"|[,:\n\r\v\f\x1c-\x1e\x85\u2028\u2029\0\ud800-\udfff]')
 _UNESCAPED = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")

@@ -20,7 +20,7 @@ from PIL import Image
 from seidra.config import Settings
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
-from seidra.errors import Invalid, Mistake
+from seidra.errors import Invalid, Mistake, Unavailable
 from seidra.exchange.found import Remark
 from seidra.exchange.own import FoundPicture, Library
 from seidra.files.base import Files
@@ -155,7 +155,10 @@ def keep_album(
         due_at = timestamp_in(ANNOUNCED_SECONDS)
         with database.transaction() as tx:
             queries.media.announce(tx, [{"key": key, "due_at": due_at}])
-        files.put(key, data, picture.fields["mime_type"])
+        try:
+            files.put(key, data, picture.fields["mime_type"])
+        except OSError:
+            raise Unavailable("There is no room for a picture on the server's disk.") from None
         fields = dict(picture.fields)
         fields["tags"] = _TAGS.deserialize(fields["tags"])
         with database.transaction(user_id) as tx:

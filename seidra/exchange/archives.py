@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePosixPath
+from typing import BinaryIO, NamedTuple
 
 from seidra.errors import Invalid
 from seidra.exchange.documents import broken
@@ -24,8 +26,15 @@ _SMALL = 1024 * 1024
 _DIRECTORY = 1024 * 1024
 """Bytes of the list of members: what says how much memory opening an archive takes."""
 
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(OSError, EOFError, NotImplementedError, RuntimeError, ValueError),
+)
+"""What reading a damaged member raises: each way of packing has its own words."""
+
 _END, _END_64 = b"PK\x05\x06", b"PK\x06\x07"
 _LONGEST_END = 22 + 65_535
+_LONG_END = 56 + 20
 _ENCRYPTED = 0x1
 _TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -49,7 +58,7 @@ class Archive:
                 data = member.read(limit + 1)
         except KeyError:
             raise broken(f"The archive has no {name}.", "member_missing") from None
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError):
+        except DAMAGE:
             raise broken(f"{name!r} of the archive is broken.", "broken_archive") from None
         if len(data) > limit:
             raise broken(f"{name!r} has more than {limit:,} bytes.", "member_too_large")
@@ -72,20 +81,41 @@ def opened(data: bytes) -> Iterator[Archive]:
     _check_directory(data)
     try:
         archive = zipfile.ZipFile(io.BytesIO(data))
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, struct.error):
+    except DAMAGE:
         raise broken("Is no whole ZIP.", "broken_archive") from None
     with archive:
         _check_members(archive)
         yield Archive(archive)
 
 
-def _check_directory(data: bytes) -> None:
-    """Look at the list of members before it is read: it may have millions."""
-    at = data.rfind(_END, max(len(data) - _LONGEST_END, 0))
-    if at < 0 or len(data) < at + 22:
+class Directory(NamedTuple):
+    """What the end of an archive says of its list of members: in bytes, and whether it is one of
+    ZIP64."""
+
+    members: int
+    size: int
+    long: bool
+
+
+def directory_of(file: BinaryIO) -> Directory:
+    """The list of members, which is not read itself: it may have millions. Raises Invalid."""
+    end = file.seek(0, io.SEEK_END)
+    file.seek(max(end - _LONGEST_END - _LONG_END, 0))
+    tail = file.read()
+    at = tail.rfind(_END, max(len(tail) - _LONGEST_END, 0))
+    if at < 0 or len(tail) < at + 22:
         raise broken("Is no whole ZIP.", "broken_archive")
-    count, size = struct.unpack_from("<HI", data, at + 10)
-    if data[max(at - 20, 0) : at].startswith(_END_64) or count == 0xFFFF:
+    count, size = struct.unpack_from("<HI", tail, at + 10)
+    # Both stand right before it.
+    long = tail[max(at - 20, 0) : at].startswith(_END_64)
+    if long and at >= _LONG_END:
+        size = max(size if size != 0xFFFFFFFF else 0, *struct.unpack_from("<Q", tail, at - 36))
+    return Directory(count, size, long or count == 0xFFFF)
+
+
+def _check_directory(data: bytes) -> None:
+    count, size, long = directory_of(io.BytesIO(data))
+    if long:
         raise broken("Is a ZIP64, which is not read.", "too_many_members")
     if count > MAX_MEMBERS or size > _DIRECTORY:
         raise broken(f"Has more than {MAX_MEMBERS:,} members.", "too_many_members")

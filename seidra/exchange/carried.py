@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from seidra.errors import Unavailable
 from seidra.exchange.documents import broken
 from seidra.exchange.found import Remark
 from seidra.media.chunks import EXIF, jpeg_segments, png_chunks, type_of, webp_chunks, whole
-from seidra.media.thumbnails import MAX_PIXELS, decoder_turn
+from seidra.media.thumbnails import MAX_PIXELS, TooBusy, decoder_turn
 
 MAX_TEXT = 2 * 1024 * 1024
 """Bytes of one text, unpacked."""
@@ -25,6 +26,10 @@ MAX_TEXT = 2 * 1024 * 1024
 _MAX_TEXTS = 8 * 1024 * 1024
 """Bytes of all texts of a picture."""
 
+_MAX_UNPACKED = 32 * 1024 * 1024
+"""Bytes that are unpacked of all texts of a picture, also of those that are too long."""
+
+_MAX_EXIFS = 8
 _MAX_PARTS = 100_000
 """Chunks of a file that are looked at."""
 
@@ -59,6 +64,8 @@ class Carried:
     """Bytes behind the end of the picture: another file may be hidden there."""
     remarks: list[Remark] = field(default_factory=list)
     _bytes: int = 0
+    _unpacked: int = 0
+    exifs: int = 0
 
     def text(self, keyword: str) -> str:
         """The text under a keyword, compared without case; "" for none."""
@@ -72,6 +79,14 @@ class Carried:
             return True
         self.left(place)
         return False
+
+    def unpack(self, packed: bytes, wbits: int = zlib.MAX_WBITS) -> bytes | None:
+        """Packed bytes, "" for broken ones; None for more than may be, of them or of all."""
+        if self._unpacked > _MAX_UNPACKED:
+            return None
+        raw = _unpack(packed, wbits)
+        self._unpacked += MAX_TEXT if raw is None else len(raw)
+        return raw
 
     def left(self, place: str) -> None:
         """Tell of a text that was not read."""
@@ -131,7 +146,7 @@ def _read_text_chunk(kind: bytes, body: bytes, carried: Carried) -> None:
         rest = rest.split(b"\0", 2)[-1] if rest.count(b"\0") >= 2 else b""
     elif packed:
         rest = rest[1:]
-    raw = _unpack(rest) if packed else rest
+    raw = carried.unpack(rest) if packed else rest
     if raw is None or not carried.room_for(len(raw), keyword):
         carried.left(keyword)
         return
@@ -196,7 +211,11 @@ _READERS = {"image/png": _read_png, "image/jpeg": _read_jpeg, "image/webp": _rea
 
 
 def _read_exif(exif: bytes, carried: Carried) -> None:
-    """The texts of the first directory and of the Exif one. What is broken in it is left."""
+    """The texts of the first directory and of the Exif one. What is broken in it is left, and so
+    is all beyond a few EXIFs."""
+    carried.exifs += 1
+    if carried.exifs > _MAX_EXIFS:
+        return
     order = {b"II*\x00": "<", b"MM\x00*": ">"}.get(exif[:4])
     if order is None:
         return
@@ -221,8 +240,9 @@ def _read_directory(exif: bytes, at: int, order: str, carried: Carried) -> int:
         elif kind in (1, 2, 7):
             # Bytes, ASCII and undefined: one byte each; up to four stand in the entry itself.
             start = place + 8 if length <= 4 else value
-            body = exif[start : start + min(length, MAX_TEXT + 1)]
-            if tag not in carried.exif and carried.room_for(len(body), f"EXIF {tag:#06x}"):
+            size = min(length, max(len(exif) - start, 0))
+            if tag not in carried.exif and carried.room_for(size, f"EXIF {tag:#06x}"):
+                body = exif[start : start + size]
                 carried.exif[tag] = _comment(body) if tag == USER_COMMENT else _exif_text(body)
     return pointer
 
@@ -261,7 +281,8 @@ def _utf16(text: bytes) -> str:
 
 def hidden_text(data: bytes) -> str:
     """What is hidden in the last bits of a picture's pixels ("stealth"); "" for nothing. Decodes
-    the picture: the caller looks at what stands in the open first."""
+    the picture: the caller looks at what stands in the open first. Raises Unavailable where
+    too many others are being decoded."""
     if type_of(data) == "image/jpeg":
         return ""  # Whose last bits are not the ones that were written.
     try:
@@ -270,6 +291,8 @@ def hidden_text(data: bytes) -> str:
                 return ""
             with decoder_turn():
                 return _hidden_in(image)
+    except TooBusy:
+        raise Unavailable("Other pictures are being read; try again.") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return ""
 

@@ -7,6 +7,7 @@ Links are `[node id, slot]`. A graph may have circles and thousands of nodes: no
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
@@ -165,20 +166,20 @@ def _text_from(graph: Graph, value: Any, seen: set[str], far: int) -> str:
     named = [inputs[name] for name in _TEXTS if name in inputs]
     # Then whatever else leads on: conditionings that are combined, strings that are joined.
     linked = [v for name, v in inputs.items() if name not in _TEXTS and _node(graph, v) is not None]
-    texts: list[str] = []
+    texts: dict[str, None] = {}
     for part in [*named, *(linked if not named else ())]:
         text = _text_from(graph, part, seen, far - 1)
-        if text and text not in texts:
-            texts.append(text)
+        if text:
+            texts[text] = None
     return ", ".join(texts)
 
 
 def _input_before(graph: Graph, link: Any, name: str) -> Any:
     """The first number of that name on the way back from a link."""
-    left: list[Any] = [link]
+    left: deque[Any] = deque([link])
     seen: set[str] = set()
     while left and len(seen) < 1_000:
-        at = left.pop(0)
+        at = left.popleft()
         node = _node(graph, at)
         if node is None or str(at[0]) in seen:
             continue

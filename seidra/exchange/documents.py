@@ -18,6 +18,9 @@ MAX_PARTS = 20_000
 _MAX_CONTAINERS = 1_000_000
 """Lists and objects that a file may have in all: what bounds the memory that reading it takes."""
 
+_MAX_MEMBERS = 2_000_000
+"""Members that all objects of a file may have: each takes a hundred bytes and more."""
+
 _BLANKS = re.compile(r"[ \t\n\r]*")
 _DECIMALS = 20
 """Digits and sign of the longest whole number of 64 bits."""
@@ -55,10 +58,18 @@ def too_many() -> Invalid:
     return broken(f"Has more than {MAX_PARTS:,} entries; divide it.", "too_many_entries")
 
 
+def check_parts(containers: int, members: int) -> None:
+    """Raise Invalid for a text that may hold more lists and objects, or members of objects, than
+    there may be: so many brackets, and so many colons."""
+    if containers > _MAX_CONTAINERS:
+        raise broken(f"Has more than {_MAX_CONTAINERS:,} lists and objects.", "too_large")
+    if members > _MAX_MEMBERS:
+        raise broken(f"Has more than {_MAX_MEMBERS:,} colons.", "too_large")
+
+
 def parse(text: str) -> Document:
     """Read a JSON text. Raises Invalid, which says where it breaks which rule."""
-    if text.count("[") + text.count("{") > _MAX_CONTAINERS:
-        raise broken(f"Has more than {_MAX_CONTAINERS:,} lists and objects.", "too_large")
+    check_parts(text.count("[") + text.count("{"), text.count(":"))
     scanner = _Scanner()
     try:
         document = _parse(text, scanner)

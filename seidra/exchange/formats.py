@@ -8,6 +8,7 @@ from typing import Protocol
 
 from seidra.errors import Invalid, Mistake
 from seidra.exchange import (
+    archives,
     cards,
     fooocus,
     invokeai,
@@ -101,7 +102,10 @@ def read_file(file: IncomingFile, format: str = AUTO) -> FoundFile:
             return reader.read(file)
     if swarmui.recognise_yaml(file):
         return swarmui.read(file)
-    if file.fault is not None:
+    if archives.is_zip(file.data):
+        with archives.opened(file.data):
+            pass  # What is wrong with it as an archive is said first.
+    elif file.fault is not None:
         raise file.fault
     known = ", ".join(formats_read())
     raise broken(f"Is of no format that SEIDRA reads: {known}.", "format_unknown")

@@ -18,17 +18,17 @@ import io
 import re
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, overload
 from uuid import UUID
 
 import orjson
 
 from seidra.errors import Invalid, Mistake
+from seidra.exchange import archives, documents
 from seidra.exchange.found import (
     FoundFile,
     FoundPersona,
@@ -51,6 +51,20 @@ PERSONAS, MEDIA, REPORT, MANIFEST = "personas.jsonl", "media.jsonl", "report.jso
 CHUNK = 1 << 20
 _LONGEST_LINE = 16 << 20
 """Bytes of a persona with a hundred revisions, at the most."""
+
+_LISTS = 1 << 30
+"""Bytes of personas.jsonl and media.jsonl together."""
+
+_LINES = 2_000_000
+"""Lines that either may have, empty ones too."""
+
+_PACKED_PICTURES = 4
+"""So many times as large as a library all of its pictures may be, unpacked: SEIDRA does not pack
+them, and packed by others they become hardly smaller."""
+
+_DIRECTORY = 64 * 1024
+"""Bytes that the list of members may take beside half of the file: a member has a name there and
+where it is, and what it holds is no smaller."""
 
 _LONGEST_MANIFEST = 1 << 20
 _MEMBERS = 2_000_000
@@ -348,9 +362,12 @@ class Library:
 
     def __init__(self, file: BinaryIO) -> None:
         try:
+            size = file.seek(0, io.SEEK_END)
+            if archives.directory_of(file).size > size // 2 + _DIRECTORY:
+                raise _invalid("Its list of members is most of it.", "unreadable")
             self._archive = zipfile.ZipFile(file)
             members = self._archive.infolist()
-        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
+        except archives.DAMAGE as error:
             raise _invalid(f"It is no ZIP that can be read: {error}.", "unreadable") from None
         if len(members) > _MEMBERS:
             raise _invalid(f"It has more than {_MEMBERS:,} files.", "too_many")
@@ -359,13 +376,19 @@ class Library:
         self._sizes = {member.filename: member.file_size for member in members}
         if len(self._sizes) < len(members):
             raise _invalid("It has two files of one name.", "unreadable")
+        if sum(self._sizes.get(name, 0) for name in (PERSONAS, MEDIA)) > _LISTS:
+            raise _invalid(f"Its lists have more than {_LISTS:,} bytes.", "too_large_unpacked")
+        pictures = sum(each for name, each in self._sizes.items() if name.startswith("media/"))
+        if pictures > _PACKED_PICTURES * size:
+            sentence = f"Its pictures are packed more than {_PACKED_PICTURES} times."
+            raise _invalid(sentence, "packed_too_much")
         self.manifest = self._read_manifest()
 
     def _read_manifest(self) -> dict[str, Any]:
         if self._sizes.get(MANIFEST, _LONGEST_MANIFEST + 1) > _LONGEST_MANIFEST:
             raise _invalid("It is no library of SEIDRA: it has no manifest.", "unknown_format")
         with _damaged():
-            manifest = orjson.loads(self._archive.read(MANIFEST))
+            manifest = _loads(self._archive.read(MANIFEST))
         if not isinstance(manifest, dict) or manifest.get("format") != LIBRARY:
             raise _invalid("It is no library of SEIDRA.", "unknown_format")
         schema = manifest.get("schema")
@@ -423,10 +446,12 @@ class Library:
             number = 0
             while line := file.readline(_LONGEST_LINE + 1):
                 number += 1
+                if number > _LINES:
+                    raise _invalid(f"{name} has more than {_LINES:,} lines.", "too_many")
                 if len(line) > _LONGEST_LINE:
                     raise _invalid(f"{name} line {number} is too long.", "too_long")
                 if line.strip():
-                    yield number, orjson.loads(line)
+                    yield number, _loads(line)
 
     def _picture(self, value: Any, locator: str) -> FoundPicture:
         if not isinstance(value, dict) or (id := _uuid(value.get("id"))) is None:
@@ -467,8 +492,16 @@ def _damaged() -> Iterator[None]:
     """What reading a damaged archive raises, as Invalid."""
     try:
         yield
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    except Invalid:
+        raise
+    except archives.DAMAGE as error:
         raise _invalid(f"It is damaged: {error}.", "damaged") from None
+
+
+def _loads(text: bytes) -> Any:
+    """The value of a JSON text. Raises ValueError, and Invalid for what would take much memory."""
+    documents.check_parts(text.count(b"[") + text.count(b"{"), text.count(b":"))
+    return orjson.loads(text)
 
 
 # ----------------------------------------------------------------------------- reading as a format
@@ -485,10 +518,10 @@ def recognise(file: IncomingFile) -> bool:
     first = file.data.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not first.startswith(b"{"):
         return False
-    for text in (first, first.partition(b"\n")[0]):
+    for text in (first.partition(b"\n")[0], first):
         try:
-            value = orjson.loads(text)
-        except ValueError:
+            value = _loads(text)
+        except (ValueError, Invalid):
             continue
         return isinstance(value, dict) and value.get("format") == FORMAT
     return False
@@ -506,8 +539,9 @@ def read(file: IncomingFile) -> FoundFile:
         return _read_whole(Library(io.BytesIO(file.data)))
     text = file.data.removeprefix(b"\xef\xbb\xbf")
     try:
-        return FoundFile(FORMAT, TOOL, [read_persona(orjson.loads(text), "the persona")])
-    except ValueError:
+        return FoundFile(FORMAT, TOOL, [read_persona(_loads(text), "the persona")])
+    except (ValueError, Invalid):
+        # A persona a line; what is too much for one is too much for its line.
         lines = text.splitlines()
     if len(lines) > _READ_ONCE:
         raise _invalid(f"It has more than {_READ_ONCE:,} entries.", "too_many")
@@ -515,7 +549,7 @@ def read(file: IncomingFile) -> FoundFile:
     for number, line in enumerate(lines, 1):
         if line.strip():
             try:
-                entries.append(read_persona(orjson.loads(line), f"line {number}"))
+                entries.append(read_persona(_loads(line), f"line {number}"))
             except ValueError as error:
                 entries.append(_unreadable(f"line {number}", f"It is no JSON: {error}."))
     return FoundFile(FORMAT, TOOL, entries)
@@ -523,9 +557,32 @@ def read(file: IncomingFile) -> FoundFile:
 
 def _read_whole(library: Library) -> FoundFile:
     library.check()
-    entries: list[FoundPersona] = []
-    for persona in library.personas():
-        if len(entries) == _READ_ONCE:
-            raise _invalid(f"It has more than {_READ_ONCE:,} entries.", "too_many")
-        entries.append(persona)
-    return FoundFile(FORMAT, TOOL, entries, library=library)
+    return FoundFile(FORMAT, TOOL, _Personas(library), library=library)
+
+
+class _Personas(Sequence[FoundPersona]):
+    """The personas of a library, read again each time, as all of them with their revisions may be
+    more than memory holds. Raises Invalid where one cannot be read, or there are too many."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._count = 0
+        for _ in library.personas():
+            self._count += 1
+            if self._count > _READ_ONCE:
+                raise _invalid(f"It has more than {_READ_ONCE:,} entries.", "too_many")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[FoundPersona]:
+        return self._library.personas()
+
+    @overload
+    def __getitem__(self, at: int) -> FoundPersona: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Sequence[FoundPersona]: ...
+
+    def __getitem__(self, at: int | slice) -> FoundPersona | Sequence[FoundPersona]:
+        return list(self)[at]

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from seidra.engines import infotext
 from seidra.exchange import given
+from seidra.exchange.carried import MAX_TEXT
 from seidra.exchange.documents import broken
 from seidra.exchange.drafts import Draft, parameters_of
 from seidra.exchange.found import (
@@ -32,7 +33,12 @@ NAME_LENGTH = 60
 def recognise(file: IncomingFile) -> bool:
     """Whether its last line is one of parameters."""
     text = file.known_text
-    return text is not None and file.document is None and infotext.read_whole(text).has_parameters
+    return (
+        text is not None
+        and file.document is None
+        and len(text) <= MAX_TEXT
+        and infotext.read_whole(text).has_parameters
+    )
 
 
 def read(file: IncomingFile) -> FoundFile:
@@ -40,6 +46,8 @@ def read(file: IncomingFile) -> FoundFile:
     is nothing in it."""
     if not file.text.strip():
         raise broken("Is empty.", "empty")
+    if len(file.text) > MAX_TEXT:
+        raise broken(f"Has more than {MAX_TEXT:,} characters.", "text_too_long")
     found = found_persona(file.text, file.name, file.stem)
     tool = "SEIDRA" if "App: SEIDRA" in file.text else "A1111"
     return FoundFile(FORMAT, tool, [found])

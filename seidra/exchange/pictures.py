@@ -42,12 +42,12 @@ _MAX_MORE = 16 * 1024
 
 _MODEL_TAG, _MAKE_TAG = 0x0110, 0x010F
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-_XMP_COMMENT = re.compile(
-    r"<exif:UserComment\b[^>]*>\s*(?:<rdf:Alt\b[^>]*>\s*<rdf:li\b[^>]*>)?([^<]{2,})<", re.DOTALL
-)
-_OLD_LORA = re.compile(r"\s*(.+?)\s*:\s*(-?[0-9.]+)\s*")
+_XMP_COMMENT = re.compile(r"<exif:UserComment\b")
+_XMP_LIST = ("<rdf:Alt", "<rdf:li")
+_WEIGHT = re.compile(r"-?[0-9.]+")
 _LABELLED_LORA = re.compile(r"LoRA \[(.+)\] weight")
-_RUINED_LORA = re.compile(r"\s*(-?[0-9.]+)\s*-\s*(.+?)\s*")
+_RUINED_LORA = re.compile(r"\s*(-?[0-9.]+)\s*-")
+_BRACKETS = re.compile(r"\[([^\[\]]*)\]")
 _DREAM = re.compile(r'"((?:\\.|[^"\\])*)"\s*(.*)', re.DOTALL)
 _DREAM_SWITCH = re.compile(r"-(\w)\s*([^\s-]\S*)")
 _DREAM_WORDS = {
@@ -223,8 +223,10 @@ def _invoke(carried: Carried) -> Generation | None:
 def _old_invoke(prompt: str, values: dict[str, Any], raw: str) -> Generation:
     """InvokeAI 1 and 2, whose prompts hold the negative one in brackets."""
     made = from_mapping("InvokeAI", raw, values)
-    made.negative_prompt = ", ".join(re.findall(r"\[([^\[\]]*)\]", prompt))
-    made.prompt = re.sub(r"\s*\[[^\[\]]*\]", "", prompt)
+    # In turns what stands between the brackets and in them.
+    *parts, last = _BRACKETS.split(prompt)
+    made.negative_prompt = ", ".join(parts[1::2])
+    made.prompt = "".join([*(part.rstrip() for part in parts[::2]), last])
     return made
 
 
@@ -294,8 +296,25 @@ def _easy_diffusion(carried: Carried) -> Generation | None:
 
 def _draw_things(carried: Carried) -> Generation | None:
     """XMP, of which no more than the one text is read, without a parser of XML."""
-    found = _XMP_COMMENT.search(carried.xmp)
-    return from_text(html.unescape(found[1].strip())) if found else None
+    return from_text(_xmp_comment(carried.xmp))
+
+
+def _xmp_comment(xmp: str) -> str:
+    """The text of the comment, of the list's first one where it is a list; "" for none."""
+    found = _XMP_COMMENT.search(xmp)
+    start = xmp.find(">", found.end()) + 1 if found else 0
+    for tag in _XMP_LIST:
+        behind = start + len(xmp[start:]) - len(xmp[start:].lstrip())
+        if start and xmp.startswith(tag, behind):
+            start = xmp.find(">", behind) + 1
+    end = xmp.find("<", start)
+    if not start or end < 0:
+        return ""
+    text = xmp[start:end].strip()
+    try:
+        return html.unescape(text)
+    except ValueError:
+        return text  # A character's number of thousands of digits.
 
 
 _FINDERS: tuple[Callable[[Carried], Generation | None], ...] = (
@@ -419,10 +438,10 @@ def _fooocus(values: dict[str, Any], raw: str) -> Generation:
         if isinstance(entry, (list, tuple)) and len(entry) >= 2:
             found.append(lora(entry[0], entry[1]))
     for key, value in values.items():
-        pair = _OLD_LORA.fullmatch(value) if isinstance(value, str) else None
+        pair = _old_lora(value) if isinstance(value, str) else None
         named = _LABELLED_LORA.fullmatch(key)
         if pair and fold_key(key).startswith("lora"):
-            found.append(lora(pair[1], pair[2]))
+            found.append(lora(*pair))
         elif named:
             found.append(lora(named[1], value))
     made.loras = loras_of({each["name"]: each for each in found if each}.values())
@@ -435,13 +454,21 @@ def _fooocus(values: dict[str, Any], raw: str) -> Generation:
     return made
 
 
+def _old_lora(text: str) -> tuple[str, str] | None:
+    """Name and weight of "a name: 0.5"; None for what is no such text."""
+    name, _, weight = (part.strip() for part in text.rpartition(":"))
+    return (name, weight) if name and _WEIGHT.fullmatch(weight) else None
+
+
 def _ruined_fooocus(values: dict[str, Any], raw: str) -> Generation:
     made = from_mapping("RuinedFooocus", raw, values)
     found = []
     for entry in _texts(values.get("loras")):
         parts = entry if isinstance(entry, list) else [entry]
-        pairs = (_RUINED_LORA.fullmatch(part) for part in parts if isinstance(part, str))
-        found += [lora(pair[2], pair[1]) for pair in pairs if pair]
+        for part in parts:
+            pair = _RUINED_LORA.match(part) if isinstance(part, str) else None
+            if pair is not None:
+                found.append(lora(part[pair.end() :].strip(), pair[1]))
     made.loras = loras_of(found)
     return made
 

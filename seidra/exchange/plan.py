@@ -22,7 +22,7 @@ from marshmallow.validate import URL
 from seidra import folding
 from seidra.database.base import Connection, Database
 from seidra.database.queries import queries
-from seidra.errors import Invalid, Mistake, NotFound, Problem, Unavailable
+from seidra.errors import Conflict, Invalid, Mistake, NotFound, Problem, Unavailable
 from seidra.exchange.albums import Album, keep_album
 from seidra.exchange.catalogue import Catalogue, read_catalogue
 from seidra.exchange.compare import Compared, compare
@@ -50,6 +50,8 @@ from seidra.web.problems import flatten_messages
 
 MAX_ENTRIES = 20_000
 """Entries that an import may have."""
+MAX_PLANS = 50
+"""Plans that a user has at once: a disk holds their entries and pictures."""
 MAX_ORIGINAL = 1024 * 1024
 """Bytes of an entry that are kept verbatim, also zlib'd."""
 PLAN_SECONDS = 86_400.0
@@ -143,7 +145,7 @@ class _Planner:
     nsfw: bool
     options: Options
     catalogue: Catalogue
-    keys: set[tuple[str, str, str]] = field(default_factory=set)
+    keys: dict[tuple[str, str, str], int] = field(default_factory=dict)
     personas: set[int] = field(default_factory=set)
     uids: set[str] = field(default_factory=set)
     names: set[str] = field(default_factory=set)
@@ -194,12 +196,12 @@ class _Planner:
     def _entry_key(self, format: str, file: str, entry: str) -> str:
         """What the entry is called among those of its file; of several of one name the second is
         "<name> #2"."""
-        name, number = entry[:500], 1
-        while (format, file, name) in self.keys:
-            number += 1
-            name = f"{entry[:500]} #{number}"
-        self.keys.add((format, file, name))
-        return name
+        name = first = format, file, entry[:500]
+        while name in self.keys:
+            self.keys[first] += 1
+            name = format, file, f"{entry[:500]} #{self.keys[first]}"
+        self.keys[name] = 1
+        return name[2]
 
     def _keep_original(self, planned: _Planned, original: bytes | None) -> None:
         if original is None:
@@ -466,7 +468,7 @@ def make_plan(
 ) -> str:
     """Plan an import; returns its id. `keep` is called in the transaction that shows it. Raises
     Invalid for too many entries or none, Forbidden for NSFW out of force, NotFound for an avatar
-    that is not there."""
+    that is not there, Conflict for more plans than there may be."""
     _check_found(found)
     connection = database.connection
     policy.check_may_make(connection, user_id, bool(options.is_nsfw))
@@ -480,6 +482,8 @@ def make_plan(
         raise NotFound("media item")
     import_id = new_uid()
     with database.transaction(user_id) as tx:
+        if queries.imports.plans(tx, user_id=user_id) >= MAX_PLANS:
+            raise Conflict(f"You have {MAX_PLANS} plans; delete one first.", code="too_many_plans")
         queries.imports.create(
             tx,
             id=import_id,

@@ -16,6 +16,10 @@ _LORAS = frozenset({"lora", "locon", "dora", "lycoris"})
 _CIVITAI = "Civitai"
 
 
+_MAX_MARKUP = 32_000
+"""Characters of a description in HTML; broken markup makes its parser look again and again."""
+
+
 def recognise(file: IncomingFile) -> bool:
     """Whether it has the keys of either."""
     return file.document is not None and (_is_civitai(file.document) or _is_a1111(file.document))
@@ -63,7 +67,11 @@ def _civitai(part: Part, locator: str, stem: str) -> FoundPersona:
     else:
         detail = f"It is about a {kind}, of which only the trigger words are taken."
         draft.remark("kind_unknown", detail)
-    draft.description(text_of_html(text_of(info.get("description"))))
+    markup = text_of(info.get("description"))
+    if len(markup) > _MAX_MARKUP:
+        detail = f"It has {len(markup):,} characters of HTML; the first {_MAX_MARKUP:,} are read."
+        draft.remark("description_shortened", detail, "description")
+    draft.description(text_of_html(markup[:_MAX_MARKUP]))
     if model.get("nsfw") is True:
         draft.fields["is_nsfw"] = True
     draft.keep({key: info.get(key) for key in ("id", "modelId", "baseModel", "downloadUrl")})

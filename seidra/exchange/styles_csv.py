@@ -60,6 +60,10 @@ _CLOSED = re.compile(r"^>{7} ", re.MULTILINE)
 _SWALLOWED = re.compile(r'\n[^",\n]{1,100},"(?!")')
 """A row within a row: a name, a separator, and a quotation mark that is no part of a text."""
 _LONGEST_NAME = 100
+_LONGEST_HEADING = 200
+_KEPT_HEADINGS = 4_096
+"""Characters of the headings above a row that are kept with each row below them."""
+
 _DECORATION = " \t_*=#~<>|+.:;-" + "".join(
     chr(code)
     for first, last in ((0x2010, 0x2015), (0x2022, 0x2022), (0x2500, 0x27BF))
@@ -93,13 +97,19 @@ class _Row:
 def recognise(file: IncomingFile) -> bool:
     """Whether the first row names a name and a prompt."""
     text = file.known_text
-    return text is not None and file.document is None and _layout(text) is not None
+    try:
+        return text is not None and file.document is None and _layout(text) is not None
+    except csv.Error:
+        return False
 
 
 def read(file: IncomingFile) -> FoundFile:
     """The styles of a file. Raises Invalid where it has no header, or too many rows."""
     text, remarks = _without_markers(file.text)
-    layout = _layout(text)
+    try:
+        layout = _layout(text)
+    except csv.Error as error:
+        raise broken(f"Is no CSV that can be read: {error}.") from None
     if layout is None:
         raise broken(
             "Has no header: its first row must name the columns name, prompt and negative_prompt.",
@@ -164,7 +174,10 @@ def _unpacked(cells: Sequence[str], delimiter: str, columns: int) -> Sequence[st
     """The cells of a row that was put in quotation marks as a whole, so that it came as one."""
     if len([cell for cell in cells if cell]) != 1 or delimiter not in cells[0]:
         return cells
-    again = next(csv.reader([cells[0]], delimiter=delimiter, skipinitialspace=True), [])
+    try:
+        again = next(csv.reader([cells[0]], delimiter=delimiter, skipinitialspace=True), [])
+    except csv.Error:
+        return cells  # Line ends, in a text that is no row.
     return again if len(again) >= columns else cells
 
 
@@ -175,8 +188,10 @@ class _Reading:
         self._file = file
         self._layout = layout
         self._above: list[str] = []
+        self._above_length = 0
         self._headings: dict[str, Any] = {}
         self._seen_headings: list[str] = []
+        self._seen = 0
         self._group = ""
         self._lengths: dict[int, int] = {}
 
@@ -206,11 +221,15 @@ class _Reading:
         # A1111's own word for "no style".
         if not line or line == "None":
             return
-        self._above.append(name)
+        self._above_length += len(name)
+        if self._above_length <= _KEPT_HEADINGS:
+            self._above.append(name)
         group = heading_text(line)
         if group:
             self._group = group
-            self._seen_headings.append(group)
+            self._seen += 1
+            if len(self._seen_headings) < 5:
+                self._seen_headings.append(group)
 
     def _found(self, row: _Row, style: _Style) -> FoundPersona:
         for cell in (style.prompt, style.negative_prompt):
@@ -222,7 +241,10 @@ class _Reading:
         if self._above:
             number = self._headings.get("number", 0) + 1
             self._headings = {"number": number, "rows": self._above}
-            self._above = []
+            if self._above_length > _KEPT_HEADINGS:
+                detail = f"The headings above it have more than {_KEPT_HEADINGS:,} characters."
+                draft.remark("headings_not_kept", f"{detail} Only the first are kept.")
+            self._above, self._above_length = [], 0
         draft.keep({"headings": self._headings})
         return draft.done()
 
@@ -230,10 +252,10 @@ class _Reading:
         """What is to be told of the file as a whole."""
         remarks = []
         if self._seen_headings:
-            shown = ", ".join(self._seen_headings[:5])
-            more = ", ..." if len(self._seen_headings) > 5 else ""
+            shown = ", ".join(self._seen_headings)
+            more = ", ..." if self._seen > 5 else ""
             detail = (
-                f"{len(self._seen_headings)} rows without prompts became tags of the rows that"
+                f"{self._seen} rows without prompts became tags of the rows that"
                 f" follow: {shown}{more}."
             )
             remarks.append(Remark("group_from_heading", detail, "tags"))
@@ -284,7 +306,7 @@ class _Style:
 def heading_text(heading: str) -> str:
     """What a heading says without its decoration: "Anime" of "____*Anime*____"; "" for a mere
     line."""
-    text = heading.strip(_DECORATION)
+    text = heading.strip(_DECORATION)[:_LONGEST_HEADING]
     while len(text) > 2 and text[0] + text[-1] in ("[]", "()", "{}", "【】", "（）"):
         text = text[1:-1].strip(_DECORATION)
     return text

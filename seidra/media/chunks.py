@@ -18,6 +18,9 @@ _JPEG = bytes([0xFF, JPEG_START])
 EXIF = b"Exif\x00\x00"
 """What EXIF begins with in a JPEG, and in some WebPs."""
 
+_FILLED = re.compile(rb"\xff*")
+"""A marker may begin with any number of these bytes."""
+
 _NEXT_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 """What ends the data of a scan: no stuffed byte, and no restart."""
 
@@ -73,8 +76,8 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
     while True:
         if data[at] != 0xFF:
             raise OSError("The picture is damaged.")
-        while data[at + 1] == 0xFF:
-            at += 1
+        filled = _FILLED.match(data, at)
+        at = filled.end() - 1 if filled else at
         marker = data[at + 1]
         if marker == JPEG_END:
             return

@@ -360,7 +360,7 @@ def test_halves_of_archives_and_others_archives() -> None:
         assert refused(whole[:part]) == "broken_archive"
     broken = whole.replace(whole[60:64], b"\xff\xff\xff\xff", 1)
     assert refused(broken) == "broken_archive"
-    assert refused(zipped({"other.json": b"{}"})) == "not_text"
+    assert refused(zipped({"other.json": b"{}"})) == "format_unknown"
 
 
 def test_a_directory_of_a_million_members_is_not_read() -> None:
