@@ -23,6 +23,7 @@ PATHS = (
     "/create",
     "/gallery",
     "/gallery/<name>",
+    "/transfer",
     "/jobs",
     "/tags",
     "/trash",

@@ -17,6 +17,7 @@ import { tagInput } from "../parts/lists.js";
 import { selection } from "../parts/selection.js";
 import { icon, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture, sizesOf } from "../parts/picture.js";
+import { fileButton, formOf, PICTURES, takeDropped } from "../parts/upload.js";
 import { zoomFrame } from "../parts/zoom.js";
 
 /** What the list is asked for. @param {URLSearchParams} query of the page */
@@ -159,6 +160,25 @@ export default function gallery(parts) {
   endListeners.add(refresh);
   onDispose(() => endListeners.delete(refresh));
 
+  const sending = signal("");
+  /** Keep pictures, one after the other; what one is refused for leaves the others alone. @param {File[]} files */
+  async function keep(files) {
+    let n = 0;
+    for (const [at, file] of files.entries()) {
+      sending.set(t("gallery.sending", { at: at + 1, of: files.length }));
+      await ask("POST", "/media", { body: formOf({}, [file]) }).then(() => n++).catch((error) => {
+        const words = Object.values(error.errors ?? {}).flat().join(" ");
+        words ? toast(`${file.name}: ${words}`) : tellError(error);
+      });
+    }
+    sending.set("");
+    if (!n) return;
+    toast(t("gallery.sent", { n }));
+    libraryChanges.update((changes) => changes + 1);
+    reload();
+  }
+  takeDropped((files) => sending.peek() || keep(files));
+
   const change = (/** @type {(query: URLSearchParams) => void} */ edit) => {
     const next = new URLSearchParams(query.peek());
     edit(next);
@@ -172,7 +192,12 @@ export default function gallery(parts) {
       searchField(() => t("gallery.search", { n: grid.total() ?? 0 }), change),
       monthChoice(months, chosenMonth, change),
       trashLink(),
+      fileButton(() => t("gallery.upload"), (files) => sending.peek() || keep(files), {
+        accept: PICTURES,
+        multiple: true,
+      }),
     ),
+    h("p", { class: "mute", role: "status" }, sending),
     h(
       "div",
       { class: "chips", role: "group", "aria-label": () => t("filters") },
@@ -246,6 +271,14 @@ function lightbox(first, grid, reload) {
     try {
       await ask("PUT", `/personas/${item.peek().persona_id}/avatar`, { body: { media_id: item.peek().id } });
       toast(t("saved"));
+    } catch (error) {
+      tellError(error);
+    }
+  }
+  async function makePersona() {
+    try {
+      const { data } = await ask("POST", "/personas/from-picture", { body: { media_id: item.peek().id } });
+      openPage(`/transfer?import=${data.id}`);
     } catch (error) {
       tellError(error);
     }
@@ -326,6 +359,7 @@ function lightbox(first, grid, reload) {
             "aria-label": t("download.bare"),
           }, icon("bare")),
           item().persona_id && tool("personas", "picture.avatar", makeAvatar),
+          tool("looks", "picture.persona", makePersona),
           tool("trash", "delete", remove),
           tool("close", "close", close),
         ),

@@ -52,7 +52,11 @@ export function selection({ list, filter, actions }) {
     const ids = [...chosen.peek()];
     const all = everything.peek();
     const n = all ? grid.total.peek() ?? 0 : ids.length;
-    const body = /** @type {any} */ ({ action, ...(all ? { filter: filter() } : { ids }) });
+    const which = all ? { filter: filter() } : { ids };
+    if (action === "export") {
+      return (await import("../pages/exporting.js")).askExport(/** @type {any} */ (which));
+    }
+    const body = /** @type {any} */ ({ action, ...which });
     if (action === "tag" || action === "untag") {
       const text = await askText(t(`select.${action}`), t("tags"));
       const tags = (text ?? "").split(",").map((tag) => tag.trim()).filter(Boolean);
