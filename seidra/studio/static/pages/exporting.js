@@ -103,9 +103,11 @@ async function makeExport(body) {
   }
 }
 
-/** Ask in which format, and export. @param {Chosen} chosen */
+/** Ask in which format, and export; resolves to whether it was agreed to. @param {Chosen} chosen */
 export async function askExport(chosen) {
   const { element, make } = exportFields(chosen);
   const agree = h("button", { class: "button", value: "yes" }, t("select.export"));
-  if (await openQuestion(t("select.export"), [element], agree)) await make();
+  const agreed = await openQuestion(t("select.export"), [element], agree);
+  if (agreed) await make();
+  return agreed;
 }

@@ -54,7 +54,8 @@ export function selection({ list, filter, actions }) {
     const n = all ? grid.total.peek() ?? 0 : ids.length;
     const which = all ? { filter: filter() } : { ids };
     if (action === "export") {
-      return (await import("../pages/exporting.js")).askExport(/** @type {any} */ (which));
+      const { askExport } = await import("../pages/exporting.js");
+      return void ((await askExport(/** @type {any} */ (which))) && stop());
     }
     const body = /** @type {any} */ ({ action, ...which });
     if (action === "tag" || action === "untag") {
