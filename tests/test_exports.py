@@ -118,7 +118,7 @@ def test_a_persona_as_our_own_json(alice: Person, bob: Person, worker: Worker) -
     assert own["avatar"] == item["id"]
     assert (own["created_at"], own["revision"]) == (made["created_at"], made["revision"])
     told = alice.get(f"{path}?dry_run=true").get_json()
-    assert (told["personas"], told["lost"], told["codes"]) == (1, 1, {"avatar": 1})
+    assert (told["personas"], told["lost"], told["codes"]) == (1, 1, {"not_carried": 1})
     assert told["entries"][0]["name"] == made["name"]
     assert bob.get(path).status_code == 404
     assert alice.get(f"{path}?to=doc").status_code == 422
@@ -136,6 +136,59 @@ def test_the_json_that_goes_out_is_a_persona_when_it_is_sent_back(
     for name in ("name", "description", "style_prompt", "negative_prompt", "loras", "tags"):
         assert twin[name] == made[name], name
     assert twin["generation_params"] == made["generation_params"]
+
+
+FORMATS = {
+    "seidra": "seidra",
+    "card-png": "card",
+    "card-json": "card",
+    "charx": "card",
+    "a1111": "a1111",
+    "sdnext": "sdnext",
+    # Lists of styles and those of InvokeAI look alike.
+    "fooocus": "fooocus",
+    "invokeai": "fooocus",
+    "fooocus-preset": "fooocus-preset",
+    "swarmui": "swarmui",
+    "infotext": "infotext",
+}
+"""What a file of each format is read as when it comes back."""
+
+
+@pytest.mark.parametrize("target", FORMATS)
+def test_each_format_is_read_again_by_another_account(
+    alice: Person, bob: Person, worker: Worker, target: str
+) -> None:
+    made, _ = furnish(alice, worker)
+    # A slash is a folder to some programs.
+    plain = alice.patch(f"/api/personas/{made['id']}", json={"name": "Élodie"})
+    assert plain.status_code == 200
+    made = plain.get_json()
+    other = alice.persona(name="Other")  # without a picture
+    told = alice.get(f"/api/personas/{other['id']}/export?to={target}&dry_run=true").get_json()
+    lost = alice.get(f"/api/personas/{other['id']}/export?to={target}").headers["X-Lost"]
+    assert int(lost) == told["lost"]
+    path = f"/api/personas/{made['id']}/export?to={target}"
+    answer = alice.get(path)
+    assert answer.status_code == 200
+    told = alice.get(f"{path}&dry_run=true").get_json()
+    assert int(answer.headers["X-Lost"]) == told["lost"]
+    # A preset of Fooocus is called as its file is.
+    name = "Élodie.json" if target == "fooocus-preset" else "file"
+    file = (io.BytesIO(answer.data), name)
+    sent = bob.post("/api/imports", data={"file": file}, content_type="multipart/form-data")
+    assert sent.status_code == 201, sent.text
+    plan = sent.get_json()
+    assert plan["files"][0]["format"] == FORMATS[target]
+    [entry] = plan["entries"]
+    assert entry["action"] == "create"
+    assert 'a "quoted"' in entry["fields"]["style_prompt"]
+    assert bob.post(f"/api/imports/{plan['id']}/apply").get_json()["status"] == "applied"
+    [persona] = bob.get("/api/personas").get_json()
+    # What the format has no place for is told, and all else is there.
+    lost = {each["field"] for each in told["entries"][0]["lost"]} if told["entries"] else set()
+    for field in {"name", "description", "negative_prompt", "tags", "is_favorite"} - lost:
+        assert persona[field] == made[field], field
 
 
 def test_what_is_nsfw_goes_out_only_where_it_may_be_seen(alice: Person) -> None:

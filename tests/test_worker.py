@@ -350,6 +350,18 @@ def test_no_pictures_are_the_engines_fault_and_too_many_are_left(
     assert (job["status"], len(job["result_images"]), len(files(settings))) == ("completed", 1, 2)
 
 
+def test_a_type_that_is_not_kept_fails_at_once_and_says_so(
+    alice: Person, hire: Callable[..., Worker], settings: Settings
+) -> None:
+    job_id = alice.preview(alice.persona()["id"])
+    odd = dataclasses.replace(picture(), mime_type="image/tiff")
+    hire(Doing(lambda context: [odd])).work_one()
+    job = alice.get(f"/api/jobs/{job_id}").get_json()
+    assert (job["status"], job["attempts"], job["error_code"]) == ("failed", 1, "nonsense")
+    assert "image/tiff" in job["error_message"]
+    assert files(settings) == items(alice) == []
+
+
 def test_media_take_the_flags_of_the_moment_the_job_ends(
     alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:

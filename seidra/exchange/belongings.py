@@ -19,8 +19,11 @@ from seidra.media.keys import row_key
 from seidra.media.thumbnails import TooBusy, thumbnail_key
 from seidra.values import from_json, to_json, unpacked
 
-Cover = Literal["none", "small", "whole"]
-"""How the picture that stands for a persona goes along."""
+Cover = Literal["none", "head", "small", "whole"]
+"""How the picture that stands for a persona goes along; "head": as what it begins with, which says
+its type."""
+
+_HEAD = 16
 
 _SMALL = 640
 _PAGE = 100
@@ -150,7 +153,7 @@ class Belongings:
                 with contextlib.suppress(TooBusy):
                     key = thumbnail_key(self._files, key, _SMALL)
             with self._files.open(key) as file:
-                return file.read()
+                return file.read(_HEAD if cover == "head" else -1)
         except OSError:
             return None
 

@@ -70,8 +70,9 @@ def is_small(belongings: Belongings, target: str) -> bool:
 
 def find_losses(belongings: Belongings, target: str, *, library: bool) -> Losses:
     """What an export would lose; `library`: as our own ZIP, in which nothing is lost."""
-    losses = Losses(target)
-    for batch in batched(belongings.personas(), TARGETS[target].together):
+    losses, cover = Losses(target), TARGETS[target].cover
+    personas = belongings.personas(cover if cover == "none" else "head")
+    for batch in batched(personas, TARGETS[target].together):
         losses.add(batch, nothing=library)
     return losses
 

@@ -165,8 +165,8 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class GivenPersona:
     """A persona for a writer: `fields` as in `FoundPersona`, all of them. `picture`: PNG, JPEG or
-    WebP of its avatar, else of its newest picture; None where there is none, and b"" where there is
-    one whose bytes the writer did not ask for."""
+    WebP of its avatar, else of its newest picture; None where there is none, and only how it
+    begins, or b"", where there is one whose bytes are not asked for."""
 
     fields: Mapping[str, Any]
     uid: str

@@ -147,10 +147,10 @@ def write(personas: Sequence[GivenPersona]) -> list[WrittenFile]:
 
 def lost(persona: GivenPersona) -> list[Remark]:
     """What the JSON of one persona leaves behind: a library alone carries pictures."""
-    if persona.history is None or persona.history.avatar is None:
+    if persona.picture is None:
         return []
-    sentence = "Its avatar goes with a card or with a ZIP of SEIDRA alone."
-    return [Remark("avatar", sentence, "avatar_url")]
+    sentence = "Its picture goes with a card or with a ZIP of SEIDRA alone."
+    return [Remark("not_carried", sentence, "picture")]
 
 
 def read_persona(value: Any, locator: str) -> FoundPersona:

@@ -14,9 +14,9 @@ from typing import Any
 
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
-from seidra.engines.base import RenderedImage
+from seidra.engines.base import EngineError, RenderedImage
 from seidra.files.base import Files
-from seidra.files.keys import derived_key, new_key
+from seidra.files.keys import EXTENSIONS, derived_key, new_key
 from seidra.folding import document
 from seidra.media.chores import ANNOUNCED_SECONDS, delete_condemned
 from seidra.media.thumbnails import MIME_TYPE, Thumbnails, first_sizes, make_thumbnails
@@ -45,7 +45,15 @@ def media_id(job_id: str, position: int) -> str:
 
 
 def prepare_picture(job_id: str, claim: str, image: RenderedImage) -> StoredPicture:
-    """A picture of an attempt, named and in smaller sizes. Raises OSError for what is none."""
+    """A picture of an attempt, named and in smaller sizes. Raises OSError for what is none, and
+    EngineError for one of a type that is not kept."""
+    if image.mime_type not in EXTENSIONS:
+        raise EngineError(
+            f"The engine answered with {image.mime_type!r:.60}, which is no type of picture that"
+            " SEIDRA keeps.",
+            permanent=True,
+            code="nonsense",
+        )
     item = media_id(job_id, image.position)
     key = new_key(item, image.mime_type, claim)
     sizes = first_sizes(image.width, image.height)
