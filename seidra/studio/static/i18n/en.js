@@ -314,7 +314,7 @@ export default {
   "note.changed_since": "It was changed since, and stays.",
   "note.gone": "It is gone already.",
   "note.picture_unreadable": "Its picture cannot be read.",
-  "outcome.conflict": "Both have changed it: an update takes the file’s.",
+  "outcome.conflict": "An update takes what the file says.",
   "outcome.here": "Yours stays.",
   "outcome.there": "The file’s is taken.",
   "picture.persona": "Make a persona of this",

@@ -314,7 +314,7 @@ export default {
   "note.changed_since": "Modifié depuis, il reste.",
   "note.gone": "Il n’est déjà plus là.",
   "note.picture_unreadable": "Son image est illisible.",
-  "outcome.conflict": "Modifié des deux côtés : une mise à jour prend celui du fichier.",
+  "outcome.conflict": "Une mise à jour prend ce que dit le fichier.",
   "outcome.here": "Le vôtre reste.",
   "outcome.there": "Celui du fichier est pris.",
   "picture.persona": "En faire un persona",

@@ -15,7 +15,7 @@ import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
 import { isWriting } from "../parts/keys.js";
 import { tagInput } from "../parts/lists.js";
 import { selection } from "../parts/selection.js";
-import { icon, skein, trashLink } from "../parts/icons.js";
+import { icon, roundButton, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture, sizesOf } from "../parts/picture.js";
 import { fileButton, formOf, PICTURES, takeDropped } from "../parts/upload.js";
 import { zoomFrame } from "../parts/zoom.js";
@@ -306,12 +306,6 @@ function lightbox(first, grid, reload) {
     if (event.key === "Delete") remove();
   };
   let from = 0;
-  const tool = (/** @type {string} */ sign, /** @type {string} */ label, /** @type {() => any} */ run) =>
-    h(
-      "button",
-      { class: "round", title: () => t(label), "aria-label": () => t(label), onclick: run },
-      icon(sign),
-    );
   const dialog = h(
     "dialog",
     {
@@ -333,10 +327,10 @@ function lightbox(first, grid, reload) {
         h(
           "div",
           { class: "row" },
-          tool("left", "previous", () => step(-1)),
-          tool("right", "next", () => step(1)),
-          tool("out", "zoom.out", () => frame.peek().zoom(1 / 1.5)),
-          tool("create", "zoom.in", () => frame.peek().zoom(1.5)),
+          roundButton("left", "previous", () => step(-1)),
+          roundButton("right", "next", () => step(1)),
+          roundButton("out", "zoom.out", () => frame.peek().zoom(1 / 1.5)),
+          roundButton("create", "zoom.in", () => frame.peek().zoom(1.5)),
           h("button", {
             class: item().is_favorite ? "round lit" : "round",
             "aria-pressed": String(item().is_favorite),
@@ -358,10 +352,10 @@ function lightbox(first, grid, reload) {
             title: t("download.bare"),
             "aria-label": t("download.bare"),
           }, icon("bare")),
-          item().persona_id && tool("personas", "picture.avatar", makeAvatar),
-          tool("looks", "picture.persona", makePersona),
-          tool("trash", "delete", remove),
-          tool("close", "close", close),
+          item().persona_id && roundButton("personas", "picture.avatar", makeAvatar),
+          roundButton("looks", "picture.persona", makePersona),
+          roundButton("trash", "delete", remove),
+          roundButton("close", "close", close),
         ),
       () => id() && tagEditor(untracked(item).tags, (tags) => change({ tags })),
       () => item() && facts(item()),

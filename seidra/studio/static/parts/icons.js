@@ -38,6 +38,26 @@ export function icon(name) {
   );
 }
 
+/**
+ * A round button of a sign.
+ *
+ * @param {string} sign
+ * @param {string} label the key of what it does
+ * @param {() => any} run
+ * @param {string | (() => string)} [of] what it is done to, where several have such a button
+ */
+export function roundButton(sign, label, run, of = "") {
+  const whole = () => {
+    const what = typeof of === "function" ? of() : of;
+    return what ? `${t(label)}: ${what}` : t(label);
+  };
+  return h(
+    "button",
+    { type: "button", class: "round", title: () => t(label), "aria-label": whole, onclick: () => run() },
+    icon(sign),
+  );
+}
+
 /** The mark: a moon with three strands. */
 export function mark() {
   const strands = ["M9 8c-4 6 2 12-2 19", "M13 8c-4 6 2 12-2 19", "M17 9c-4 6 2 11-2 17"];

@@ -7,7 +7,7 @@ import { libraryChanges } from "../data/catalogue.js";
 import { restoreEntries } from "../data/trash.js";
 import { askText, confirmed, tellError, toast } from "./dialog.js";
 import { chip } from "./filters.js";
-import { icon } from "./icons.js";
+import { roundButton } from "./icons.js";
 
 /** Entries of the trash that one request brings back. */
 const RESTORED = 200;
@@ -138,11 +138,7 @@ export function selection({ list, filter, actions }) {
     ),
     chip(everything, () => t("select.all"), () => (everything.peek() ? everything.set(false) : chooseAll())),
     ...actions.map(button),
-    h(
-      "button",
-      { class: "round", title: () => t("close"), "aria-label": () => t("close"), onclick: stop },
-      icon("close"),
-    ),
+    roundButton("close", "close", stop),
   );
   return {
     bar,
