@@ -62,7 +62,6 @@ export function exportFields(chosen) {
 function losses(found) {
   if (!found) return h("p", { class: "mute" }, t("instance.looking"));
   if (!found.lost) return h("p", { class: "mute" }, t("export.whole", { n: found.personas }));
-  const more = found.personas - TOLD;
   return h(
     "details",
     { class: "sent", open: found.entries.length < 4 },
@@ -79,7 +78,7 @@ function losses(found) {
         )
       ),
     ),
-    found.entries.length > TOLD && more > 0 && h("p", { class: "mute" }, "…"),
+    found.entries.length > TOLD && h("p", { class: "mute" }, "…"),
   );
 }
 

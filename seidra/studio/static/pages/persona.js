@@ -154,6 +154,7 @@ function editor(start, began) {
       const { data: item } = await ask("POST", "/media", { body });
       const { data } = await ask("PUT", `/personas/${start.id}/avatar`, {
         body: { media_id: item.id, ...chosen },
+        etag: `"${stored.peek().version}"`,
       });
       stored.update((all) => ({ ...all, ...data }));
       toast(t("saved"));

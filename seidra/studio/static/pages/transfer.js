@@ -419,6 +419,8 @@ function planView(id) {
     try {
       const { data } = await action();
       plan.set({ ...plan.peek(), progress: data.progress });
+      which.set("");
+      from.set(0);
       await read();
     } catch (/** @type {any} */ error) {
       plan.set(was);
@@ -499,7 +501,7 @@ function planView(id) {
           plan.peek().files.map((/** @type {any} */ file) => `${file.name} · ${file.tool}`).join(", "),
         ),
         plan.peek().files.flatMap((/** @type {any} */ file) => file.warnings).map(remark),
-        h("ul", { class: "plain plan-kinds" }, () => counts() && kinds()),
+        h("ul", { class: "plain plan-kinds" }, () => open() && counts() && kinds()),
         h("p", { role: "status" }, () =>
           isWorking(status())
             ? t("transfer.progress", plan().progress)
@@ -535,11 +537,19 @@ function planView(id) {
   ];
 }
 
-/** Until when something can be done with an import. @param {any} plan */
+/** What became of an import, and until when something can be done with it. @param {any} plan */
 const endWords = (plan) =>
-  plan.status === "planned" || plan.status === "applied"
-    ? ` · ${t("key.expires", { time: timeText(plan.expires_at) })}`
-    : "";
+  [
+    "",
+    ...Object.entries(plan.summary.results).map(([key, n]) => {
+      const [action, state] = key.split("_").reverse();
+      const words = `${t(`plan.kind.${action}`)}: ${n.toLocaleString()}`;
+      return state ? `${t(`state.${state}`)}: ${words}` : words;
+    }),
+    ...(plan.status === "planned" || plan.status === "applied"
+      ? [t("key.expires", { time: timeText(plan.expires_at) })]
+      : []),
+  ].join(" · ");
 
 /** @param {{ detail: string }} warning */
 const remark = ({ detail }) => h("p", { class: "finding warning" }, detail);
