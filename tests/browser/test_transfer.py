@@ -70,7 +70,7 @@ def test_styles_are_planned_chosen_applied_and_taken_back(studio: Studio) -> Non
     noir.select_option("Make")
     page.get_by_role("button", name="Apply").click()
     told = page.get_by_role("status").filter(has_text="Applied ·")
-    expect(told).to_contain_text("Changed: 1 · New: 1")
+    expect(told).to_contain_text("New: 1 · Changed: 1")
     expect(rows.filter(has_text="Film")).to_contain_text("Pass over")
     expect(wood).to_contain_text("Done")
     found = {each["name"]: each for each in studio.server.json("GET", "/api/personas")}
