@@ -23,7 +23,7 @@ from typing import Any
 
 import orjson
 
-from benchmarks import data, inprocess, jobs, load, page, report, servers, texts
+from benchmarks import data, exchange, inprocess, jobs, load, page, report, servers, texts
 from benchmarks.data import LARGE, ROOT, SMALL, WORK, WRITER
 from benchmarks.load import Case, Rounds
 from benchmarks.peers.fastapi_app.copy import copy
@@ -42,6 +42,7 @@ GROUPS = (
     "claims",
     "queue",
     "page",
+    "exchange",
 )
 _LIST = "/api/personas?limit=20"
 _SOUL_LIST = "/api/tables/personas/rows?_limit=20&_ordering=-created_at&_filters=is_nsfw:0,user_id:"
@@ -53,6 +54,7 @@ class Bench:
 
     def __init__(self, sizes: data.Sizes, groups: set[str], *, quick: bool, soul: bool) -> None:
         self.sizes, self.groups, self.soul = sizes, groups, soul
+        self.quick = quick
         self.rounds, self.seconds = (2, 1.0) if quick else (5, 3.0)
         self.figures: dict[str, Any] = {}
         self.per_second: dict[str, float] = {}
@@ -241,6 +243,11 @@ class Bench:
         if "page" in self.groups:
             self.figures |= page.figures()
 
+    def of_exchange(self) -> None:
+        """Imports and exports, on an instance of its own."""
+        if "exchange" in self.groups:
+            self.figures |= exchange.figures(quick=self.quick)
+
 
 @contextmanager
 def _progress(text: str) -> Iterator[None]:
@@ -272,6 +279,7 @@ def main() -> None:
         "Over HTTP": bench.over_http,
         "Jobs": bench.of_jobs,
         "Page": bench.of_page,
+        "In and out": bench.of_exchange,
     }
     for text, phase in phases.items():
         with _progress(text):

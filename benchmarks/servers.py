@@ -18,6 +18,7 @@ from benchmarks.data import ROOT, WORK, Sizes, environment
 
 _DEADLINE = 30.0
 """Seconds in which a server must answer."""
+_JSON = "application/json"
 
 
 class Server:
@@ -99,13 +100,27 @@ class Server:
         """The body of a GET."""
         return self._ask("GET", path, token, None, 200)
 
-    def post(self, path: str, token: str, body: bytes, status: int) -> bytes:
+    def post(
+        self, path: str, token: str, body: bytes, status: int, content_type: str = _JSON
+    ) -> bytes:
         """The body of a POST's answer, which must have this status."""
-        return self._ask("POST", path, token, body, status)
+        return self._ask("POST", path, token, body, status, content_type)
 
-    def _ask(self, method: str, path: str, token: str, body: bytes | None, status: int) -> bytes:
+    def patch(self, path: str, token: str, body: bytes) -> bytes:
+        """The body of a PATCH's answer."""
+        return self._ask("PATCH", path, token, body, 200)
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        token: str,
+        body: bytes | None,
+        status: int,
+        content_type: str = _JSON,
+    ) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": content_type}
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

@@ -101,7 +101,7 @@ class WorkerBeside:
         if self._process is not None:
             _log.warning("the worker beside the server ended; another one begins")
         self._started_at = now
-        command = [sys.executable, "-m", "flask", "worker", "--beside"]
+        command = [sys.executable, "-m", "flask", "worker", "--beside", str(os.getpid())]
         self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL)  # noqa: S603 (ours)
 
     def ask_to_stop(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import random
 import signal
 import sqlite3
 import subprocess
@@ -28,6 +29,7 @@ from werkzeug.test import TestResponse
 
 from seidra import create_app
 from seidra.config import Settings
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Capabilities, Model
 from seidra.engines.stored import capabilities_json
@@ -177,6 +179,26 @@ def test_a_plan_changes_nothing_and_says_what_it_would_do(
     listed = alice.get("/api/imports").get_json()
     assert listed["total"] == 1
     assert listed["items"] == [{k: v for k, v in made.items() if k != "entries"}]
+
+
+def test_a_transaction_of_a_plan_writes_so_many_bytes(
+    alice: Person, own_reader: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of what was read as well: not every format keeps originals."""
+    written: list[int] = []
+    add_entries = queries.imports.add_entries
+
+    def counted(tx: Any, entries: list[dict[str, Any]]) -> None:
+        written.append(len(entries))
+        add_entries(tx, entries)
+
+    monkeypatch.setattr(queries.imports, "add_entries", counted)
+    monkeypatch.setattr(plan, "_BATCH_BYTES", 50_000)
+    noise = base64.b64encode(random.Random(1).randbytes(30_000)).decode()
+    made = planned(alice, *[{"extensions": {"chub": noise}}] * 5, *[{}] * 5)
+    assert made["entries"][0]["action"] == "create"
+    # Twice in a document: what was said, and all fields.
+    assert written == [1, 1, 1, 1, 1, 5]
 
 
 def test_fields_follow_the_rules_of_a_persona(

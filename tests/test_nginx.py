@@ -384,7 +384,7 @@ def test_everything_works_below_a_path(lower: Server, tmp_path: Path, passed: st
         # The studio, and each file that it names.
         status, _, page = proxy.ask("GET", "/seidra/")
         named = re.findall(r'(?:src|href)="([^"]+)"', page.decode())
-        assert (status, len(named) > 10) == (200, True)
+        assert (status, len(named) > 3) == (200, True)
         for path in named:
             assert path.startswith("/seidra/")
             assert proxy.ask("GET", path)[0] == 200, path

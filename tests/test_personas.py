@@ -203,7 +203,7 @@ def test_a_value_on_the_limit_is_kept(alice: Person, field: str, value: Any) -> 
         ("scheduler", ["ddim", "x" * 200], ["", "x" * 201, 1, None]),
         ("quality", ["draft", "standard", "high"], ["ultra", "", 1, None]),
         ("model_name", ["sdxl-base", "x" * 200], ["", "x" * 201, None]),
-        ("own_key", [None, 1.5, "x" * 8000, {"deep": [1, "ß"]}], [2**63, "\ud800", "x" * 8192]),
+        ("own_key", [None, 1.5, "x" * 8000, {"deep": [1, "ß"]}], ["\ud800", "x" * 8192]),
     ],
 )
 def test_generation_params_are_checked_when_saved(

@@ -51,13 +51,13 @@ def serve() -> None:
 )
 @click.option(
     "--beside",
-    is_flag=True,
-    help="Serve only the engines that no server process serves, and end with the process that"
-    " started it. `flask serve` begins one itself where there are such engines.",
+    type=int,
+    metavar="PID",
+    help="Serve only the engines that no server process serves, and end with the process of this"
+    " number, which started it. `flask serve` begins one itself where there are such engines.",
 )
-def worker(grace: float, beside: bool) -> None:
+def worker(grace: float, beside: int | None) -> None:
     """Work off jobs until SIGTERM or SIGINT; the job in hand is finished, or given back."""
-    parent = os.getppid()
     settings = get_settings()
     _prepare_worker(settings)
     with DatabaseService(settings) as service:
@@ -69,10 +69,10 @@ def worker(grace: float, beside: bool) -> None:
         signal.signal(signal.SIGTERM, ask_to_stop)
         signal.signal(signal.SIGINT, ask_to_stop)
         setup = engines.read_setup(settings)
-        served = engines.with_own_worker(setup) if beside else setup
+        served = setup if beside is None else engines.with_own_worker(setup)
         running = make_whole_worker(settings, service.database, served, wake)
         running.start()
-        while not stop.wait(_LOOK_S) and not (beside and os.getppid() != parent):
+        while not stop.wait(_LOOK_S) and beside in (None, os.getppid()):
             pass
         running.stop(grace)
 

@@ -497,10 +497,10 @@ def make_plan(
     entries = 0
     for batch in _batches(_plan_all(planner, found, files, database, avatar, albums)):
         rows = []
-        for planned in batch:
+        for planned, columns in batch:
             actions[planned.row["action"]] += 1
             warnings.update({warning["code"] for warning in planned.document["warnings"]})
-            rows.append({"import_id": import_id, "n": entries, **_columns(planned)})
+            rows.append({"import_id": import_id, "n": entries, **columns})
             entries += 1
         with database.transaction(user_id) as tx:
             for row in rows:
@@ -634,13 +634,16 @@ def _columns(planned: _Planned) -> dict[str, Any]:
     return {**planned.row, "document": packed(to_json(planned.document).encode())}
 
 
-def _batches(all_planned: Iterator[_Planned]) -> Iterator[list[_Planned]]:
-    """As many as one transaction writes."""
-    batch: list[_Planned] = []
+def _batches(
+    all_planned: Iterator[_Planned],
+) -> Iterator[list[tuple[_Planned, dict[str, Any]]]]:
+    """As many as one transaction writes, each with its columns, which are packed before."""
+    batch: list[tuple[_Planned, dict[str, Any]]] = []
     size = 0
     for planned in all_planned:
-        batch.append(planned)
-        size += len(planned.row["original"] or b"")
+        columns = _columns(planned)
+        batch.append((planned, columns))
+        size += len(columns["original"] or b"") + len(columns["document"])
         if len(batch) == _BATCH or size > _BATCH_BYTES:
             yield batch
             batch, size = [], 0

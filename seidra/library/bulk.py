@@ -57,7 +57,7 @@ def filtered_ids(
     read_page: ReadPage,
     query: Mapping[str, Any],
     *,
-    most: int | None = MAX_ITEMS,
+    most: int | None,
 ) -> tuple[list[Any], int]:
     """The ids of the first that a filter finds (`most` of them, None: all), in the order of their
     list, and how many more there are."""

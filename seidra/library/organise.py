@@ -110,7 +110,9 @@ def _chosen_ids(body: dict[str, Any], read_page: bulk.ReadPage) -> tuple[Sequenc
     """The ids that a body means, and how many more its filter finds."""
     if "ids" in body:
         return body["ids"], 0
-    return bulk.filtered_ids(services().database, g.user["id"], read_page, body["filter"])
+    return bulk.filtered_ids(
+        services().database, g.user["id"], read_page, body["filter"], most=bulk.MAX_ITEMS
+    )
 
 
 def _outcome(ids: Sequence[Any], failed: list[dict[str, Any]], remaining: int) -> Response:

@@ -11,6 +11,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 from seidra.config import Settings
 from seidra.errors import NotFound
 from seidra.studio.files import StaticFile, StudioFiles
+from seidra.web.compress import MIN_BYTES
 
 PATHS = (
     "/",
@@ -83,7 +84,7 @@ def lead_to_docs() -> WerkzeugResponse:
 
 
 def _file_answer(file: StaticFile, headers: dict[str, str]) -> Response:
-    if request.accept_encodings["gzip"]:
+    if len(file.plain) >= MIN_BYTES and request.accept_encodings["gzip"]:
         headers = headers | {"Content-Encoding": "gzip"}
         return Response(file.compressed, headers=headers, content_type=file.content_type)
     return Response(file.plain, headers=headers, content_type=file.content_type)
