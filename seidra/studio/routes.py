@@ -24,6 +24,7 @@ PATHS = (
     "/create",
     "/gallery",
     "/gallery/<name>",
+    "/transfer",
     "/jobs",
     "/tags",
     "/trash",

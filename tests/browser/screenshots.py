@@ -26,6 +26,14 @@ LOOKS = {
     "Nerys Thorne": ("abstract waves of violet and gold", ["abstract"]),
 }
 
+STYLES = (
+    "name,prompt,negative_prompt\n"
+    'Film,"{prompt}, film grain, soft light",text\n'
+    'Idris Sablewood,"portrait, profile, threads of hair, dawn",\n'
+    'Noir,"{prompt}, black and white, rain",colour\n'
+)
+"""What is brought in: new looks, and one that is there already."""
+
 
 def main() -> None:
     """Fill an instance, open its pages, and write what is seen."""
@@ -68,6 +76,14 @@ def main() -> None:
             if theme == "night":
                 page.screenshot(
                     path=str(ROOT / "docs/images/studio-persona.jpg"), type="jpeg", quality=86
+                )
+                page.goto(f"{address}/transfer")
+                page.get_by_label("Or paste a text").fill(STYLES)
+                page.get_by_role("button", name="Show the plan").click()
+                page.wait_for_selector(".entry")
+                page.wait_for_timeout(500)
+                page.screenshot(
+                    path=str(ROOT / "docs/images/studio-transfer.jpg"), type="jpeg", quality=86
                 )
         browser.close()
 

@@ -588,6 +588,7 @@ def test_every_page_is_accessible(browser: Any, server: Server, theme: str, widt
         "/personas/1",
         "/create",
         "/gallery",
+        "/transfer",
         "/jobs",
         "/tags",
         "/trash",

@@ -139,6 +139,7 @@ PAGES = (
     "/personas/new",
     "/create",
     "/gallery",
+    "/transfer",
     "/jobs",
     "/trash",
     "/settings",

@@ -128,8 +128,32 @@ Deno.test("what writes is never sent twice by itself", async () => {
   ]);
   same(refused.message, "Busy. Try again in 2 sec.");
   answer(() => new TypeError("gone"));
-  await raised(() => ask("POST", "/personas", { body: {} }));
+  await raised(() => ask("PATCH", "/personas/1", { body: {} }));
   same(sent.length, 1);
+});
+
+Deno.test("what makes something is sent once more when its answer is lost", async () => {
+  begin();
+  for (const path of ["/personas", "/personas/from-picture", "/media", "/exports", "/imports/7/apply"]) {
+    answer(() => new TypeError("gone"));
+    await withoutWaiting(() => raised(() => ask("POST", path, { body: {} })));
+    same(sent.length, 2, path);
+  }
+});
+
+Deno.test("an answer that is to be kept is a file of its own name", async () => {
+  begin();
+  for (
+    const [kept, name] of [
+      ["attachment; filename=styles.csv", "styles.csv"],
+      ['attachment; filename="A b.json"', "A b.json"],
+      ["attachment; filename=Elodie.png; filename*=UTF-8''%C3%89lodie.png", "Élodie.png"],
+    ]
+  ) {
+    answer(() => ({ headers: { "Content-Disposition": kept }, body: { not: "read" } }));
+    const { data, file } = await ask("POST", "/exports", { body: {} });
+    same([data, file?.name, await file?.body.text()], [null, name, '{"not":"read"}']);
+  }
 });
 
 Deno.test("what is wrong is not asked again, and says at which field", async () => {

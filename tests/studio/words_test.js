@@ -34,7 +34,7 @@ Deno.test("values take their places; what has no words is its key", async () => 
 Deno.test("seconds and bytes are said in the unit that fits, never as nothing", async () => {
   await useLanguage("en");
   same([0.2, 1, 89, 90, 600].map(secondsText), ["1 sec", "1 sec", "89 sec", "2 min", "10 min"]);
-  same([0, 1_500_000, 45_600_000, 2e9].map(bytesText), ["0 MB", "1.5 MB", "46 MB", "2 GB"]);
+  same([0, 1_500_000, 45_600_000, 2e9].map(bytesText), ["0 kB", "1.5 MB", "46 MB", "2 GB"]);
   same(timeText(null), "");
   await useLanguage("fr");
   same(secondsText(60).replace(/\s/, " "), "60 s");

@@ -44,6 +44,7 @@ export class ApiError extends Error {
  * @property {any} data the JSON of the body, or null
  * @property {number} total X-Total-Count
  * @property {string} etag
+ * @property {{ name: string, body: Blob } | null} file what the answer is where it is to be kept
  */
 
 /**
@@ -81,24 +82,43 @@ export async function ask(method, path, options = {}) {
  * @returns {Promise<Answer>}
  */
 async function askOnce(method, path, options) {
-  const what = method === "POST" && MAKING.test(path) ? path + JSON.stringify(options.body) : "";
+  const what = method === "POST" && MAKING.test(path) ? path + textOfBody(options.body) : "";
   const key = what && (lost.get(what) ?? crypto.getRandomValues(new BigUint64Array(2)).join("-"));
   const asked = key ? { ...options, headers: { "Idempotency-Key": key } } : options;
   if (key) lost.set(what, key);
   const response = await sendTwice(method, path, asked);
   lost.delete(what);
   if (!response.ok) throw await refusal(response);
-  const text = await response.text();
+  const kept = response.headers.get("Content-Disposition");
+  const file = kept ? { name: fileName(kept), body: await response.blob() } : null;
+  const text = file ? "" : await response.text();
   return {
     data: text ? JSON.parse(text) : null,
+    file,
     total: Number(response.headers.get("X-Total-Count") ?? 0),
     etag: response.headers.get("ETag") ?? "",
   };
 }
 
+/** What a file is to be called. @param {string} kept the Content-Disposition of its answer */
+function fileName(kept) {
+  const whole = /filename\*=UTF-8''([^;]+)/.exec(kept);
+  return whole ? decodeURIComponent(whole[1]) : /filename="?([^";]+)/.exec(kept)?.[1] ?? "seidra";
+}
+
+/** What tells a body from others; of a file its name, its size and when it was changed. @param {any} body */
+const textOfBody = (body) =>
+  JSON.stringify(
+    body instanceof FormData
+      ? [...body].map(([name, part]) =>
+        part instanceof File ? [name, part.name, part.size, part.lastModified] : [name, part]
+      )
+      : body,
+  );
+
 /** The paths of what makes something. */
 const MAKING =
-  /^\/(personas(\/\d+\/(duplicate|preview))?|previews|jobs(\/[^/]+\/(retry|again))?|admin\/users)$/;
+  /^\/(personas(\/\d+\/(duplicate|preview)|\/from-picture)?|previews|jobs(\/[^/]+\/(retry|again))?|admin\/users|media|exports|imports(\/[^/]+\/(apply|undo))?)$/;
 
 /**
  * The keys of what was sent and not answered: sent again under its key, it makes nothing more.
@@ -143,8 +163,9 @@ export async function send(method, path, options, token) {
   const headers = { ...options.headers };
   if (token) headers.Authorization = `Bearer ${token}`;
   if (options.etag) headers["If-Match"] = options.etag;
-  if (options.body !== undefined) headers["Content-Type"] = "application/json";
-  const body = options.body === undefined ? undefined : JSON.stringify(options.body);
+  const isForm = options.body instanceof FormData;
+  if (options.body !== undefined && !isForm) headers["Content-Type"] = "application/json";
+  const body = isForm || options.body === undefined ? options.body : JSON.stringify(options.body);
   try {
     const response = await fetch(`${BASE}/api${path}`, { method, headers, body, signal: options.signal });
     serverReached.set(true);

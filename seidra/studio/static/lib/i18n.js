@@ -63,7 +63,8 @@ export function timeText(time) {
  * @param {number} bytes
  */
 export function bytesText(bytes) {
-  const [value, unit] = bytes < 1e9 ? [bytes / 1e6, "megabyte"] : [bytes / 1e9, "gigabyte"];
+  const [size, unit] = bytes < 1e6 ? [1e3, "kilobyte"] : bytes < 1e9 ? [1e6, "megabyte"] : [1e9, "gigabyte"];
+  const value = bytes / size;
   const digits = value < 10 ? 1 : 0;
   const format = { style: "unit", unit, unitDisplay: "short", maximumFractionDigits: digits };
   return new Intl.NumberFormat(language(), /** @type {any} */ (format)).format(value);

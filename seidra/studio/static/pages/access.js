@@ -5,7 +5,7 @@ import { signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { choice, field, form } from "../parts/field.js";
-import { icon } from "../parts/icons.js";
+import { roundButton } from "../parts/icons.js";
 
 /** Where one is logged in. */
 export function sessions() {
@@ -35,13 +35,8 @@ export function sessions() {
             : t("session.used", { time: timeText(session.last_used_at) }),
         ),
       ),
-      !session.current && h("button", {
-        type: "button",
-        class: "round",
-        title: t("session.end"),
-        "aria-label": `${t("session.end")}: ${browserName(session.user_agent)}`,
-        onclick: () => end("DELETE", `/auth/sessions/${session.id}`),
-      }, icon("close")),
+      !session.current && roundButton("close", "session.end", () =>
+        end("DELETE", `/auth/sessions/${session.id}`), browserName(session.user_agent)),
     );
   return h(
     "fieldset",
@@ -133,13 +128,7 @@ export function keys() {
           ].filter(Boolean).join(" · "),
         ),
       ),
-      h("button", {
-        type: "button",
-        class: "round",
-        title: t("key.end"),
-        "aria-label": `${t("key.end")}: ${key.name}`,
-        onclick: () => end(key),
-      }, icon("close")),
+      roundButton("close", "key.end", () => end(key), key.name),
     );
   return form(
     {},

@@ -15,8 +15,9 @@ import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
 import { isWriting } from "../parts/keys.js";
 import { tagInput } from "../parts/lists.js";
 import { selection } from "../parts/selection.js";
-import { icon, skein, trashLink } from "../parts/icons.js";
+import { icon, roundButton, skein, trashLink } from "../parts/icons.js";
 import { linkOf, picture, sizesOf } from "../parts/picture.js";
+import { fileButton, formOf, PICTURES, takeDropped } from "../parts/upload.js";
 import { zoomFrame } from "../parts/zoom.js";
 
 /** What the list is asked for. @param {URLSearchParams} query of the page */
@@ -159,6 +160,25 @@ export default function gallery(parts) {
   endListeners.add(refresh);
   onDispose(() => endListeners.delete(refresh));
 
+  const sending = signal("");
+  /** Keep pictures, one after the other; what one is refused for leaves the others alone. @param {File[]} files */
+  async function keep(files) {
+    let n = 0;
+    for (const [at, file] of files.entries()) {
+      sending.set(t("gallery.sending", { at: at + 1, of: files.length }));
+      await ask("POST", "/media", { body: formOf({}, [file]) }).then(() => n++).catch((error) => {
+        const words = Object.values(error.errors ?? {}).flat().join(" ");
+        words ? toast(`${file.name}: ${words}`) : tellError(error);
+      });
+    }
+    sending.set("");
+    if (!n) return;
+    toast(t("gallery.sent", { n }));
+    libraryChanges.update((changes) => changes + 1);
+    reload();
+  }
+  takeDropped((files) => sending.peek() || keep(files));
+
   const change = (/** @type {(query: URLSearchParams) => void} */ edit) => {
     const next = new URLSearchParams(query.peek());
     edit(next);
@@ -172,7 +192,12 @@ export default function gallery(parts) {
       searchField(() => t("gallery.search", { n: grid.total() ?? 0 }), change),
       monthChoice(months, chosenMonth, change),
       trashLink(),
+      fileButton(() => t("gallery.upload"), (files) => sending.peek() || keep(files), {
+        accept: PICTURES,
+        multiple: true,
+      }),
     ),
+    h("p", { class: "mute", role: "status" }, sending),
     h(
       "div",
       { class: "chips", role: "group", "aria-label": () => t("filters") },
@@ -250,6 +275,14 @@ function lightbox(first, grid, reload) {
       tellError(error);
     }
   }
+  async function makePersona() {
+    try {
+      const { data } = await ask("POST", "/personas/from-picture", { body: { media_id: item.peek().id } });
+      openPage(`/transfer?import=${data.id}`);
+    } catch (error) {
+      tellError(error);
+    }
+  }
   const id = computed(() => item()?.id);
   const frame = computed(() =>
     id() && zoomFrame(
@@ -273,12 +306,6 @@ function lightbox(first, grid, reload) {
     if (event.key === "Delete") remove();
   };
   let from = 0;
-  const tool = (/** @type {string} */ sign, /** @type {string} */ label, /** @type {() => any} */ run) =>
-    h(
-      "button",
-      { class: "round", title: () => t(label), "aria-label": () => t(label), onclick: run },
-      icon(sign),
-    );
   const dialog = h(
     "dialog",
     {
@@ -300,10 +327,10 @@ function lightbox(first, grid, reload) {
         h(
           "div",
           { class: "row" },
-          tool("left", "previous", () => step(-1)),
-          tool("right", "next", () => step(1)),
-          tool("out", "zoom.out", () => frame.peek().zoom(1 / 1.5)),
-          tool("create", "zoom.in", () => frame.peek().zoom(1.5)),
+          roundButton("left", "previous", () => step(-1)),
+          roundButton("right", "next", () => step(1)),
+          roundButton("out", "zoom.out", () => frame.peek().zoom(1 / 1.5)),
+          roundButton("create", "zoom.in", () => frame.peek().zoom(1.5)),
           h("button", {
             class: item().is_favorite ? "round lit" : "round",
             "aria-pressed": String(item().is_favorite),
@@ -325,9 +352,10 @@ function lightbox(first, grid, reload) {
             title: t("download.bare"),
             "aria-label": t("download.bare"),
           }, icon("bare")),
-          item().persona_id && tool("personas", "picture.avatar", makeAvatar),
-          tool("trash", "delete", remove),
-          tool("close", "close", close),
+          item().persona_id && roundButton("personas", "picture.avatar", makeAvatar),
+          roundButton("looks", "picture.persona", makePersona),
+          roundButton("trash", "delete", remove),
+          roundButton("close", "close", close),
         ),
       () => id() && tagEditor(untracked(item).tags, (tags) => change({ tags })),
       () => item() && facts(item()),

@@ -21,6 +21,7 @@ export const PAGES = [
   { path: "/create", load: () => import("./create.js"), nav: "create" },
   { path: "/gallery", load: () => import("./gallery.js"), nav: "gallery", kept: "gallery" },
   { path: "/gallery/:id", load: () => import("./gallery.js"), kept: "gallery" },
+  { path: "/transfer", load: () => import("./transfer.js"), nav: "transfer" },
   { path: "/jobs", load: () => import("./jobs.js"), nav: "jobs" },
   { path: "/tags", load: () => import("./tags.js") },
   { path: "/trash", load: () => import("./trash.js") },

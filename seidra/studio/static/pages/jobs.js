@@ -8,7 +8,7 @@ import { activeJobs, endListeners, isActive, readActive, takeJob } from "../data
 import { nsfwShown } from "../data/prefs.js";
 import { confirmed, tellError } from "../parts/dialog.js";
 import { cancelButton, jobTitle } from "../parts/dock.js";
-import { icon, skein } from "../parts/icons.js";
+import { roundButton, skein } from "../parts/icons.js";
 import { picture, sizesOf } from "../parts/picture.js";
 import { jobWords, threads } from "../parts/progress.js";
 
@@ -118,11 +118,6 @@ function jobRow(job) {
       ),
       threads(() => (job.status === "processing" ? job : undefined)),
     ),
-    isActive(job) ? cancelButton(job) : h("button", {
-      class: "round",
-      title: t("again"),
-      "aria-label": `${t("again")}: ${jobTitle(job)}`,
-      onclick: () => makeAgain(job),
-    }, icon("again")),
+    isActive(job) ? cancelButton(job) : roundButton("again", "again", () => makeAgain(job), jobTitle(job)),
   );
 }

@@ -15,6 +15,7 @@ import { loraInput, tagInput } from "../parts/lists.js";
 import { parameterFields } from "../parts/parameters.js";
 import { picture } from "../parts/picture.js";
 import { stage } from "../parts/stage.js";
+import { fileButton, formOf, PICTURES } from "../parts/upload.js";
 import { versions } from "../parts/versions.js";
 import { forgetItem } from "../data/trash.js";
 
@@ -143,6 +144,25 @@ function editor(start, began) {
     }
   }
 
+  const giveOut = async () => (await import("./exporting.js")).askExport({ ids: [start.id] });
+  /** Make a square of a file the persona's picture. @param {File[]} files */
+  async function takePicture([file]) {
+    try {
+      const chosen = await (await import("./crop.js")).chooseSquare(file);
+      if (!chosen) return;
+      const body = formOf({ persona_id: start.id }, [file]);
+      const { data: item } = await ask("POST", "/media", { body });
+      const { data } = await ask("PUT", `/personas/${start.id}/avatar`, {
+        body: { media_id: item.id, ...chosen },
+        etag: `"${stored.peek().version}"`,
+      });
+      stored.update((all) => ({ ...all, ...data }));
+      toast(t("saved"));
+    } catch (error) {
+      tellError(error);
+    }
+  }
+
   const keys = (/** @type {KeyboardEvent} */ event) => {
     if (!(event.ctrlKey || event.metaKey)) return;
     if (event.key === "s") {
@@ -245,6 +265,13 @@ function editor(start, began) {
         ),
       !isNew &&
         h(
+          "button",
+          { class: "button quiet", onclick: giveOut },
+          icon("download"),
+          () => t("select.export"),
+        ),
+      !isNew &&
+        h(
           "a",
           { class: "button quiet", href: addressOf(`/create?persona=${start.id}`) },
           () => t("nav.create"),
@@ -259,6 +286,8 @@ function editor(start, began) {
       "div",
       { class: "editor-stage" },
       stage(job, () => coverSizes(stored(), true), () => stored().is_nsfw),
+      !isNew &&
+        h("div", { class: "row" }, fileButton(() => t("crop.choose"), takePicture, { accept: PICTURES })),
       !isNew && strip(start),
       () => revised() && versions(stored, FIELDS, began),
     ),

@@ -29,7 +29,7 @@ export default function personas() {
 
   const several = selection({
     list: "personas",
-    actions: ["favorite", "unfavorite", "tag", "untag", "preview", "delete"],
+    actions: ["favorite", "unfavorite", "tag", "untag", "preview", "export", "delete"],
     filter: () => {
       const asked = new URLSearchParams(query.peek());
       const { search, tag, is_favorite, sort } = filtersOf(asked);

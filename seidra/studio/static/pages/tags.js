@@ -7,7 +7,7 @@ import { ask, queryOf } from "../data/api.js";
 import { nsfwShown } from "../data/prefs.js";
 import { askText, confirmed, tellError, toast } from "../parts/dialog.js";
 import { searchField } from "../parts/filters.js";
-import { icon } from "../parts/icons.js";
+import { roundButton } from "../parts/icons.js";
 
 export default function tags() {
   const found = signal(/** @type {any[] | null} */ (null));
@@ -68,16 +68,7 @@ export default function tags() {
         "aria-label": `${t("tags.rename")}: ${tag}`,
         onclick: () => rename(tag),
       }, t("tags.rename")),
-      h(
-        "button",
-        {
-          class: "round",
-          title: t("delete"),
-          "aria-label": `${t("delete")}: ${tag}`,
-          onclick: () => remove(tag),
-        },
-        icon("trash"),
-      ),
+      roundButton("trash", "delete", () => remove(tag), tag),
     );
   };
   const edit = (/** @type {(query: URLSearchParams) => void} */ change) => {

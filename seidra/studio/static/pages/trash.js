@@ -7,7 +7,7 @@ import { readInstance } from "../data/catalogue.js";
 import { nsfwShown } from "../data/prefs.js";
 import { restoreEntries } from "../data/trash.js";
 import { confirmed, tellError } from "../parts/dialog.js";
-import { icon, skein } from "../parts/icons.js";
+import { roundButton, skein } from "../parts/icons.js";
 import { picture } from "../parts/picture.js";
 
 const PAGE = 50;
@@ -64,12 +64,8 @@ export default function trash() {
         h("span", { class: "mute" }, t("trash.since", { time: timeText(entry.deleted_at) })),
       ),
       h("button", { class: "button quiet", onclick: () => restore(entry) }, t("trash.restore")),
-      h("button", {
-        class: "round",
-        title: t("trash.purge"),
-        "aria-label": `${t("trash.purge")}: ${entry.name}`,
-        onclick: () => purge(`/trash/${entry.id}`, t("trash.purge_question", { name: entry.name })),
-      }, icon("close")),
+      roundButton("close", "trash.purge", () =>
+        purge(`/trash/${entry.id}`, t("trash.purge_question", { name: entry.name })), entry.name),
     );
 
   return [

@@ -6,7 +6,7 @@ import { signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { activeJobs, takeJob } from "../data/live.js";
 import { tellError } from "./dialog.js";
-import { icon } from "./icons.js";
+import { roundButton } from "./icons.js";
 import { jobWords, threads } from "./progress.js";
 
 /** What a job is called. @param {any} job */
@@ -23,16 +23,7 @@ export async function cancelJob(job) {
 
 /** A button that stops a job. @param {any} job */
 export function cancelButton(job) {
-  return h(
-    "button",
-    {
-      class: "round",
-      title: t("cancel"),
-      "aria-label": `${t("cancel")}: ${jobTitle(job)}`,
-      onclick: () => cancelJob(job),
-    },
-    icon("close"),
-  );
+  return roundButton("close", "cancel", () => cancelJob(job), jobTitle(job));
 }
 
 const folded = signal(false);

@@ -8,6 +8,9 @@ const PATHS = {
   personas: "M12 4a4 4 0 1 1 0 8 4 4 0 0 1 0-8zM4 20c1-4 4-6 8-6s7 2 8 6",
   create: "M12 5v14M5 12h14",
   gallery: "M4 5h16v14H4zM4 16l5-5 4 4 3-3 4 4M15 9h.01",
+  transfer: "M8 20V5M4 9l4-4 4 4M16 4v15M12 15l4 4 4-4",
+  upload: "M12 15V4M7 9l5-5 5 5M5 20h14",
+  looks: "M10 5a3.5 3.5 0 1 1 0 7 3.5 3.5 0 0 1 0-7zM3 20c1-4 4-5 7-5M18 13v7M14.5 16.5h7",
   jobs: "M5 4v16M9 4v16M13 4v16M17 4v10",
   settings: "M4 7h10M18 7h2M4 17h2M10 17h10M16 5v4M8 15v4",
   admin: "M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6z",
@@ -32,6 +35,26 @@ export function icon(name) {
     "svg",
     { viewBox: "0 0 24 24", class: `icon icon-${name}`, "aria-hidden": "true" },
     svg("path", { d: PATHS[name] }),
+  );
+}
+
+/**
+ * A round button of a sign.
+ *
+ * @param {string} sign
+ * @param {string} label the key of what it does
+ * @param {() => any} run
+ * @param {string | (() => string)} [of] what it is done to, where several have such a button
+ */
+export function roundButton(sign, label, run, of = "") {
+  const whole = () => {
+    const what = typeof of === "function" ? of() : of;
+    return what ? `${t(label)}: ${what}` : t(label);
+  };
+  return h(
+    "button",
+    { type: "button", class: "round", title: () => t(label), "aria-label": whole, onclick: () => run() },
+    icon(sign),
   );
 }
 

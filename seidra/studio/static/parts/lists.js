@@ -1,7 +1,7 @@
 /** Inputs for several things: tags, and LoRAs with their weights. @module */
 import { h } from "../lib/element.js";
 import { t } from "../lib/i18n.js";
-import { icon } from "./icons.js";
+import { icon, roundButton } from "./icons.js";
 
 /**
  * Tags as chips that can be taken away, and a field for the next one.
@@ -81,16 +81,10 @@ export function loraInput(loras, known) {
           "aria-label": label,
           onchange: slide,
         }),
-        h(
-          "button",
-          {
-            type: "button",
-            class: "round",
-            "aria-label": `${t("remove")}: ${name}`,
-            onclick: () => loras.update((all) => all.filter((lora) => lora.name !== name)),
-          },
-          icon("close"),
-        ),
+        roundButton("close", "remove", () =>
+          loras.update((all) =>
+            all.filter((lora) => lora.name !== name)
+          ), name),
       );
     });
   const input = h("input", {

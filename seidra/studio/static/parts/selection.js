@@ -7,7 +7,7 @@ import { libraryChanges } from "../data/catalogue.js";
 import { restoreEntries } from "../data/trash.js";
 import { askText, confirmed, tellError, toast } from "./dialog.js";
 import { chip } from "./filters.js";
-import { icon } from "./icons.js";
+import { roundButton } from "./icons.js";
 
 /** Entries of the trash that one request brings back. */
 const RESTORED = 200;
@@ -52,7 +52,12 @@ export function selection({ list, filter, actions }) {
     const ids = [...chosen.peek()];
     const all = everything.peek();
     const n = all ? grid.total.peek() ?? 0 : ids.length;
-    const body = /** @type {any} */ ({ action, ...(all ? { filter: filter() } : { ids }) });
+    const which = all ? { filter: filter() } : { ids };
+    if (action === "export") {
+      const { askExport } = await import("../pages/exporting.js");
+      return void ((await askExport(/** @type {any} */ (which))) && stop());
+    }
+    const body = /** @type {any} */ ({ action, ...which });
     if (action === "tag" || action === "untag") {
       const text = await askText(t(`select.${action}`), t("tags"));
       const tags = (text ?? "").split(",").map((tag) => tag.trim()).filter(Boolean);
@@ -133,11 +138,7 @@ export function selection({ list, filter, actions }) {
     ),
     chip(everything, () => t("select.all"), () => (everything.peek() ? everything.set(false) : chooseAll())),
     ...actions.map(button),
-    h(
-      "button",
-      { class: "round", title: () => t("close"), "aria-label": () => t("close"), onclick: stop },
-      icon("close"),
-    ),
+    roundButton("close", "close", stop),
   );
   return {
     bar,

@@ -6,8 +6,12 @@ import { effect, signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { openQuestion, tellError, toast } from "./dialog.js";
 
-/** @param {string} field */
-const named = (field) => t(field === "tags" ? field : `persona.${field}`);
+/** What a field is called: also a parameter, by its dotted name. @param {string} field */
+export function named(field) {
+  const parameter = field.replace("generation_params.", "");
+  const key = field === "tags" ? field : `${parameter === field ? "persona" : "parameter"}.${parameter}`;
+  return t(key) === key ? parameter : t(key);
+}
 
 /** @param {number} number */
 const titled = (number) => `${t("version")} ${number}`;
@@ -94,23 +98,33 @@ function comparison(then, now, fields) {
   return h(
     "div",
     { class: "compare" },
-    ...other.flatMap((field) => {
-      const [before, after] = [then, now].map((each) => textOf(each[field]).match(/[^\s,]+|[\s,]+/g) ?? []);
-      return [
-        h("h3", {}, named(field)),
-        h("p", {}, label(titled(then.number)), marked("del", before, after)),
-        h("p", {}, label(t("version.current")), marked("ins", after, before)),
-      ];
-    }),
+    ...other.flatMap((field) =>
+      sideBySide(field, [[titled(then.number), then[field]], [t("version.current"), now[field]]])
+    ),
   );
+}
+
+/**
+ * A field as it is on two sides, what differs marked.
+ *
+ * @param {string} field
+ * @param {Array<[string, any]>} sides what each is called, and its value
+ */
+export function sideBySide(field, [[then, before], [now, after]]) {
+  const [old, fresh] = [before, after].map((value) => textOf(value).match(/[^\s,]+|[\s,]+/g) ?? []);
+  return [
+    h("h3", {}, named(field)),
+    h("p", {}, label(then), marked("del", old, fresh)),
+    h("p", {}, label(now), marked("ins", fresh, old)),
+  ];
 }
 
 /** @param {string} text */
 const label = (text) => h("span", { class: "mute" }, text, h("br"));
 
 /** A field's value as people read it. @param {any} value @returns {string} */
-function textOf(value) {
-  if (typeof value === "string") return value;
+export function textOf(value) {
+  if (value === null || typeof value !== "object") return String(value ?? "");
   if (Array.isArray(value)) {
     return value.map((each) =>
       each.name ? Object.values(each).filter((part) => part !== true).join(" ") : each
