@@ -48,7 +48,10 @@ def test_what_the_page_names_is_there_for_ever_and_compressed(client: FlaskClien
         packed = client.get(address, headers={"Accept-Encoding": "gzip"})
         assert plain.status_code == 200, address
         assert "immutable" in plain.headers["Cache-Control"]
-        assert gzip.decompress(packed.data) == plain.data
+        if len(plain.data) > 1000:
+            assert gzip.decompress(packed.data) == plain.data
+        else:
+            assert packed.data == plain.data
     wrong = re.sub(r"/studio/[^/]+/", "/studio/0000/", addresses[0])
     assert client.get(wrong).status_code == 404
 
