@@ -345,13 +345,18 @@ def test_the_readme_and_the_quick_start_can_be_pasted(tmp_path: Path) -> None:
             assert (folder / "preview.png").read_bytes()[:4] in (b"\x89PNG", b"RIFF"), page
 
 
+HERE = "http://127.0.0.1:8000/"
+
+
 def test_the_quick_start_shows_what_a_start_says(tmp_path: Path) -> None:
     (banner,) = (text for kind, text in blocks("docs/quickstart.md") if kind == "text")
     with Server(tmp_path, "-m", "flask", "serve") as server:
         server.ready()
         wait_for(lambda: "administrator)\n" in server.log.read_text())
         said = server.log.read_text().replace(f"127.0.0.1:{server.port}", "127.0.0.1:8000")
-        assert banner in said
+        # The page shows the start at a desktop's terminal, which this is not.
+        shown = banner.replace("Open http://127.0.0.1:8000/ in your browser.", HERE)
+        assert (shown != banner, shown in said) == (True, True)
         # What the guide says of a port that is taken.
         command = [sys.executable, "-m", "flask", "serve"]
         env = variables(tmp_path / "other", SEIDRA_BIND=f"127.0.0.1:{server.port}")
@@ -419,6 +424,8 @@ class Session:
                 continue
             told, given = json.loads(answer), self.curl(command).get_json()
             found.append((command, told, given))
+            if not isinstance(told, dict):
+                continue
             if "access_token" in told:
                 self.real["$TOKEN"] = given["access_token"]
             if told.get("result_images"):
