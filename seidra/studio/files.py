@@ -8,6 +8,7 @@ import hashlib
 import posixpath
 import re
 from collections.abc import Collection
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -72,6 +73,12 @@ class StudioFiles:
             f'<a href="{escape(base, quote=True)}/api/docs">api/docs</a>.</noscript>\n'
             "</body>\n</html>\n"
         )
+
+
+@cache
+def read_studio(base: str) -> StudioFiles:
+    """The files of the page, read and compressed once a process for each path in front."""
+    return StudioFiles(base)
 
 
 def _join_scripts(texts: dict[str, str]) -> dict[str, str]:

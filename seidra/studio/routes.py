@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response as WerkzeugResponse
 
 from seidra.config import Settings
 from seidra.errors import NotFound
-from seidra.studio.files import StaticFile, StudioFiles
+from seidra.studio.files import StaticFile, read_studio
 from seidra.web.compress import MIN_BYTES
 
 PATHS = (
@@ -49,7 +49,7 @@ _FOREVER = "public, max-age=31536000, immutable"
 def serve_studio(app: Flask, settings: Settings) -> None:
     """Answer the paths of the studio, `/favicon.ico`, and `/docs`, which leads to the
     documentation."""
-    studio = StudioFiles(settings.base_path)
+    studio = read_studio(settings.base_path)
 
     def answer_page(name: str = "") -> Response:
         headers = {
