@@ -12,6 +12,13 @@ from played import Studio, browser, expect, findings, persona, preview_card, ser
 from test_start import GUNICORN, Server
 
 
+NAME_BELOW_PICTURE = """() => {
+  const [card, picture, name] = [".card", ".card .picture", ".card-words strong"].map((part) =>
+    document.querySelector(part).getBoundingClientRect());
+  return picture.bottom <= name.top && name.height > 0 && name.bottom <= card.bottom;
+}"""
+
+
 def test_the_first_account_leads_to_the_first_picture(studio: Studio) -> None:
     page = studio.open("/")
     page.wait_for_url("**/setup")
@@ -20,6 +27,7 @@ def test_the_first_account_leads_to_the_first_picture(studio: Studio) -> None:
     page.fill("input[name=password]", PASSWORD)
     page.click("button[type=submit]")
     page.wait_for_selector(".card")
+    assert page.evaluate(NAME_BELOW_PICTURE)
     preview_card(page)
     decoded = "image => image.decode().then(() => image.naturalWidth)"
     assert page.eval_on_selector(".card img", decoded) > 200
