@@ -100,7 +100,10 @@ class Person:
 
     def open(self, method: str, path: str, **kwargs: Any) -> TestResponse:
         headers = {**self.headers, **kwargs.pop("headers", {})}
-        return self.client.open(path, method=method, headers=headers, **kwargs)
+        answer = self.client.open(path, method=method, headers=headers, **kwargs)
+        # werkzeug's client puts a large multipart body into a temporary file, and forgets it.
+        answer.request.environ["wsgi.input"].close()
+        return answer
 
     def get(self, path: str, **kwargs: Any) -> TestResponse:
         return self.open("GET", path, **kwargs)

@@ -35,6 +35,7 @@ FIELDS = {
     "thumbnail_path",
     "job_id",
     "persona_id",
+    "source",
     "url",
     "thumbnail_url",
     "thumbnails",

@@ -507,13 +507,17 @@ def _loads(text: bytes) -> Any:
 # ----------------------------------------------------------------------------- reading as a format
 
 
+_NOT_OURS = frozenset({"unknown_format", "unreadable", "broken_archive"})
+"""Why a ZIP cannot be read that may as well be somebody else's."""
+
+
 def recognise(file: IncomingFile) -> bool:
     """Whether a file is of our own: JSON of one persona, a line or several, or a whole library."""
     if file.data.startswith(b"PK\3\4"):
         try:
             Library(io.BytesIO(file.data))
         except Invalid as problem:
-            return "unknown_format" not in _codes(problem) and "unreadable" not in _codes(problem)
+            return _NOT_OURS.isdisjoint(_codes(problem))
         return True
     first = file.data.removeprefix(b"\xef\xbb\xbf").lstrip()
     if not first.startswith(b"{"):
