@@ -11,7 +11,6 @@ from conftest import PASSWORD
 from played import Studio, browser, expect, findings, persona, preview_card, server, studio
 from test_start import GUNICORN, Server
 
-
 NAME_BELOW_PICTURE = """() => {
   const [card, picture, name] = [".card", ".card .picture", ".card-words strong"].map((part) =>
     document.querySelector(part).getBoundingClientRect());
