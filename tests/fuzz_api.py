@@ -74,6 +74,7 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/imports",
         "POST /api/personas/from-picture",
         "POST /api/imports/{import_id}/apply",
+        "POST /api/exports",
     )
 )
 CONFIG += "\n".join(

@@ -203,6 +203,11 @@ def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row
     return row, max_age
 
 
+_PICTURE = {"schema": {"type": "string", "format": "binary"}}
+_OTHER_PICTURES = {200: {"content": dict.fromkeys(("image/jpeg", "image/webp"), _PICTURE)}}
+"""What a picture that was sent in may be, beside PNG."""
+
+
 @blp.route("/<uuid:media_id>/content", methods=["GET"])
 @rates.counts_itself
 @blp.arguments(LinkQuery, location="query")
@@ -210,7 +215,7 @@ def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row
     200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture"
 )
 @blp.alt_response(403, "PROBLEM")
-@blp.doc(security=[{}, {"access": []}])
+@blp.doc(security=[{}, {"access": []}], responses=_OTHER_PICTURES)
 def content(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, in the page; ranges and ETag work."""
     row, max_age = _linked_row(media_id, "content", link)
@@ -251,7 +256,7 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
     200, {"type": "string", "format": "binary"}, content_type="image/png", description="The picture"
 )
 @blp.alt_response(403, "PROBLEM")
-@blp.doc(security=[{}, {"access": []}])
+@blp.doc(security=[{}, {"access": []}], responses=_OTHER_PICTURES)
 def download(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, as a file to keep, called by persona, date and seed."""
     row, max_age = _linked_row(media_id, "download", link)

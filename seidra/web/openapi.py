@@ -40,6 +40,11 @@ class ProblemSchema(Schema):
         values=fields.List(fields.Dict()),
         metadata={"description": "{field: [{code, min, max, ...}]}, one for each message"},
     )
+    limit = fields.Integer(metadata={"description": "Of a quota or a size: the most there may be."})
+    used = fields.Integer(metadata={"description": "Of a quota: what there is."})
+    entries = fields.List(
+        fields.Integer(), metadata={"description": "Of an import: which entries, twenty at most."}
+    )
     request_id = fields.String(allow_none=True)
 
 
