@@ -652,6 +652,19 @@ def picture_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+@pytest.mark.usefixtures("own_reader")
+def test_what_was_to_be_skipped_is_chosen_with_its_picture(alice: Person) -> None:
+    alice.persona(name="Luna")
+    fields = {"name": "Luna", "style_prompt": "sun"}
+    entry = {"fields": fields, "picture": picture_of(PNG.getvalue())}
+    made = planned(alice, entry, on_conflict="skip")
+    assert actions(made) == ["skip"]
+    applied(alice, made, choices={"0": "create"})
+    covers = [persona["cover"] for persona in personas(alice)]
+    assert covers[0] is None
+    assert (covers[1]["kind"], covers[1]["width"]) == ("avatar", 400)
+
+
 def test_a_picture_becomes_the_avatar_and_goes_with_the_import(
     app: Flask, alice: Person, settings: Settings, database: SqliteDatabase, own_reader: None
 ) -> None:

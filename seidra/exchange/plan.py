@@ -600,7 +600,8 @@ def _takes_picture(planned: _Planned) -> bool:
     none, or each change of a card would bring the card's picture again."""
     action = planned.row["action"]
     has_one = planned.document["fields"].get("avatar_media_id") is not None
-    return action in ("create", "conflict") or (action == "update" and not has_one)
+    # What is skipped may be chosen all the same.
+    return action in ("create", "conflict", "skip") or (action == "update" and not has_one)
 
 
 def _put_picture(planned: _Planned, picture: bytes, files: Files, database: Database) -> None:

@@ -337,3 +337,17 @@ def test_who_gets_no_turn_to_decode_is_told_to_come_again(monkeypatch: pytest.Mo
     monkeypatch.setattr(thumbnails, "_PATIENCE", 0.01)
     with thumbnails.decoder_turn(), thumbnails.decoder_turn(), pytest.raises(Unavailable):
         read(picture())
+
+
+def test_a_file_is_what_it_begins_as_whatever_it_is_beside_and_called() -> None:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as members:
+        members.writestr("card.json", json.dumps({"spec": "chara_card_v2", "data": {"name": "x"}}))
+    both = saying("parameters", "moon\nSteps: 20, Sampler: Euler, Seed: 7") + archive.getvalue()
+    for name in ("both.zip", "both.png", "both.html"):
+        found = read(both, name)
+        [entry] = found.entries
+        assert (found.format, entry.fields["style_prompt"]) == ("picture", "moon")
+    for data in (b"<html><script>alert(1)</script></html>", b"<svg xmlns='x'/>", both[1:]):
+        with pytest.raises(Invalid):
+            read(data, "picture.png")
