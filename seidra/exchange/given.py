@@ -153,6 +153,15 @@ def touches(changes: set[str], key: str) -> bool:
 # ------------------------------------------------------------------------- prompts and parameters
 
 
+def style_of(persona: GivenPersona) -> dict[str, str]:
+    """A persona as the entry of a list of styles: name and prompts, its LoRAs as tags."""
+    return {
+        "name": text(persona.fields, "name"),
+        "prompt": with_tags(persona),
+        "negative_prompt": text(persona.fields, "negative_prompt"),
+    }
+
+
 def with_tags(persona: GivenPersona) -> str:
     """The style prompt with a tag for each LoRA that is on and not in it yet."""
     style = text(persona.fields, "style_prompt")

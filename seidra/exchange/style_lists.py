@@ -97,11 +97,7 @@ def write(personas: Sequence[GivenPersona]) -> list[WrittenFile]:
 
 
 def _written(persona: GivenPersona) -> str:
-    ours = {
-        "name": given.text(persona.fields, "name"),
-        "prompt": given.with_tags(persona),
-        "negative_prompt": given.text(persona.fields, "negative_prompt"),
-    }
+    ours = given.style_of(persona)
     original = given.original_of(persona, FORMAT)
     if original is None:
         return to_json(ours)
