@@ -100,25 +100,27 @@ def _form(name: str, data: bytes) -> tuple[bytes, str]:
     return body, f"multipart/form-data; boundary={boundary}"
 
 
-class _OtherWriter:
-    """Another user who makes a persona every 20 ms. A context manager; `worst` is how many seconds
-    the slowest took. Raises what went wrong."""
+class _Beside:
+    """A thread that does something again and again beside what is measured. A context manager;
+    raises at its end what went wrong."""
 
-    def __init__(self, server: Server, token: str) -> None:
-        self.worst = 0.0
-        self._server, self._token = server, token
+    def __init__(self, server: Server) -> None:
+        self._server = server
         self._error: Exception | None = None
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._write)
+        self._thread = threading.Thread(target=self._run)
 
-    def _write(self) -> None:
-        rng = random.Random(16)
+    def _begin(self) -> None:
+        """What is done before the first time."""
+
+    def _again(self) -> None:
+        raise NotImplementedError
+
+    def _run(self) -> None:
         try:
+            self._begin()
             while not self._stopping.wait(_PAUSE):
-                body = orjson.dumps(texts.persona(rng) | {"is_nsfw": False})
-                began = time.monotonic()
-                self._server.post("/api/personas", self._token, body, 201)
-                self.worst = max(self.worst, time.monotonic() - began)
+                self._again()
         except Exception as error:
             self._error = error
 
@@ -138,35 +140,39 @@ class _OtherWriter:
             raise self._error
 
 
-class _Memory:
-    """Watches the resident memory of the server's processes. A context manager; `growth` is by how
-    many MB the one that grew most had grown at its largest."""
+class _OtherWriter(_Beside):
+    """Another user who makes a persona every 20 ms; `worst` is how many seconds the slowest
+    took."""
+
+    def __init__(self, server: Server, token: str) -> None:
+        super().__init__(server)
+        self.worst = 0.0
+        self._token = token
+        self._rng = random.Random(16)
+
+    def _again(self) -> None:
+        body = orjson.dumps(texts.persona(self._rng) | {"is_nsfw": False})
+        began = time.monotonic()
+        self._server.post("/api/personas", self._token, body, 201)
+        self.worst = max(self.worst, time.monotonic() - began)
+
+
+class _Memory(_Beside):
+    """Watches the resident memory of the server's processes; `growth` is by how many MB the one
+    that grew most had grown at its largest."""
 
     def __init__(self, server: Server) -> None:
+        super().__init__(server)
         self.growth = 0.0
-        self._server = server
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._watch)
+        self._first: list[float] = []
 
-    def _watch(self) -> None:
-        first = self._server.workers_mb()
-        while not self._stopping.wait(_PAUSE):
-            now = self._server.workers_mb()
-            grown = [after - before for before, after in zip(first, now, strict=True)]
-            self.growth = max(self.growth, *grown)
+    def _begin(self) -> None:
+        self._first = self._server.workers_mb()
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        self._thread.join()
+    def _again(self) -> None:
+        now = self._server.workers_mb()
+        grown = [after - before for before, after in zip(self._first, now, strict=True)]
+        self.growth = max(self.growth, *grown)
 
 
 def _wait_for(server: Server, path: str, token: str, status: str) -> dict[str, Any]:

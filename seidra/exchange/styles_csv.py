@@ -381,12 +381,10 @@ def write(personas: Sequence[GivenPersona]) -> list[WrittenFile]:
 def _row_of(persona: GivenPersona) -> tuple[Mapping[str, Any], dict[str, str]]:
     """The headings above a persona's row, and its row by columns."""
     name = given.text(persona.fields, "name")
-    row = {
+    row = given.style_of(persona)
+    if name.startswith("#"):
         # A1111 takes such a row for a comment; a blank before it is lost again.
-        "name": f"_{name}" if name.startswith("#") else name,
-        "prompt": given.with_tags(persona),
-        "negative_prompt": given.text(persona.fields, "negative_prompt"),
-    }
+        row["name"] = f"_{name}"
     style = _original_of(persona)
     if style is None:
         return {}, row
