@@ -16,6 +16,7 @@ import hypothesis
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
 from seidra import create_app
@@ -49,6 +50,24 @@ hypothesis.settings.load_profile("seidra")
 # start would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _remember_builders() -> None:
+    """Compile what builds the URL of a route once a process, not once an app: the tests make some
+    thousand apps with the same routes, and this was most of what each cost. What is compiled looks
+    its converters up in the rule that it is called on."""
+    compile_builder, compiled = Rule._compile_builder, {}
+
+    def compile_once(rule: Rule, append_unknown: bool = True) -> Any:
+        key = (rule.rule, rule.subdomain, append_unknown, repr(rule.defaults))
+        if key not in compiled:
+            compiled[key] = compile_builder(rule, append_unknown)
+        return compiled[key]
+
+    Rule._compile_builder = compile_once
+
+
+_remember_builders()
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:

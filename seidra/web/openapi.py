@@ -58,7 +58,7 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
 
     def __init__(self, app: Flask, **kwargs: Any) -> None:
         self._undocumented: list[flask_smorest.Blueprint] = []
-        self._writing = threading.Lock()
+        self._writing = threading.RLock()
         super().__init__(app, **kwargs)
 
     @property
@@ -66,6 +66,8 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
         """The document, with all blueprints that were registered."""
         with self._writing:
             blueprints, self._undocumented = self._undocumented, []
+            if blueprints:
+                super()._register_responses()
             for blueprint in blueprints:
                 name = blueprint.name
                 blueprint.register_views_in_doc(
@@ -79,6 +81,9 @@ class Api(flask_smorest.Api):  # type: ignore[misc]
     @spec.setter
     def spec(self, spec: Any) -> None:
         self._spec = spec
+
+    def _register_responses(self) -> None:
+        """Nothing yet: a response for each status is made when the document is written."""
 
     def register_blueprint(self, blp: flask_smorest.Blueprint) -> None:
         """Register the routes of a blueprint; all blueprints before the document is asked for."""
