@@ -122,10 +122,6 @@ UPDATE users SET is_active = :is_active, is_admin = :is_admin, updated_at = :now
 -- Write whether an account may have NSFW things.
 UPDATE users SET nsfw_allowed = :nsfw_allowed, updated_at = :now WHERE id = :id;
 
--- name: nsfw_allowed$
--- Whether an account may have NSFW things.
-SELECT nsfw_allowed FROM users WHERE id = :id;
-
 -- name: other_active_admins$
 -- How many active administrators there are beside this one.
 SELECT COUNT(*) FROM users WHERE is_admin = TRUE AND is_active = TRUE AND id <> :id;
@@ -133,7 +129,7 @@ SELECT COUNT(*) FROM users WHERE is_admin = TRUE AND is_active = TRUE AND id <> 
 -- name: mark_deleted!
 -- Disable an account, free its names and queue its purge.
 UPDATE users
-SET is_active = FALSE, is_admin = FALSE, password_hash = NULL, deleted_at = :now, updated_at = :now,
+SET is_active = FALSE, is_admin = FALSE, password_hash = NULL, group_id = NULL, deleted_at = :now, updated_at = :now,
     username = :tombstone, username_key = :tombstone, email = :tombstone, email_key = :tombstone
 WHERE id = :id;
 

@@ -32,6 +32,9 @@ STEPS = sorted(
 
 # A row for every table: the columns that must be given, and what the tests below change in them.
 ROWS: dict[str, dict[str, Any]] = {
+    "account_groups": {
+        "id": 4, "name": "Kids", "name_key": "kids", "created_at": NOW, "updated_at": NOW,
+    },
     "users": {
         "id": 7, "username": "Alice", "username_key": "alice", "email": "Alice@example.com",
         "email_key": "alice@example.com", "settings": "{}", "created_at": NOW, "updated_at": NOW,
@@ -113,6 +116,9 @@ ROWS: dict[str, dict[str, Any]] = {
         "engine": "studio", "user_id": 7, "minute": NOW[:16], "seconds": 1.5, "last_at": NOW,
     },
     "engine_orphans": {"job_id": "j9", "engine": "studio", "state": "{}", "since": NOW},
+    "usage_days": {
+        "user_id": 7, "day": NOW[:10], "engine_seconds": 1.5, "pictures": 1, "bytes": 1000,
+    },
     "workers": {
         "id": "w1", "host": "h", "pid": 3, "engine": "mock", "started_at": NOW, "seen_at": NOW,
     },
@@ -525,6 +531,8 @@ NOT_NULL = [
         "engines": "name kind capabilities probe_due_at",
         "engine_turns": "engine user_id minute seconds last_at",
         "engine_orphans": "job_id engine state since",
+        "account_groups": "name name_key nsfw_allowed created_at updated_at",
+        "usage_days": "user_id day engine_seconds pictures bytes",
         "workers": "id host pid engine started_at seen_at",
     }.items()
     for column in columns.split()
@@ -620,6 +628,20 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("trash", "is_nsfw", "trash_is_nsfw", [2]),
     ("trash", "bytes", "trash_bytes", [-1]),
     ("trash", "document", "trash_document_json", ["{"]),
+    ("users", "engines", "users_engines_json", ["", "["]),
+    ("users", "models", "users_models_json", ["["]),
+    ("users", "engine_minutes_a_day", "users_engine_minutes", [-1]),
+    ("users", "max_pictures", "users_max_pictures", [0]),
+    ("users", "max_bytes", "users_max_bytes", [0]),
+    ("users", "may_share", "users_may_share", [2]),
+    ("account_groups", "name", "account_groups_name_length", ["", "x" * 101]),
+    ("account_groups", "nsfw_allowed", "account_groups_nsfw_allowed", [2, -1]),
+    ("account_groups", "engines", "account_groups_engines_json", ["", "["]),
+    ("account_groups", "models", "account_groups_models_json", ["["]),
+    ("account_groups", "engine_minutes_a_day", "account_groups_engine_minutes", [-1]),
+    ("account_groups", "max_pictures", "account_groups_max_pictures", [0]),
+    ("account_groups", "max_bytes", "account_groups_max_bytes", [0]),
+    ("account_groups", "may_share", "account_groups_may_share", [2]),
 ]
 
 
@@ -653,6 +675,8 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "engines": {"name": "other"},
     "engine_turns": {"minute": "2026-01-31T12:01"},
     "engine_orphans": {"job_id": "j10"},
+    "account_groups": {"id": 5, "name_key": "team"},
+    "usage_days": {"day": "2026-02-01"},
     "workers": {"id": "w2"},
 }
 
@@ -749,6 +773,8 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("trash", {"item_id": "m9"}, "trash.id"),
         ("trash", {"id": "t2"}, "trash.kind, trash.item_id"),
         ("file_deletions", {}, "file_deletions.key"),
+        ("account_groups", {"id": 5}, "account_groups.name_key"),
+        ("usage_days", {}, "usage_days.user_id, usage_days.day"),
     ],
 )
 def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns: str) -> None:
@@ -779,6 +805,8 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("media_tags", {"tag_key": "sun", "media_id": "none"}),
         ("media_loras", {"name": "glow", "media_id": "none"}),
         ("trash", {"id": "t2", "item_id": "m9", "user_id": 99}),
+        ("users", ANOTHER["users"] | {"group_id": 99}),
+        ("usage_days", {"day": "2026-02-01", "user_id": 99}),
     ],
 )
 def test_foreign_key(filled: Connection, table: str, changes: dict[str, Any]) -> None:
@@ -808,6 +836,7 @@ def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connectio
         "workers",
         "engines",
         "engine_orphans",
+        "account_groups",
     }
     assert content(filled)["file_deletions"] == [
         ("ex/ex1.0a.zip", None),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from seidra.auth.limits import limits_in_force
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, Mistake
@@ -23,8 +24,8 @@ def in_force(connection: Connection, user_id: int) -> bool:
 
 
 def is_allowed(connection: Connection, user_id: int) -> bool:
-    """Whether an administrator lets the account have NSFW things."""
-    return bool(queries.users.nsfw_allowed(connection, id=user_id))
+    """Whether an administrator lets the account, and its group, have NSFW things."""
+    return limits_in_force(connection, user_id).nsfw_allowed
 
 
 def may_list_nsfw(connection: Connection, user_id: int, asked: bool) -> bool:
