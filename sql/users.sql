@@ -53,26 +53,42 @@ SELECT id, username, is_active, is_admin, password_hash
 FROM users WHERE email_key = :key AND deleted_at IS NULL;
 
 -- name: page
--- A page of the accounts with their figures, in the order they were made, or one of them, for administrators.
+-- A page of the accounts with their figures and limits, in the order they were made, of all, of a group, or one of
+-- them, for administrators.
 -- family: which all: u.deleted_at IS NULL
 -- family: which one: u.id = :id AND u.deleted_at IS NULL
+-- family: which group: u.group_id = :id AND u.deleted_at IS NULL
 SELECT
     page.id, page.username, page.email, page.is_active, page.is_admin, page.nsfw_allowed, page.created_at,
+    page.group_id, page.engines, page.models, page.engine_minutes_a_day, page.max_pictures, page.max_bytes,
+    page.may_share,
+    (page.nsfw_allowed = TRUE AND COALESCE(g.nsfw_allowed, TRUE) = TRUE) AS nsfw_in_force,
+    COALESCE(page.engines, g.engines) AS engines_in_force,
+    COALESCE(page.models, g.models) AS models_in_force,
+    COALESCE(page.engine_minutes_a_day, g.engine_minutes_a_day) AS minutes_in_force,
+    COALESCE(page.max_pictures, g.max_pictures) AS pictures_in_force,
+    COALESCE(page.max_bytes, g.max_bytes) AS bytes_in_force,
+    COALESCE(page.may_share, g.may_share, TRUE) AS share_in_force,
     (SELECT COALESCE(SUM(c.n), 0) FROM persona_counts AS c WHERE c.user_id = page.id) AS personas,
     (SELECT COALESCE(SUM(c.n), 0) FROM job_counts AS c WHERE c.user_id = page.id) AS jobs,
     (SELECT COALESCE(SUM(c.n), 0) FROM media_counts AS c WHERE c.user_id = page.id) AS media,
     (SELECT COALESCE(SUM(c.bytes), 0) FROM media_counts AS c WHERE c.user_id = page.id) AS media_bytes,
     (SELECT MAX(COALESCE(s.last_used_at, s.created_at)) FROM sessions AS s WHERE s.user_id = page.id) AS last_seen_at
 FROM (
-    SELECT u.id, u.username, u.email, u.is_active, u.is_admin, u.nsfw_allowed, u.created_at
+    SELECT
+        u.id, u.username, u.email, u.is_active, u.is_admin, u.nsfw_allowed, u.created_at, u.group_id, u.engines,
+        u.models, u.engine_minutes_a_day, u.max_pictures, u.max_bytes, u.may_share
     FROM users AS u
     WHERE u.deleted_at IS NULL
     ORDER BY u.id LIMIT :limit OFFSET :offset
 ) AS page
+LEFT JOIN account_groups AS g ON g.id = page.group_id
 ORDER BY page.id;
 
 -- name: count$
--- How many accounts there are.
+-- How many accounts there are, or are in a group.
+-- family: which all: deleted_at IS NULL
+-- family: which group: group_id = :id AND deleted_at IS NULL
 SELECT COUNT(*) FROM users WHERE deleted_at IS NULL;
 
 -- name: list_all

@@ -7,14 +7,16 @@ may be had where account and group both allow them.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seidra import folding
 from seidra.config import Settings
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
-from seidra.errors import Forbidden
-from seidra.values import from_json
+from seidra.errors import Forbidden, Invalid, NotFound
+from seidra.values import from_json, timestamp, to_json
 
 WHO_CHANGES = "An administrator can change that."
 """The end of the sentence that refuses something."""
@@ -87,3 +89,109 @@ def check_may_share(connection: Connection, user_id: int) -> None:
         raise Forbidden(
             f"This account may not share anything. {WHO_CHANGES}", code="sharing_not_allowed"
         )
+
+
+# --------------------------------------------------------------------------- what administrators say
+
+OWN = ("engines", "models", "engine_minutes_a_day", "max_pictures", "max_bytes", "may_share")
+"""What is said of an account or a group; null says nothing. NSFW things stand beside: true says
+nothing there."""
+
+
+def said(row: Row) -> dict[str, Any]:
+    """What a row of an account or a group says."""
+    values = {name: row[name] for name in OWN}
+    for name in ("engines", "models"):
+        values[name] = None if values[name] is None else from_json(values[name])
+    if values["may_share"] is not None:
+        values["may_share"] = bool(values["may_share"])
+    return values
+
+
+def _stored(values: Mapping[str, Any]) -> dict[str, Any]:
+    stored = {name: values[name] for name in OWN}
+    for name in ("engines", "models"):
+        names = stored[name]
+        stored[name] = None if names is None else to_json(list(dict.fromkeys(names)))
+    return stored
+
+
+def change_limits(tx: Connection, user_id: int, change: Mapping[str, Any]) -> None:
+    """Write what an administrator says of an account anew: some of OWN, and `group_id`. What is
+    left out stays. Raises NotFound, and Invalid for a group that is not there."""
+    row = queries.limits.of_account(tx, user_id=user_id)
+    if row is None:
+        raise NotFound("account")
+    values = {"group_id": row["group_id"], **said(row)}
+    changed = values | {name: change[name] for name in values if name in change}
+    if changed == values:
+        return
+    if changed["group_id"] is not None and read_group(tx, changed["group_id"]) is None:
+        raise Invalid({"group_id": ["Must be one of the groups."]})
+    queries.limits.write(
+        tx, user_id=user_id, group_id=changed["group_id"], **_stored(changed), now=timestamp()
+    )
+
+
+def read_group(connection: Connection, group_id: int) -> Row | None:
+    """A group with the number of its members."""
+    for row in queries.limits.group_page(connection, which="one", id=group_id, limit=1, offset=0):
+        return row
+    return None
+
+
+def existing_group(connection: Connection, group_id: int) -> Row:
+    """The same. Raises NotFound."""
+    row = read_group(connection, group_id)
+    if row is None:
+        raise NotFound("group")
+    return row
+
+
+def create_group(tx: Connection, values: Mapping[str, Any]) -> int:
+    """Make a group; returns its id. A taken name becomes a Conflict when the transaction ends."""
+    values = dict.fromkeys(OWN) | {"nsfw_allowed": True} | dict(values)
+    made: int = queries.limits.group_create(
+        tx,
+        name=values["name"],
+        name_key=folding.fold(values["name"]),
+        nsfw_allowed=values["nsfw_allowed"],
+        **_stored(values),
+        now=timestamp(),
+    )
+    return made
+
+
+def change_group(tx: Connection, group_id: int, change: Mapping[str, Any]) -> None:
+    """Write what is said of a group anew; what is left out stays, and holds for its members from
+    now on. Raises NotFound; a taken name becomes a Conflict when the transaction ends."""
+    row = existing_group(tx, group_id)
+    values = {"name": row["name"], "nsfw_allowed": bool(row["nsfw_allowed"]), **said(row)}
+    changed = values | dict(change)
+    if changed == values:
+        return
+    queries.limits.group_update(
+        tx,
+        id=group_id,
+        name=changed["name"],
+        name_key=folding.fold(changed["name"]),
+        nsfw_allowed=changed["nsfw_allowed"],
+        **_stored(changed),
+        now=timestamp(),
+    )
+
+
+def change_members(
+    tx: Connection, group_id: int, add: Iterable[int], remove: Iterable[int]
+) -> list[dict[str, Any]]:
+    """Put accounts into a group, out of the one that each was in, and take others out of it;
+    returns `{id, code}` of those that are not there, or were no members. Raises NotFound."""
+    existing_group(tx, group_id)
+    now, failed = timestamp(), []
+    for user_id in dict.fromkeys(remove):
+        if not queries.limits.leave(tx, user_id=user_id, group_id=group_id, now=now):
+            failed.append({"id": user_id, "code": "not_member"})
+    for user_id in dict.fromkeys(add):
+        if not queries.limits.join(tx, user_id=user_id, group_id=group_id, now=now):
+            failed.append({"id": user_id, "code": "not_found"})
+    return failed

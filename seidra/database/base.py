@@ -108,6 +108,7 @@ class Database(ABC):
 _TAKEN = {
     "users_username_taken": ("username", "This username is taken.", "name_taken"),
     "users_email_taken": ("email", "This email is taken.", "email_taken"),
+    "account_groups_name_taken": ("name", "Another group has this name.", "name_taken"),
 }
 """What a broken unique constraint means to people, by its name in migrations/: the field, a
 sentence, and its code."""

@@ -71,7 +71,7 @@ def generate_single(body: dict[str, Any]) -> Response:
     with services().database.transaction(g.user["id"], shared=True) as tx:
         policy.check_may_make(tx, g.user["id"], asked.is_nsfw)
         look = own_look(tx, g.user["id"], body.get("persona_id"))
-        draft = draft_job(tx, services().setup, asked, look, GENERATION)
+        draft = draft_job(tx, g.user["id"], services().setup, asked, look, GENERATION)
         note = body.get("metadata")
         job_id = queue.add_job(tx, g.user["id"], draft, asked.force, services().settings, note)
         keep_made(tx, job_id, 202, job_path(job_id))

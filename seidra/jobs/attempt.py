@@ -15,8 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from seidra.auth.usage import add_usage
 from seidra.config import Settings
-from seidra.database.base import Database, Row
+from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.engines.base import (
     Engine,
@@ -104,6 +105,8 @@ class Attempt:
         self._counted = False
         self._told = time.monotonic()
         self._began = time.monotonic()
+        self._counted_until = self._began
+        """Until when the engine's time counts as used by the job's owner already."""
         self._leaving = self._completed = False
         self.context = RenderContext(
             self._write_progress,
@@ -130,6 +133,8 @@ class Attempt:
         except (_Lost, RenderCancelled, RenderDetached):
             if self._leaving:
                 self.give_back()
+            else:
+                self._count_rest()
             _log.info("job left", extra={"fields": {"job": self.job_id}})
         except EngineUnavailable as error:
             self._wait_for_engine(error)
@@ -155,6 +160,7 @@ class Attempt:
         sent goes on."""
         uncounted = self._counted and not self.context.state
         with self._shop.database.transaction() as tx:
+            until = self._count_use(tx)
             queries.jobs.give_back(
                 tx,
                 id=self.job_id,
@@ -166,6 +172,22 @@ class Attempt:
                 waiting_since=None,
                 now=timestamp(),
             )
+        self._counted_until = until
+
+    def _count_use(self, tx: Connection, *, pictures: int = 0, size: int = 0) -> float:
+        """Count the engine's time since the last count as used by the job's owner, and what was
+        made in it; returns until when, which counts once the transaction is over. An engine that is
+        away is not used."""
+        until = time.monotonic()
+        seconds = until - self._counted_until
+        add_usage(tx, self._job["user_id"], seconds=seconds, pictures=pictures, size=size)
+        return until
+
+    def _count_rest(self) -> None:
+        """The same at an end that writes nothing else."""
+        with self._shop.database.transaction(shared=True) as tx:
+            until = self._count_use(tx)
+        self._counted_until = until
 
     # ------------------------------------------------------------------------------------- a render
 
@@ -270,12 +292,13 @@ class Attempt:
                     self._end_lost()
                     raise _Lost
                 results.add_picture(tx, self._job, owner, picture, wanted.seed)
+                until = self._count_use(tx, pictures=1, size=len(image.data))
                 if self._loads:
                     queue.begin_turn(tx, self._job)
         except Exception:
             self._abandon(picture)
             raise
-        self._loads = False
+        self._loads, self._counted_until = False, until
         del self._missing[image.position]
         if last:
             self._completed = True
@@ -408,6 +431,7 @@ class Attempt:
             "error_code": code,
         }
         with self._shop.database.transaction() as tx:
+            until = self._count_use(tx)
             if final:
                 queries.jobs.fail(tx, **written, now=timestamp())
             else:
@@ -418,6 +442,7 @@ class Attempt:
                     waiting_since=None,
                     now=timestamp(),
                 )
+        self._counted_until = until
         fields = {"job": self.job_id, "attempt": attempts, "final": final, "reason": message}
         _log.warning("job attempt failed", extra={"fields": fields})
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from flask import Response
+from flask import Response, g
 from marshmallow import Schema, fields
 
 from seidra import folding
+from seidra.auth.limits import limits_in_force
 from seidra.auth.tokens import admin_required, login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
@@ -129,9 +130,11 @@ ENGINE_EXAMPLE = {
 @login_required
 @blp.response(200, EngineSchema(many=True), example=[ENGINE_EXAMPLE])
 def list_engines() -> Response:
-    """The engines that there are."""
+    """The engines that I may use."""
     with services().database.snapshot() as connection:
-        return reply(engines_json(connection, services().setup))
+        allowed = limits_in_force(connection, g.user["id"]).engines
+        found = engines_json(connection, services().setup)
+    return reply([each for each in found if allowed is None or each["name"] in allowed])
 
 
 @blp.route("/<name>/catalogue", methods=["GET"])
@@ -148,12 +151,21 @@ def list_engines() -> Response:
 )
 @blp.alt_response(404, "PROBLEM")
 def read_catalogue(query: dict[str, Any], name: str) -> Response:
-    """The names of models, LoRAs or schedulers that an engine has; none where it does not tell."""
+    """The names of models, LoRAs or schedulers that an engine has, of models those that I may use;
+    none where it does not tell."""
     _check_name(name)
-    row = queries.engines.get(services().database.connection, name=name)
+    connection = services().database.connection
+    limits = limits_in_force(connection, g.user["id"])
+    if limits.engines is not None and name not in limits.engines:
+        raise NotFound("engine")
+    row = queries.engines.get(connection, name=name)
     can = read_capabilities(from_json(row["capabilities"]) if row else {})
     families = {
-        "model": {found: model.family for found, model in can.models.items()},
+        "model": {
+            found: model.family
+            for found, model in can.models.items()
+            if limits.models is None or found in limits.models
+        },
         "lora": {found: lora.family for found, lora in can.loras.items()},
         "scheduler": dict.fromkeys(can.schedulers),
     }[query["kind"]]

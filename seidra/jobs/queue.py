@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from seidra import folding
+from seidra.auth.limits import limits_in_force
 from seidra.config import Settings
 from seidra.database.base import Connection, Database, Row
 from seidra.database.batches import act_on_each
@@ -20,14 +21,12 @@ from seidra.engines import read_setup
 from seidra.engines.findings import has_errors
 from seidra.engines.setup import AUTO, Setup
 from seidra.errors import Conflict, NotFound, Problem
-from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft
+from seidra.jobs.allowances import FIRST_ESTIMATE, Refusal, check_allowed, refusal
+from seidra.jobs.requests import PREVIEW, CannotBeMade, Draft, usable_engines, usual_engine
 from seidra.media.write import check_room
 from seidra.nsfw import policy
 from seidra.parameters import draw_seed
 from seidra.values import from_json, timestamp, timestamp_in, to_json
-
-_FIRST_ESTIMATE = 0.3
-"""Seconds that a picture is said to take before the first one has been measured."""
 
 TURN_SECONDS = 600.0
 """For how long the seconds that an account had of an engine count against it."""
@@ -74,7 +73,9 @@ def add_job(
     note: Mapping[str, Any] | None = None,
 ) -> str:
     """Queue a job; returns its id. `note` is kept with it for whoever asked. Raises CannotBeMade
-    where its engine lacks what it needs, unless forced, and a 429 Problem at the user's limit."""
+    where its engine lacks what it needs, unless forced, Forbidden for an engine or a model that the
+    user may not use, and a 429 Problem at the user's limits."""
+    check_allowed(tx, user_id, draft.engine, draft.model_name)
     if has_errors(draft.findings) and not force:
         raise CannotBeMade(draft.engine, draft.findings)
     look = draft.look
@@ -132,8 +133,8 @@ def search_text(prompt: str, persona_name: str) -> str:
 
 def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
     """Queue a new job like one that failed or was cancelled; returns its id. Raises NotFound (also
-    for NSFW ones while that is not in force), Conflict for another status, and a 429 Problem at the
-    user's limit."""
+    for NSFW ones while that is not in force), Conflict for another status, and what `add_job`
+    does for the user's limits."""
     job = _stored_job(tx, user_id, job_id)
     if job["status"] not in ("failed", "cancelled"):
         raise Conflict(
@@ -141,7 +142,7 @@ def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> 
         )
     metadata = from_json(job["metadata"]) | {"retry_of": job["id"]}
     kept = {name: job[name] for name in _RETRIED}
-    return _add_job(tx, user_id, settings, kept | {"metadata": to_json(metadata)})
+    return _add_again(tx, user_id, settings, kept | {"metadata": to_json(metadata)})
 
 
 def repeat_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
@@ -157,7 +158,7 @@ def repeat_job(tx: Connection, user_id: int, job_id: str, settings: Settings) ->
         "parameters": to_json(parameters),
         "metadata": to_json(metadata | {"again_of": job["id"]}),
     }
-    return _add_job(tx, user_id, settings, {name: job[name] for name in _RETRIED} | changed)
+    return _add_again(tx, user_id, settings, {name: job[name] for name in _RETRIED} | changed)
 
 
 def cancel_job(tx: Connection, user_id: int, job_id: str) -> None:
@@ -221,7 +222,7 @@ def read_places(connection: Connection, setup: Setup, user_id: int) -> dict[str,
         connection,
         user_id=user_id,
         recent=timestamp_in(-TURN_SECONDS),
-        first=_FIRST_ESTIMATE,
+        first=FIRST_ESTIMATE,
     )
     return {row["id"]: _place_of(row, setup) for row in rows}
 
@@ -234,9 +235,20 @@ def _place_of(row: Row, setup: Setup) -> Place:
     return Place(row["place"], round(row["pace"] * pictures, 2))
 
 
+def _add_again(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:
+    """Queue a job that was queued before, which may be from an engine that is no more."""
+    setup = read_setup(settings)
+    if columns["engine"] not in setup.engines:
+        limits = limits_in_force(tx, user_id)
+        usual = usual_engine(setup, limits)
+        usable = usable_engines(setup, limits) or list(setup.engines)
+        columns |= {"engine": usable[0] if usual == AUTO else usual}
+    check_allowed(tx, user_id, columns["engine"], columns["model_name"])
+    return _add_job(tx, user_id, settings, columns)
+
+
 def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:
-    """Queue a job; returns its id. One that is made again may be from an engine that is no more.
-    Raises QuotaExceeded where there is no room for its pictures."""
+    """Queue a job; returns its id. Raises QuotaExceeded where there is no room for its pictures."""
     check_room(tx, user_id, settings)
     if queries.jobs.queued(tx, user_id=user_id) >= settings.max_queued_jobs:
         raise Problem(
@@ -245,9 +257,6 @@ def _add_job(tx: Connection, user_id: int, settings: Settings, columns: dict[str
             status=429,
             headers={"Retry-After": "5"},
         )
-    setup = read_setup(settings)
-    if columns["engine"] not in setup.engines:
-        columns |= {"engine": next(iter(setup.engines)) if setup.default == AUTO else setup.default}
     job_id = str(uuid.uuid4())
     queries.jobs.create(tx, id=job_id, user_id=user_id, now=timestamp(), **columns)
     return job_id
@@ -297,19 +306,24 @@ def begin_turn(tx: Connection, job: Row) -> None:
     )
 
 
-def refuse_nsfw(tx: Connection, job: Row, claim: str) -> bool:
-    """Fail a claimed job that is NSFW against the settings in force by now, unless it was sent
-    already. Returns whether it was failed."""
-    sent = bool(from_json(job["engine_state"]))
-    if not job["is_nsfw"] or sent or policy.in_force(tx, job["user_id"]):
+def refuse_job(tx: Connection, job: Row, claim: str) -> bool:
+    """Fail a claimed job that is against the settings or the limits in force by now, unless it was
+    sent already. Returns whether it was failed."""
+    if from_json(job["engine_state"]):
+        return False
+    if job["is_nsfw"] and not policy.in_force(tx, job["user_id"]):
+        why = Refusal("nsfw_off", "NSFW content was switched off before the job was made.")
+    elif (found := refusal(tx, job)) is not None:
+        why = found
+    else:
         return False
     queries.jobs.fail(
         tx,
         id=job["id"],
         claim=claim,
         counted=0,
-        error_message="NSFW content was switched off before the job was made.",
-        error_code="nsfw_off",
+        error_message=why.sentence,
+        error_code=why.code,
         now=timestamp(),
     )
     return True

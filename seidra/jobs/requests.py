@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from seidra import parameters
+from seidra.auth.limits import Limits, limits_in_force
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.engines import findings, samplers
@@ -22,6 +23,7 @@ from seidra.engines.setup import AUTO, MOCK, Configured, Setup
 from seidra.engines.stored import read_capabilities
 from seidra.errors import Invalid
 from seidra.folding import is_blank
+from seidra.jobs.allowances import find_forbidden, known_models, usual_model
 from seidra.parameters import RANDOM_SEED, draw_seed, seed_of_picture
 from seidra.prompts import Layer, LoraEntry, compose
 from seidra.values import from_json
@@ -215,24 +217,43 @@ def own_look(connection: Connection, user_id: int, persona_id: int | None) -> Lo
 
 
 def draft_job(
-    connection: Connection, setup: Setup, asked: Asked, look: Look | None, job_type: str
+    connection: Connection,
+    user_id: int,
+    setup: Setup,
+    asked: Asked,
+    look: Look | None,
+    job_type: str,
 ) -> Draft:
-    """The job that a request makes, on the engine that it, else the persona, else the instance
-    names; `auto` is the least busy of those that can. Raises Invalid, also for an engine that is
-    not there."""
-    wanted, warnings = _wanted_engine(setup, asked, look)
+    """The job that a request of a user makes, on the engine that it, else the persona, else the
+    instance names; `auto` is the least busy of those that can and that the user may use. Raises
+    Invalid, also for an engine that is not there."""
+    limits = limits_in_force(connection, user_id)
+    wanted, warnings = _wanted_engine(setup, asked, look, limits)
     drafts = []
-    for name in _least_busy(connection, setup) if wanted == AUTO else [wanted]:
-        draft = _compose_draft(asked, look, name, setup.engines[name], job_type, warnings)
-        draft.findings.extend(_check_draft(connection, draft))
+    for name in _least_busy(connection, setup, limits) if wanted == AUTO else [wanted]:
+        defaults = _defaults_of(connection, setup, name, limits)
+        draft = _compose_draft(asked, look, name, setup.engines[name], job_type, warnings, defaults)
+        draft.findings.extend(_check_draft(connection, draft, limits))
         if not findings.has_errors(draft.findings):
             return draft
         drafts.append(draft)
     return drafts[0]
 
 
+def usable_engines(setup: Setup, limits: Limits) -> list[str]:
+    """The engines that an account may use."""
+    return [name for name in setup.engines if limits.engines is None or name in limits.engines]
+
+
+def usual_engine(setup: Setup, limits: Limits) -> str:
+    """The engine where nobody names one: the instance's default, or `auto` for who may not use
+    that."""
+    usable = usable_engines(setup, limits)
+    return AUTO if usable and setup.default not in (*usable, AUTO) else setup.default
+
+
 def _wanted_engine(
-    setup: Setup, asked: Asked, look: Look | None
+    setup: Setup, asked: Asked, look: Look | None, limits: Limits
 ) -> tuple[str, list[dict[str, Any]]]:
     known = (*setup.engines, AUTO)
     if asked.engine is not None:
@@ -240,24 +261,38 @@ def _wanted_engine(
             raise Invalid({"engine": [f"Must be one of: {', '.join(known)}."]})
         return asked.engine, []
     chosen = look.layer.parameters.get("engine") if look else None
+    usual = usual_engine(setup, limits)
     if chosen is None or chosen in known:
-        return chosen or setup.default, []
+        return chosen or usual, []
     # Stored when there was such an engine; the persona stays of use without it.
-    detail = f"There is no engine {chosen!r} any more; {setup.default!r} was taken."
-    return setup.default, [{"code": "engine_unknown", "field": "engine", "detail": detail}]
+    detail = f"There is no engine {chosen!r} any more; {usual!r} was taken."
+    return usual, [{"code": "engine_unknown", "field": "engine", "detail": detail}]
 
 
-def _least_busy(connection: Connection, setup: Setup) -> list[str]:
+def _least_busy(connection: Connection, setup: Setup, limits: Limits) -> list[str]:
     """The engines that `auto` may choose, the least busy first; drawn pictures only where there is
-    nothing else."""
+    nothing else, and what an account may not use only where it may use nothing, to be refused."""
+    usable = usable_engines(setup, limits) or list(setup.engines)
     load = {
         row["engine"]: row["waiting"] + row["running"] for row in queries.engines.load(connection)
     }
-    real = [name for name, configured in setup.engines.items() if configured.kind != MOCK]
+    real = [name for name in usable if setup.engines[name].kind != MOCK]
     return sorted(
-        real or list(setup.engines),
+        real or usable,
         key=lambda name: load.get(name, 0) / setup.engines[name].options.at_once,
     )
+
+
+def _defaults_of(
+    connection: Connection, setup: Setup, engine: str, limits: Limits
+) -> dict[str, Any] | None:
+    """What an engine is sent where nobody says anything else, and it would not choose itself."""
+    configured = setup.engines[engine]
+    defaults = DEFAULTS if configured.kind == MOCK else None
+    if limits.models is None:
+        return defaults
+    usual = usual_model(limits, configured.options, known_models(connection, engine))
+    return {**(defaults or {}), **({"model_name": usual} if usual else {})}
 
 
 def _compose_draft(
@@ -267,10 +302,9 @@ def _compose_draft(
     configured: Configured,
     job_type: str,
     warnings: Sequence[dict[str, Any]],
+    defaults: dict[str, Any] | None,
 ) -> Draft:
-    composed = compose(
-        look.layer if look else None, asked.layer, DEFAULTS if configured.kind == MOCK else None
-    )
+    composed = compose(look.layer if look else None, asked.layer, defaults)
     if is_blank(composed.prompt) and is_blank(composed.negative_prompt):
         raise Invalid({"prompt": ["Must not be blank."]})
     chosen = {name: value for name, value in composed.parameters.items() if name != "engine"}
@@ -301,11 +335,11 @@ def persona_seed(persona_id: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 11
 
 
-def _check_draft(connection: Connection, draft: Draft) -> list[Finding]:
-    """What the engine of a draft, as it was last seen, lacks for it or does otherwise; nothing
-    where it was never seen."""
+def _check_draft(connection: Connection, draft: Draft, limits: Limits) -> list[Finding]:
+    """What of a draft its owner may not use, and what its engine, as it was last seen, lacks for it
+    or does otherwise; nothing of that where it was never seen."""
     row = queries.engines.get(connection, name=draft.engine)
     seen = from_json(row["capabilities"]) if row is not None else {}
-    if not seen:
-        return []
-    return findings.check(draft.request(), read_capabilities(seen))
+    can = read_capabilities(seen)
+    forbidden = find_forbidden(limits, draft.engine, draft.model_name, can.models)
+    return [*forbidden, *(findings.check(draft.request(), can) if seen else [])]

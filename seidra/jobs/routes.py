@@ -213,12 +213,12 @@ def create(body: dict[str, Any]) -> Response:
         connection = services().database.connection
         look = own_look(connection, g.user["id"], body.get("persona_id"))
         asked = with_images(connection, g.user["id"], asked)
-        return reply(draft_json(draft_job(connection, setup, asked, look, GENERATION)))
+        return reply(draft_json(draft_job(connection, g.user["id"], setup, asked, look, GENERATION)))
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         look = own_look(tx, g.user["id"], body.get("persona_id"))
         asked = with_images(tx, g.user["id"], asked)
-        draft = draft_job(tx, setup, asked, look, GENERATION)
+        draft = draft_job(tx, g.user["id"], setup, asked, look, GENERATION)
         job_id = queue.add_job(tx, g.user["id"], draft, asked.force, settings)
         keep_made(tx, job_id, 202, job_path(job_id))
     return reply_queued(job_id, draft)

@@ -61,7 +61,7 @@ class _Slot:
         with database.transaction() as tx:
             job = queue.claim_job(tx, engine, at_once, claim, self._shop.settings, turn)
             if job is not None:
-                if queue.refuse_nsfw(tx, job, claim):
+                if queue.refuse_job(tx, job, claim):
                     return True
                 # What is in hand counts as estimated, or its owner would have the next turn too.
                 estimated = self._estimate

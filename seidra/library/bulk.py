@@ -93,7 +93,7 @@ def act_on_personas(
         elif action == "preview":
             asked = read_asked({})
             look = look_of(write.read_persona(tx, user_id, persona_id))
-            draft = draft_job(tx, setup, asked, look, PREVIEW)
+            draft = draft_job(tx, user_id, setup, asked, look, PREVIEW)
             queue.add_job(tx, user_id, draft, asked.force, settings)
         else:
             row = write.read_persona(tx, user_id, persona_id)

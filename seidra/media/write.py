@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from seidra import folding
+from seidra.auth.limits import limits_in_force
 from seidra.config import Settings
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
@@ -24,7 +25,7 @@ def check_room(
     large as they may be: before more are asked for, for what was asked for before comes in all the
     same. `size`: bytes of those that are about to come, and must still fit."""
     counts = _check_count(connection, user_id, settings, count)
-    limit = settings.max_media_bytes
+    limit = limits_in_force(connection, user_id).bytes_limit(settings)
     if not limit:
         return
     used = counts["bytes"] + queries.trash.bytes(connection, user_id=user_id)
@@ -42,8 +43,9 @@ def check_return(connection: Connection, user_id: int, settings: Settings) -> No
 
 def _check_count(connection: Connection, user_id: int, settings: Settings, count: int) -> Row:
     counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=True))
-    if counts["total"] + count > settings.max_media:
-        raise QuotaExceeded("media items", settings.max_media, counts["total"])
+    limit = limits_in_force(connection, user_id).media_limit(settings)
+    if counts["total"] + count > limit:
+        raise QuotaExceeded("media items", limit, counts["total"])
     return counts
 
 

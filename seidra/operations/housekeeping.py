@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from seidra.auth.usage import prune_usage
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.queries import queries
@@ -62,6 +63,7 @@ class Housekeeper:
                 queries.users.password_links_prune(tx, now=timestamp())
                 queries.api_keys.prune(tx, now=timestamp())
                 queries.idempotency.prune(tx, since=timestamp_in(-KEPT_SECONDS))
+            prune_usage(self._database)
             keep_seconds = self._settings.keep_temporary_hours * 3600.0
             media_chores.discard_temporary(self._files, keep_seconds)
         if now - self._last_events > _EVENT_SECONDS:

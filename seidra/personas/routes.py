@@ -233,7 +233,7 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
 
 
 def _queue_preview(tx: Connection, asked: Asked, look: Look) -> tuple[str, Draft]:
-    draft = draft_job(tx, services().setup, asked, look, PREVIEW)
+    draft = draft_job(tx, g.user["id"], services().setup, asked, look, PREVIEW)
     job_id = queue.add_job(tx, g.user["id"], draft, asked.force, services().settings)
     keep_made(tx, job_id, 202, job_path(job_id))
     return job_id, draft
@@ -248,7 +248,7 @@ def check(query: dict[str, Any], persona_id: int) -> Response:
     the persona or does otherwise."""
     connection = services().database.connection
     look = look_of(write.read_persona(connection, g.user["id"], persona_id))
-    draft = draft_job(connection, services().setup, read_asked(query), look, PREVIEW)
+    draft = draft_job(connection, g.user["id"], services().setup, read_asked(query), look, PREVIEW)
     return reply(check_json(draft))
 
 

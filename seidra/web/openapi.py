@@ -42,6 +42,7 @@ class ProblemSchema(Schema):
     )
     limit = fields.Integer(metadata={"description": "Of a quota or a size: the most there may be."})
     used = fields.Integer(metadata={"description": "Of a quota: what there is."})
+    until = fields.DateTime(metadata={"description": "Of minutes that are used up: until when."})
     entries = fields.List(
         fields.Integer(), metadata={"description": "Of an import: which entries, twenty at most."}
     )
