@@ -28,6 +28,8 @@ from seidra.personas.routes import blp as personas_blp
 from seidra.personas.routes import previews_blp
 from seidra.platform import metrics
 from seidra.platform.admin import blp as admin_blp
+from seidra.platform.groups import blp as groups_blp
+from seidra.platform.usage import blp as usage_blp
 from seidra.platform.health import blp as platform_blp
 from seidra.platform.instance import blp as instance_blp
 from seidra.start.service import init_database
@@ -58,6 +60,8 @@ _BLUEPRINTS = (
     platform_blp,
     instance_blp,
     admin_blp,
+    groups_blp,
+    usage_blp,
 )
 
 

@@ -14,6 +14,15 @@ SET engine_seconds = usage_days.engine_seconds + excluded.engine_seconds,
 -- What an account had of the engines in a day, and made there; no row for nothing.
 SELECT engine_seconds, pictures, bytes FROM usage_days WHERE user_id = :user_id AND day = :day;
 
+-- name: stored^
+-- How many media items an account has, and the bytes of all, with those in the trash.
+SELECT
+    COALESCE(SUM(c.n), 0) AS pictures,
+    COALESCE(SUM(c.bytes), 0)
+    + (SELECT COALESCE(SUM(t.bytes), 0) FROM trash AS t WHERE t.user_id = :user_id AND t.bytes > 0) AS bytes
+FROM media_counts AS c
+WHERE c.user_id = :user_id;
+
 -- name: by_day
 -- What all accounts, or one of them, had by the day; the first day first.
 SELECT

@@ -91,7 +91,7 @@ def check_may_share(connection: Connection, user_id: int) -> None:
         )
 
 
-# --------------------------------------------------------------------------- what administrators say
+# ------------------------------------------------------------------------ what administrators say
 
 OWN = ("engines", "models", "engine_minutes_a_day", "max_pictures", "max_bytes", "may_share")
 """What is said of an account or a group; null says nothing. NSFW things stand beside: true says

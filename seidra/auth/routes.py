@@ -10,11 +10,14 @@ from flask import Response, g, request
 from marshmallow import ValidationError
 
 from seidra.auth import accounts, first_account, passwords, tokens
+from seidra.auth.limits import limits_in_force
 from seidra.auth.schemas import (
+    ME_EXAMPLE,
     TOKEN_EXAMPLE,
     USER_EXAMPLE,
     AccountSchema,
     LoginSchema,
+    MeSchema,
     PasswordSchema,
     RedeemSchema,
     RegisterSchema,
@@ -24,6 +27,7 @@ from seidra.auth.schemas import (
     merge_settings,
 )
 from seidra.auth.tokens import login_required
+from seidra.auth.usage import usage_now
 from seidra.database.base import INSTANCE, Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, Invalid, Mistake, Unauthorized
@@ -212,10 +216,14 @@ def logout() -> Response:
 
 @blp.route("/me", methods=["GET"])
 @login_required
-@blp.response(200, UserSchema, example=USER_EXAMPLE)
+@blp.response(200, MeSchema, example=ME_EXAMPLE)
 def me() -> Response:
-    """Who I am."""
-    return reply(accounts.public_user(g.user))
+    """Who I am, what I may have and use, and what is used of it."""
+    with services().database.snapshot() as connection:
+        limits = limits_in_force(connection, g.user["id"])
+        used = usage_now(connection, g.user["id"])
+    shown = {"limits": limits.shown(services().settings), "usage": used}
+    return reply(accounts.public_user(g.user) | shown)
 
 
 @blp.route("/me", methods=["PATCH"])

@@ -98,6 +98,37 @@ class UserSchema(Schema):
     settings = fields.Nested(SettingsSchema)
 
 
+class LimitsSchema(Schema):
+    """What holds for an account: the administrators' word, else the instance's. null: no limit."""
+
+    nsfw_allowed = fields.Boolean()
+    may_share = fields.Boolean()
+    engines = fields.List(fields.String(), allow_none=True)
+    models = fields.List(fields.String(), allow_none=True)
+    engine_minutes_a_day = fields.Integer(allow_none=True)
+    max_pictures = fields.Integer()
+    max_bytes = fields.Integer(allow_none=True)
+
+
+class OwnUsageSchema(Schema):
+    """What I had of the engines today, and made there, by the day in UTC, which ends at `until`;
+    and how many media items I have in all, with their bytes, those in the trash included."""
+
+    engine_seconds = fields.Float()
+    pictures = fields.Integer()
+    bytes = fields.Integer()
+    until = fields.DateTime()
+    total_pictures = fields.Integer()
+    total_bytes = fields.Integer()
+
+
+class MeSchema(UserSchema):
+    """My account, what I may have and use, and what is used of it."""
+
+    limits = fields.Nested(LimitsSchema)
+    usage = fields.Nested(OwnUsageSchema)
+
+
 class TokenSchema(Schema):
     """A pair of tokens; `expires_in` is the access token's lifetime in seconds."""
 
@@ -136,7 +167,7 @@ class AccountSchema(Body):
     """Changes to one's account: a new username, email or password, with the present password.
     A new password ends API keys too, unless `keep_keys`."""
 
-    READ_ONLY = frozenset(UserSchema._declared_fields)
+    READ_ONLY = frozenset(MeSchema._declared_fields)
     ONE_OF = ("username", "email", "password")
 
     username = Username()
@@ -271,6 +302,27 @@ USER_EXAMPLE = {
         "notifications": {"web": True, "email": False, "slack": False},
         "telemetry_opt_in": False,
         "extra": {},
+    },
+}
+LIMITS_EXAMPLE = {
+    "nsfw_allowed": False,
+    "may_share": True,
+    "engines": None,
+    "models": None,
+    "engine_minutes_a_day": 30,
+    "max_pictures": 1_000_000,
+    "max_bytes": None,
+}
+ME_EXAMPLE = {
+    **USER_EXAMPLE,
+    "limits": LIMITS_EXAMPLE,
+    "usage": {
+        "engine_seconds": 312.5,
+        "pictures": 14,
+        "bytes": 12_800_000,
+        "until": "2026-02-01T00:00:00.000000Z",
+        "total_pictures": 28,
+        "total_bytes": 25_600_000,
     },
 }
 TOKEN_EXAMPLE = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
-from seidra.database.base import Connection, Database
+from seidra.database.base import Connection, Database, required_row
 from seidra.database.queries import queries
 from seidra.values import timestamp, timestamp_in
 
@@ -37,6 +37,16 @@ def usage_today(connection: Connection, user_id: int) -> dict[str, Any]:
     """What an account had today: {engine_seconds, pictures, bytes}."""
     row = queries.usage.of_day(connection, user_id=user_id, day=today())
     return dict(row) if row else {"engine_seconds": 0.0, "pictures": 0, "bytes": 0}
+
+
+def usage_now(connection: Connection, user_id: int) -> dict[str, Any]:
+    """The same, until when the day goes, and what the account has stored in all."""
+    stored = required_row(queries.usage.stored(connection, user_id=user_id))
+    return usage_today(connection, user_id) | {
+        "until": timestamp(end_of_day()),
+        "total_pictures": stored["pictures"],
+        "total_bytes": stored["bytes"],
+    }
 
 
 def prune_usage(database: Database) -> None:

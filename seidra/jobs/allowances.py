@@ -52,10 +52,10 @@ class EngineMinutesUsed(Problem):
 
 
 def _minutes_sentence(limit: int, used: float) -> str:
+    until = timestamp(end_of_day())
     return (
-        f"{int(used // 60)} of the {limit} engine minutes that this account has for a day are used,"
-        f" and what it has waiting needs the rest; there are new ones from {timestamp(end_of_day())}"
-        f" on. {WHO_CHANGES}"
+        f"This account may use {limit} engine minutes a day: {int(used // 60)} are used, and what it"
+        f" has waiting or running takes the rest. There are new ones from {until} on. {WHO_CHANGES}"
     )
 
 

@@ -213,7 +213,8 @@ def create(body: dict[str, Any]) -> Response:
         connection = services().database.connection
         look = own_look(connection, g.user["id"], body.get("persona_id"))
         asked = with_images(connection, g.user["id"], asked)
-        return reply(draft_json(draft_job(connection, g.user["id"], setup, asked, look, GENERATION)))
+        draft = draft_job(connection, g.user["id"], setup, asked, look, GENERATION)
+        return reply(draft_json(draft))
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         look = own_look(tx, g.user["id"], body.get("persona_id"))

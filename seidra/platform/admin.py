@@ -12,8 +12,15 @@ from typing import Any
 from flask import Response, g
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
-from seidra.auth import accounts, passwords
-from seidra.auth.schemas import Email, NewPassword, Username, UserSchema
+from seidra.auth import accounts, limits, passwords
+from seidra.auth.schemas import (
+    LIMITS_EXAMPLE,
+    Email,
+    LimitsSchema,
+    NewPassword,
+    Username,
+    UserSchema,
+)
 from seidra.auth.tokens import admin_required
 from seidra.database.base import INSTANCE, Connection, Row
 from seidra.database.queries import queries
@@ -21,10 +28,12 @@ from seidra.errors import Conflict, NotFound
 from seidra.jobs.presence import SILENCE_SECONDS
 from seidra.jobs.schemas import STATUSES
 from seidra.operations import checks
+from seidra.platform.groups import check_engine_names
+from seidra.platform.limit_schemas import AccountsQuery, SaidBody, SaidSchema
 from seidra.values import timestamp_in
 from seidra.web.answers import PRIVATE, SECRET, no_content, page_headers, public_url, reply
 from seidra.web.blueprint import Blueprint
-from seidra.web.fields import Body, Flag, PageQuery, Query, QueryFlag
+from seidra.web.fields import Flag, Query, QueryFlag, Whole
 from seidra.web.repeats import keep_made, repeatable
 from seidra.web.services import services
 
@@ -34,8 +43,9 @@ _VERSION = version("seidra")
 _log = logging.getLogger(__name__)
 
 
-class AdminAccountSchema(Schema):
-    """An account as administrators see it: figures, and nothing of what it holds."""
+class AdminAccountSchema(SaidSchema):
+    """An account as administrators see it: figures, and nothing of what it holds. `limits` is what
+    holds for it, with what its group and the instance say."""
 
     id = fields.Integer()
     username = fields.String()
@@ -52,6 +62,8 @@ class AdminAccountSchema(Schema):
     jobs = fields.Integer()
     media = fields.Integer()
     media_bytes = fields.Integer()
+    group_id = fields.Integer(allow_none=True)
+    limits = fields.Nested(LimitsSchema)
 
 
 class AdminAccountsSchema(Schema):
@@ -61,7 +73,7 @@ class AdminAccountsSchema(Schema):
     users = fields.List(fields.Nested(AdminAccountSchema))
 
 
-class NewAccountSchema(Body):
+class NewAccountSchema(SaidBody):
     """An account to be. Without a password nobody can log in before a password link was used."""
 
     READ_ONLY = frozenset(AdminAccountSchema._declared_fields)
@@ -71,9 +83,10 @@ class NewAccountSchema(Body):
     password = NewPassword()
     is_admin = Flag(load_default=False)
     nsfw_allowed = Flag(load_default=True)
+    group_id = Whole(1, 2**31 - 1, allow_none=True)
 
 
-class RightsSchema(Body):
+class RightsSchema(SaidBody):
     """What an administrator says of an account; what is left out stays."""
 
     READ_ONLY = frozenset(AdminAccountSchema._declared_fields) | frozenset(
@@ -84,11 +97,14 @@ class RightsSchema(Body):
     is_active = Flag()
     is_admin = Flag()
     nsfw_allowed = Flag()
+    group_id = Whole(1, 2**31 - 1, allow_none=True, metadata={"description": "null: in no group."})
 
     @validates_schema
     def _check_something_changes(self, data: Any, **kwargs: Any) -> None:
         if not data:
-            raise ValidationError("Must have is_active, is_admin or nsfw_allowed to change.")
+            raise ValidationError(
+                "Must have is_active, is_admin, nsfw_allowed, group_id or a limit to change."
+            )
 
 
 class PasswordLinkSchema(Schema):
@@ -111,6 +127,9 @@ _ACCOUNT_EXAMPLE = {
     "jobs": 30,
     "media": 28,
     "media_bytes": 25_600_000,
+    "group_id": 4,
+    **dict.fromkeys(SaidSchema._declared_fields),
+    "limits": LIMITS_EXAMPLE,
 }
 
 
@@ -119,14 +138,15 @@ _ACCOUNT_EXAMPLE = {
 
 @blp.route("/users", methods=["GET"])
 @admin_required
-@blp.arguments(PageQuery, location="query")
+@blp.arguments(AccountsQuery, location="query")
 @blp.response(200, AdminAccountsSchema, example={"total": 1, "users": [_ACCOUNT_EXAMPLE]})
 def list_accounts(query: dict[str, Any]) -> Response:
-    """The accounts, in the order they were made."""
-    limit, offset = query["limit"], query["offset"]
+    """The accounts, or those of a group, in the order they were made."""
+    limit, offset, group_id = query["limit"], query["offset"], query["group_id"]
+    which = "all" if group_id is None else "group"
     with services().database.snapshot() as connection:
-        rows = queries.users.page(connection, which="all", id=None, limit=limit, offset=offset)
-        total = queries.users.count(connection)
+        rows = queries.users.page(connection, which=which, id=group_id, limit=limit, offset=offset)
+        total = queries.users.count(connection, which=which, id=group_id)
     return reply(
         {"total": total, "users": [_account_json(row) for row in rows]},
         headers=page_headers(total, limit, offset),
@@ -135,10 +155,14 @@ def list_accounts(query: dict[str, Any]) -> Response:
 
 def _account_json(row: Row) -> dict[str, Any]:
     flags = ("is_active", "is_admin", "nsfw_allowed")
+    shown = {
+        "limits": limits.limits_of(row).shown(services().settings),
+        **limits.said(row),
+    }
     return {
         name: bool(row[name]) if name in flags else row[name]
-        for name in AdminAccountSchema._declared_fields
-    }
+        for name in AdminAccountSchema._declared_fields.keys() - shown.keys()
+    } | shown
 
 
 def _read_account(connection: Connection, user_id: int) -> dict[str, Any]:
@@ -168,6 +192,7 @@ def _account_for_update(tx: Connection, user_id: int) -> Row:
 @blp.alt_response(409, "PROBLEM")
 def make_account(body: dict[str, Any]) -> Response:
     """Make an account for somebody, where registration is closed too."""
+    check_engine_names(body)
     digest = (
         passwords.hash_password(body["password"], services().settings)
         if "password" in body
@@ -182,6 +207,7 @@ def make_account(body: dict[str, Any]) -> Response:
             admin=body["is_admin"],
             nsfw_allowed=body["nsfw_allowed"],
         )
+        limits.change_limits(tx, row["id"], body)
         made = _read_account(tx, row["id"])
         path = f"/api/admin/users/{made['id']}"
         keep_made(tx, made["id"], 201, path)
@@ -194,8 +220,9 @@ def make_account(body: dict[str, Any]) -> Response:
 @blp.response(200, AdminAccountSchema, example=_ACCOUNT_EXAMPLE | {"nsfw_allowed": False})
 @blp.alt_response(409, "PROBLEM")
 def change_account(body: dict[str, Any], user_id: int) -> Response:
-    """Disable or enable an account, make it an administrator or not, allow it NSFW things or
-    not."""
+    """Disable or enable an account, make it an administrator or not, put it into a group, and say
+    what it may have and use: it holds at once."""
+    check_engine_names(body)
     with services().database.transaction(INSTANCE) as tx:
         row = _account_for_update(tx, user_id)
         rights = {name: body.get(name, bool(row[name])) for name in RightsSchema.ONE_OF}
@@ -203,6 +230,7 @@ def change_account(body: dict[str, Any], user_id: int) -> Response:
             accounts.set_rights(tx, row, active=rights["is_active"], admin=rights["is_admin"])
         if rights["nsfw_allowed"] != row["nsfw_allowed"]:
             accounts.allow_nsfw(tx, user_id, rights["nsfw_allowed"])
+        limits.change_limits(tx, user_id, body)
         changed = _read_account(tx, user_id)
     return reply(changed)
 
