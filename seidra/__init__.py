@@ -11,7 +11,7 @@ from seidra.auth import tokens
 from seidra.auth.access_routes import blp as access_blp
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
-from seidra.config import Settings, get_settings
+from seidra.config import Settings, check_proxy_login, get_settings
 from seidra.exchange.export_routes import blp as exports_blp
 from seidra.exchange.import_routes import blp as imports_blp
 from seidra.exchange.uploads import blp as uploads_blp
@@ -30,6 +30,7 @@ from seidra.platform import metrics
 from seidra.platform.admin import blp as admin_blp
 from seidra.platform.health import blp as platform_blp
 from seidra.platform.instance import blp as instance_blp
+from seidra.platform.invitations import blp as invitations_blp
 from seidra.start.service import init_database
 from seidra.start.services import make_services
 from seidra.studio.routes import serve_studio
@@ -58,6 +59,7 @@ _BLUEPRINTS = (
     platform_blp,
     instance_blp,
     admin_blp,
+    invitations_blp,
 )
 
 
@@ -69,6 +71,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or get_settings()
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
+    check_proxy_login(settings)
     engines.check_setup(settings)
     init_database(settings)
     app = make_app(make_services(settings))

@@ -73,9 +73,7 @@ def check_invitation(connection: Connection, token: str, email: str) -> None:
 def use_invitation(tx: Connection, token: str, user_id: int) -> None:
     """Use an invitation for an account that this transaction makes. Raises Forbidden where
     somebody else was faster, or it was taken back."""
-    if not queries.invitations.take(
-        tx, digest=_digest_of(token), used_by=user_id, now=timestamp()
-    ):
+    if not queries.invitations.take(tx, digest=_digest_of(token), used_by=user_id, now=timestamp()):
         raise _invalid()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 
+from seidra.auth.invitations import KEPT_SECONDS as INVITATION_SECONDS
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.queries import queries
@@ -61,6 +62,7 @@ class Housekeeper:
                 queries.users.sessions_prune(tx, now=timestamp())
                 queries.users.password_links_prune(tx, now=timestamp())
                 queries.api_keys.prune(tx, now=timestamp())
+                queries.invitations.prune(tx, before=timestamp_in(-INVITATION_SECONDS))
                 queries.idempotency.prune(tx, since=timestamp_in(-KEPT_SECONDS))
             keep_seconds = self._settings.keep_temporary_hours * 3600.0
             media_chores.discard_temporary(self._files, keep_seconds)
