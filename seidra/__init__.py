@@ -20,6 +20,8 @@ from seidra.jobs.engines import admin_blp as engines_admin_blp
 from seidra.jobs.engines import blp as engines_blp
 from seidra.jobs.events import blp as events_blp
 from seidra.jobs.routes import blp as jobs_blp
+from seidra.library.hand_over_routes import admin_blp as hand_overs_admin_blp
+from seidra.library.hand_over_routes import blp as hand_overs_blp
 from seidra.library.organise import blp as organise_blp
 from seidra.library.routes import trash_blp
 from seidra.media.routes import blp as media_blp
@@ -60,6 +62,8 @@ _BLUEPRINTS = (
     instance_blp,
     admin_blp,
     invitations_blp,
+    hand_overs_blp,
+    hand_overs_admin_blp,
 )
 
 
