@@ -11,7 +11,7 @@ from seidra.auth import tokens
 from seidra.auth.access_routes import blp as access_blp
 from seidra.auth.routes import blp as auth_blp
 from seidra.auth.routes import settings_blp
-from seidra.config import Settings, get_settings
+from seidra.config import Settings, check_proxy_login, get_settings
 from seidra.exchange.export_routes import blp as exports_blp
 from seidra.exchange.import_routes import blp as imports_blp
 from seidra.exchange.uploads import blp as uploads_blp
@@ -20,6 +20,8 @@ from seidra.jobs.engines import admin_blp as engines_admin_blp
 from seidra.jobs.engines import blp as engines_blp
 from seidra.jobs.events import blp as events_blp
 from seidra.jobs.routes import blp as jobs_blp
+from seidra.library.hand_over_routes import admin_blp as hand_overs_admin_blp
+from seidra.library.hand_over_routes import blp as hand_overs_blp
 from seidra.library.organise import blp as organise_blp
 from seidra.library.routes import trash_blp
 from seidra.media.routes import blp as media_blp
@@ -32,6 +34,7 @@ from seidra.platform.groups import blp as groups_blp
 from seidra.platform.usage import blp as usage_blp
 from seidra.platform.health import blp as platform_blp
 from seidra.platform.instance import blp as instance_blp
+from seidra.platform.invitations import blp as invitations_blp
 from seidra.start.service import init_database
 from seidra.start.services import make_services
 from seidra.studio.routes import serve_studio
@@ -62,6 +65,9 @@ _BLUEPRINTS = (
     admin_blp,
     groups_blp,
     usage_blp,
+    invitations_blp,
+    hand_overs_blp,
+    hand_overs_admin_blp,
 )
 
 
@@ -73,6 +79,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     """
     settings = settings or get_settings()
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
+    check_proxy_login(settings)
     engines.check_setup(settings)
     init_database(settings)
     app = make_app(make_services(settings))

@@ -195,6 +195,33 @@ class Settings:
     registration: str = setting(
         parsers.choice("open", "closed"), "open", "Whether anybody may register: open or closed."
     )
+    password_login: bool = setting(
+        parsers.flag,
+        True,
+        "Whether a username and a password log in. Off, the proxy of SEIDRA_AUTH_HEADER alone"
+        " says who comes.",
+    )
+    auth_header: str | None = setting(
+        parsers.header,
+        None,
+        "The header in which a reverse proxy says who has logged in there, such as Remote-User."
+        " Takes SEIDRA_AUTH_PROXIES, SEIDRA_TRUSTED_PROXIES and SEIDRA_REGISTRATION=closed.",
+    )
+    auth_email_header: str | None = setting(
+        parsers.header,
+        None,
+        "The header in which it says their email address, such as Remote-Email.",
+    )
+    auth_proxies: tuple[str, ...] = setting(
+        parsers.peers,
+        (),
+        "Comma list of the proxies that may: addresses and networks as they connect here, and"
+        " `unix` for those that come through a unix socket. Of anybody else the header means"
+        " nothing.",
+    )
+    auth_create: bool = setting(
+        parsers.flag, False, "Whether who comes so for the first time gets an account."
+    )
     access_token_seconds: int = setting(
         parsers.integer(30, 86_400), 900, "Lifetime of an access token."
     )
@@ -462,6 +489,27 @@ def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
     ):
         values.setdefault(field, data / name)
     return values
+
+
+def check_proxy_login(settings: Settings) -> None:
+    """What a login by a proxy's header takes beside the header. Raises StartError."""
+    if settings.auth_header is None:
+        if not settings.password_login:
+            raise StartError(
+                "SEIDRA_PASSWORD_LOGIN=off takes SEIDRA_AUTH_HEADER: nobody could log in."
+            )
+        return
+    if not settings.trusted_proxies:
+        raise StartError("SEIDRA_AUTH_HEADER takes SEIDRA_TRUSTED_PROXIES: 1 or more.")
+    if not settings.auth_proxies:
+        raise StartError(
+            "SEIDRA_AUTH_HEADER takes SEIDRA_AUTH_PROXIES: which proxies may set the header."
+        )
+    if settings.registration != "closed":
+        raise StartError(
+            "SEIDRA_AUTH_HEADER takes SEIDRA_REGISTRATION=closed: anybody could take a name"
+            " before its owner comes through the proxy."
+        )
 
 
 def _warn_misspelt(environ: Mapping[str, str], prefix: str, known: list[str]) -> None:

@@ -62,6 +62,10 @@ control_socket_disable = True
 # default lets everybody in.
 umask = 0o117
 
+# A client's Remote_User must not pass for the Remote-User of a proxy (SEIDRA_AUTH_HEADER): a header
+# with an underscore is dropped.
+header_map = "drop"
+
 # The app logs its requests itself, without query strings; gunicorn's own access log stays off.
 logconfig_dict = logs.logging_configuration(settings.log_level)
 accesslog = None

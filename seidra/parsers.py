@@ -149,6 +149,48 @@ def secret(value: str) -> str:
     return value
 
 
+def header(value: str) -> str:
+    """The name of an HTTP header that a proxy may set."""
+    name = value.strip()
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(-[A-Za-z0-9]+)+", name) or name.lower() in _USED:
+        raise ValueError("must be the name of a header of the proxy's own, such as Remote-User")
+    return name
+
+
+_USED = {
+    "accept-encoding",
+    "accept-language",
+    "content-length",
+    "content-type",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "transfer-encoding",
+    "user-agent",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+}
+"""Headers with a meaning of their own, which clients set."""
+
+
+def peers(value: str) -> tuple[str, ...]:
+    """A comma list of addresses and networks, and `unix`."""
+    return tuple(dict.fromkeys(_peer(part.strip()) for part in value.split(",") if part.strip()))
+
+
+def _peer(given: str) -> str:
+    if given.lower() == "unix":
+        return "unix"
+    try:
+        network = ipaddress.ip_network(given)
+    except ValueError:
+        rule = f"must list addresses, networks such as 10.0.0.0/8, or unix, not {given!r}"
+        raise ValueError(rule) from None
+    return str(network) if network.num_addresses > 1 else str(network.network_address)
+
+
 def seed_password(value: str) -> str:
     """A password of 12 to 128 characters that is not a common one."""
     if not 12 <= len(value) <= 128:

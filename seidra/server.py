@@ -23,7 +23,7 @@ from gunicorn.util import import_app
 from gunicorn.workers.gthread import ThreadWorker
 
 from seidra import engines
-from seidra.config import get_settings
+from seidra.config import check_proxy_login, get_settings
 from seidra.start.service import init_database
 
 _log = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 def prepare_start() -> None:
     """What must work before anything listens; raises StartError. Done once: a reload cannot end a
     running server."""
+    check_proxy_login(get_settings())
     engines.check_setup(get_settings())
     init_database()
 

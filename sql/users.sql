@@ -150,8 +150,12 @@ SET is_active = FALSE, is_admin = FALSE, password_hash = NULL, group_id = NULL, 
 WHERE id = :id;
 
 -- name: next_deleted$
--- A deleted account that still has to be purged.
-SELECT id FROM users WHERE deleted_at IS NOT NULL ORDER BY deleted_at LIMIT 1;
+-- A deleted account that still has to be purged, and from which nothing is handed over just now.
+SELECT u.id
+FROM users AS u
+WHERE u.deleted_at IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM hand_overs AS h WHERE h.from_id = u.id AND h.status = 'accepted')
+ORDER BY u.deleted_at LIMIT 1;
 
 -- name: purge!
 -- Remove what is left of a deleted account.

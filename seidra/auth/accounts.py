@@ -203,3 +203,4 @@ def delete_account(tx: Connection, row: Row) -> None:
     # A colon can stand in no username and in no email without an @.
     queries.users.mark_deleted(tx, id=row["id"], tombstone=f"deleted:{row['id']}", now=timestamp())
     end_access(tx, row["id"])
+    queries.hand_overs.withdraw_all(tx, user_id=row["id"], now=timestamp())

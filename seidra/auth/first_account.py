@@ -90,10 +90,10 @@ def setup_link(connection: Connection, settings: Settings) -> str | None:
         token = token_file(settings).read_text().strip()
     except OSError:
         return None
-    return f"{_base_url(settings)}/setup#{token}"
+    return f"{base_url(settings)}/setup#{token}"
 
 
-def _base_url(settings: Settings) -> str:
+def base_url(settings: Settings) -> str:
     """Where a browser finds the studio, as far as the settings tell."""
     if settings.public_url:
         return settings.public_url

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 from flask import Response, g, request
 from marshmallow import ValidationError
 
-from seidra.auth import accounts, first_account, passwords, tokens
+from seidra.auth import accounts, first_account, invitations, passwords, proxy, tokens
 from seidra.auth.limits import limits_in_force
 from seidra.auth.schemas import (
     ME_EXAMPLE,
@@ -34,6 +34,7 @@ from seidra.errors import Forbidden, Invalid, Mistake, Unauthorized
 from seidra.values import from_json, same_json, timestamp, to_json
 from seidra.web import rates
 from seidra.web.answers import SECRET, no_content, reply
+from seidra.web.arguments import bounded_body
 from seidra.web.blueprint import Blueprint
 from seidra.web.problems import flatten_messages
 from seidra.web.services import services
@@ -60,15 +61,25 @@ settings_blp = Blueprint(
 
 
 def registration_open(view: Callable[P, R]) -> Callable[P, R]:
-    """403 before anything else where registration is closed; but the first account may be made."""
+    """403 before anything else where registration is closed; but the first account may be made,
+    and whoever is invited may come."""
 
     @wraps(view)
     def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-        if _registration_closed() and not first_account.is_missing(services().database.connection):
+        if (
+            _registration_closed()
+            and not first_account.is_missing(services().database.connection)
+            and not _brings_invitation()
+        ):
             raise _closed()
         return view(*args, **kwargs)
 
     return checked
+
+
+def _brings_invitation() -> bool:
+    """Whether the body looks as if it held an invitation; what it is worth is asked later."""
+    return b'"invitation"' in bounded_body()
 
 
 def _registration_closed() -> bool:
@@ -114,20 +125,34 @@ def _asked_language() -> str:
 @blp.alt_response(409, "PROBLEM")
 def register(body: dict[str, Any]) -> Response:
     """Make an account and log in. The first account ever is an administrator; off loopback, or
-    where registration is closed, it takes the setup token."""
+    where registration is closed, it takes the setup token. Others take an invitation there."""
     settings = services().settings
     first = first_account.is_missing(services().database.connection)
+    invitation = body.get("invitation")
     if first:
         _check_setup_token(body.get("setup_token"))
+    elif invitation is None and _registration_closed():
+        raise _closed()
+    if invitation is not None:
+        # Whoever guesses is as slow as who guesses passwords.
+        rates.count_request("login", rates.client_address())
+        invitations.check_invitation(services().database.connection, invitation, body["email"])
     rates.count_name(accounts.name_key(body["username"]), "register")
     digest = passwords.hash_password(body["password"], settings)
     with services().database.transaction(INSTANCE) as tx:
-        if first and _registration_closed() and not first_account.is_missing(tx):
+        if (
+            first
+            and invitation is None
+            and _registration_closed()
+            and not first_account.is_missing(tx)
+        ):
             # Somebody else was faster: this would be the second one.
             raise _closed()
         user = accounts.create_account(
             tx, body["username"], body["email"], digest, language=_asked_language()
         )
+        if invitation is not None:
+            invitations.use_invitation(tx, invitation, user["id"])
         token = tokens.begin_session(tx, user, settings)
     if first:
         first_account.forget_token(settings)
@@ -139,10 +164,16 @@ def register(body: dict[str, Any]) -> Response:
 @blp.arguments(LoginSchema, example={"username": "alice", "password": "a long phrase"})
 @blp.response(200, TokenSchema, example=TOKEN_EXAMPLE)
 @blp.alt_response(401, "PROBLEM")
+@blp.alt_response(403, "PROBLEM")
 def login(body: dict[str, Any]) -> Response:
     """Log in by username or email. Wrong, unknown and disabled look the same and take the same
     time."""
     settings = services().settings
+    if not settings.password_login:
+        raise Forbidden(
+            "Nobody logs in with a password here: come through the proxy that knows you.",
+            code="password_login_off",
+        )
     found = accounts.find_account(services().database.connection, body["username"])
     _count_password_try(body["username"], found["id"] if found else None)
     encoded = found["password_hash"] if found else None
@@ -169,6 +200,34 @@ def login(body: dict[str, Any]) -> Response:
         token = tokens.begin_session(
             tx, required_row(queries.users.get(tx, id=found["id"])), settings
         )
+    return reply(token, 200, SECRET)
+
+
+@blp.route("/proxy", methods=["POST"])
+@rates.limited("login")
+@blp.response(200, TokenSchema, example=TOKEN_EXAMPLE)
+@blp.alt_response(401, "PROBLEM")
+@blp.alt_response(403, "PROBLEM")
+@blp.alt_response(409, "PROBLEM")
+def log_in_by_proxy() -> Response:
+    """Log in as whom the reverse proxy in front says, where that is switched on: without a
+    password, and without a body."""
+    settings = services().settings
+    visitor = proxy.read_visitor(request.environ, settings)
+    found = proxy.find_account(services().database.connection, visitor)
+    if found is None:
+        if not settings.auth_create:
+            raise proxy.no_account()
+        with services().database.transaction(INSTANCE) as tx:
+            found = proxy.find_account(tx, visitor) or proxy.create_account(
+                tx, visitor, _asked_language()
+            )
+    with services().database.transaction(found["id"]) as tx:
+        # Read again inside: it may have been disabled, deleted or renamed meanwhile.
+        user: Row | None = queries.users.get(tx, id=found["id"])
+        if user is None or not user["is_active"]:
+            raise Unauthorized("This account is disabled.", error=None, code="account_disabled")
+        token = tokens.begin_session(tx, user, settings)
     return reply(token, 200, SECRET)
 
 
@@ -226,6 +285,10 @@ def me() -> Response:
     return reply(accounts.public_user(g.user) | shown)
 
 
+_NAMES = ("username", "email")
+"""What an account is found by where a proxy says who comes: nobody may take another one's."""
+
+
 @blp.route("/me", methods=["PATCH"])
 @login_required
 @blp.arguments(
@@ -238,6 +301,11 @@ def change_me(body: dict[str, Any]) -> Response:
     """Change username, email or password, with the present password; a new password ends all other
     sessions, and API keys unless `keep_keys`."""
     accounts.check_not_system(g.user["id"])
+    if services().settings.auth_header is not None and not body.keys().isdisjoint(_NAMES):
+        raise Forbidden(
+            "The proxy in front says who you are here; an administrator changes your names.",
+            code="name_from_proxy",
+        )
     stored = confirmed_account(body["current_password"], "current_password")
     digest = (
         passwords.hash_password(body["password"], services().settings)

@@ -148,6 +148,13 @@ class RegisterSchema(Body):
     setup_token = Text(
         1, 100, metadata={"description": "For the first account, where /api/instance asks for it."}
     )
+    invitation = Text(
+        1,
+        100,
+        metadata={
+            "description": "The token of an invitation; with it, where registration is closed too."
+        },
+    )
 
 
 class LoginSchema(Body):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from seidra.auth import accounts, first_account, passwords
+from seidra.auth import accounts, first_account, invitations, passwords
 from seidra.auth.schemas import RegisterSchema
 from seidra.cli.groups import CheckedGroup
 from seidra.config import PASSWORD_VARIABLE
 from seidra.database import DatabaseService
 from seidra.database.base import INSTANCE, Connection, Row
 from seidra.database.queries import queries
+from seidra.platform.invitations import NewInvitationSchema
 
 
 @click.group(cls=CheckedGroup)
@@ -44,6 +45,29 @@ def create_user(username: str, email: str, password: str, admin: bool) -> None:
     click.echo(
         f"Made {row['username']}{' (administrator)' if row['is_admin'] else ''}, id {row['id']}."
     )
+
+
+@users.command("invite")
+@click.option("--email", help="For this address alone.")
+@click.option(
+    "--days",
+    type=click.IntRange(1, invitations.MOST_DAYS),
+    default=invitations.DAYS,
+    show_default=True,
+    help="How long it is good.",
+)
+@click.option("--note", default="", help="For the list of invitations.")
+def invite_user(email: str | None, days: int, note: str) -> None:
+    """Make a link at which one person makes an account, once."""
+    # The rules of the API, with its words.
+    body = NewInvitationSchema().load({"email": email, "days": days, "note": note})
+    with DatabaseService() as service:
+        with service.database.transaction(INSTANCE) as tx:
+            made = invitations.invite(
+                tx, None, email=body["email"], days=body["days"], note=body["note"]
+            )
+        click.echo(f"{first_account.base_url(service.settings)}{made.path}")
+    click.echo(f"Good until {made.expires_at}, once.", err=True)
 
 
 @users.command("list")

@@ -70,12 +70,13 @@ class Database(ABC):
 
     @abstractmethod
     def transaction(
-        self, owner: int | None = None, *, shared: bool = False
+        self, owner: int | tuple[int, ...] | None = None, *, shared: bool = False
     ) -> AbstractContextManager[Connection]:
         """A short write transaction: committed at the end of the block, rolled back when it raises.
 
         All of the block goes through the connection that it gets. Writers of one `owner` (a user's
-        id, or INSTANCE) take turns, so that what a block has read stays true until it has written;
+        id, or INSTANCE; or of several, in the order of their ids) take turns, so that what a block
+        has read stays true until it has written;
         without an owner a block must not rest on that: it inserts, or updates rows that a claim
         fences. `shared` lets the commit be one with that of other blocks that wait: for the writes
         that many people make at once. Raises Conflict for a broken constraint and Unavailable when

@@ -6,6 +6,7 @@ import math
 import time
 
 from seidra.auth.usage import prune_usage
+from seidra.auth.invitations import KEPT_SECONDS as INVITATION_SECONDS
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.queries import queries
@@ -14,6 +15,7 @@ from seidra.exchange.work import ImportWork, expire_imports
 from seidra.files.local import LocalFiles
 from seidra.jobs import chores as job_chores
 from seidra.jobs.queue import TURN_SECONDS
+from seidra.library.hand_over import HandOverWork
 from seidra.media import chores as media_chores
 from seidra.values import timestamp, timestamp_in
 from seidra.web.repeats import KEPT_SECONDS
@@ -26,6 +28,9 @@ _BUSY_SECONDS = 5.0
 
 _IMPORT_SECONDS = 2.0
 """For how long imports are worked on before anything else has its turn."""
+
+_HAND_OVER_SECONDS = 1.0
+"""Likewise for what is handed over."""
 
 _HOURLY_SECONDS = 3600.0
 _EVENT_SECONDS = 60.0
@@ -40,12 +45,14 @@ class Housekeeper:
         self._settings = settings
         self._gone = job_chores.GoneEngines()
         self._imports = ImportWork(database, files, settings)
+        self._hand_overs = HandOverWork(database)
         self._last_run = self._last_hourly = self._last_events = -math.inf
 
     def run(self, idle: bool) -> bool:
-        """One round, if it is time for one, and some work on imports; returns whether these have
-        more."""
+        """One round, if it is time for one, and some work on imports and hand-overs; returns
+        whether these have more."""
         more = self._imports.work(_IMPORT_SECONDS)
+        more = self._hand_overs.work(_HAND_OVER_SECONDS) or more
         now = time.monotonic()
         if not idle and now - self._last_run < _BUSY_SECONDS:
             return more
@@ -62,6 +69,8 @@ class Housekeeper:
                 queries.users.sessions_prune(tx, now=timestamp())
                 queries.users.password_links_prune(tx, now=timestamp())
                 queries.api_keys.prune(tx, now=timestamp())
+                queries.hand_overs.expire(tx, now=timestamp())
+                queries.invitations.prune(tx, before=timestamp_in(-INVITATION_SECONDS))
                 queries.idempotency.prune(tx, since=timestamp_in(-KEPT_SECONDS))
             prune_usage(self._database)
             keep_seconds = self._settings.keep_temporary_hours * 3600.0

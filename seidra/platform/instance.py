@@ -27,7 +27,9 @@ blp = Blueprint("instance", __name__, url_prefix="/api", description="What this 
 _VERSION = version("seidra")
 _FIELDS: dict[str, dict[str, Any]] = {
     "account": {
-        name: bounds for name, bounds in bounds_of(RegisterSchema).items() if name != "setup_token"
+        name: bounds
+        for name, bounds in bounds_of(RegisterSchema).items()
+        if name not in ("setup_token", "invitation")
     }
     | {"username": {"min": 3, "max": 50}},
     "persona": bounds_of(PersonaSchema),
@@ -86,6 +88,15 @@ class DefaultsSchema(Schema):
     )
 
 
+class LoginWaysSchema(Schema):
+    """How one logs in here."""
+
+    password = fields.Boolean(metadata={"description": "By a name and a password."})
+    proxy = fields.Boolean(
+        metadata={"description": "By POST /api/auth/proxy, behind a proxy that says who comes."}
+    )
+
+
 class InstanceSchema(Schema):
     """What this instance is."""
 
@@ -98,6 +109,7 @@ class InstanceSchema(Schema):
         metadata={"description": "Making the first account from here takes the setup token."}
     )
     registration = fields.String(validate=validate.OneOf(("open", "closed")))
+    login = fields.Nested(LoginWaysSchema)
     languages = fields.List(fields.String())
     limits = fields.Nested(LimitsSchema)
     defaults = fields.Nested(DefaultsSchema)
@@ -135,6 +147,7 @@ _DEFAULTS = {
         "needs_setup": False,
         "setup_token_required": False,
         "registration": "open",
+        "login": {"password": True, "proxy": False},
         "languages": list(LANGUAGES),
         "limits": _limits(Settings()),
         "defaults": _DEFAULTS,
@@ -152,6 +165,10 @@ def read_instance() -> Response:
             "setup_token_required": missing
             and first_account.needs_token(settings, request.remote_addr or ""),
             "registration": settings.registration,
+            "login": {
+                "password": settings.password_login,
+                "proxy": settings.auth_header is not None,
+            },
             "languages": list(LANGUAGES),
             "limits": _limits(settings),
             "defaults": _DEFAULTS,

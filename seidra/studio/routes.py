@@ -19,6 +19,7 @@ PATHS = (
     "/login",
     "/register",
     "/password",
+    "/join",
     "/personas",
     "/personas/<name>",
     "/create",

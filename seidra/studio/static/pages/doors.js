@@ -41,7 +41,7 @@ export default function doors() {
   const token = location.hash.slice(1);
 
   const first = path === "/setup";
-  const isNew = first || path === "/register";
+  const isNew = path !== "/login";
 
   async function enter() {
     const body = isNew
@@ -49,7 +49,7 @@ export default function doors() {
         username: username.value,
         email: email.value,
         password: password.value,
-        ...(first && token ? { setup_token: token } : {}),
+        ...(token ? { [first ? "setup_token" : "invitation"]: token } : {}),
       }
       : { username: username.value, password: password.value };
     beginSession(await postOpen(isNew ? "/auth/register" : "/auth/login", body), keep.checked);

@@ -15,6 +15,7 @@ export const PAGES = [
   { path: "/setup", load: () => import("./doors.js"), open: true },
   { path: "/login", load: () => import("./doors.js"), open: true },
   { path: "/password", load: () => import("./newpassword.js"), open: true },
+  { path: "/join", load: () => import("./doors.js"), open: true },
   { path: "/register", load: () => import("./doors.js"), open: true },
   { path: "/personas", load: () => import("./personas.js"), nav: "personas" },
   { path: "/personas/:id", load: () => import("./persona.js") },
