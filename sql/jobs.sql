@@ -119,9 +119,9 @@ LEFT JOIN held AS h ON h.engine = own.engine
 WHERE own.user_id = :user_id;
 
 -- name: mark_nsfw!
--- Make all jobs of a persona NSFW.
+-- Make all jobs of a user's persona NSFW; what others make with it is theirs.
 UPDATE generation_jobs SET is_nsfw = TRUE, version = version + 1, updated_at = :now
-WHERE persona_id = :persona_id AND is_nsfw = FALSE;
+WHERE persona_id = :persona_id AND user_id = :user_id AND is_nsfw = FALSE;
 
 -- name: results_changed!
 -- A picture of a job goes or comes back: what the job shows changes.
@@ -175,6 +175,13 @@ FROM (
 ) AS page
 INNER JOIN generation_jobs AS j ON j.id = page.id
 LEFT JOIN personas AS p ON p.id = j.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        )
+    )
 LEFT JOIN job_frames AS f ON f.job_id = j.id
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (
     m.is_nsfw = FALSE
@@ -183,11 +190,11 @@ LEFT JOIN media_items AS m ON m.job_id = j.id AND (
 ORDER BY j.created_at DESC, j.id DESC, m.position;
 
 -- name: matching
--- The ids of all jobs of a user, or of a persona of theirs, that contain a word, newest first; the empty word is in all. With
+-- The ids of all jobs of a user, or of a persona that they see, that contain a word, newest first; the empty word is in all. With
 -- their texts where these are asked for.
 -- family: of user: j.user_id = :user_id
 -- family: of active: j.id IN (SELECT a.id FROM generation_jobs AS a WHERE a.user_id = :user_id AND a.status IN ('queued', 'processing'))
--- family: of persona: j.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id) AND j.user_id = :user_id
+-- family: of persona: j.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))) AND j.user_id = :user_id
 SELECT j.id, CASE WHEN :texts = TRUE THEN j.search_text END AS search_text
 FROM generation_jobs AS j
 WHERE j.user_id = :user_id

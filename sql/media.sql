@@ -24,6 +24,13 @@ SELECT
 FROM media_items AS m
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        )
+    )
 WHERE m.id = :id AND m.user_id = :user_id
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
 
@@ -34,6 +41,24 @@ FROM media_items AS m
 INNER JOIN users AS u ON u.id = m.user_id
 WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
+
+-- name: linked_avatar^
+-- What a signed link shows of the avatar of a persona that is shared: the persona and both accounts are live, the
+-- viewer's NSFW settings in force let both be seen, and no more of the picture than the avatar is asked for.
+SELECT m.id, m.mime_type, m.width, m.height, m.file_key
+FROM personas AS p
+INNER JOIN media_items AS m ON m.id = p.avatar_media_id AND m.user_id = p.user_id
+INNER JOIN users AS u ON u.id = :user_id
+WHERE p.avatar_media_id = :id AND COALESCE(p.avatar_crop, '') = :crop AND u.is_active = TRUE
+    AND (
+        p.visibility = 'shared'
+        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+    )
+    AND (
+        (p.is_nsfw = FALSE AND m.is_nsfw = FALSE)
+        OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id)
+    )
+LIMIT 1;
 
 -- name: named^
 -- What the file of an item is called by, whose right to it has been checked: a persona only where it may be seen.
@@ -91,7 +116,7 @@ WHERE m.id = :id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE
 SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes
 FROM media_items AS m
 WHERE m.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id)
-    AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+    AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: cover^
 -- The picture that stands for a persona: its avatar while that is there, or else the newest.
@@ -158,9 +183,9 @@ SELECT id, user_id, metadata, tags, search_text FROM media_items WHERE id > :aft
 UPDATE media_items SET search_text = :search_text WHERE id = :id;
 
 -- name: mark_nsfw!
--- Make all media of a persona NSFW.
+-- Make all media of a user's persona NSFW; what others make with it is theirs.
 UPDATE media_items SET is_nsfw = TRUE, version = version + 1, updated_at = :now
-WHERE persona_id = :persona_id AND is_nsfw = FALSE;
+WHERE persona_id = :persona_id AND user_id = :user_id AND is_nsfw = FALSE;
 
 -- name: mark_nsfw_of_job!
 -- Make all media of a job NSFW.
@@ -185,7 +210,7 @@ SELECT
     p.name,
     (
         SELECT COUNT(*) FROM media_items AS m
-        WHERE m.persona_id = p.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        WHERE m.persona_id = p.id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS n
 FROM personas AS p
 WHERE p.user_id = :user_id AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -220,7 +245,16 @@ FROM (
 ) AS page
 INNER JOIN media_items AS m ON m.id = page.page_id
 LEFT JOIN (SELECT id AS found_job_id FROM generation_jobs) AS j ON j.found_job_id = m.job_id
-LEFT JOIN (SELECT id AS found_persona_id FROM personas) AS p ON p.found_persona_id = m.persona_id
+LEFT JOIN (
+    SELECT p.id AS found_persona_id FROM personas AS p
+    WHERE (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        )
+    )
+) AS p ON p.found_persona_id = m.persona_id
 ORDER BY created_at DESC, id DESC;
 
 -- name: matching
@@ -242,7 +276,16 @@ WHERE m.user_id = :user_id
     AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
     AND (
         CAST(:persona_id AS INTEGER) IS NULL
-        OR m.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND p.user_id = :user_id)
+        OR m.persona_id = (
+            SELECT p.id FROM personas AS p
+            WHERE p.id = :persona_id AND (
+                p.user_id = :user_id
+                OR (
+                    p.visibility = 'shared'
+                    AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+                )
+            )
+        )
     )
     AND (
         CAST(:job_id AS TEXT) IS NULL

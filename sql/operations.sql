@@ -106,6 +106,19 @@ SELECT
     (
         SELECT COUNT(*) FROM (
             SELECT d.user_id FROM (
+                SELECT user_id, is_nsfw, -n AS n FROM shared_persona_counts
+                UNION ALL
+                SELECT user_id, is_nsfw, COUNT(*) AS n FROM personas
+                WHERE visibility = 'shared'
+                GROUP BY user_id, is_nsfw
+            ) AS d
+            GROUP BY d.user_id, d.is_nsfw
+            HAVING SUM(d.n) <> 0
+        ) AS wrong
+    ) AS shared_personas,
+    (
+        SELECT COUNT(*) FROM (
+            SELECT d.user_id FROM (
                 SELECT user_id, is_nsfw, status, job_type, -n AS n FROM job_counts
                 UNION ALL
                 SELECT user_id, is_nsfw, status, job_type, COUNT(*) AS n FROM generation_jobs

@@ -32,11 +32,35 @@ WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
     AND (safety = 'sfw' OR :nsfw = TRUE)
     AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
 
+-- name: shared$
+-- The ids of all personas of others that are shared and contain each of some words, and have each of some tags (JSON
+-- arrays), or none: their texts are read, for the index has them owner by owner.
+WITH word AS MATERIALIZED (SELECT value FROM JSON_EACH(:words)),
+
+tag AS MATERIALIZED (SELECT value FROM JSON_EACH(:tag_keys))
+
+SELECT JSON_GROUP_ARRAY(p.id) FROM personas AS p
+CROSS JOIN persona_texts AS x
+WHERE p.user_id <> :user_id
+    AND (
+        p.visibility = 'shared'
+        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+    )
+    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+    AND x.doc_id = ((p.user_id << 32) | p.id)
+    AND NOT EXISTS (SELECT 1 FROM word WHERE INSTR(x.search_text, word.value) = 0)
+    AND NOT EXISTS (
+        SELECT 1 FROM tag
+        WHERE NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id AND t.tag_key = tag.value)
+    )
+    AND (:untagged = FALSE OR NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id));
+
 -- name: sorted_page$
 -- The ids of a page of those personas of a user whose ids are in a JSON array, in an order: few are read and sorted;
 -- many are met along the index of the order, until the page is full.
--- family: which few: +user_id = :user_id AND id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
--- family: which many: user_id = :user_id AND +id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
+-- family: which few: +p.user_id = :user_id AND p.id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
+-- family: which many: p.user_id = :user_id AND +p.id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
+-- family: which seen: p.id IN (SELECT found.value FROM JSON_EACH(:ids) AS found) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 -- family: order -updated_at: updated_at DESC, id DESC
@@ -45,8 +69,8 @@ WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
 -- family: order name: name_key ASC, id ASC
 SELECT JSON_GROUP_ARRAY(page.id)
 FROM (
-    SELECT id FROM personas
-    WHERE +user_id = :user_id AND id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
+    SELECT p.id FROM personas AS p
+    WHERE +p.user_id = :user_id AND p.id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page;
@@ -55,8 +79,9 @@ FROM (
 -- The personas of a page that a search has found, in the order of their ids' array.
 SELECT
     p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
-    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.avatar_crop, p.revision, p.version,
-    p.created_at, p.updated_at,
+    p.tags, CASE WHEN p.user_id = :user_id THEN p.is_favorite ELSE FALSE END AS is_favorite, p.is_nsfw, p.visibility,
+    p.avatar_url, p.avatar_media_id, p.avatar_crop, p.revision, p.version, p.created_at, p.updated_at,
+    (SELECT w.username FROM users AS w WHERE w.id = p.user_id) AS owner_name,
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -73,11 +98,18 @@ LEFT JOIN (
     ),
     (
         SELECT m.id FROM media_items AS m
-        WHERE m.persona_id = p.id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        WHERE m.persona_id = p.id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
         ORDER BY m.created_at DESC, m.id DESC LIMIT 1
     )
 )
-WHERE p.id = found.value AND p.user_id = :user_id
+WHERE p.id = found.value AND (
+    p.user_id = :user_id
+    OR (
+        p.visibility = 'shared'
+        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+    )
+)
+    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY found.key;
 
 -- name: check!
@@ -126,6 +158,13 @@ SELECT
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN generation_jobs AS j
 LEFT JOIN personas AS p ON p.id = j.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        )
+    )
 LEFT JOIN job_frames AS f ON f.job_id = j.id
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 WHERE j.id = found.value AND j.user_id = :user_id AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -140,16 +179,30 @@ FROM JSON_EACH(:ids) AS page
 INNER JOIN media_items AS m ON m.id = page.value
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        )
+    )
 WHERE m.user_id = :user_id
 ORDER BY page.key;
 
 -- name: persona_facets
 -- The same as `facets` of personas.sql, of those that a search has found.
-SELECT p.tags, p.is_favorite, p.is_nsfw, COUNT(*) AS n
+SELECT p.tags, p.is_favorite = TRUE AND p.user_id = :user_id AS is_favorite, p.is_nsfw, COUNT(*) AS n
 FROM JSON_EACH(:ids) AS found
 CROSS JOIN personas AS p
-WHERE p.id = found.value AND p.user_id = :user_id AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
-GROUP BY p.tags, p.is_favorite, p.is_nsfw;
+WHERE p.id = found.value AND (
+    p.user_id = :user_id
+    OR (
+        p.visibility = 'shared'
+        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+    )
+)
+    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+GROUP BY p.tags, p.is_favorite = TRUE AND p.user_id = :user_id, p.is_nsfw;
 
 -- name: media_facets
 -- The same as `facets` of media.sql, of those that a search has found.

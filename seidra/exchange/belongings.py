@@ -169,6 +169,7 @@ class Belongings:
                 "tags": from_json(row["tags"]),
                 "is_favorite": bool(row["is_favorite"]),
                 "is_nsfw": bool(row["is_nsfw"]),
+                "visibility": row["visibility"],
                 "avatar_url": row["avatar_url"],
             },
             uid=row["uid"],

@@ -34,7 +34,7 @@ from seidra.frontend.schemas import (
 )
 from seidra.frontend.view import engine_names, lora_json, model_json, notifications
 from seidra.jobs import queue
-from seidra.jobs.requests import GENERATION, draft_job, own_look
+from seidra.jobs.requests import GENERATION, draft_job, named_look
 from seidra.jobs.routes import job_path, reply_queued, show_queued
 from seidra.jobs.schemas import PREVIEW_EXAMPLE, PreviewAnswerSchema
 from seidra.nsfw import policy
@@ -70,7 +70,7 @@ def generate_single(body: dict[str, Any]) -> Response:
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
         policy.check_may_make(tx, g.user["id"], asked.is_nsfw)
-        look = own_look(tx, g.user["id"], body.get("persona_id"))
+        look = named_look(tx, g.user["id"], body.get("persona_id"))
         draft = draft_job(tx, g.user["id"], services().setup, asked, look, GENERATION)
         note = body.get("metadata")
         job_id = queue.add_job(tx, g.user["id"], draft, asked.force, services().settings, note)

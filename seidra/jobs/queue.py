@@ -53,6 +53,11 @@ _RETRIED = (
 """What a job that is tried again has in common with the first."""
 
 
+OWNER = "persona_owner"
+"""What a job's metadata say {id, username} in of whose persona it was made with, where it was
+another's; it stays, whatever becomes of the persona."""
+
+
 class Place(NamedTuple):
     """Where a queued job stands on its engine, 1 for the next, and in how many seconds it will be
     done."""
@@ -79,7 +84,9 @@ def add_job(
     if has_errors(draft.findings) and not force:
         raise CannotBeMade(draft.engine, draft.findings)
     look = draft.look
-    metadata = {"persona_name": look.name, "tags": look.tags} if look else {}
+    metadata: dict[str, Any] = {"persona_name": look.name, "tags": look.tags} if look else {}
+    if look and look.owner:
+        metadata[OWNER] = dict(look.owner)
     return _add_job(
         tx,
         user_id,
@@ -133,15 +140,15 @@ def search_text(prompt: str, persona_name: str) -> str:
 
 def retry_job(tx: Connection, user_id: int, job_id: str, settings: Settings) -> str:
     """Queue a new job like one that failed or was cancelled; returns its id. Raises NotFound (also
-    for NSFW ones while that is not in force), Conflict for another status, and what `add_job`
-    does for the user's limits."""
+    for NSFW ones while that is not in force), Conflict for another status and for another's
+    persona that is shared no more, and what `add_job` does for the user's limits."""
     job = _stored_job(tx, user_id, job_id)
     if job["status"] not in ("failed", "cancelled"):
         raise Conflict(
             f"The job is {job['status']}; only failed and cancelled ones can be tried again."
         )
     metadata = from_json(job["metadata"]) | {"retry_of": job["id"]}
-    kept = {name: job[name] for name in _RETRIED}
+    kept = {name: job[name] for name in _RETRIED} | _still_shared(tx, user_id, job)
     return _add_again(tx, user_id, settings, kept | {"metadata": to_json(metadata)})
 
 
@@ -152,13 +159,29 @@ def repeat_job(tx: Connection, user_id: int, job_id: str, settings: Settings) ->
     if job["status"] in ("queued", "processing"):
         raise Conflict(f"The job is {job['status']}; only a final one can be made again.")
     stored = from_json(job["metadata"])
-    metadata = {name: stored[name] for name in ("persona_name", "tags") if name in stored}
+    metadata = {name: stored[name] for name in ("persona_name", "tags", OWNER) if name in stored}
     parameters = from_json(job["parameters"]) | {"seed": draw_seed()}
     changed = {
         "parameters": to_json(parameters),
         "metadata": to_json(metadata | {"again_of": job["id"]}),
     }
+    changed |= _still_shared(tx, user_id, job)
     return _add_again(tx, user_id, settings, {name: job[name] for name in _RETRIED} | changed)
+
+
+def _still_shared(tx: Connection, user_id: int, job: Row) -> dict[str, Any]:
+    """What a job that is made once more takes from another's persona: that it is NSFW by now.
+    Raises Conflict where the user does not see the persona any more."""
+    if OWNER not in from_json(job["metadata"]):
+        return {}
+    row = queries.personas.get(tx, whose="seen", id=job["persona_id"], user_id=user_id)
+    if row is None:
+        raise Conflict(
+            "The persona that it was made with is another account's, and not shared with you any"
+            " more.",
+            code="not_shared",
+        )
+    return {"is_nsfw": bool(job["is_nsfw"] or row["is_nsfw"])}
 
 
 def cancel_job(tx: Connection, user_id: int, job_id: str) -> None:

@@ -71,6 +71,8 @@ class Look:
     is_nsfw: bool
     layer: Layer
     seed: int
+    owner: Mapping[str, Any] | None = None
+    """{id, username} of whose it is, where it is another's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +176,9 @@ def with_images(connection: Connection, user_id: int, asked: Asked) -> Asked:
     return replace(asked, is_nsfw=is_nsfw)
 
 
-def look_of(row: Row) -> Look:
-    """What the persona of a row of `personas.get` brings to a job."""
+def look_of(row: Row, user_id: int) -> Look:
+    """What the persona of a row of `personas.get` brings to a job of a user."""
+    is_own = row["user_id"] == user_id
     return Look(
         row["id"],
         row["revision"],
@@ -189,6 +192,7 @@ def look_of(row: Row) -> Look:
             from_json(row["generation_params"]),
         ),
         persona_seed(row["id"]),
+        None if is_own else {"id": row["user_id"], "username": row["owner_name"]},
     )
 
 
@@ -205,15 +209,15 @@ def unsaved_look(values: Mapping[str, Any], persona_id: int | None) -> Look:
     return Look(None, None, values["name"], values["tags"], values["is_nsfw"], layer, seed)
 
 
-def own_look(connection: Connection, user_id: int, persona_id: int | None) -> Look | None:
+def named_look(connection: Connection, user_id: int, persona_id: int | None) -> Look | None:
     """What the persona that a body names brings to a job; None where it names none. Raises
-    Invalid where it is not the user's own, or not to be seen."""
+    Invalid where it is neither the user's own nor shared, or not to be seen."""
     if persona_id is None:
         return None
-    row = queries.personas.get(connection, id=persona_id, user_id=user_id)
+    row = queries.personas.get(connection, whose="seen", id=persona_id, user_id=user_id)
     if row is None:
-        raise Invalid({"persona_id": ["Must be one of your own personas."]})
-    return look_of(row)
+        raise Invalid({"persona_id": ["Must be one of your own personas, or a shared one."]})
+    return look_of(row, user_id)
 
 
 def draft_job(

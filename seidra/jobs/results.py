@@ -18,6 +18,7 @@ from seidra.engines.base import EngineError, RenderedImage
 from seidra.files.base import Files
 from seidra.files.keys import EXTENSIONS, derived_key, new_key
 from seidra.folding import document
+from seidra.jobs.queue import OWNER
 from seidra.media.chores import ANNOUNCED_SECONDS, delete_condemned
 from seidra.media.thumbnails import MIME_TYPE, Thumbnails, first_sizes, make_thumbnails
 from seidra.media.trash import add_loras
@@ -90,6 +91,9 @@ def add_picture(tx: Connection, job: Row, owner: Row, picture: StoredPicture, se
     }
     if job["persona_revision"] is not None:
         metadata["persona_revision"] = job["persona_revision"]
+    told = from_json(job["metadata"])
+    if OWNER in told:
+        metadata["persona"] = {"name": told.get("persona_name", ""), "owner": told[OWNER]}
     if image.used:
         metadata["used"] = dict(image.used)
     if image.dropped:

@@ -15,7 +15,7 @@ from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.errors import NotFound
 from seidra.jobs import frames, queue
-from seidra.jobs.requests import GENERATION, Draft, draft_job, own_look, read_asked, with_images
+from seidra.jobs.requests import GENERATION, Draft, draft_job, named_look, read_asked, with_images
 from seidra.jobs.schemas import (
     DRY_RUN_EXAMPLE,
     FINAL,
@@ -211,13 +211,13 @@ def create(body: dict[str, Any]) -> Response:
     setup, settings = services().setup, services().settings
     if body.get("dry_run"):
         connection = services().database.connection
-        look = own_look(connection, g.user["id"], body.get("persona_id"))
+        look = named_look(connection, g.user["id"], body.get("persona_id"))
         asked = with_images(connection, g.user["id"], asked)
         draft = draft_job(connection, g.user["id"], setup, asked, look, GENERATION)
         return reply(draft_json(draft))
     rates.count_request("preview", str(g.user["id"]))
     with services().database.transaction(g.user["id"], shared=True) as tx:
-        look = own_look(tx, g.user["id"], body.get("persona_id"))
+        look = named_look(tx, g.user["id"], body.get("persona_id"))
         asked = with_images(tx, g.user["id"], asked)
         draft = draft_job(tx, g.user["id"], setup, asked, look, GENERATION)
         job_id = queue.add_job(tx, g.user["id"], draft, asked.force, settings)

@@ -14,7 +14,7 @@ from seidra.engines.base import Lora
 from seidra.engines.findings import has_errors
 from seidra.engines.setup import Setup
 from seidra.jobs.presence import SILENCE_SECONDS, engines_seen
-from seidra.jobs.queue import Place, read_places
+from seidra.jobs.queue import OWNER, Place, read_places
 from seidra.jobs.requests import Draft
 from seidra.media.links import Links
 from seidra.media.view import picture_links
@@ -61,7 +61,11 @@ def job_json(rows: Sequence[Row], waits: Waits, links: Links, user_id: int) -> d
     pictures = [_result_json(r, links, user_id) for r in rows if r["media_id"]]
     # The name that it had then, also of one that is deleted: neither renaming nor deleting a
     # persona makes a new version of its jobs.
-    persona = {"id": row["persona_id"], "name": metadata.get("persona_name", "")}
+    persona = {
+        "id": row["persona_id"],
+        "name": metadata.get("persona_name", ""),
+        "owner": metadata.get(OWNER),
+    }
     return {
         "job_id": row["id"],
         "status": row["status"],

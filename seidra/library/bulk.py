@@ -17,6 +17,7 @@ from seidra.media.trash import delete_item
 from seidra.media.write import change_item, deletable_version, visible_item
 from seidra.nsfw import policy
 from seidra.personas import write
+from seidra.personas.stored import PRIVATE, SHARED
 from seidra.values import from_json
 from seidra.web.fields import MAX_TAGS
 
@@ -30,8 +31,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "nsfw": {"is_nsfw": True},
     "sfw": {"is_nsfw": False},
 }
+SHARING: dict[str, dict[str, Any]] = {
+    "share": {"visibility": SHARED},
+    "unshare": {"visibility": PRIVATE},
+}
 MEDIA_ACTIONS = (*CHANGES, *TAGGING, "delete")
-PERSONA_ACTIONS = (*MEDIA_ACTIONS, "preview")
+PERSONA_ACTIONS = (*MEDIA_ACTIONS, *SHARING, "preview")
 
 
 class TooManyTags(Problem):
@@ -92,7 +97,7 @@ def act_on_personas(
             write.delete_persona(tx, user_id, persona_id, settings.keep_trash_days, _any_version)
         elif action == "preview":
             asked = read_asked({})
-            look = look_of(write.read_persona(tx, user_id, persona_id))
+            look = look_of(write.see_persona(tx, user_id, persona_id), user_id)
             draft = draft_job(tx, user_id, setup, asked, look, PREVIEW)
             queue.add_job(tx, user_id, draft, asked.force, settings)
         else:
@@ -138,8 +143,8 @@ def _any_version(version: int) -> None:
 
 
 def _change_of(action: str, row: Row, tags: Sequence[str]) -> dict[str, Any]:
-    if action in CHANGES:
-        return CHANGES[action]
+    if action in CHANGES | SHARING:
+        return (CHANGES | SHARING)[action]
     stored: list[str] = from_json(row["tags"])
     keys = {folding.fold(tag) for tag in (tags if action == "untag" else stored)}
     if action == "untag":

@@ -56,13 +56,17 @@ def persona_facets(
     connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The figures of the personas that a query (as PersonaFacetsQuery loads it) matches."""
-    if search.is_filtered(query):
+    scope = search.scope_of(query)
+    if search.is_filtered(query) or scope == "shared":
         ids = search.matching_ids(connection, user_id, nsfw, query)
         rows = queries.search.persona_facets(connection, ids=ids, user_id=user_id, nsfw=nsfw)
     else:
         rows = queries.personas.facets(
             connection, user_id=user_id, nsfw=nsfw, favorite=query["is_favorite"]
         )
+        if scope == "all":
+            ids = search.shared_ids(connection, user_id, nsfw, query)
+            rows += queries.search.persona_facets(connection, ids=ids, user_id=user_id, nsfw=nsfw)
     return _figures(rows, query)
 
 

@@ -46,7 +46,7 @@ blp = Blueprint("organise", __name__, url_prefix="/api", description="Tags, face
 @blp.arguments(PersonaFacetsQuery, location="query")
 @blp.response(200, FacetsSchema, example=FACETS_EXAMPLE)
 def facets_of_personas(query: dict[str, Any]) -> Response:
-    """What a filter leaves of my personas, in figures."""
+    """What a filter leaves of my personas, or of those of a scope, in figures."""
     return _figures(query, persona_facets)
 
 

@@ -203,6 +203,21 @@ def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row
     return row, max_age
 
 
+def _linked_thumbnail(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row, int]:
+    """The same of a thumbnail, which lets the avatar of a shared persona be seen by others too:
+    it has no prompt in it, and of an avatar that is a square there is the square alone."""
+    user_id, max_age = linked_user(str(media_id), variant, link)
+    connection = services().database.connection
+    row = queries.media.linked(connection, id=str(media_id), user_id=user_id)
+    if row is None:
+        row = queries.media.linked_avatar(
+            connection, id=str(media_id), crop=link["crop"], user_id=user_id
+        )
+    if row is None:
+        raise NotFound("media item")
+    return row, max_age
+
+
 _PICTURE = {"schema": {"type": "string", "format": "binary"}}
 _OTHER_PICTURES = {200: {"content": dict.fromkeys(("image/jpeg", "image/webp"), _PICTURE)}}
 """What a picture that was sent in may be, beside PNG."""
@@ -239,7 +254,7 @@ def content(link: dict[str, Any], media_id: UUID) -> Response:
 def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, or a square of it, in a smaller size; one that is not there is made."""
     variant = thumbnail_variant(link["size"], link["crop"])
-    row, max_age = _linked_row(media_id, variant, link)
+    row, max_age = _linked_thumbnail(media_id, variant, link)
     tag = f"{media_id}-{variant.replace(':', '-')}"
     if link["crop"]:
         crop, picture = read_crop(link["crop"]), (row["width"], row["height"])

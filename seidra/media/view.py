@@ -79,8 +79,12 @@ def plain_name(text: str) -> str:
 def file_name(row: Row, mime_type: str) -> str:
     """What a picture is called as a file to keep: by persona, date and seed, as far as there are
     such."""
-    persona = cut_text(plain_name(row["persona"] or ""), _NAME).strip(" .-")
-    seed = from_json(row["metadata"]).get("seed")
+    metadata = from_json(row["metadata"])
+    # Of another's persona the name that it had then.
+    told = metadata.get("persona")
+    name = row["persona"] or (told.get("name") if isinstance(told, dict) else None)
+    persona = cut_text(plain_name(str(name or "")), _NAME).strip(" .-")
+    seed = metadata.get("seed")
     parts = [persona or "seidra", row["created_at"][:10]]
     if isinstance(seed, int | str) and re.fullmatch(r"[0-9]{1,20}", str(seed)):
         parts.append(str(seed))

@@ -19,7 +19,7 @@ from seidra.jobs.requests import (
     Look,
     draft_job,
     look_of,
-    own_look,
+    named_look,
     read_asked,
 )
 from seidra.jobs.routes import job_path, reply_queued, show_queued
@@ -81,7 +81,7 @@ previews_blp = Blueprint(
 def _answer(
     row: Row, status: int = 200, warnings: write.Warnings | None = None, **headers: str
 ) -> Response:
-    shown = persona_json(row, services().links)
+    shown = persona_json(row, services().links, g.user["id"])
     if warnings is not None:
         shown["warnings"] = warnings
     return reply_versioned(shown, row["version"], status, **headers)
@@ -105,14 +105,15 @@ def _show_made(persona_id: str) -> Response:
 @blp.arguments(PersonaQuery, location="query")
 @blp.response(200, PersonaSchema(many=True), example=[PERSONA_EXAMPLE])
 def list_personas(query: dict[str, Any]) -> Response:
-    """My personas: a page of them, the total in X-Total-Count."""
+    """My personas, or those that others share, or both: a page of them, the total in
+    X-Total-Count."""
     links = services().links
     with services().database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
         rows, total = pages.read_page(connection, g.user["id"], nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     make_json = card_json if query["shown"] == "card" else persona_json
-    return reply([make_json(row, links) for row in rows], headers=headers)
+    return reply([make_json(row, links, g.user["id"]) for row in rows], headers=headers)
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])
@@ -120,8 +121,8 @@ def list_personas(query: dict[str, Any]) -> Response:
 @blp.response(200, PersonaSchema, example=PERSONA_EXAMPLE)
 @blp.alt_response(304, description="Not modified")
 def read(persona_id: int) -> Response:
-    """One persona."""
-    return _answer(write.read_persona(services().database.connection, g.user["id"], persona_id))
+    """One persona, of my own or a shared one."""
+    return _answer(write.see_persona(services().database.connection, g.user["id"], persona_id))
 
 
 @blp.route("", methods=["POST"])
@@ -192,7 +193,7 @@ def delete(persona_id: int) -> Response:
 @blp.alt_response(403, "PROBLEM")
 @blp.alt_response(409, "PROBLEM")
 def duplicate(query: dict[str, Any], body: dict[str, Any], persona_id: int) -> Response:
-    """Make a copy, named as asked or "<name> (copy)"."""
+    """Make a private copy of my own or a shared one, named as asked or "<name> (copy)"."""
     name = body.get("name") or query.get("new_name")
     with services().database.transaction(g.user["id"]) as tx:
         row = write.duplicate_persona(tx, g.user["id"], persona_id, name, services().settings)
@@ -227,7 +228,7 @@ def preview(body: dict[str, Any], persona_id: int) -> Response:
     rates.count_request("preview", str(g.user["id"]))
     asked = read_asked(body)
     with services().database.transaction(g.user["id"], shared=True) as tx:
-        look = look_of(write.read_persona(tx, g.user["id"], persona_id))
+        look = look_of(write.see_persona(tx, g.user["id"], persona_id), g.user["id"])
         job_id, draft = _queue_preview(tx, asked, look)
     return reply_queued(job_id, draft)
 
@@ -247,7 +248,7 @@ def check(query: dict[str, Any], persona_id: int) -> Response:
     """What an engine (default: the one that a preview would take), as it was last seen, lacks for
     the persona or does otherwise."""
     connection = services().database.connection
-    look = look_of(write.read_persona(connection, g.user["id"], persona_id))
+    look = look_of(write.see_persona(connection, g.user["id"], persona_id), g.user["id"])
     draft = draft_job(connection, g.user["id"], services().setup, read_asked(query), look, PREVIEW)
     return reply(check_json(draft))
 
@@ -310,7 +311,7 @@ def preview_unsaved(body: dict[str, Any]) -> Response:
         persona = write.prepare_persona(body["persona"])
     asked = replace(asked, warnings=[*persona.warnings, *asked.warnings])
     with services().database.transaction(g.user["id"], shared=True) as tx:
-        own_look(tx, g.user["id"], changed)
+        named_look(tx, g.user["id"], changed)
         with errors_below("persona"):
             look = write.unsaved_persona(tx, g.user["id"], persona, changed)
         job_id, draft = _queue_preview(tx, asked, look)

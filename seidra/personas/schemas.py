@@ -12,6 +12,7 @@ from seidra.media.crops import SMALLEST, Crop
 from seidra.media.links import is_media_link
 from seidra.media.schemas import ThumbnailSchema
 from seidra.personas.revisions import CONTENT, Maker
+from seidra.personas.stored import PRIVATE, SHARED
 from seidra.web.fields import (
     MAX_INTEGER,
     Body,
@@ -64,6 +65,13 @@ class CoverSchema(Schema):
     height = fields.Integer()
 
 
+class OwnerSchema(Schema):
+    """Whose a persona is."""
+
+    id = fields.Integer()
+    username = fields.String()
+
+
 class PersonaSchema(Body):
     """A persona: a look that pictures are made with. One of the two prompts must be there."""
 
@@ -87,6 +95,15 @@ class PersonaSchema(Body):
     tags = Tags()
     is_favorite = Flag()
     is_nsfw = Flag()
+    visibility = Text(
+        validate=one_of(PRIVATE, SHARED),
+        metadata={
+            "description": "shared: everybody on this instance sees it, makes pictures with it and"
+            " copies it. private, at first: nobody else."
+        },
+    )
+    owner = fields.Nested(OwnerSchema, dump_only=True)
+    is_mine = fields.Boolean(dump_only=True)
     avatar_url = AvatarUrl()
     cover = fields.Nested(CoverSchema, dump_only=True, allow_none=True)
     metadata = fields.Dict(
@@ -168,6 +185,11 @@ class PersonaQuery(PageQuery):
         load_default=False, metadata={"description": "true: only what has no tag."}
     )
     is_favorite = QueryFlag(load_default=None, metadata={"description": "false: only the others."})
+    scope = Text(
+        validate=one_of("mine", "shared", "all"),
+        load_default="mine",
+        metadata={"description": "shared: what others share; all: that and mine."},
+    )
     include_nsfw = QueryFlag(load_default=False)
     sort = Text(validate=one_of(*SORTS), load_default="-created_at")
     shown = Text(
@@ -259,6 +281,9 @@ PERSONA_EXAMPLE = {
     "tags": ["sea", "portrait"],
     "is_favorite": True,
     "is_nsfw": False,
+    "visibility": "private",
+    "owner": {"id": 2, "username": "alice"},
+    "is_mine": True,
     "avatar_url": None,
     "cover": None,
     "metadata": {},
@@ -298,6 +323,8 @@ PERSONA_BODY_EXAMPLE = {
     not in (
         "id",
         "uid",
+        "owner",
+        "is_mine",
         "metadata",
         "version",
         "revision",

@@ -2,7 +2,8 @@
 
 Words of three characters and more are found in the full-text index, where a phrase of trigrams is
 exactly a substring; shorter ones by a scan of the owner's texts. Each filter answers ids, and a
-page is cut from their intersection.
+page is cut from their intersection. Among what others share, of which there is little, all of it is
+found by a scan of the shared texts.
 """
 
 from __future__ import annotations
@@ -76,6 +77,11 @@ def is_filtered(query: Mapping[str, Any]) -> bool:
     )
 
 
+def scope_of(query: Mapping[str, Any]) -> str:
+    """Whose personas a query asks for: a filter in a body says nothing of it, and means mine."""
+    return str(query.get("scope", "mine"))
+
+
 def found_page(
     connection: Connection, user_id: int, nsfw: bool, query: dict[str, Any]
 ) -> tuple[list[Row], int]:
@@ -94,9 +100,12 @@ def page_ids(
     match in all."""
     found = matching_ids(connection, user_id, nsfw, query)
     total = 0 if found == "[]" else found.count(",") + 1
+    which: Literal["few", "many", "seen"] = "few" if total <= _FEW else "many"
+    if scope_of(query) != "mine":
+        which = "seen"
     page = queries.search.sorted_page(
         connection,
-        which="few" if total <= _FEW else "many",
+        which=which,
         order=cast(_Order, query["sort"]),
         ids=found,
         user_id=user_id,
@@ -107,7 +116,37 @@ def page_ids(
 
 
 def matching_ids(connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]) -> str:
-    """The ids of all that the filters of a PersonaQuery match: a JSON array, in no order. It is
+    """The ids of all that the filters of a PersonaQuery match, in its scope: a JSON array, in no
+    order."""
+    scope = scope_of(query)
+    if scope == "mine":
+        return own_ids(connection, user_id, nsfw, query)
+    shared = shared_ids(connection, user_id, nsfw, query)
+    if scope == "shared":
+        return shared
+    own = own_ids(connection, user_id, nsfw, query)
+    parts = [part[1:-1] for part in (own, shared) if part != "[]"]
+    return "[" + ",".join(parts) + "]"
+
+
+def shared_ids(connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]) -> str:
+    """The ids of all that others share and the filters of a PersonaQuery match, likewise. None of
+    them is the user's favourite."""
+    if query["is_favorite"]:
+        return "[]"
+    found: str = queries.search.shared(
+        connection,
+        user_id=user_id,
+        nsfw=nsfw,
+        words=to_json(folding.words(query.get("search", ""))),
+        tag_keys=to_json([folding.fold(tag) for tag in query["tag"]]),
+        untagged=query["untagged"],
+    )
+    return found
+
+
+def own_ids(connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]) -> str:
+    """The ids of all of a user's own that the filters of a PersonaQuery match, likewise. It is
     parsed only to be compared with another: 40,000 ids are some."""
     words = folding.words(query.get("search", ""))
     indexed = [word for word in words if len(word) >= folding.TRIGRAM]

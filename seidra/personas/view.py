@@ -1,4 +1,5 @@
-"""How a persona looks to its owner: what the API answers is made of a row here and nowhere else."""
+"""How a persona looks to whom it is shown: what the API answers is made of a row here and nowhere
+else."""
 
 from __future__ import annotations
 
@@ -16,9 +17,9 @@ from seidra.personas.revisions import Revision
 from seidra.values import from_json, json_fragment
 
 
-def persona_json(row: Row, links: Links) -> dict[str, Any]:
-    """A row of `personas.get` or a page, as its owner sees it; an avatar of their media is a fresh
-    link."""
+def persona_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
+    """A row of `personas.get` or a page, as a user sees it: their own, or one that another shares.
+    An avatar of its owner's media is a fresh link for that user."""
     media_id = row["shown_media_id"]
     loras = from_json(row["loras"])
     return {
@@ -34,6 +35,9 @@ def persona_json(row: Row, links: Links) -> dict[str, Any]:
         "tags": json_fragment(row["tags"]),
         "is_favorite": bool(row["is_favorite"]),
         "is_nsfw": bool(row["is_nsfw"]),
+        "visibility": row["visibility"],
+        "owner": {"id": row["user_id"], "username": row["owner_name"]},
+        "is_mine": row["user_id"] == user_id,
         # Older frontends keep things of their own here; SEIDRA has `tags` and fields for them.
         "metadata": {},
         "version": row["version"],
@@ -41,36 +45,41 @@ def persona_json(row: Row, links: Links) -> dict[str, Any]:
         "created_at": row["created_at"],
         "updated_at": row["updated_at"],
         "avatar_url": links.make(
-            media_id, thumbnail_variant(SIZE, row["avatar_crop"] or ""), row["user_id"]
+            media_id, thumbnail_variant(SIZE, row["avatar_crop"] or ""), user_id
         )
         if media_id
         else row["avatar_url"],
-        "cover": _cover_json(row, links),
+        "cover": _cover_json(row, links, user_id),
     }
 
 
-def card_json(row: Row, links: Links) -> dict[str, Any]:
+def card_json(row: Row, links: Links, user_id: int) -> dict[str, Any]:
     """The same without what a card in a grid does not show, which may be long."""
-    persona = persona_json(row, links)
+    persona = persona_json(row, links, user_id)
     for name in ("description", "negative_prompt", "generation_params"):
         del persona[name]
     return persona
 
 
-def _cover_json(row: Row, links: Links) -> dict[str, Any] | None:
-    """The picture that stands for a persona: its avatar, else the newest that may be shown."""
+def _cover_json(row: Row, links: Links, user_id: int) -> dict[str, Any] | None:
+    """The picture that stands for a persona: its avatar, else the newest of the user's own that may
+    be shown. Another's avatar is there as thumbnails, without what a file says of how it was
+    made."""
     media_id, size = row["cover_media_id"], (row["cover_width"], row["cover_height"])
     if media_id is None or None in size:
         return None
     kind = "avatar" if media_id == row["shown_media_id"] else "latest"
     if kind == "avatar" and row["avatar_crop"] is not None:
-        return _cropped_cover(media_id, read_crop(row["avatar_crop"]), links, row["user_id"])
+        return _cropped_cover(media_id, read_crop(row["avatar_crop"]), links, user_id)
+    foreign = kind == "avatar" and row["user_id"] != user_id
     return {
         "media_id": media_id,
         "kind": kind,
         "crop": None,
-        "url": links.make(media_id, "content", row["user_id"]),
-        **picture_links(links, media_id, *size, row["user_id"]),
+        "url": links.make(
+            media_id, thumbnail_variant(max(SIZES)) if foreign else "content", user_id
+        ),
+        **picture_links(links, media_id, *size, user_id),
     }
 
 

@@ -16,7 +16,7 @@ from seidra.config import Settings
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.engines.samplers import recognise
-from seidra.errors import Invalid, Mistake, NotFound, QuotaExceeded
+from seidra.errors import Forbidden, Invalid, Mistake, NotFound, Problem, QuotaExceeded
 from seidra.jobs.requests import Look, unsaved_look
 from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media import trash
@@ -26,7 +26,7 @@ from seidra.nsfw import policy
 from seidra.personas import revisions, search, sources
 from seidra.personas.loras import take_loras
 from seidra.personas.revisions import EDIT, Origin
-from seidra.personas.stored import DEFAULTS, JSON, STORED, stored_values
+from seidra.personas.stored import DEFAULTS, JSON, PRIVATE, STORED, stored_values
 from seidra.values import from_json, new_uid, same_json, timestamp, to_json
 
 CheckVersion = Callable[[int], None]
@@ -126,11 +126,38 @@ def check_whole(values: Mapping[str, Any]) -> None:
 
 
 def read_persona(connection: Connection, user_id: int, persona_id: int) -> Row:
-    """The row of a persona, when the NSFW settings in force let it be seen. Raises NotFound."""
-    row = queries.personas.get(connection, id=persona_id, user_id=user_id)
+    """The row of a user's own persona, when the NSFW settings in force let it be seen: for whatever
+    is its owner's alone. Raises NotFound, and Forbidden for one that another shares."""
+    row = queries.personas.get(connection, whose="own", id=persona_id, user_id=user_id)
+    if row is None:
+        raise _not_own(connection, user_id, persona_id)
+    return row
+
+
+def see_persona(connection: Connection, user_id: int, persona_id: int) -> Row:
+    """The row of a persona that is the user's own or shared, when their NSFW settings in force let
+    it be seen: to look at it, to make pictures with it, to copy it. Raises NotFound."""
+    row = queries.personas.get(connection, whose="seen", id=persona_id, user_id=user_id)
     if row is None:
         raise NotFound("persona")
     return row
+
+
+def _not_own(connection: Connection, user_id: int, persona_id: int) -> Problem:
+    """Why a user may not do to a persona what is its owner's alone: it is shared, or not there."""
+    if queries.personas.shared_exists(connection, id=persona_id, user_id=user_id):
+        return Forbidden(
+            "The persona is another account's, and shared with you: look at it, make pictures with"
+            " it, or copy it.",
+            code="not_yours",
+        )
+    return NotFound("persona")
+
+
+def take_visibility(tx: Connection, user_id: int, wanted: str, stored: str) -> str:
+    """The visibility that a write stores where it asks for `wanted` and there is `stored` (for a
+    new one: private). Every change of it is decided here, in the transaction of its owner."""
+    return wanted
 
 
 def unsaved_persona(
@@ -170,8 +197,10 @@ def add_persona(tx: Connection, user_id: int, persona: NewPersona, origin: Origi
     """Insert a persona whose maker has asked for room, for the NSFW settings in force and for whose
     its avatar is; returns its id. Raises Invalid for extensions beyond what is kept."""
     values = persona.values
+    visibility = take_visibility(tx, user_id, values.get("visibility", PRIVATE), PRIVATE)
     persona_id: int = queries.personas.create(
         tx,
+        visibility=visibility,
         uid=persona.uid or new_uid(),
         user_id=user_id,
         extensions=revisions.extensions_column(persona.extensions),
@@ -212,6 +241,8 @@ def change_persona(
     check_version(row["version"])
     stored = stored_values(row)
     change, warnings = body_change(body, stored, merge=merge)
+    if change.get("visibility") == row["visibility"]:
+        del change["visibility"]
     values = stored | change
     if not change.keys().isdisjoint(_TOGETHER):
         check_whole(values)
@@ -296,12 +327,17 @@ def set_avatar(
 def duplicate_persona(
     tx: Connection, user_id: int, persona_id: int, name: str | None, settings: Settings
 ) -> Row:
-    """Make a copy, named as asked or by `copy_name`; returns its row. Its revisions begin anew.
-    Raises NotFound."""
-    row = read_persona(tx, user_id, persona_id)
+    """Make a private copy of a persona that the user sees, named as asked or by `copy_name`;
+    returns its row. Its revisions begin anew. Of another's go neither the avatar along nor what
+    other programs keep with it. Raises NotFound."""
+    row = see_persona(tx, user_id, persona_id)
     values = stored_values(row)
     values["name"] = name or copy_name(values["name"])
-    extensions = revisions.read_extensions(tx, user_id, row)
+    extensions: Mapping[str, Any] = {}
+    if row["user_id"] == user_id:
+        extensions = revisions.read_extensions(tx, user_id, row)
+    else:
+        values |= {"avatar_url": None, "avatar_media_id": None, "avatar_crop": None}
     copy = NewPersona(values, search.found_by(values), extensions=extensions)
     return create_persona(tx, user_id, copy, settings)
 
@@ -325,11 +361,11 @@ def delete_persona(
     tx: Connection, user_id: int, persona_id: int, keep_days: int, check_version: CheckVersion
 ) -> None:
     """Delete a persona, whatever the NSFW settings: into the trash, or for ever where nothing is
-    kept. Its jobs and media stay as they are, and show it again once it is back. Raises
-    NotFound."""
+    kept. Its jobs and media stay as they are, and show it again once it is back. Raises as
+    `read_persona` does."""
     row = queries.personas.whole(tx, id=persona_id, user_id=user_id)
     if row is None:
-        raise NotFound("persona")
+        raise _not_own(tx, user_id, persona_id)
     check_version(row["version"])
     if keep_days:
         persona = trash.whole_row(row, _WHOLE_JSON)
@@ -343,7 +379,9 @@ def restore_persona(tx: Connection, user_id: int, entry: Row) -> None:
     """Bring a persona back from its entry of the trash, as it was; its revisions were kept."""
     persona = _BESIDE | from_json(entry["document"])[trash.PERSONA]
     source = persona.pop("source")
-    columns = persona | _columns(persona) | {"extensions": to_json(persona["extensions"])}
+    visibility = take_visibility(tx, user_id, persona["visibility"], PRIVATE)
+    columns = persona | _columns(persona) | {"visibility": visibility}
+    columns["extensions"] = to_json(persona["extensions"])
     queries.personas.bring_back(tx, user_id=user_id, **columns)
     sources.put_document(tx, user_id, persona["id"], source)
     search.write_found_by(tx, user_id, persona["id"], persona, search.found_by(persona))
@@ -357,6 +395,7 @@ _BESIDE: dict[str, Any] = {
     "revised_by": "edit",
     "revision_note": "",
     "source": None,
+    "visibility": PRIVATE,
 }
 """What documents of before do not have."""
 
@@ -419,6 +458,9 @@ def _write_over(
     becomes_nsfw = values["is_nsfw"] and not stored["is_nsfw"]
     if becomes_nsfw:
         policy.check_may_make(tx, user_id, True)
+    visibility = None
+    if "visibility" in values:
+        visibility = take_visibility(tx, user_id, values["visibility"], row["visibility"])
     column = None if extensions is None else revisions.extensions_column(extensions)
     now = timestamp()
     if is_revised:
@@ -429,6 +471,7 @@ def _write_over(
         tx,
         id=persona_id,
         user_id=user_id,
+        visibility=visibility,
         extensions=column,
         revision=row["revision"] + is_revised,
         revised_at=now if is_revised else None,
@@ -441,9 +484,9 @@ def _write_over(
 
 
 def _mark_nsfw(tx: Connection, user_id: int, persona_id: int, now: str) -> None:
-    """A persona becomes NSFW: so does all that was made of it, and how it was."""
-    queries.jobs.mark_nsfw(tx, persona_id=persona_id, now=now)
-    queries.media.mark_nsfw(tx, persona_id=persona_id, now=now)
+    """A persona becomes NSFW: so does all that its owner made of it, and how it was."""
+    queries.jobs.mark_nsfw(tx, persona_id=persona_id, user_id=user_id, now=now)
+    queries.media.mark_nsfw(tx, persona_id=persona_id, user_id=user_id, now=now)
     queries.trash.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
     queries.revisions.mark_nsfw(tx, persona_id=persona_id, user_id=user_id)
 
