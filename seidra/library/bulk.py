@@ -14,7 +14,7 @@ from seidra.errors import Problem
 from seidra.jobs import queue
 from seidra.jobs.requests import PREVIEW, draft_job, look_of, read_asked
 from seidra.media.trash import delete_item
-from seidra.media.write import change_item, deletable_version, visible_item
+from seidra.media.write import PRIVATE, SHARED, change_item, deletable_version, visible_item
 from seidra.nsfw import policy
 from seidra.personas import write
 from seidra.values import from_json
@@ -30,8 +30,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "nsfw": {"is_nsfw": True},
     "sfw": {"is_nsfw": False},
 }
-MEDIA_ACTIONS = (*CHANGES, *TAGGING, "delete")
-PERSONA_ACTIONS = (*MEDIA_ACTIONS, "preview")
+SHARING: dict[str, dict[str, Any]] = {
+    "share": {"visibility": SHARED},
+    "unshare": {"visibility": PRIVATE},
+}
+MEDIA_ACTIONS = (*CHANGES, *TAGGING, *SHARING, "delete")
+PERSONA_ACTIONS = (*CHANGES, *TAGGING, "delete", "preview")
 
 
 class TooManyTags(Problem):
@@ -138,8 +142,8 @@ def _any_version(version: int) -> None:
 
 
 def _change_of(action: str, row: Row, tags: Sequence[str]) -> dict[str, Any]:
-    if action in CHANGES:
-        return CHANGES[action]
+    if change := (CHANGES | SHARING).get(action):
+        return change
     stored: list[str] = from_json(row["tags"])
     keys = {folding.fold(tag) for tag in (tags if action == "untag" else stored)}
     if action == "untag":
