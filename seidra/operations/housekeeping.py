@@ -61,6 +61,7 @@ class Housekeeper:
                 queries.users.sessions_prune(tx, now=timestamp())
                 queries.users.password_links_prune(tx, now=timestamp())
                 queries.api_keys.prune(tx, now=timestamp())
+                queries.share_links.prune(tx, now=timestamp())
                 queries.idempotency.prune(tx, since=timestamp_in(-KEPT_SECONDS))
             keep_seconds = self._settings.keep_temporary_hours * 3600.0
             media_chores.discard_temporary(self._files, keep_seconds)
