@@ -101,9 +101,7 @@ def _seen_facets(
     return _figures(rows, query)
 
 
-def _figures(
-    rows: Sequence[Mapping[str, Any] | Row], query: Mapping[str, Any]
-) -> dict[str, Any]:
+def _figures(rows: Sequence[Mapping[str, Any] | Row], query: Mapping[str, Any]) -> dict[str, Any]:
     counts = TagCounts()
     figures = dict.fromkeys(("total", "favorites", "nsfw", "untagged"), 0)
     for row in rows:

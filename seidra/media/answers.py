@@ -110,7 +110,8 @@ def send_bare(
     *,
     attached: bool = False,
 ) -> Response:
-    """A stored picture without what was written beside it; the rest as for `send_stored`. It is made for each request, and no proxy has it."""
+    """A stored picture without what was written beside it; the rest as for `send_stored`. It is
+    made for each request, and no proxy has it."""
     try:
         with services().files.open(key) as file:
             data = bare_picture(file.read(), mime_type)

@@ -113,9 +113,9 @@ def create_collection(tx: Connection, user_id: int, values: Mapping[str, Any]) -
 
 def change_collection(tx: Connection, user_id: int, row: Row, change: Mapping[str, Any]) -> None:
     """Write a change over a collection's row of the same transaction. Raises Forbidden."""
-    stored = {name: row[name] for name in _WRITTEN}
+    stored: dict[str, Any] = {name: row[name] for name in _WRITTEN}
     stored["with_details"] = bool(row["with_details"])
-    values = stored | change
+    values = {**stored, **change}
     if values == stored:
         return
     if values["visibility"] == SHARED and row["visibility"] != SHARED:
@@ -183,7 +183,9 @@ def order_media(tx: Connection, user_id: int, collection_id: str, ids: Sequence[
         _write(tx, user_id, collection_id, moved, lambda: queries.collections.place(tx, moved))
 
 
-def _write(tx: Connection, user_id: int, collection_id: str, what: Sequence[Any], write: Any) -> None:
+def _write(
+    tx: Connection, user_id: int, collection_id: str, what: Sequence[Any], write: Any
+) -> None:
     """Write, where there is something to write, and that the collection has changed."""
     if what:
         write()

@@ -41,10 +41,10 @@ from seidra.media.trash import delete_item
 from seidra.media.view import file_name, media_json, seen_json
 from seidra.media.write import change_item, deletable_version, seen_item, visible_item
 from seidra.nsfw import policy
+from seidra.values import from_json
 from seidra.web import rates
 from seidra.web.answers import check_if_match, no_content, page_headers, reply, reply_versioned
 from seidra.web.blueprint import Blueprint
-from seidra.values import from_json
 from seidra.web.services import services
 
 blp = Blueprint("media", __name__, url_prefix="/api/media", description="What was generated")
@@ -74,7 +74,6 @@ def list_media(query: dict[str, Any]) -> Response:
 @blp.arguments(MediaStatsQuery, location="query")
 @blp.response(
     200,
-    MediaStatsQuery,
     MediaStatsSchema,
     example={
         "total": 2,

@@ -28,7 +28,6 @@ from seidra.web.fields import (
     one_of,
 )
 
-
 SCOPES = ("mine", "shared", "all")
 
 

@@ -12,6 +12,7 @@ from seidra.auth.tokens import login_required
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.media import collections, sharing
+from seidra.media.schemas import MEDIA_EXAMPLE
 from seidra.media.share_schemas import (
     COLLECTION_EXAMPLE,
     IDS_EXAMPLE,
@@ -31,7 +32,6 @@ from seidra.media.share_schemas import (
     ShareLinkPageSchema,
     ShareSchema,
 )
-from seidra.media.schemas import MEDIA_EXAMPLE
 from seidra.media.view import seen_json
 from seidra.media.write import visible_item
 from seidra.nsfw import policy

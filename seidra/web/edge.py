@@ -17,7 +17,6 @@ from flask import g, request
 
 log = logging.getLogger("seidra.request")
 
-_SHARED = re.compile(r"^/s/[^/]*")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._\-]{1,64}")
 
 CONTENT_POLICY = "default-src 'none'; frame-ancestors 'none'"
@@ -70,14 +69,13 @@ class Edge:
 
 def _log_request(environ: WSGIEnvironment, status: str) -> None:
     user = g.get("user")
-    # The path without its query: signatures of media links stand there; and the token of a shared
-    # page stands in the path.
+    # The path without its query: signatures of media links stand there.
     log.info(
         "request",
         extra={
             "fields": {
                 "method": request.method,
-                "path": _SHARED.sub("/s/…", request.path),
+                "path": request.path,
                 "status": int(status[:3]),
                 "ms": round((time.perf_counter() - environ["seidra.began"]) * 1000, 2),
                 "user": user["id"] if user else None,
