@@ -115,6 +115,8 @@ WHERE m.visibility = 'shared'
 UNION ALL
 SELECT x.media_id, c.with_details
 FROM collection_media AS x
-INNER JOIN collections AS c ON c.id = x.collection_id AND c.visibility = 'shared'
-INNER JOIN media_items AS m ON m.id = x.media_id AND m.user_id = c.user_id
-INNER JOIN users AS u ON u.id = c.user_id AND u.is_active = TRUE;
+CROSS JOIN collections AS c
+CROSS JOIN media_items AS m
+CROSS JOIN users AS u
+WHERE c.id = x.collection_id AND c.visibility = 'shared' AND m.id = x.media_id AND m.user_id = c.user_id
+    AND u.id = c.user_id AND u.is_active = TRUE;

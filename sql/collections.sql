@@ -15,8 +15,8 @@ SELECT
     c.version, c.created_at, c.updated_at,
     (
         SELECT COUNT(*) FROM collection_media AS x
-        INNER JOIN media_items AS m ON m.id = x.media_id AND m.user_id = c.user_id
-        WHERE x.collection_id = c.id
+        CROSS JOIN media_items AS m
+        WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
             AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
     ) AS n,
     k.id AS cover_id, k.width AS cover_width, k.height AS cover_height
@@ -24,26 +24,26 @@ FROM collections AS c
 INNER JOIN users AS o ON o.id = c.user_id AND o.is_active = TRUE
 LEFT JOIN media_items AS k ON k.id = (
     SELECT m.id FROM collection_media AS x
-    INNER JOIN media_items AS m ON m.id = x.media_id AND m.user_id = c.user_id
-    WHERE x.collection_id = c.id
+    CROSS JOIN media_items AS m
+    WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
         AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
     ORDER BY x.position, x.media_id LIMIT 1
 )
 WHERE c.id = :id AND (c.user_id = :user_id OR c.visibility = 'shared');
 
 -- name: page
--- A page of one's own collections, of those that others share, or of both, the newest first; pictures as in `get`, NSFW
+-- A page of one's own collections, or of those that others share, the newest first; pictures as in `get`, NSFW
 -- ones only where they are asked for.
 -- family: scope mine: i.user_id = :user_id
 -- family: scope shared: i.visibility = 'shared' AND i.user_id <> :user_id
--- family: scope all: (i.user_id = :user_id OR i.visibility = 'shared')
 SELECT
     c.id, c.user_id AS owner_id, o.username AS owner_name, c.name, c.description, c.visibility, c.with_details,
     c.version, c.created_at, c.updated_at,
     (
         SELECT COUNT(*) FROM collection_media AS x
-        INNER JOIN media_items AS m ON m.id = x.media_id AND m.user_id = c.user_id
-        WHERE x.collection_id = c.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        CROSS JOIN media_items AS m
+        WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
+            AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS n,
     k.id AS cover_id, k.width AS cover_width, k.height AS cover_height
 FROM (
@@ -57,8 +57,53 @@ INNER JOIN collections AS c ON c.id = page.id
 INNER JOIN users AS o ON o.id = c.user_id
 LEFT JOIN media_items AS k ON k.id = (
     SELECT m.id FROM collection_media AS x
-    INNER JOIN media_items AS m ON m.id = x.media_id AND m.user_id = c.user_id
-    WHERE x.collection_id = c.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    CROSS JOIN media_items AS m
+    WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    ORDER BY x.position, x.media_id LIMIT 1
+)
+ORDER BY c.created_at DESC, c.id DESC;
+
+-- name: page_all
+-- A page of both, likewise; of each no more than as far as the page reaches.
+SELECT
+    c.id, c.user_id AS owner_id, o.username AS owner_name, c.name, c.description, c.visibility, c.with_details,
+    c.version, c.created_at, c.updated_at,
+    (
+        SELECT COUNT(*) FROM collection_media AS x
+        CROSS JOIN media_items AS m
+        WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
+            AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    ) AS n,
+    k.id AS cover_id, k.width AS cover_width, k.height AS cover_height
+FROM (
+    SELECT both_of.id
+    FROM (
+        SELECT mine.id, mine.created_at
+        FROM (
+            SELECT i.id, i.created_at FROM collections AS i
+            WHERE i.user_id = :user_id
+            ORDER BY i.created_at DESC, i.id DESC
+            LIMIT :reach
+        ) AS mine
+        UNION ALL
+        SELECT theirs.id, theirs.created_at
+        FROM (
+            SELECT i.id, i.created_at FROM collections AS i
+            WHERE i.visibility = 'shared' AND i.user_id <> :user_id
+                AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = i.user_id AND u.is_active = TRUE)
+            ORDER BY i.created_at DESC, i.id DESC
+            LIMIT :reach
+        ) AS theirs
+    ) AS both_of
+    ORDER BY both_of.created_at DESC, both_of.id DESC
+    LIMIT :limit OFFSET :offset
+) AS page
+INNER JOIN collections AS c ON c.id = page.id
+INNER JOIN users AS o ON o.id = c.user_id
+LEFT JOIN media_items AS k ON k.id = (
+    SELECT m.id FROM collection_media AS x
+    CROSS JOIN media_items AS m
+    WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY x.position, x.media_id LIMIT 1
 )
 ORDER BY c.created_at DESC, c.id DESC;
@@ -67,7 +112,6 @@ ORDER BY c.created_at DESC, c.id DESC;
 -- How many collections such a list has.
 -- family: scope mine: i.user_id = :user_id
 -- family: scope shared: i.visibility = 'shared' AND i.user_id <> :user_id
--- family: scope all: (i.user_id = :user_id OR i.visibility = 'shared')
 SELECT COUNT(*) FROM collections AS i
 WHERE i.user_id = :user_id
     AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = i.user_id AND u.is_active = TRUE);
@@ -103,10 +147,11 @@ SELECT
     ) AS details
 FROM (
     SELECT x.media_id AS page_id, x.position AS place
-    FROM collection_media AS x
-    INNER JOIN collections AS c ON c.id = x.collection_id
-    INNER JOIN media_items AS i ON i.id = x.media_id AND i.user_id = c.user_id
-    WHERE x.collection_id = :id AND (i.is_nsfw = FALSE OR :nsfw = TRUE)
+    FROM collections AS c
+    CROSS JOIN collection_media AS x
+    CROSS JOIN media_items AS i
+    WHERE c.id = :id AND x.collection_id = c.id AND i.id = x.media_id AND i.user_id = c.user_id
+        AND (i.is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY x.position, x.media_id
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -119,10 +164,11 @@ ORDER BY page.place, page.page_id;
 
 -- name: media_count$
 -- How many pictures that is in all.
-SELECT COUNT(*) FROM collection_media AS x
-INNER JOIN collections AS c ON c.id = x.collection_id
-INNER JOIN media_items AS m ON m.id = x.media_id AND m.user_id = c.user_id
-WHERE x.collection_id = :id AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+SELECT COUNT(*) FROM collections AS c
+CROSS JOIN collection_media AS x
+CROSS JOIN media_items AS m
+WHERE c.id = :id AND x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
+    AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: add*!
 -- Put a picture into a collection; one that is in it stays where it is.

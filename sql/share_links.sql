@@ -58,8 +58,8 @@ WHERE m.id = :id AND m.user_id = :user_id
 -- A page of the pictures of a link's collection likewise, in order.
 SELECT m.id, m.width, m.height, m.is_nsfw, m.created_at
 FROM collection_media AS x
-INNER JOIN media_items AS m ON m.id = x.media_id AND m.user_id = :user_id
-WHERE x.collection_id = :collection_id
+CROSS JOIN media_items AS m
+WHERE x.collection_id = :collection_id AND m.id = x.media_id AND m.user_id = :user_id
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id))
 ORDER BY x.position, x.media_id
 LIMIT :limit OFFSET :offset;
@@ -67,6 +67,6 @@ LIMIT :limit OFFSET :offset;
 -- name: pictures_count$
 -- How many these are.
 SELECT COUNT(*) FROM collection_media AS x
-INNER JOIN media_items AS m ON m.id = x.media_id AND m.user_id = :user_id
-WHERE x.collection_id = :collection_id
+CROSS JOIN media_items AS m
+WHERE x.collection_id = :collection_id AND m.id = x.media_id AND m.user_id = :user_id
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));

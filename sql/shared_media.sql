@@ -20,9 +20,32 @@ WHERE m.id = :id
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id));
 
 -- name: page
--- A page of the media that others share one by one, or of these and one's own.
--- family: scope shared: user_id = :user_id AND created_at >= '~'
--- family: scope all: user_id = :user_id
+-- A page of the media that others share one by one.
+-- family: order -created_at: created_at DESC, id DESC
+-- family: order created_at: created_at ASC, id ASC
+SELECT
+    m.id, m.user_id AS owner_id, o.owner_name, j.found_job_id AS job_id, p.found_persona_id AS persona_id, m.source,
+    m.file_type, m.mime_type, m.width, m.height, m.file_size, m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw,
+    m.nsfw_tags, m.visibility, m.with_details, m.version, m.created_at, m.updated_at,
+    (
+        m.user_id = :user_id
+        OR EXISTS (SELECT 1 FROM shared_media AS d WHERE d.media_id = m.id AND d.with_details = TRUE)
+    ) AS details
+FROM (
+    SELECT id AS page_id FROM media_items
+    WHERE visibility = 'shared' AND user_id <> :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = media_items.user_id AND u.is_active = TRUE)
+    ORDER BY created_at DESC, id DESC
+    LIMIT :limit OFFSET :offset
+) AS page
+INNER JOIN media_items AS m ON m.id = page.page_id
+INNER JOIN (SELECT id AS found_owner_id, username AS owner_name FROM users) AS o ON o.found_owner_id = m.user_id
+LEFT JOIN (SELECT id AS found_job_id FROM generation_jobs) AS j ON j.found_job_id = m.job_id
+LEFT JOIN (SELECT id AS found_persona_id FROM personas) AS p ON p.found_persona_id = m.persona_id
+ORDER BY created_at DESC, id DESC;
+
+-- name: page_all
+-- A page of these and of one's own; of each no more than as far as the page reaches.
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 SELECT
@@ -36,12 +59,22 @@ SELECT
 FROM (
     SELECT both_of.id AS page_id
     FROM (
-        SELECT id, created_at FROM media_items
-        WHERE user_id = :user_id AND created_at >= '~' AND (is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT mine.id, mine.created_at
+        FROM (
+            SELECT id, created_at FROM media_items
+            WHERE user_id = :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+            ORDER BY created_at DESC, id DESC
+            LIMIT :reach
+        ) AS mine
         UNION ALL
-        SELECT id, created_at FROM media_items
-        WHERE visibility = 'shared' AND user_id <> :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
-            AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = media_items.user_id AND u.is_active = TRUE)
+        SELECT theirs.id, theirs.created_at
+        FROM (
+            SELECT id, created_at FROM media_items
+            WHERE visibility = 'shared' AND user_id <> :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
+                AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = media_items.user_id AND u.is_active = TRUE)
+            ORDER BY created_at DESC, id DESC
+            LIMIT :reach
+        ) AS theirs
     ) AS both_of
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
@@ -59,8 +92,8 @@ SELECT
     COALESCE(SUM(c.n) FILTER (WHERE c.is_nsfw = TRUE), 0) AS nsfw,
     COALESCE(SUM(c.bytes), 0) AS bytes
 FROM media_shared_counts AS c
-INNER JOIN users AS u ON u.id = c.user_id AND u.is_active = TRUE
-WHERE c.user_id <> :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE);
+CROSS JOIN users AS u
+WHERE u.id = c.user_id AND u.is_active = TRUE AND c.user_id <> :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: matching
 -- All that others share one by one of a time, newest first, which contains a word (the empty one is in all) and that each

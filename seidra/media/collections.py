@@ -4,7 +4,7 @@ instance, private ones too: that is what sharing it means."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
@@ -69,15 +69,19 @@ def collections_page(
 ) -> tuple[list[Row], int]:
     """A page of the collections of a scope, the newest first, and how many there are."""
     scope = query["scope"]
-    rows = queries.collections.page(
-        connection,
-        scope=scope,
-        user_id=user_id,
-        nsfw=nsfw,
-        limit=query["limit"],
-        offset=query["offset"],
+    asked = {"user_id": user_id, "nsfw": nsfw, "limit": query["limit"], "offset": query["offset"]}
+    if scope != "all":
+        rows = queries.collections.page(connection, scope=scope, **asked)
+        return rows, queries.collections.count(connection, scope=scope, user_id=user_id)
+    reach = query["limit"] + query["offset"]
+    rows = queries.collections.page_all(connection, **asked, reach=reach)
+    mine, shared = (
+        queries.collections.count(connection, scope=each, user_id=user_id) for each in _SCOPES
     )
-    return rows, queries.collections.count(connection, scope=scope, user_id=user_id)
+    return rows, mine + shared
+
+
+_SCOPES: tuple[Literal["mine"], Literal["shared"]] = ("mine", "shared")
 
 
 def collection_media(

@@ -58,15 +58,18 @@ def seen_page(
         page = ids[query["offset"] : query["offset"] + query["limit"]]
         rows = queries.search.shared_media_page(connection, ids=to_json(page), user_id=user_id)
         return rows, len(ids)
-    rows = queries.shared_media.page(
-        connection,
-        scope=scope,
-        order=query["sort"],
-        user_id=user_id,
-        nsfw=nsfw,
-        limit=query["limit"],
-        offset=query["offset"],
-    )
+    asked: dict[str, Any] = {
+        "order": query["sort"],
+        "user_id": user_id,
+        "nsfw": nsfw,
+        "limit": query["limit"],
+        "offset": query["offset"],
+    }
+    if scope == "shared":
+        rows = queries.shared_media.page(connection, **asked)
+    else:
+        reach = query["limit"] + query["offset"]
+        rows = queries.shared_media.page_all(connection, **asked, reach=reach)
     return rows, seen_counts(connection, user_id, nsfw, scope)["total"]
 
 
