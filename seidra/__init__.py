@@ -25,6 +25,7 @@ from seidra.library.hand_over_routes import blp as hand_overs_blp
 from seidra.library.organise import blp as organise_blp
 from seidra.library.routes import trash_blp
 from seidra.media.routes import blp as media_blp
+from seidra.media.share_routes import collections_blp, shares_blp
 from seidra.nsfw.routes import blp as nsfw_blp
 from seidra.personas.routes import blp as personas_blp
 from seidra.personas.routes import previews_blp
@@ -37,6 +38,7 @@ from seidra.platform.instance import blp as instance_blp
 from seidra.platform.invitations import blp as invitations_blp
 from seidra.start.service import init_database
 from seidra.start.services import make_services
+from seidra.studio.public import serve_public
 from seidra.studio.routes import serve_studio
 from seidra.web import logs, openapi, rates
 from seidra.web.app import make_app
@@ -55,6 +57,8 @@ _BLUEPRINTS = (
     engines_blp,
     engines_admin_blp,
     media_blp,
+    shares_blp,
+    collections_blp,
     uploads_blp,
     organise_blp,
     trash_blp,
@@ -91,5 +95,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     if settings.frontend_routes:
         api.register_blueprint(frontend_blp)
     serve_studio(app, settings)
+    serve_public(app, settings)
     metrics.serve_metrics(app, settings)
     return app

@@ -369,6 +369,11 @@ class Settings:
         "20000/minute",
         "Pictures that the valid links of one user may load; they count for nothing else.",
     )
+    rate_shared: str = setting(
+        parsers.rate,
+        "600/minute",
+        "Shared pages and their pictures that one address without an account may load.",
+    )
     rate_general: str = setting(
         parsers.rate,
         "3000/minute",

@@ -20,7 +20,8 @@ SELECT position FROM trash WHERE job_id = :job_id;
 -- `media_page` of search.sql, read the same columns.
 SELECT
     m.id, j.id AS job_id, p.id AS persona_id, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size,
-    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.visibility, m.with_details, m.version,
+    m.created_at, m.updated_at
 FROM media_items AS m
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
@@ -35,12 +36,19 @@ WHERE m.id = :id AND m.user_id = :user_id
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
 
 -- name: linked^
--- What a signed link shows: the item and its owner are live and the NSFW settings in force let it be seen.
-SELECT m.id, m.mime_type, m.width, m.height, m.file_key
+-- What a signed link shows: the user whom it was made for is live, and may see the item; with what was written beside
+-- the picture (`details`) where that is theirs or given too.
+SELECT
+    m.id, m.mime_type, m.width, m.height, m.file_key, m.user_id AS owner_id,
+    (
+        m.user_id = :user_id
+        OR EXISTS (SELECT 1 FROM shared_media AS d WHERE d.media_id = m.id AND d.with_details = TRUE)
+    ) AS details
 FROM media_items AS m
-INNER JOIN users AS u ON u.id = m.user_id
-WHERE m.id = :id AND m.user_id = :user_id AND u.is_active = TRUE
-    AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = m.user_id));
+INNER JOIN users AS u ON u.id = :user_id
+WHERE m.id = :id AND u.is_active = TRUE
+    AND (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))
+    AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id));
 
 -- name: linked_avatar^
 -- What a signed link shows of the avatar of a persona that is shared: the persona and both accounts are live, the
@@ -71,8 +79,8 @@ WHERE m.id = :id;
 -- name: update!
 -- Write what a user may change of a media item.
 UPDATE media_items
-SET tags = :tags, is_favorite = :is_favorite, is_nsfw = :is_nsfw, search_text = :search_text,
-    version = version + 1, updated_at = :now
+SET tags = :tags, is_favorite = :is_favorite, is_nsfw = :is_nsfw, visibility = :visibility,
+    with_details = :with_details, search_text = :search_text, version = version + 1, updated_at = :now
 WHERE id = :id AND user_id = :user_id;
 
 -- name: version$
@@ -83,7 +91,7 @@ SELECT version FROM media_items WHERE id = :id AND user_id = :user_id;
 -- All of an item, to keep it in the trash.
 SELECT
     id, user_id, job_id, position, persona_id, source, file_type, mime_type, width, height, file_size, file_key, color,
-    model, metadata, tags, is_favorite, is_nsfw, nsfw_tags, version, created_at, updated_at
+    model, metadata, tags, is_favorite, is_nsfw, nsfw_tags, visibility, with_details, version, created_at, updated_at
 FROM media_items WHERE id = :id AND user_id = :user_id;
 
 -- name: whole_page
@@ -138,12 +146,13 @@ WHERE m.user_id = :user_id AND m.id = COALESCE(
 -- Insert an item whole, as it was when it went.
 INSERT INTO media_items (
     id, user_id, job_id, position, persona_id, source, file_type, mime_type, width, height, file_size, file_key, color,
-    model, metadata, tags, is_favorite, is_nsfw, nsfw_tags, search_text, version, created_at, updated_at
+    model, metadata, tags, is_favorite, is_nsfw, nsfw_tags, visibility, with_details, search_text, version,
+    created_at, updated_at
 )
 VALUES (
     :id, :user_id, :job_id, :position, :persona_id, :source, :file_type, :mime_type, :width, :height, :file_size,
-    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :search_text, :version,
-    :created_at, :updated_at
+    :file_key, :color, :model, :metadata, :tags, :is_favorite, :is_nsfw, :nsfw_tags, :visibility, :with_details,
+    :search_text, :version, :created_at, :updated_at
 );
 
 -- name: loras
@@ -236,7 +245,8 @@ ORDER BY SUBSTR(m.created_at, 1, 10);
 SELECT
     m.id, j.found_job_id AS job_id, p.found_persona_id AS persona_id, m.source, m.file_type, m.mime_type, m.width,
     m.height, m.file_size, m.color,
-    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.visibility, m.with_details, m.version,
+    m.created_at, m.updated_at
 FROM (
     SELECT id AS page_id FROM media_items
     WHERE user_id = :user_id AND is_nsfw = FALSE

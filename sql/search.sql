@@ -174,7 +174,8 @@ ORDER BY found.key, m.position;
 -- The media items that a search has found, whose ids are a JSON list: one page, in the order of the list.
 SELECT
     m.id, j.id AS job_id, p.id AS persona_id, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size,
-    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.visibility, m.with_details, m.version,
+    m.created_at, m.updated_at
 FROM JSON_EACH(:ids) AS page
 INNER JOIN media_items AS m ON m.id = page.value
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
@@ -187,6 +188,25 @@ LEFT JOIN personas AS p ON p.id = m.persona_id
         )
     )
 WHERE m.user_id = :user_id
+ORDER BY page.key;
+
+-- name: shared_media_page
+-- The media items that a filter has found of what others share, or of these and one's own, likewise. What the caller may
+-- see is asked again.
+SELECT
+    m.id, m.user_id AS owner_id, o.username AS owner_name, j.id AS job_id, p.id AS persona_id, m.source, m.file_type,
+    m.mime_type, m.width, m.height, m.file_size, m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags,
+    m.visibility, m.with_details, m.version, m.created_at, m.updated_at,
+    (
+        m.user_id = :user_id
+        OR EXISTS (SELECT 1 FROM shared_media AS d WHERE d.media_id = m.id AND d.with_details = TRUE)
+    ) AS details
+FROM JSON_EACH(:ids) AS page
+INNER JOIN media_items AS m ON m.id = page.value
+INNER JOIN users AS o ON o.id = m.user_id
+LEFT JOIN generation_jobs AS j ON j.id = m.job_id
+LEFT JOIN personas AS p ON p.id = m.persona_id
+WHERE (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))
 ORDER BY page.key;
 
 -- name: persona_facets

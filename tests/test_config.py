@@ -82,6 +82,7 @@ DEFAULTS = {
     "rate_refresh": "120/minute",
     "rate_preview": "60/minute",
     "rate_links": "20000/minute",
+    "rate_shared": "600/minute",
     "rate_general": "3000/minute",
     "frontend_routes": True,
     "metrics": "off",

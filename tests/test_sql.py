@@ -145,6 +145,43 @@ def test_python_holds_no_sql(path: Path) -> None:
         assert not _SQL.search(text) or (allowed and allowed.fullmatch(text)), text
 
 
+SEEN = "(m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))"
+"""The predicate that says who may see a media row of whoever owns it."""
+SHARING = re.compile(r"\bshared_media\b|\bvisibility = 'shared'")
+SHOWN = re.compile(r"'shared'\s+AND (?:\w\.)?user_id <> :user_id")
+"""What lists only what is shared by others asks for no more."""
+
+
+def test_one_predicate_says_who_may_see_media_of_others() -> None:
+    """Each statement that shows a media row to somebody who may not own it has it, word for word;
+    the lists of what others share one by one read along `visibility` itself."""
+    asking = {
+        name.partition("[")[0]
+        for name, text in TEXTS.items()
+        if SHARING.search(text) and "media_items" in text
+    }
+    having = {name for name in asking if SEEN in STATEMENTS_TEXT[name]}
+    assert having == {
+        "media.linked",
+        "shared_media.get",
+        "search.shared_media_page",
+        "collections.media",
+    }
+    lists = {"shared_media.page", "shared_media.page_all", "shared_media.matching"}
+    lists |= {"shared_media.by_date"}
+    # Those of collections ask the collection, whose pictures are all its owner's.
+    assert asking - having == lists | {
+        "collections.get",
+        "collections.page",
+        "collections.page_all",
+    }
+    for name in lists:
+        assert SHOWN.search(STATEMENTS_TEXT[name]) and "u.is_active = TRUE" in STATEMENTS_TEXT[name]
+
+
+STATEMENTS_TEXT = {name.partition("[")[0]: text for name, text in TEXTS.items()}
+
+
 # ---------------------------------------------------------------------------------------- the plans
 
 ROWID = "USING INTEGER PRIMARY KEY (rowid=?)"
@@ -362,7 +399,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.loras": ("INDEX media_loras_media (media_id=?)",),
     "media.loras_add": NOTHING,
     "media.whole": (MEDIA,),
-    "media.linked": (MEDIA, VIEWER, ROWID),
+    "media.linked": (MEDIA, VIEWER, ROWID, "INDEX collection_media_item (media_id=?)"),
     "media.named": (MEDIA, ROWID, VIEWER),
     "media.mark_nsfw": ("INDEX media_cover (persona_id=? AND is_nsfw=?)",),
     "media.matching[time]": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
@@ -603,8 +640,66 @@ PLANS: dict[str, tuple[str, ...]] = {
     "sources.remove": (SOURCE,),
     "sources.take": (IMPORTED,),
 }
+MEMBERS = "INDEX collection_media_order (collection_id=?)"
+"""The pictures of a collection, in order."""
+COLLECTION = "INDEX sqlite_autoindex_collections_1 (id=?)"
+GIVEN = "INDEX collection_media_item (media_id=?)"
+"""Whether a picture is in a collection that is shared."""
+MEMBER = "USING PRIMARY KEY (collection_id=? AND media_id=?)"
+SHARE = "INDEX sqlite_autoindex_share_links_1 (id=?)"
+PLANS |= {
+    "collections.add": NOTHING,
+    "collections.changed": (COLLECTION,),
+    "collections.count[mine]": ("INDEX collections_owner (user_id=?)",),
+    "collections.count[shared]": ("i USING INDEX collections_shared",),
+    "collections.count_owned": ("INDEX collections_owner (user_id=?)",),
+    "collections.create": NOTHING,
+    "collections.delete": (COLLECTION,),
+    "collections.get": (COLLECTION, MEMBERS, MEDIA, VIEWER),
+    "collections.media": (COLLECTION, MEMBERS, MEDIA, JOB, GIVEN),
+    "collections.media_count": (COLLECTION, MEMBERS, MEDIA),
+    "collections.members": (MEMBERS,),
+    "collections.page[mine]": ("INDEX collections_owner (user_id=?)", COLLECTION, MEMBERS, MEDIA),
+    "collections.page[shared]": ("i USING INDEX collections_shared", COLLECTION, MEMBERS, MEDIA),
+    "collections.page_all": (
+        "INDEX collections_owner (user_id=?)",
+        "i USING INDEX collections_shared",
+        COLLECTION,
+        MEMBERS,
+    ),
+    "collections.place": (MEMBER,),
+    "collections.remove": (MEMBER,),
+    "collections.update": (COLLECTION,),
+    "search.shared_media_page": (MEDIA, JOB, GIVEN),
+    "share_links.count[collection]": ("INDEX share_links_collection (collection_id=?)",),
+    "share_links.count[media]": ("INDEX share_links_media (media_id=?)",),
+    # Those of a user, or the good ones: an account has few.
+    "share_links.count[user]": ("INDEX share_links_",),
+    "share_links.count_live": ("INDEX share_links_",),
+    "share_links.create": NOTHING,
+    "share_links.delete": (SHARE,),
+    "share_links.opened": ("INDEX sqlite_autoindex_share_links_2 (token_hash=?)", ROWID),
+    "share_links.page[collection]": ("INDEX share_links_",),
+    "share_links.page[media]": ("INDEX share_links_",),
+    "share_links.page[user]": ("INDEX share_links_owner (user_id=?)",),
+    "share_links.picture": (MEDIA, MEMBER, VIEWER),
+    "share_links.pictures": (MEMBERS, MEDIA, VIEWER),
+    "share_links.pictures_count": (MEMBERS, MEDIA, VIEWER),
+    "share_links.prune": ("INDEX share_links_expiry (expires_at<?)",),
+    "shared_media.by_date": ("INDEX media_shared (created_at>?)",),
+    "shared_media.counts": ("SCAN c", ROWID),
+    "shared_media.get": (MEDIA, VIEWER, GIVEN, JOB),
+    "shared_media.matching": ("INDEX media_shared (created_at>? AND created_at<?)",),
+}
 for _order in ("created_at", "-created_at"):
     PLANS |= {
+        f"shared_media.page[{_order}]": ("SCAN media_items USING INDEX media_shared", MEDIA, JOB),
+        f"shared_media.page_all[{_order}]": (
+            "INDEX media_created (user_id=?)",
+            "SCAN media_items USING INDEX media_shared",
+            MEDIA,
+            JOB,
+        ),
         f"media.page[all,{_order}]": ("INDEX media_created (user_id=?)", MEDIA, JOB, ROWID),
         f"media.page[favorites,{_order}]": ("INDEX media_favorite (user_id=?)", MEDIA, JOB, ROWID),
         f"media.page[model,{_order}]": (
@@ -661,6 +756,8 @@ WHOLE = {
     "engines.probe_due",
     # Where one user has everything: all rows are theirs.
     "media.facets",
+    # A row or two an account.
+    "shared_media.counts",
     "engines.list_all",
     "engines.load",
     "engines.orphans_count",
@@ -682,6 +779,10 @@ PART = {
     "personas_favorite_updated": 5_000,
     "personas_favorite_name": 5_000,
     "media_favorite": 5_000,
+    "media_shared": 1_000,
+    "collections_shared": 100,
+    "share_links_media": 500,
+    "share_links_collection": 500,
 }
 """How many rows the partial indexes hold, of a big database."""
 
@@ -754,7 +855,10 @@ def test_every_statement_reads_along_its_index(
     scans = [
         detail
         for detail in details
-        if re.fullmatch(r"SCAN (?!CONSTANT|page$|found$|word$|t$|d$|o$|own$|q$)\w+", detail)
+        if re.fullmatch(
+            r"SCAN (?!CONSTANT|page$|found$|word$|t$|d$|o$|own$|q$|mine$|theirs$|both_of$)\w+",
+            detail,
+        )
     ]
     assert not scans or statement in WHOLE, scans
 

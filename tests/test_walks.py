@@ -28,6 +28,7 @@ from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.exchange.belongings import Chosen
 from seidra.exchange.exports import ask_export
 from seidra.jobs.worker import Worker
+from seidra.studio.public import PATHS as SHARED_PAGES
 from seidra.studio.routes import PATHS as STUDIO
 from seidra.web.logs import JsonFormatter
 from seidra.web.services import services_of
@@ -39,6 +40,8 @@ PERSONA, JOB, MEDIA = (
 )
 SESSION, KEY = "/api/auth/sessions/<string(length=16):handle>", "/api/auth/keys/<id:key_id>"
 ENTRY = "/api/trash/<uuid:entry_id>"
+SHARE = "/api/shares/<uuid:share_id>"
+COLLECTION = "/api/collections/<uuid:collection_id>"
 IMPORT = "/api/imports/<uuid:import_id>"
 EXPORT = "/api/exports/<uuid:export_id>"
 ACCOUNT = "/api/admin/users/<id:user_id>"
@@ -137,6 +140,21 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("GET", "/api/media/timeline"): None,
     ("GET", "/api/media/facets"): None,
     ("POST", "/api/media/bulk"): {"ids": [ANY_ID], "action": "favorite"},
+    ("POST", f"{MEDIA}/share"): {"days": 7, "with_details": False},
+    ("GET", f"{MEDIA}/shares"): None,
+    ("GET", "/api/shares"): None,
+    ("DELETE", SHARE): None,
+    ("GET", "/api/collections"): None,
+    ("POST", "/api/collections"): {"name": "Tides", "description": "Of the sea"},
+    ("GET", COLLECTION): None,
+    ("PATCH", COLLECTION): {"name": "Low tides"},
+    ("GET", f"{COLLECTION}/media"): None,
+    ("POST", f"{COLLECTION}/media"): {"ids": ["{media}"]},
+    ("PUT", f"{COLLECTION}/order"): {"ids": ["{media}"]},
+    ("DELETE", f"{COLLECTION}/media"): {"ids": [ANY_ID]},
+    ("POST", f"{COLLECTION}/share"): {"days": 7},
+    ("GET", f"{COLLECTION}/shares"): None,
+    ("DELETE", COLLECTION): None,
     ("GET", "/api/tags"): None,
     ("POST", "/api/tags/rename"): {"tag": "sea", "to": "ocean"},
     ("POST", "/api/tags/delete"): {"tag": "ocean"},
@@ -212,7 +230,7 @@ WITH_ID = {
 }
 """The routes of things that have an owner: engines have none, and accounts have administrators."""
 PAGES = {
-    *(("GET", path) for path in STUDIO),
+    *(("GET", path) for path in (*STUDIO, *SHARED_PAGES)),
     ("GET", "/studio/<digest>/<path:name>"),
     ("GET", "/docs"),
     ("GET", "/favicon.ico"),
@@ -257,6 +275,8 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "uuid:entry_id": things["entry"],
         "uuid:import_id": things["import"],
         "uuid:export_id": things["export"],
+        "uuid:share_id": things["share"],
+        "uuid:collection_id": things["collection"],
         "string(length=16):handle": things["session"],
         "id:key_id": things["key"],
         "id:user_id": things["account"],
@@ -279,6 +299,8 @@ SECRETS = {
     ("POST", "/api/jobs/events/ticket"),
     ("POST", "/api/auth/keys"),
     ("POST", f"{ACCOUNT}/password-link"),
+    ("POST", f"{MEDIA}/share"),
+    ("POST", f"{COLLECTION}/share"),
 }
 """What hands out something to get in with."""
 
@@ -297,6 +319,8 @@ NOTHING = {
     "entry": ANY_ID,
     "import": ANY_ID,
     "export": ANY_ID,
+    "share": ANY_ID,
+    "collection": ANY_ID,
     "session": "0" * 16,
     "key": 1,
     "account": 999,
@@ -331,10 +355,16 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
         tx.execute("INSERT INTO job_frames (job_id, n, webp) VALUES (?, ?, ?)", frame)
         export = ask_export(tx, person.id, "seidra", Chosen(None, nsfw=True), 1)["id"]
     assert worker.work_long()
+    media = person.get("/api/media").get_json()["items"][0]["id"]
+    collection = person.post("/api/collections", json={"name": "Waves"}).get_json()["id"]
+    added = person.post(f"/api/collections/{collection}/media", json={"ids": [media]})
+    assert added.status_code == 200, added.text
     return {
         "persona": persona,
         "job": job,
-        "media": person.get("/api/media").get_json()["items"][0]["id"],
+        "media": media,
+        "collection": collection,
+        "share": person.post(f"/api/media/{media}/share", json={"days": 1}).get_json()["id"],
         "entry": trash[0]["id"],
         "export": export,
         "restorable": trash[1]["id"],

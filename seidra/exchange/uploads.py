@@ -170,7 +170,7 @@ def _answer(media_id: str) -> Response:
     row = visible_item(services().database.connection, g.user["id"], media_id)
     path = f"{public_url()}/api/media/{media_id}"
     return reply_versioned(
-        media_json(row, services().links, g.user["id"]), row["version"], 201, Location=path
+        media_json(row, services().links, g.user), row["version"], 201, Location=path
     )
 
 

@@ -14,10 +14,9 @@ from seidra.errors import Problem
 from seidra.jobs import queue
 from seidra.jobs.requests import PREVIEW, draft_job, look_of, read_asked
 from seidra.media.trash import delete_item
-from seidra.media.write import change_item, deletable_version, visible_item
+from seidra.media.write import PRIVATE, SHARED, change_item, deletable_version, visible_item
 from seidra.nsfw import policy
 from seidra.personas import write
-from seidra.personas.stored import PRIVATE, SHARED
 from seidra.values import from_json
 from seidra.web.fields import MAX_TAGS
 
@@ -35,8 +34,8 @@ SHARING: dict[str, dict[str, Any]] = {
     "share": {"visibility": SHARED},
     "unshare": {"visibility": PRIVATE},
 }
-MEDIA_ACTIONS = (*CHANGES, *TAGGING, "delete")
-PERSONA_ACTIONS = (*MEDIA_ACTIONS, *SHARING, "preview")
+MEDIA_ACTIONS = (*CHANGES, *TAGGING, *SHARING, "delete")
+PERSONA_ACTIONS = (*MEDIA_ACTIONS, "preview")
 
 
 class TooManyTags(Problem):
@@ -143,8 +142,8 @@ def _any_version(version: int) -> None:
 
 
 def _change_of(action: str, row: Row, tags: Sequence[str]) -> dict[str, Any]:
-    if action in CHANGES | SHARING:
-        return (CHANGES | SHARING)[action]
+    if change := (CHANGES | SHARING).get(action):
+        return change
     stored: list[str] = from_json(row["tags"])
     keys = {folding.fold(tag) for tag in (tags if action == "untag" else stored)}
     if action == "untag":

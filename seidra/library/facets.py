@@ -7,13 +7,13 @@ as lists filter by them, and shown in their most used spelling.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from seidra import folding
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
-from seidra.media.pages import is_filtered, matching_items
+from seidra.media.pages import is_filtered, matching_items, seen_matching
 from seidra.personas import search
 from seidra.values import from_json, to_json
 
@@ -73,18 +73,39 @@ def persona_facets(
 def media_facets(
     connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The figures of the media items that a query (as MediaFacetsQuery loads it) matches."""
+    """The figures of the media items that a query (as MediaFacetsQuery loads it) matches. Others'
+    tags count where they are given."""
+    if query["scope"] != "mine":
+        return _seen_facets(connection, user_id, nsfw, query)
+    return _figures(_own_media_rows(connection, user_id, nsfw, query), query)
+
+
+def _own_media_rows(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> list[Row]:
     if is_filtered(query):
         ids = to_json(matching_items(connection, user_id, nsfw, query))
-        rows = queries.search.media_facets(connection, ids=ids, user_id=user_id, nsfw=nsfw)
-    else:
-        rows = queries.media.facets(
-            connection, user_id=user_id, nsfw=nsfw, favorites_only=query["favorites_only"]
-        )
+        return queries.search.media_facets(connection, ids=ids, user_id=user_id, nsfw=nsfw)
+    return queries.media.facets(
+        connection, user_id=user_id, nsfw=nsfw, favorites_only=query["favorites_only"]
+    )
+
+
+def _seen_facets(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> dict[str, Any]:
+    shared = seen_matching(connection, user_id, nsfw, {**query, "scope": "shared"})
+    alike = Counter((row["tags"], bool(row["is_nsfw"])) for row in shared)
+    rows: list[Mapping[str, Any] | Row] = [
+        {"tags": tags, "is_favorite": False, "is_nsfw": is_nsfw, "n": n}
+        for (tags, is_nsfw), n in alike.items()
+    ]
+    if query["scope"] == "all":
+        rows += _own_media_rows(connection, user_id, nsfw, query)
     return _figures(rows, query)
 
 
-def _figures(rows: list[Row], query: Mapping[str, Any]) -> dict[str, Any]:
+def _figures(rows: Sequence[Mapping[str, Any] | Row], query: Mapping[str, Any]) -> dict[str, Any]:
     counts = TagCounts()
     figures = dict.fromkeys(("total", "favorites", "nsfw", "untagged"), 0)
     for row in rows:

@@ -101,10 +101,17 @@ def send_stored(
 
 
 def send_bare(
-    key: str, mime_type: str, tag: str, max_age: int, item_id: str, name: str
+    key: str,
+    mime_type: str,
+    tag: str,
+    max_age: int,
+    item_id: str,
+    name: str,
+    *,
+    attached: bool = False,
 ) -> Response:
-    """A stored picture without what was written beside it, as a file to keep; the rest as for
-    `send_stored`. It is made for each request, and no proxy has it."""
+    """A stored picture without what was written beside it; the rest as for `send_stored`. It is
+    made for each request, and no proxy has it."""
     try:
         with services().files.open(key) as file:
             data = bare_picture(file.read(), mime_type)
@@ -113,7 +120,8 @@ def send_bare(
     response = send_file(
         io.BytesIO(data), mime_type, etag=tag, conditional=True, max_age=max_age, download_name=name
     )
-    attach(response, name)
+    if attached:
+        attach(response, name)
     return with_file_headers(response, max_age)
 
 

@@ -24,7 +24,8 @@ _LATER = "~"
 def media_page(
     connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> tuple[list[Row], int]:
-    """The rows that a query (as MediaQuery loads it) asks for, and how many match it."""
+    """The rows that a query (as MediaQuery loads it) asks for of a user's own media, and how many
+    match it."""
     which = _read_along(nsfw, query)
     if which is None:
         return _matching_page(connection, user_id, nsfw, query)
@@ -42,6 +43,76 @@ def media_page(
         return rows, _count_between(connection, which, user_id, nsfw, query, "", _LATER)
     counts = required_row(queries.media.counts(connection, user_id=user_id, nsfw=nsfw))
     return rows, counts["favorites" if which == "favorites" else "total"]
+
+
+def seen_page(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> tuple[list[Row], int]:
+    """The same of what others share, or of that and the user's own: `scope` is not mine."""
+    scope = query["scope"]
+    if query["favorites_only"] or is_filtered(query):
+        found = seen_matching(connection, user_id, nsfw, query)
+        ids = [row["id"] for row in found]
+        if query["sort"] == "created_at":
+            ids.reverse()
+        page = ids[query["offset"] : query["offset"] + query["limit"]]
+        rows = queries.search.shared_media_page(connection, ids=to_json(page), user_id=user_id)
+        return rows, len(ids)
+    asked: dict[str, Any] = {
+        "order": query["sort"],
+        "user_id": user_id,
+        "nsfw": nsfw,
+        "limit": query["limit"],
+        "offset": query["offset"],
+    }
+    if scope == "shared":
+        rows = queries.shared_media.page(connection, **asked)
+    else:
+        reach = query["limit"] + query["offset"]
+        rows = queries.shared_media.page_all(connection, **asked, reach=reach)
+    return rows, seen_counts(connection, user_id, nsfw, scope)["total"]
+
+
+def seen_matching(
+    connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
+) -> list[Row]:
+    """The rows (id, search text, created_at, ...) of all that such a query matches, newest first.
+    Favourites, personas and jobs are one's own alone."""
+    mine: list[Row] = []
+    if query["scope"] == "all":
+        mine = _matching_rows(connection, user_id, nsfw, query)
+    if query["favorites_only"] or query["persona_id"] is not None or query["job_id"] is not None:
+        return mine
+    words = folding.words(query.get("search", "")) or [""]
+    tags = sorted({folding.fold(tag) for tag in query["tag"]})
+    asked = {name: query[name] for name in ("date_from", "date_to", "model", "lora")}
+    asked |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
+    asked["looks_inside"] = is_filtered({**query, "date_from": "", "date_to": _LATER})
+
+    def matching(word: str, texts: bool) -> list[Row]:
+        return queries.shared_media.matching(
+            connection,
+            **asked,
+            user_id=user_id,
+            nsfw=nsfw,
+            pattern=folding.like(word),
+            texts=texts,
+        )
+
+    found = [*mine, *folding.matching_all(words, matching)]
+    return sorted(found, key=lambda row: (row["created_at"], row["id"]), reverse=True)
+
+
+def seen_counts(connection: Connection, user_id: int, nsfw: bool, scope: str) -> dict[str, int]:
+    """How many media others share one by one, with the user's own where these are asked for too:
+    {total, favorites, nsfw, images, videos, bytes}."""
+    shared = required_row(queries.shared_media.counts(connection, user_id=user_id, nsfw=nsfw))
+    counts = {"total": shared["total"], "nsfw": shared["nsfw"], "bytes": shared["bytes"]}
+    counts |= {"favorites": 0, "images": shared["total"], "videos": 0}
+    if scope == "all":
+        mine = required_row(queries.media.counts(connection, user_id=user_id, nsfw=nsfw))
+        counts = {name: n + mine[name] for name, n in counts.items()}
+    return counts
 
 
 def is_filtered(query: Mapping[str, Any]) -> bool:
@@ -191,15 +262,23 @@ def _timeline(
     return found
 
 
-def media_spread(connection: Connection, user_id: int, nsfw: bool) -> dict[str, Any]:
+def media_spread(
+    connection: Connection, user_id: int, nsfw: bool, scope: str = "mine"
+) -> dict[str, Any]:
     """How a user's media are spread over personas, of the hundred with the most, and over the last
-    thirty days, in UTC; a name that several personas have counts for them together."""
+    thirty days, in UTC; a name that several personas have counts for them together. With what
+    others share, or that alone, by `scope`: whose persona made it is not told."""
     now = datetime.now(UTC)
     first, recent = (f"{now - timedelta(days=days):%Y-%m-%d}" for days in (29, 6))
-    rows = queries.media.by_date(connection, user_id=user_id, nsfw=nsfw, since=first)
-    by_date = {row["day"]: row["n"] for row in rows}
+    asked: dict[str, Any] = {"user_id": user_id, "nsfw": nsfw}
+    rows = [] if scope == "shared" else queries.media.by_date(connection, **asked, since=first)
+    if scope != "mine":
+        rows += queries.shared_media.by_date(connection, **asked, since=first)
+    by_date: dict[str, int] = {}
+    for row in sorted(rows, key=lambda row: str(row["day"])):
+        by_date[row["day"]] = by_date.get(row["day"], 0) + row["n"]
     by_persona: dict[str, int] = {}
-    for row in queries.media.by_persona(connection, user_id=user_id, nsfw=nsfw):
+    for row in [] if scope == "shared" else queries.media.by_persona(connection, **asked):
         if row["n"]:
             by_persona[row["name"]] = by_persona.get(row["name"], 0) + row["n"]
     return {

@@ -18,7 +18,7 @@ from seidra.media.answers import send_bare, send_crop, send_stored, send_thumbna
 from seidra.media.crops import read_crop
 from seidra.media.keys import row_key
 from seidra.media.links import thumbnail_variant
-from seidra.media.pages import media_page, media_spread, media_timeline
+from seidra.media.pages import media_page, media_spread, media_timeline, seen_counts, seen_page
 from seidra.media.schemas import (
     CHANGED_EXAMPLE,
     MEDIA_EXAMPLE,
@@ -30,6 +30,7 @@ from seidra.media.schemas import (
     MediaPageSchema,
     MediaQuery,
     MediaSchema,
+    MediaStatsQuery,
     MediaStatsSchema,
     TagsSchema,
     ThumbnailQuery,
@@ -37,13 +38,13 @@ from seidra.media.schemas import (
     TimelineSchema,
 )
 from seidra.media.trash import delete_item
-from seidra.media.view import file_name, media_json
-from seidra.media.write import change_item, deletable_version, visible_item
+from seidra.media.view import file_name, media_json, seen_json
+from seidra.media.write import change_item, deletable_version, seen_item, visible_item
 from seidra.nsfw import policy
+from seidra.values import from_json
 from seidra.web import rates
 from seidra.web.answers import check_if_match, no_content, page_headers, reply, reply_versioned
 from seidra.web.blueprint import Blueprint
-from seidra.web.fields import StatsQuery
 from seidra.web.services import services
 
 blp = Blueprint("media", __name__, url_prefix="/api/media", description="What was generated")
@@ -57,18 +58,20 @@ blp = Blueprint("media", __name__, url_prefix="/api/media", description="What wa
 @blp.arguments(MediaQuery, location="query")
 @blp.response(200, MediaPageSchema, example={"total": 1, "items": [MEDIA_EXAMPLE]})
 def list_media(query: dict[str, Any]) -> Response:
-    """My media, the newest first or last."""
+    """My media, or those that others share too, the newest first or last."""
     with services().database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
-        rows, total = media_page(connection, g.user["id"], nsfw, query)
+        mine = query["scope"] == "mine"
+        read_page, shown = (media_page, media_json) if mine else (seen_page, seen_json)
+        rows, total = read_page(connection, g.user["id"], nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
-    items = [media_json(row, services().links, g.user["id"]) for row in rows]
+    items = [shown(row, services().links, g.user) for row in rows]
     return reply({"total": total, "items": items}, headers=headers)
 
 
 @blp.route("/stats", methods=["GET"])
 @login_required
-@blp.arguments(StatsQuery, location="query")
+@blp.arguments(MediaStatsQuery, location="query")
 @blp.response(
     200,
     MediaStatsSchema,
@@ -86,11 +89,16 @@ def list_media(query: dict[str, Any]) -> Response:
     },
 )
 def stats(query: dict[str, Any]) -> Response:
-    """My media in figures."""
+    """My media in figures, or those that others share too."""
+    scope = query["scope"]
     with services().database.snapshot() as connection:
         nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
-        row = required_row(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
-        spread = media_spread(connection, g.user["id"], nsfw)
+        row: Row | dict[str, int] = (
+            required_row(queries.media.counts(connection, user_id=g.user["id"], nsfw=nsfw))
+            if scope == "mine"
+            else seen_counts(connection, g.user["id"], nsfw, scope)
+        )
+        spread = media_spread(connection, g.user["id"], nsfw, scope)
     return reply(
         {
             "total": row["total"],
@@ -124,12 +132,13 @@ def timeline(query: dict[str, Any]) -> Response:
 @blp.response(200, MediaSchema, example=MEDIA_EXAMPLE)
 @blp.alt_response(304, description="Not modified")
 def read(media_id: UUID) -> Response:
-    """One media item."""
-    return _answer(visible_item(services().database.connection, g.user["id"], str(media_id)))
+    """One media item, mine or shared."""
+    row = seen_item(services().database.connection, g.user["id"], str(media_id))
+    return reply_versioned(seen_json(row, services().links, g.user), row["version"])
 
 
 def _answer(row: Row, message: str | None = None) -> Response:
-    shown = media_json(row, services().links, g.user["id"])
+    shown = media_json(row, services().links, g.user)
     if message is not None:
         shown |= {"media_id": row["id"], "message": message}
     return reply_versioned(shown, row["version"])
@@ -193,14 +202,16 @@ def delete(media_id: UUID) -> Response:
 # -------------------------------------------------------------------------------------------- files
 
 
-def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row, int]:
-    """The row that a signed link or a Bearer token lets be loaded, and for how many seconds a
-    browser may keep it; row, owner and NSFW settings are checked at each use."""
+def _linked_row(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row, int, int]:
+    """The row that a signed link or a Bearer token lets be loaded, for how many seconds a browser
+    may keep it, and whom it is loaded for; row, rights and NSFW settings are checked at each
+    use."""
     user_id, max_age = linked_user(str(media_id), variant, link)
     row = queries.media.linked(services().database.connection, id=str(media_id), user_id=user_id)
     if row is None:
         raise NotFound("media item")
-    return row, max_age
+    # What is shared can be taken back: the browser asks again each time.
+    return row, max_age if row["owner_id"] == user_id else 0, user_id
 
 
 def _linked_thumbnail(media_id: UUID, variant: str, link: dict[str, Any]) -> tuple[Row, int]:
@@ -209,13 +220,14 @@ def _linked_thumbnail(media_id: UUID, variant: str, link: dict[str, Any]) -> tup
     user_id, max_age = linked_user(str(media_id), variant, link)
     connection = services().database.connection
     row = queries.media.linked(connection, id=str(media_id), user_id=user_id)
-    if row is None:
-        row = queries.media.linked_avatar(
-            connection, id=str(media_id), crop=link["crop"], user_id=user_id
-        )
+    if row is not None:
+        return row, max_age if row["owner_id"] == user_id else 0
+    row = queries.media.linked_avatar(
+        connection, id=str(media_id), crop=link["crop"], user_id=user_id
+    )
     if row is None:
         raise NotFound("media item")
-    return row, max_age
+    return row, 0
 
 
 _PICTURE = {"schema": {"type": "string", "format": "binary"}}
@@ -233,8 +245,11 @@ _OTHER_PICTURES = {200: {"content": dict.fromkeys(("image/jpeg", "image/webp"), 
 @blp.doc(security=[{}, {"access": []}], responses=_OTHER_PICTURES)
 def content(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, in the page; ranges and ETag work."""
-    row, max_age = _linked_row(media_id, "content", link)
+    row, max_age, _ = _linked_row(media_id, "content", link)
     name = f"seidra-{media_id}{EXTENSIONS[row['mime_type']]}"
+    if not row["details"]:
+        tag = f"{media_id}-content-bare"
+        return send_bare(row_key(row), row["mime_type"], tag, max_age, row["id"], name)
     return send_stored(
         row_key(row), row["mime_type"], f"{media_id}-content", max_age, row["id"], name
     )
@@ -274,11 +289,21 @@ def thumbnail(link: dict[str, Any], media_id: UUID) -> Response:
 @blp.doc(security=[{}, {"access": []}], responses=_OTHER_PICTURES)
 def download(link: dict[str, Any], media_id: UUID) -> Response:
     """The picture, as a file to keep, called by persona, date and seed."""
-    row, max_age = _linked_row(media_id, "download", link)
+    row, max_age, user_id = _linked_row(media_id, "download", link)
     about = required_row(queries.media.named(services().database.connection, id=row["id"]))
-    name = file_name(about, row["mime_type"])
-    if link["metadata"] == "none":
+    metadata = from_json(about["metadata"])
+    # Of another's persona the name that it had when the picture was made.
+    persona = about["persona"] or (metadata.get("persona") or {}).get("name")
+    name = file_name(
+        about["created_at"],
+        row["mime_type"],
+        persona if row["owner_id"] == user_id else None,
+        metadata.get("seed") if row["details"] else None,
+    )
+    if link["metadata"] == "none" or not row["details"]:
         tag = f"{media_id}-download-bare"
-        return send_bare(row_key(row), row["mime_type"], tag, max_age, row["id"], name)
+        return send_bare(
+            row_key(row), row["mime_type"], tag, max_age, row["id"], name, attached=True
+        )
     tag = f"{media_id}-download"
     return send_stored(row_key(row), row["mime_type"], tag, max_age, row["id"], name, attached=True)

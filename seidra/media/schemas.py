@@ -10,6 +10,7 @@ from marshmallow import Schema, ValidationError, fields, post_load, validate, va
 from seidra.files.keys import SIZES
 from seidra.media.crops import PATTERN
 from seidra.media.thumbnails import SIZE
+from seidra.media.write import PRIVATE, SHARED
 from seidra.web.fields import (
     MAX_INTEGER,
     Body,
@@ -20,11 +21,14 @@ from seidra.web.fields import (
     QueryTime,
     QueryWhole,
     QueryZone,
+    StatsQuery,
     Tags,
     Text,
     UuidText,
     one_of,
 )
+
+SCOPES = ("mine", "shared", "all")
 
 
 class ThumbnailSchema(Schema):
@@ -33,6 +37,13 @@ class ThumbnailSchema(Schema):
     url = fields.String()
     width = fields.Integer()
     height = fields.Integer()
+
+
+class OwnerSchema(Schema):
+    """Whose something is."""
+
+    id = fields.Integer()
+    username = fields.String()
 
 
 class MediaSchema(Schema):
@@ -69,6 +80,12 @@ class MediaSchema(Schema):
     is_favorite = fields.Boolean()
     is_nsfw = fields.Boolean()
     nsfw_tags = fields.List(fields.String())
+    visibility = fields.String(validate=one_of(PRIVATE, SHARED))
+    with_details = fields.Boolean(
+        metadata={"description": "Whether others see prompt, parameters and tags too."}
+    )
+    owner = fields.Nested(OwnerSchema)
+    is_mine = fields.Boolean()
     version = fields.Integer()
     created_at = fields.DateTime()
     updated_at = fields.DateTime()
@@ -116,11 +133,13 @@ class MediaChangeSchema(Body):
     ignored."""
 
     READ_ONLY = frozenset(MediaSchema._declared_fields)
-    ONE_OF = ("is_favorite", "tags", "is_nsfw")
+    ONE_OF = ("is_favorite", "tags", "is_nsfw", "visibility", "with_details")
 
     is_favorite = Flag()
     tags = Tags()
     is_nsfw = Flag()
+    visibility = Text(validate=one_of(PRIVATE, SHARED))
+    with_details = Flag()
 
     @validates_schema
     def _something(self, data: Any, **kwargs: Any) -> None:
@@ -142,8 +161,19 @@ class TagsSchema(Body):
     tags = Tags(required=True)
 
 
+SCOPE = {"description": "Whose: mine, what others share one by one, or both."}
+
+
+class MediaStatsQuery(StatsQuery):
+    """Whether NSFW things count, and whose."""
+
+    scope = Text(validate=one_of(*SCOPES), load_default="mine", metadata=SCOPE)
+
+
 class MediaQuery(Query):
     """Filters of the list."""
+
+    scope = Text(validate=one_of(*SCOPES), load_default="mine", metadata=SCOPE)
 
     limit = QueryWhole(1, 200, load_default=50, metadata={"description": "How many to answer."})
     offset = QueryWhole(0, load_default=0, metadata={"description": "How many to pass over."})
@@ -191,7 +221,7 @@ class TimelineQuery(MediaQuery):
     """The filters of the list, and how its time is divided."""
 
     class Meta(MediaQuery.Meta):
-        exclude = ("limit", "offset", "sort")
+        exclude = ("limit", "offset", "sort", "scope")
 
     by = Text(validate=one_of("month", "day"), load_default="month")
 
@@ -288,6 +318,10 @@ MEDIA_EXAMPLE = {
     "is_favorite": False,
     "is_nsfw": False,
     "nsfw_tags": [],
+    "visibility": "private",
+    "with_details": False,
+    "owner": {"id": 2, "username": "alice"},
+    "is_mine": True,
     "version": 2,
     "created_at": "2026-01-31T12:00:00.180000Z",
     "updated_at": "2026-01-31T12:00:00.180000Z",

@@ -13,7 +13,7 @@ from typing import Any
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.media.keys import row_key
-from seidra.media.write import JOB, search_text, write_tag_keys
+from seidra.media.write import JOB, PRIVATE, search_text, write_tag_keys
 from seidra.values import from_json, new_uid, timestamp, to_json
 
 SCHEMA = 2
@@ -97,6 +97,8 @@ def restore_item(tx: Connection, user_id: int, entry: Row) -> None:
     loras = item.pop("loras")
     # Entries of before there were other sources do not say it.
     item.setdefault("source", JOB)
+    item["visibility"] = item.get("visibility", PRIVATE)
+    item["with_details"] = bool(item.get("with_details", False))
     text = search_text(item["metadata"], item["tags"])
     columns = item | {name: to_json(item[name]) for name in _JSON}
     columns["is_nsfw"] = bool(entry["is_nsfw"])

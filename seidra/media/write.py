@@ -17,6 +17,9 @@ from seidra.values import from_json, timestamp, to_json
 JOB, UPLOAD, IMPORT = "job", "upload", "import"
 """Where a picture comes from."""
 
+PRIVATE, SHARED = "private", "shared"
+"""Who sees a picture or a collection: its owner, or everybody on the instance."""
+
 
 def check_room(
     connection: Connection, user_id: int, settings: Settings, count: int = 1, size: int = 0
@@ -57,20 +60,30 @@ def visible_item(connection: Connection, user_id: int, media_id: str) -> Row:
     return row
 
 
+def seen_item(connection: Connection, user_id: int, media_id: str) -> Row:
+    """An item that a user may see, whosever it is. Raises NotFound."""
+    row = queries.shared_media.get(connection, id=media_id, user_id=user_id)
+    if row is None:
+        raise NotFound("media item")
+    return row
+
+
 def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) -> Row:
-    """Write a change of `tags`, `is_favorite` and `is_nsfw` over an item's row of the same
-    transaction; returns the new row, or the same where nothing changes. Raises Forbidden for what
-    the NSFW settings do not allow."""
+    """Write a change of `tags`, `visibility` and flags over an item's row of the same transaction;
+    returns the new row, or the same where nothing changes. Raises Forbidden for what the NSFW
+    settings do not allow, and for who may not share."""
     stored = {
         "tags": from_json(row["tags"]),
-        "is_favorite": bool(row["is_favorite"]),
-        "is_nsfw": bool(row["is_nsfw"]),
+        "visibility": row["visibility"],
+        **{name: bool(row[name]) for name in _FLAGS},
     }
     values = stored | change
     if values == stored:
         return row
     if values["is_nsfw"] and not row["is_nsfw"]:
         policy.check_may_make(tx, user_id, True)
+    if values["visibility"] == SHARED and row["visibility"] != SHARED:
+        check_may_share(tx, user_id, is_nsfw=values["is_nsfw"])
     _write_item(tx, user_id, row, values)
     return visible_item(tx, user_id, row["id"])
 
@@ -87,11 +100,18 @@ def retag_item(
     tags = retag(list(stored))
     if tags == stored:
         return False
-    _write_item(tx, user_id, row, {name: bool(row[name]) for name in _FLAGS} | {"tags": tags})
+    flags = {name: bool(row[name]) for name in _FLAGS}
+    _write_item(tx, user_id, row, flags | {"visibility": row["visibility"], "tags": tags})
     return True
 
 
-_FLAGS = ("is_favorite", "is_nsfw")
+_FLAGS = ("is_favorite", "is_nsfw", "with_details")
+
+
+def check_may_share(connection: Connection, user_id: int, *, is_nsfw: bool) -> None:
+    """Raise Forbidden where a user may not give something to others: everybody on the instance, or
+    whoever has a link. What makes a picture or a collection shared, and a link, asks this."""
+    policy.check_may_make(connection, user_id, is_nsfw)
 
 
 def _write_item(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) -> None:
@@ -103,6 +123,8 @@ def _write_item(tx: Connection, user_id: int, row: Row, values: dict[str, Any]) 
         tags=to_json(values["tags"]),
         is_favorite=values["is_favorite"],
         is_nsfw=values["is_nsfw"],
+        visibility=values["visibility"],
+        with_details=values["with_details"],
         search_text=search_text(from_json(row["metadata"]), values["tags"]),
         now=timestamp(),
     )

@@ -71,6 +71,7 @@ class Housekeeper:
                 queries.api_keys.prune(tx, now=timestamp())
                 queries.hand_overs.expire(tx, now=timestamp())
                 queries.invitations.prune(tx, before=timestamp_in(-INVITATION_SECONDS))
+                queries.share_links.prune(tx, now=timestamp())
                 queries.idempotency.prune(tx, since=timestamp_in(-KEPT_SECONDS))
             prune_usage(self._database)
             keep_seconds = self._settings.keep_temporary_hours * 3600.0

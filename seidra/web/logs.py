@@ -19,8 +19,12 @@ _SECRET_PARAMETER = re.compile(
 read, and a traceback may hold any text."""
 
 
+_SHARED = re.compile(r"(/s/)[A-Za-z0-9_-]{43}")
+"""The token of a link for outsiders, which is a part of its path."""
+
+
 def _without_secrets(text: str) -> str:
-    return _SECRET_PARAMETER.sub(r"\1***", text)
+    return _SHARED.sub(r"\1***", _SECRET_PARAMETER.sub(r"\1***", text))
 
 
 class JsonFormatter(logging.Formatter):

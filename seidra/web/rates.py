@@ -79,7 +79,7 @@ class Rates:
     """The limits of one instance. `count` raises a 429 Problem with Retry-After."""
 
     def __init__(self, settings: Settings) -> None:
-        names = ("login", "register", "account", "refresh", "preview", "links", "general")
+        names = ("login", "register", "account", "refresh", "preview", "links", "shared", "general")
         self._limits = {
             name: limits.parse_many(getattr(settings, f"rate_{name}")) for name in names
         }
