@@ -292,8 +292,9 @@ def download(link: dict[str, Any], media_id: UUID) -> Response:
     row, max_age, user_id = _linked_row(media_id, "download", link)
     about = required_row(queries.media.named(services().database.connection, id=row["id"]))
     metadata = from_json(about["metadata"])
+    told = metadata.get("persona")
     # Of another's persona the name that it had when the picture was made.
-    persona = about["persona"] or (metadata.get("persona") or {}).get("name")
+    persona = about["persona"] or (told.get("name") if isinstance(told, dict) else None)
     name = file_name(
         about["created_at"],
         row["mime_type"],
