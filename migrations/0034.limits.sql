@@ -36,7 +36,7 @@ ALTER TABLE users ADD COLUMN max_bytes INTEGER CONSTRAINT users_max_bytes CHECK 
 
 ALTER TABLE users ADD COLUMN may_share INTEGER CONSTRAINT users_may_share CHECK (may_share IN (0, 1));
 
-CREATE INDEX users_group ON users (group_id, id) WHERE group_id IS NOT NULL;
+CREATE INDEX users_group ON users (group_id);
 
 CREATE TABLE usage_days (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,

@@ -32,10 +32,10 @@ from seidra.personas.routes import previews_blp
 from seidra.platform import metrics
 from seidra.platform.admin import blp as admin_blp
 from seidra.platform.groups import blp as groups_blp
-from seidra.platform.usage import blp as usage_blp
 from seidra.platform.health import blp as platform_blp
 from seidra.platform.instance import blp as instance_blp
 from seidra.platform.invitations import blp as invitations_blp
+from seidra.platform.usage import blp as usage_blp
 from seidra.start.service import init_database
 from seidra.start.services import make_services
 from seidra.studio.public import serve_public

@@ -40,6 +40,10 @@ ORDER BY g.id LIMIT :limit OFFSET :offset;
 -- How many groups there are.
 SELECT COUNT(*) FROM account_groups;
 
+-- name: group_by_name$
+-- Which group has a name.
+SELECT id FROM account_groups WHERE name_key = :name_key;
+
 -- name: group_create$
 -- Make a group; answers its id.
 INSERT INTO account_groups (

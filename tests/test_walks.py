@@ -45,6 +45,7 @@ COLLECTION = "/api/collections/<uuid:collection_id>"
 IMPORT = "/api/imports/<uuid:import_id>"
 EXPORT = "/api/exports/<uuid:export_id>"
 ACCOUNT = "/api/admin/users/<id:user_id>"
+GROUP = "/api/admin/groups/<id:group_id>"
 NSFW = {
     "enabled": True,
     "age_verified": True,
@@ -79,6 +80,14 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     ("POST", f"{ACCOUNT}/password-link"): None,
     ("DELETE", ACCOUNT): None,
     ("GET", "/api/admin/instance"): None,
+    ("GET", "/api/admin/groups"): None,
+    ("POST", "/api/admin/groups"): {"name": "Children", "engine_minutes_a_day": 30},
+    ("GET", GROUP): None,
+    ("PATCH", GROUP): {"max_pictures": 2_000},
+    ("POST", f"{GROUP}/members"): {"remove": [999]},
+    ("DELETE", GROUP): None,
+    ("GET", "/api/admin/usage"): None,
+    ("GET", "/api/admin/usage.csv"): None,
     ("PUT", "/api/auth/me/settings"): {"theme": "midnight", "language": "fr"},
     ("GET", "/api/settings"): None,
     ("PUT", "/api/settings"): {"theme": "midnight", "extra": {"grid": 4}},
@@ -280,6 +289,7 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "string(length=16):handle": things["session"],
         "id:key_id": things["key"],
         "id:user_id": things["account"],
+        "id:group_id": things.get("group", 999),
         "id:number": 1,
         "name": "mock",
         "model:name": "checkpoints/mock",

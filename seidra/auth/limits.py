@@ -149,8 +149,9 @@ def existing_group(connection: Connection, group_id: int) -> Row:
 
 
 def create_group(tx: Connection, values: Mapping[str, Any]) -> int:
-    """Make a group; returns its id. A taken name becomes a Conflict when the transaction ends."""
-    values = dict.fromkeys(OWN) | {"nsfw_allowed": True} | dict(values)
+    """Make a group of these `values`, its name among them; returns its id. A taken name becomes a
+    Conflict when the transaction ends."""
+    values = {**dict.fromkeys(OWN), "nsfw_allowed": True, **values}
     made: int = queries.limits.group_create(
         tx,
         name=values["name"],

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from seidra.auth import accounts, first_account, invitations, passwords
+from seidra import folding
+from seidra.auth import accounts, first_account, invitations, limits, passwords
 from seidra.auth.schemas import RegisterSchema
 from seidra.cli.groups import CheckedGroup
 from seidra.config import PASSWORD_VARIABLE
 from seidra.database import DatabaseService
 from seidra.database.base import INSTANCE, Connection, Row
 from seidra.database.queries import queries
+from seidra.engines import read_setup
+from seidra.platform.admin import RightsSchema
+from seidra.platform.groups import check_engine_names
 from seidra.platform.invitations import NewInvitationSchema
+
+ANY = "any"
+"""What an option of `flask users limits` says to say nothing any more."""
 
 
 @click.group(cls=CheckedGroup)
@@ -139,6 +148,92 @@ def set_user_password(name: str, password: str) -> None:
             accounts.check_not_system(found["id"])
             accounts.set_password(tx, found["id"], digest)
     click.echo(f"{name} has a new password.")
+
+
+def _named(context: click.Context, option: click.Parameter, names: tuple[str, ...]) -> Any:
+    """What an option says that lists names: nothing, none in particular (`any`), or these."""
+    if not names:
+        return None
+    return {"value": None if names == (ANY,) else list(names)}
+
+
+def _counted(context: click.Context, option: click.Parameter, text: str | None) -> Any:
+    """The same of an option that takes a number."""
+    if text is None:
+        return None
+    if text == ANY:
+        return {"value": None}
+    if not text.isascii() or not text.isdigit():
+        raise click.BadParameter(f"Must be a whole number, or `{ANY}`.", context, option)
+    return {"value": int(text)}
+
+
+_SHARING: dict[str, bool | None] = {"yes": True, "no": False, ANY: None}
+
+
+@users.command("limits")
+@click.argument("name")
+@click.option("--group", help="The name of its group; `none`: in no group.")
+@click.option("--engine", "engines", multiple=True, callback=_named, help="One that it may use.")
+@click.option("--model", "models", multiple=True, callback=_named, help="One that it may use.")
+@click.option("--engine-minutes", callback=_counted, help="Of all engines, a day in UTC.")
+@click.option("--pictures", callback=_counted, help="How many it may have.")
+@click.option("--bytes", "size", callback=_counted, help="How many bytes its pictures may have.")
+@click.option("--sharing", type=click.Choice(list(_SHARING)), help="Whether it may share.")
+@click.option("--nsfw", type=click.Choice(["yes", "no"]), help="Whether it may have NSFW things.")
+def limit_user(
+    name: str,
+    group: str | None,
+    engines: Any,
+    models: Any,
+    engine_minutes: Any,
+    pictures: Any,
+    size: Any,
+    sharing: str | None,
+    nsfw: str | None,
+) -> None:
+    """Say what an account may have and use, and show what holds for it. `any` takes a word back:
+    then its group's holds, or the instance's."""
+    given = {
+        "engines": engines,
+        "models": models,
+        "engine_minutes_a_day": engine_minutes,
+        "max_pictures": pictures,
+        "max_bytes": size,
+        "may_share": None if sharing is None else {"value": _SHARING[sharing]},
+    }
+    change = {field: word["value"] for field, word in given.items() if word is not None}
+    if nsfw is not None:
+        change["nsfw_allowed"] = nsfw == "yes"
+    if change:
+        change = RightsSchema().load(change)
+    with DatabaseService() as service:
+        check_engine_names(read_setup(service.settings), change)
+        with service.database.transaction(INSTANCE) as tx:
+            row = _existing_account(tx, name)
+            if group is not None:
+                change["group_id"] = None if group == "none" else _existing_group(tx, group)
+            if "nsfw_allowed" in change:
+                accounts.allow_nsfw(tx, row["id"], change["nsfw_allowed"])
+            limits.change_limits(tx, row["id"], change)
+            shown = limits.limits_in_force(tx, row["id"]).shown(service.settings)
+    for field, value in shown.items():
+        click.echo(f"{field:<22}{_told(value)}")
+
+
+def _told(value: Any) -> str:
+    if value is None:
+        return "no limit"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return (", ".join(value) or "none") if isinstance(value, list) else str(value)
+
+
+def _existing_group(connection: Connection, name: str) -> int:
+    found: int | None = queries.limits.group_by_name(connection, name_key=folding.fold(name))
+    if found is None:
+        raise click.ClickException(f"There is no group {name}.")
+    return found
 
 
 def _change_rights(name: str, *, active: bool | None = None, admin: bool | None = None) -> None:

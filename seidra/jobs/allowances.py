@@ -54,8 +54,9 @@ class EngineMinutesUsed(Problem):
 def _minutes_sentence(limit: int, used: float) -> str:
     until = timestamp(end_of_day())
     return (
-        f"This account may use {limit} engine minutes a day: {int(used // 60)} are used, and what it"
-        f" has waiting or running takes the rest. There are new ones from {until} on. {WHO_CHANGES}"
+        f"This account may use {limit} engine minutes a day: {int(used // 60)} are used, and what"
+        f" it has waiting or running takes the rest. There are new ones from {until} on."
+        f" {WHO_CHANGES}"
     )
 
 

@@ -7,7 +7,7 @@ import logging
 import threading
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 from flask import Response, g
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
@@ -143,7 +143,7 @@ _ACCOUNT_EXAMPLE = {
 def list_accounts(query: dict[str, Any]) -> Response:
     """The accounts, or those of a group, in the order they were made."""
     limit, offset, group_id = query["limit"], query["offset"], query["group_id"]
-    which = "all" if group_id is None else "group"
+    which: Literal["all", "group"] = "all" if group_id is None else "group"
     with services().database.snapshot() as connection:
         rows = queries.users.page(connection, which=which, id=group_id, limit=limit, offset=offset)
         total = queries.users.count(connection, which=which, id=group_id)
@@ -192,7 +192,7 @@ def _account_for_update(tx: Connection, user_id: int) -> Row:
 @blp.alt_response(409, "PROBLEM")
 def make_account(body: dict[str, Any]) -> Response:
     """Make an account for somebody, where registration is closed too."""
-    check_engine_names(body)
+    check_engine_names(services().setup, body)
     digest = (
         passwords.hash_password(body["password"], services().settings)
         if "password" in body
@@ -222,7 +222,7 @@ def make_account(body: dict[str, Any]) -> Response:
 def change_account(body: dict[str, Any], user_id: int) -> Response:
     """Disable or enable an account, make it an administrator or not, put it into a group, and say
     what it may have and use: it holds at once."""
-    check_engine_names(body)
+    check_engine_names(services().setup, body)
     with services().database.transaction(INSTANCE) as tx:
         row = _account_for_update(tx, user_id)
         rights = {name: body.get(name, bool(row[name])) for name in RightsSchema.ONE_OF}

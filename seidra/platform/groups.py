@@ -12,6 +12,7 @@ from seidra.auth import limits
 from seidra.auth.tokens import admin_required
 from seidra.database.base import INSTANCE, Row
 from seidra.database.queries import queries
+from seidra.engines.setup import Setup
 from seidra.errors import Invalid, NotFound
 from seidra.platform.limit_schemas import (
     GROUP_EXAMPLE,
@@ -33,13 +34,12 @@ blp = Blueprint(
 )
 
 
-def check_engine_names(body: Mapping[str, Any]) -> None:
+def check_engine_names(setup: Setup, body: Mapping[str, Any]) -> None:
     """Raise Invalid where a body lets somebody use an engine that is not there: it was meant for
     another."""
-    known = services().setup.engines
     for name in body.get("engines") or ():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1) or list(known)
+        if name not in setup.engines:
+            near = difflib.get_close_matches(name, setup.engines, 1) or list(setup.engines)
             sentence = f"There is no engine {name!r}; there is {', '.join(near)}."
             raise Invalid({"engines": [sentence]})
 
@@ -89,7 +89,7 @@ def list_groups(query: dict[str, Any]) -> Response:
 @blp.alt_response(409, "PROBLEM")
 def make_group(body: dict[str, Any]) -> Response:
     """Make a group; nobody is in it yet."""
-    check_engine_names(body)
+    check_engine_names(services().setup, body)
     with services().database.transaction(INSTANCE) as tx:
         group_id = limits.create_group(tx, body)
         made = _group_json(limits.existing_group(tx, group_id))
@@ -113,7 +113,7 @@ def read_group(group_id: int) -> Response:
 @blp.alt_response(409, "PROBLEM")
 def change_group(body: dict[str, Any], group_id: int) -> Response:
     """Say what holds for the members of a group, from now on."""
-    check_engine_names(body)
+    check_engine_names(services().setup, body)
     with services().database.transaction(INSTANCE) as tx:
         limits.change_group(tx, group_id, body)
         changed = _group_json(limits.existing_group(tx, group_id))

@@ -105,8 +105,8 @@ class GroupChangeSchema(SaidBody):
 class MembersBody(Body):
     """Who comes into a group, and who goes."""
 
-    add = Items(Whole(1, 2**31 - 1), MAX_MEMBERS, "accounts", load_default=lambda: [])
-    remove = Items(Whole(1, 2**31 - 1), MAX_MEMBERS, "accounts", load_default=lambda: [])
+    add = Items(Whole(1, 2**31 - 1), MAX_MEMBERS, "accounts", load_default=list)
+    remove = Items(Whole(1, 2**31 - 1), MAX_MEMBERS, "accounts", load_default=list)
 
     @validates_schema
     def _check_somebody_moves(self, data: Any, **kwargs: Any) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, request
 
 from seidra.auth.tokens import bearer_token
+from seidra.auth.usage import today
 from seidra.config import Settings, ensure_directory
 from seidra.database.base import Database, Row
 from seidra.database.queries import queries
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from prometheus_client.core import GaugeMetricFamily
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_ACCOUNTS = 1_000
+"""Of how many accounts the use of today is told: those who used most."""
+
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Seconds; a list of 20 takes well under one of the first."""
 
@@ -130,6 +134,9 @@ class _State:
             media_bytes = queries.platform.media_bytes(connection)
             engines = queries.engines.list_all(connection)
             load = {row["engine"]: row for row in queries.engines.load(connection)}
+            used = queries.usage.by_account(
+                connection, first=today(), last=today(), user_id=None, limit=_ACCOUNTS, offset=0
+            )
             orphans = {row["engine"]: row["n"] for row in queries.engines.orphans_count(connection)}
         jobs = GaugeMetricFamily("seidra_jobs", "Jobs by status.", labels=["status"])
         for status in STATUSES:
@@ -148,6 +155,7 @@ class _State:
             seen.add_metric([row["id"], row["engine"]], _seconds_since(row["seen_at"]))
         yield seen
         yield from _engine_gauges(engines, load, orphans)
+        yield from _usage_gauges(used)
         yield GaugeMetricFamily("seidra_media_bytes", "Bytes of all pictures.", value=media_bytes)
         yield from self._disk()
 
@@ -206,6 +214,28 @@ def _engine_gauges(
         running.add_metric([name], load[name]["running"] if name in load else 0)
         orphaned.add_metric([name], orphans.get(name, 0))
     yield from (up, age, waiting, running, orphaned)
+
+
+def _usage_gauges(used: Iterable[Row]) -> Iterator[GaugeMetricFamily]:
+    """What accounts had of the engines today. By the id, which is no name, of those alone who had
+    something; gauges that begin anew with each day in UTC, for no counter forgets as we do."""
+    from prometheus_client.core import GaugeMetricFamily
+
+    seconds = GaugeMetricFamily(
+        "seidra_usage_today_engine_seconds", "Engine seconds of an account today.", labels=["user"]
+    )
+    pictures = GaugeMetricFamily(
+        "seidra_usage_today_pictures", "Pictures that an account made today.", labels=["user"]
+    )
+    size = GaugeMetricFamily(
+        "seidra_usage_today_bytes", "Bytes of the pictures of today.", labels=["user"]
+    )
+    for row in used:
+        user = [str(row["user_id"])]
+        seconds.add_metric(user, row["engine_seconds"])
+        pictures.add_metric(user, row["pictures"])
+        size.add_metric(user, row["bytes"])
+    yield from (seconds, pictures, size)
 
 
 def _seconds_since(then: str) -> float:

@@ -16,7 +16,11 @@ from seidra.errors import Unavailable
 
 DatabaseError = sqlite3.DatabaseError
 
-_UNIQUE = {"users.username_key": "users_username_taken", "users.email_key": "users_email_taken"}
+_UNIQUE = {
+    "users.username_key": "users_username_taken",
+    "users.email_key": "users_email_taken",
+    "account_groups.name_key": "account_groups_name_taken",
+}
 """The names of unique constraints, by the columns that SQLite names instead."""
 
 _log = logging.getLogger(__name__)
