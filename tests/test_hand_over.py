@@ -19,6 +19,7 @@ from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
 from test_auth import keep_house
 from test_start import variables
+from test_walks import INFOTEXT
 
 from seidra import create_app
 from seidra.config import Settings
@@ -77,13 +78,15 @@ def fill(person: Person, worker: Worker, **fields: Any) -> tuple[int, str, str]:
 
 def check_counts(database: SqliteDatabase) -> None:
     """Counters and the index of search are what their tables say."""
-    assert [tuple(row) for row in queries.operations.wrong_counts(database.connection)] == []
+    wrong = queries.operations.wrong_counts(database.connection)
+    assert wrong is not None
+    assert set(tuple(wrong)) == {0}
     assert queries.search.strays(database.connection) == 0
     with database.transaction() as tx:
         queries.search.check(tx)
 
 
-# ------------------------------------------------------------------------------------- the whole way
+# ------------------------------------------------------------------------------------ the whole way
 
 
 def test_what_somebody_leaves_becomes_anothers(
@@ -236,7 +239,7 @@ def test_a_bad_offer_names_its_field(
     )
 
 
-# -------------------------------------------------------------------------------------- what it takes
+# ------------------------------------------------------------------------------------ what it takes
 
 
 def test_nsfw_things_go_only_where_they_are_allowed(
@@ -319,7 +322,7 @@ def test_what_a_job_is_still_making_stays_with_the_job(
     assert done["staying"] == {"personas": 0, "media": 1}
 
 
-# ------------------------------------------------------------------------------------ what goes wrong
+# ---------------------------------------------------------------------------------- what goes wrong
 
 
 def test_an_account_that_is_deleted_meanwhile_is_purged_after_it_has_handed_over(
@@ -376,7 +379,7 @@ def test_it_waits_for_an_import_that_is_being_applied(
     app: Flask, admin: Person, alice: Person, bob: Person, database: SqliteDatabase
 ) -> None:
     persona = bob.persona()["id"]
-    planned = bob.post("/api/imports", json={"text": "a cat\nSteps: 20"}).get_json()["id"]
+    planned = bob.post("/api/imports", json={"text": INFOTEXT}).get_json()["id"]
     accept(alice, offer(admin, bob, alice))
     with database.transaction() as tx:
         tx.execute("UPDATE imports SET status = 'applying' WHERE id = ?", (planned,))
