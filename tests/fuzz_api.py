@@ -61,6 +61,8 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/auth/register",
         "POST /api/auth/password",
         "POST /api/admin/users",
+        "POST /api/admin/users/{user_id}/hand-over",
+        "POST /api/admin/invitations",
         "POST /api/personas/{persona_id}/duplicate",
         "POST /api/jobs/{job_id}/again",
         "POST /api/jobs/{job_id}/retry",

@@ -135,9 +135,9 @@ def test_what_somebody_leaves_becomes_anothers(
     assert edit.status_code == 404
     assert bob.get(f"/api/media/{media}").status_code == 404
     assert loads(app, item["url"]) in (403, 404)
-    for path in ("/api/personas", "/api/personas?search=luna", "/api/personas?tags=sea"):
+    for path in ("/api/personas", "/api/personas?search=luna", "/api/personas?tag=sea"):
         assert bob.get(path).headers["X-Total-Count"] == "0", path
-    for path in ("/api/media", "/api/media?tags=beach", "/api/media?search=moonlit"):
+    for path in ("/api/media", "/api/media?tag=beach", "/api/media?search=moonlit"):
         assert bob.get(path).headers["X-Total-Count"] == "0", path
     own_job = bob.get(f"/api/jobs/{job}").get_json()
     assert media not in str(own_job)
@@ -148,12 +148,12 @@ def test_what_somebody_leaves_becomes_anothers(
     assert media in got["avatar_url"]
     assert len(alice.get(f"/api/personas/{persona}/revisions").get_json()) == 2
     assert alice.get("/api/personas?search=luna").headers["X-Total-Count"] == "2"
-    assert alice.get("/api/personas?tags=sea").headers["X-Total-Count"] == "1"
+    assert alice.get("/api/personas?tag=sea").headers["X-Total-Count"] == "1"
     assert alice.get(f"/api/jobs/{job}").status_code == 404
     mine = alice.get(f"/api/media/{media}").get_json()
     assert (mine["persona_id"], mine["job_id"], mine["tags"]) == (persona, None, ["beach"])
     assert loads(app, mine["url"]) == 200
-    assert alice.get("/api/media?tags=beach").headers["X-Total-Count"] == "1"
+    assert alice.get("/api/media?tag=beach").headers["X-Total-Count"] == "1"
     check_counts(database)
 
     # Then the leaver goes, and takes nothing along; the record stays.
