@@ -64,6 +64,8 @@ checks.positive_data_acceptance.expected-statuses = [
         "PATCH /api/admin/users/{user_id}",
         "POST /api/admin/groups",
         "PATCH /api/admin/groups/{group_id}",
+        "POST /api/admin/users/{user_id}/hand-over",
+        "POST /api/admin/invitations",
         "POST /api/personas/{persona_id}/duplicate",
         "POST /api/jobs/{job_id}/again",
         "POST /api/jobs/{job_id}/retry",

@@ -544,6 +544,8 @@ def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
     same = {name for name in before if len(grown[name]) == len(before[name])}
     empty = {
         "platform_state",
+        "invitations",
+        "hand_overs",
         "file_deletions",
         "job_frames",
         "workers",

@@ -46,6 +46,11 @@ DEFAULTS = {
     "default_user_password": None,
     "instance_name": "SEIDRA",
     "registration": "open",
+    "password_login": True,
+    "auth_header": None,
+    "auth_email_header": None,
+    "auth_proxies": (),
+    "auth_create": False,
     "access_token_seconds": 15 * 60,
     "refresh_token_seconds": 30 * 24 * 3600,
     "session_seconds": 90 * 24 * 3600,
@@ -135,6 +140,18 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     ],
     "instance_name": [(" Chez nous ", "Chez nous"), ("x" * 50, "x" * 50)],
     "registration": [("closed", "closed"), ("OPEN", "open")],
+    "password_login": [("off", False), ("TRUE", True)],
+    "auth_header": [
+        ("Remote-User", "Remote-User"),
+        (" x-auth-request-user ", "x-auth-request-user"),
+    ],
+    "auth_email_header": [("Remote-Email", "Remote-Email")],
+    "auth_proxies": [
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("10.0.0.0/8, ::1 ,UNIX,", ("10.0.0.0/8", "::1", "unix")),
+        ("10.0.0.1/32", ("10.0.0.1",)),
+    ],
+    "auth_create": [("on", True), ("0", False)],
     "access_token_seconds": [("30", 30), ("86400", 86_400)],
     "refresh_token_seconds": [("60", 60), ("31536000", 31_536_000)],
     "session_seconds": [("60", 60), ("31536000", 31_536_000)],
@@ -325,6 +342,34 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
     ],
     "instance_name": [("must be one line of at most 50 characters", ["x" * 51, "a\nb", "a\x1bb"])],
     "registration": [("must be one of: open, closed", ["invite", "true", "opened"])],
+    "password_login": [("must be true or false", ["maybe"])],
+    "auth_header": [
+        (
+            "must be the name of a header of the proxy's own, such as Remote-User",
+            [
+                "Remote_User",
+                "Cookie",
+                "Authorization",
+                "Remote User",
+                "X-Forwarded-For",
+                "a-",
+                "-a",
+            ],
+        )
+    ],
+    "auth_email_header": [
+        (
+            "must be the name of a header of the proxy's own, such as Remote-User",
+            ["Remote_Email", "If-Match", "a:b-c"],
+        )
+    ],
+    "auth_proxies": [
+        (
+            "must list addresses, networks such as 10.0.0.0/8, or unix",
+            ["proxy.example", "10.0.0.1/8", "127.0.0.1:80", "300.1.1.1", "::1, nginx"],
+        )
+    ],
+    "auth_create": [("must be true or false", ["yes please"])],
     "access_token_seconds": [numbers(30, 86_400)],
     "refresh_token_seconds": [numbers(60, 31_536_000)],
     "session_seconds": [numbers(60, 31_536_000)],

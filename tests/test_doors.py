@@ -14,10 +14,10 @@ import pytest
 from conftest import PASSWORD, Person, environment
 from flask import Flask
 from flask.testing import FlaskClient
-from test_start import Server, variables
+from test_start import Server
 from werkzeug.test import TestResponse
 
-from seidra import create_app, parsers
+from seidra import create_app
 from seidra.auth import proxy
 from seidra.cli.users import users
 from seidra.config import Settings
@@ -371,7 +371,7 @@ def test_of_two_who_come_with_one_invitation_one_gets_in(make_app: Make) -> None
 
 
 def test_guessing_invitations_is_counted_as_logins(make_app: Make) -> None:
-    app = make_app(registration="closed", rate_login="3/minute")
+    app = make_app(registration="closed", rate_limits=True, rate_login="3/minute")
     Person(app, "admin")
     found = [told(join(app, "bob", f"guess{n}"))[0] for n in range(5)]
     assert 429 in found

@@ -19,6 +19,7 @@ from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
 from test_auth import keep_house
 from test_start import variables
+from test_walks import INFOTEXT
 
 from seidra import create_app
 from seidra.config import Settings
@@ -52,6 +53,12 @@ def accept(receiver: Person, offered: dict[str, Any]) -> dict[str, Any]:
     return answer.get_json()
 
 
+def loads(app: Flask, link: str) -> int:
+    """The status of a signed link's answer, to whoever has it."""
+    with app.test_client().get(link) as answer:
+        return answer.status_code
+
+
 def work(app: Flask) -> None:
     """What a worker does about hand-overs, to its end."""
     mover = HandOverWork(services_of(app).database)
@@ -67,7 +74,7 @@ def fill(person: Person, worker: Worker, **fields: Any) -> tuple[int, str, str]:
         pass
     media = next(
         each["id"]
-        for each in person.get("/api/media").get_json()["items"]
+        for each in person.get("/api/media?include_nsfw=true").get_json()["items"]
         if each["persona_id"] == persona
     )
     answer = person.put(f"/api/personas/{persona}/avatar", json={"media_id": media})
@@ -77,13 +84,15 @@ def fill(person: Person, worker: Worker, **fields: Any) -> tuple[int, str, str]:
 
 def check_counts(database: SqliteDatabase) -> None:
     """Counters and the index of search are what their tables say."""
-    assert [tuple(row) for row in queries.operations.wrong_counts(database.connection)] == []
+    wrong = queries.operations.wrong_counts(database.connection)
+    assert wrong is not None
+    assert set(tuple(wrong)) == {0}
     assert queries.search.strays(database.connection) == 0
     with database.transaction() as tx:
         queries.search.check(tx)
 
 
-# ------------------------------------------------------------------------------------- the whole way
+# ------------------------------------------------------------------------------------ the whole way
 
 
 def test_what_somebody_leaves_becomes_anothers(
@@ -98,8 +107,7 @@ def test_what_somebody_leaves_becomes_anothers(
     assert bob.patch(f"/api/personas/{persona}", json={"name": "Luna 2"}).status_code == 200
     assert bob.patch(f"/api/media/{media}", json={"tags": ["beach"]}).status_code == 200
     item = bob.get(f"/api/media/{media}").get_json()
-    bare = app.test_client()
-    assert bare.get(item["url"]).status_code == 200
+    assert loads(app, item["url"]) == 200
     alice.persona(name="Luna 2")
     offered = offer(admin, bob, alice)
     assert offered["from"] == {"id": bob.id, "username": "bob"}
@@ -126,10 +134,10 @@ def test_what_somebody_leaves_becomes_anothers(
     )
     assert edit.status_code == 404
     assert bob.get(f"/api/media/{media}").status_code == 404
-    assert bare.get(item["url"]).status_code in (403, 404)
-    for path in ("/api/personas", "/api/personas?search=luna", "/api/personas?tags=sea"):
+    assert loads(app, item["url"]) in (403, 404)
+    for path in ("/api/personas", "/api/personas?search=luna", "/api/personas?tag=sea"):
         assert bob.get(path).headers["X-Total-Count"] == "0", path
-    for path in ("/api/media", "/api/media?tags=beach", "/api/media?search=moonlit"):
+    for path in ("/api/media", "/api/media?tag=beach", "/api/media?search=moonlit"):
         assert bob.get(path).headers["X-Total-Count"] == "0", path
     own_job = bob.get(f"/api/jobs/{job}").get_json()
     assert media not in str(own_job)
@@ -138,22 +146,21 @@ def test_what_somebody_leaves_becomes_anothers(
     got = alice.get(f"/api/personas/{persona}").get_json()
     assert (got["name"], got["tags"], got["description"]) == ("Luna 2", ["sea"], "moon")
     assert media in got["avatar_url"]
-    revisions = alice.get(f"/api/personas/{persona}/revisions").get_json()
-    assert revisions["total"] == 2
+    assert len(alice.get(f"/api/personas/{persona}/revisions").get_json()) == 2
     assert alice.get("/api/personas?search=luna").headers["X-Total-Count"] == "2"
-    assert alice.get("/api/personas?tags=sea").headers["X-Total-Count"] == "1"
+    assert alice.get("/api/personas?tag=sea").headers["X-Total-Count"] == "1"
     assert alice.get(f"/api/jobs/{job}").status_code == 404
     mine = alice.get(f"/api/media/{media}").get_json()
     assert (mine["persona_id"], mine["job_id"], mine["tags"]) == (persona, None, ["beach"])
-    assert bare.get(mine["url"]).status_code == 200
-    assert alice.get("/api/media?tags=beach").headers["X-Total-Count"] == "1"
+    assert loads(app, mine["url"]) == 200
+    assert alice.get("/api/media?tag=beach").headers["X-Total-Count"] == "1"
     check_counts(database)
 
     # Then the leaver goes, and takes nothing along; the record stays.
     assert admin.delete(f"/api/admin/users/{bob.id}").status_code == 204
     keep_house(app)
     assert alice.get(f"/api/personas/{persona}").status_code == 200
-    assert bare.get(mine["url"]).status_code == 200
+    assert loads(app, mine["url"]) == 200
     assert admin.get("/api/admin/hand-overs").get_json()["hand_overs"] == [done]
     check_counts(database)
 
@@ -236,7 +243,7 @@ def test_a_bad_offer_names_its_field(
     )
 
 
-# -------------------------------------------------------------------------------------- what it takes
+# ------------------------------------------------------------------------------------ what it takes
 
 
 def test_nsfw_things_go_only_where_they_are_allowed(
@@ -270,9 +277,7 @@ def test_nsfw_things_go_only_where_they_are_allowed(
     check_counts(database)
 
 
-def test_a_receiver_without_room_is_told(
-    settings: Settings, make_app: Callable[..., Flask]
-) -> None:
+def test_a_receiver_without_room_is_told(make_app: Callable[..., Flask]) -> None:
     app = make_app(max_personas=2)
     admin, alice, bob = (Person(app, name) for name in ("admin", "alice", "bob"))
     for person in (alice, bob):
@@ -283,18 +288,15 @@ def test_a_receiver_without_room_is_told(
     answer = alice.post(path)
     assert told(answer) == (409, "quota_exceeded")
     assert (answer.get_json()["limit"], answer.get_json()["used"]) == (2, 2)
-    for persona in alice.get("/api/personas").get_json()["personas"]:
+    for persona in alice.get("/api/personas").get_json():
         assert alice.delete(f"/api/personas/{persona['id']}").status_code == 204
     assert alice.post(path).status_code == 202
 
 
 def test_media_beyond_the_receivers_bytes_stay(
-    make_app: Callable[..., Flask], settings: Settings
+    admin: Person, alice: Person, bob: Person, worker: Worker, make_app: Callable[..., Flask]
 ) -> None:
-    app = make_app()
-    admin, alice, bob = (Person(app, name) for name in ("admin", "alice", "bob"))
-    parts = services_of(app)
-    fill(bob, Worker(parts.database, parts.files, parts.settings))
+    fill(bob, worker)
     small = make_app(max_media_bytes=10)
     offered = offer(admin, bob, alice)
     path = f"/api/hand-overs/{offered['id']}/accept"
@@ -319,7 +321,7 @@ def test_what_a_job_is_still_making_stays_with_the_job(
     assert done["staying"] == {"personas": 0, "media": 1}
 
 
-# ------------------------------------------------------------------------------------ what goes wrong
+# ---------------------------------------------------------------------------------- what goes wrong
 
 
 def test_an_account_that_is_deleted_meanwhile_is_purged_after_it_has_handed_over(
@@ -376,7 +378,7 @@ def test_it_waits_for_an_import_that_is_being_applied(
     app: Flask, admin: Person, alice: Person, bob: Person, database: SqliteDatabase
 ) -> None:
     persona = bob.persona()["id"]
-    planned = bob.post("/api/imports", json={"text": "a cat\nSteps: 20"}).get_json()["id"]
+    planned = bob.post("/api/imports", json={"text": INFOTEXT}).get_json()["id"]
     accept(alice, offer(admin, bob, alice))
     with database.transaction() as tx:
         tx.execute("UPDATE imports SET status = 'applying' WHERE id = ?", (planned,))

@@ -47,6 +47,11 @@ ROWS: dict[str, dict[str, Any]] = {
         "last_four": "abcd", "created_at": NOW,
     },
     "password_links": {"user_id": 7, "digest": "p1", "expires_at": NOW},
+    "invitations": {"id": 3, "digest": "v1", "created_at": NOW, "expires_at": NOW},
+    "hand_overs": {
+        "id": 4, "from_id": 7, "from_name": "Alice", "to_id": 8, "to_name": "Bob", "made_by": 7,
+        "what": "all", "created_at": NOW, "expires_at": NOW,
+    },
     "idempotency_keys": {
         "user_id": 7, "key": "i1", "request": "POST /api/personas", "digest": "d", "status": 201,
         "location": "/api/personas/11", "made": "11", "created_at": NOW,
@@ -500,6 +505,9 @@ NOT_NULL = [
         "refresh_tokens": "digest session_id issued_at",
         "api_keys": "user_id name scope digest last_four created_at",
         "password_links": "digest expires_at",
+        "invitations": "digest note created_at expires_at",
+        "hand_overs": "from_id from_name to_id to_name made_by what status personas media bytes"
+        " personas_left media_left created_at expires_at",
         "idempotency_keys": "user_id key request digest status location made created_at",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
         "personas": "uid user_id name description style_prompt negative_prompt loras"
@@ -546,6 +554,15 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("users", "settings", "users_settings_json", ["", "{", "nonsense"]),
     ("users", "deleted_at", "users_deleted_is_inactive", [NOW]),
     ("users", "id", "id BETWEEN 1 AND 2147483647", [0, -1, 2**31]),
+    ("invitations", "used_at", "invitations_used", [NOW]),
+    ("hand_overs", "what", "hand_overs_what", ["some", ""]),
+    ("hand_overs", "status", "hand_overs_status", ["done", ""]),
+    ("hand_overs", "personas", "hand_overs_personas", [-1]),
+    ("hand_overs", "media", "hand_overs_media", [-1]),
+    ("hand_overs", "bytes", "hand_overs_bytes", [-1]),
+    ("hand_overs", "personas_left", "hand_overs_personas_left", [-1]),
+    ("hand_overs", "media_left", "hand_overs_media_left", [-1]),
+    ("hand_overs", "to_id", "hand_overs_two", [9]),
     ("idempotency_keys", "key", "idempotency_keys_key_length", ["", "x" * 65]),
     ("idempotency_keys", "status", "idempotency_keys_status", [199, 300]),
     ("api_keys", "name", "api_keys_name_length", ["", "x" * 101]),
@@ -653,6 +670,8 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "refresh_tokens": {"digest": "d2"},
     "api_keys": {"id": 15, "digest": "k2"},
     "password_links": {"user_id": 8, "digest": "p2"},
+    "invitations": {"id": 5, "digest": "v2"},
+    "hand_overs": {"id": 6, "from_id": 9},
     "idempotency_keys": {"key": "i2"},
     "nsfw_settings": {"user_id": 8},
     "personas": {"id": 12, "uid": "u12"},
@@ -751,6 +770,8 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("api_keys", {"id": 15}, "api_keys.digest"),
         ("password_links", {"digest": "p2"}, "password_links.user_id"),
         ("password_links", {"user_id": 8}, "password_links.digest"),
+        ("invitations", {"id": 5}, "invitations.digest"),
+        ("hand_overs", {"id": 6}, "hand_overs.from_id"),
         ("idempotency_keys", {}, "idempotency_keys.user_id, idempotency_keys.key"),
         ("nsfw_settings", {}, "index 'nsfw_settings_owner'"),
         ("nsfw_settings", {"user_id": None}, "index 'nsfw_settings_owner'"),
@@ -831,6 +852,9 @@ def left(connection: Connection) -> set[str]:
 def test_deleting_a_user_takes_everything_and_queues_the_files(filled: Connection) -> None:
     filled.execute("DELETE FROM users WHERE id = 7")
     assert left(filled) == {
+        # Records of what administrators did.
+        "invitations",
+        "hand_overs",
         "platform_state",
         "file_deletions",
         "workers",

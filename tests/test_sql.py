@@ -211,6 +211,38 @@ NOTHING: tuple[str, ...] = ()
 """For what only inserts."""
 
 PLANS: dict[str, tuple[str, ...]] = {
+    "invitations.create": NOTHING,
+    "invitations.open": ("invitations USING INDEX sqlite_autoindex_invitations_1 (digest=?)",),
+    "invitations.take": ("invitations USING INDEX sqlite_autoindex_invitations_1 (digest=?)",),
+    "invitations.page": ("SCAN invitations USING INDEX invitations_made", ROWID),
+    "invitations.count": ("SCAN invitations",),
+    "invitations.delete": (ROWID,),
+    "invitations.prune": ("INDEX invitations_expiry (expires_at<?)",),
+    "hand_overs.create": NOTHING,
+    "hand_overs.get": (ROWID,),
+    "hand_overs.page[all]": ("SCAN hand_overs USING INDEX hand_overs_made", ROWID),
+    "hand_overs.page[to]": ("INDEX hand_overs_receiver (to_id=?)", ROWID),
+    "hand_overs.count[all]": ("hand_overs",),
+    "hand_overs.count[to]": ("INDEX hand_overs_receiver (to_id=?)",),
+    "hand_overs.answer": (ROWID,),
+    "hand_overs.withdraw_all": ("hand_overs",),
+    "hand_overs.expire": ("INDEX hand_overs_expiry (expires_at<?)",),
+    "hand_overs.accepted": ("hand_overs USING INDEX hand_overs_accepted",),
+    "hand_overs.is_receiver_there": (ROWID,),
+    "hand_overs.personas[all]": ("INDEX personas_created (user_id=? AND created_at>?)",),
+    "hand_overs.personas[safe]": (
+        "INDEX personas_created_safe (user_id=? AND is_nsfw=? AND created_at>?)",
+    ),
+    "hand_overs.move_personas": (ROWID,),
+    "hand_overs.media[all]": ("INDEX media_created (user_id=? AND created_at>?)", JOB),
+    "hand_overs.media[safe]": (
+        "INDEX media_created_safe (user_id=? AND is_nsfw=? AND created_at>?)",
+        JOB,
+    ),
+    "hand_overs.move_media": (MEDIA, ROWID),
+    "hand_overs.jobs_changed": (JOB,),
+    "hand_overs.count_up": (ROWID,),
+    "hand_overs.finish": (ROWID,),
     "exports.create": NOTHING,
     "exports.count": ("INDEX exports_owner (user_id=?)",),
     "exports.page": ("INDEX exports_owner (user_id=?)", EXPORT),
@@ -760,6 +792,10 @@ for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name
 
 WHOLE = {
     "events.prune",
+    # There are as many as administrators have made.
+    "invitations.count",
+    "hand_overs.count[all]",
+    "hand_overs.withdraw_all",
     "operations.media_total",
     "operations.schema_parts",
     "operations.api_keys_end",

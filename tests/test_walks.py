@@ -30,6 +30,7 @@ from seidra.exchange.exports import ask_export
 from seidra.jobs.worker import Worker
 from seidra.studio.public import PATHS as SHARED_PAGES
 from seidra.studio.routes import PATHS as STUDIO
+from seidra.values import timestamp, timestamp_in
 from seidra.web.logs import JsonFormatter
 from seidra.web.services import services_of
 
@@ -46,6 +47,8 @@ IMPORT = "/api/imports/<uuid:import_id>"
 EXPORT = "/api/exports/<uuid:export_id>"
 ACCOUNT = "/api/admin/users/<id:user_id>"
 GROUP = "/api/admin/groups/<id:group_id>"
+INVITATION = "/api/admin/invitations/<id:invitation_id>"
+HAND_OVER = "/hand-overs/<id:hand_over_id>"
 NSFW = {
     "enabled": True,
     "age_verified": True,
@@ -78,6 +81,16 @@ ROUTES: dict[tuple[str, str], dict[str, Any] | None] = {
     },
     ("PATCH", ACCOUNT): {"nsfw_allowed": False},
     ("POST", f"{ACCOUNT}/password-link"): None,
+    ("GET", "/api/admin/invitations"): None,
+    ("POST", "/api/admin/invitations"): {"days": 3, "note": "for Grandma"},
+    ("DELETE", INVITATION): None,
+    ("POST", f"{ACCOUNT}/hand-over"): {"to": 2, "what": "all"},
+    ("GET", "/api/admin/hand-overs"): None,
+    ("GET", f"/api/admin{HAND_OVER}"): None,
+    ("DELETE", f"/api/admin{HAND_OVER}"): None,
+    ("GET", "/api/hand-overs"): None,
+    ("POST", f"/api{HAND_OVER}/accept"): None,
+    ("POST", f"/api{HAND_OVER}/decline"): None,
     ("DELETE", ACCOUNT): None,
     ("GET", "/api/admin/instance"): None,
     ("GET", "/api/admin/groups"): None,
@@ -224,6 +237,7 @@ PUBLIC: dict[tuple[str, str], dict[str, Any] | None] = {
     },
     ("POST", "/api/auth/login"): {"username": "alice", "password": PASSWORD},
     ("POST", "/api/auth/refresh"): None,
+    ("POST", "/api/auth/proxy"): None,
     ("POST", "/api/auth/password"): {"token": "{link}", "password": PASSWORD},
     ("GET", "/api/instance"): None,
     ("GET", "/api/health"): None,
@@ -258,6 +272,7 @@ MULTIPART = {("POST", "/api/media")}
 BARE = {("PUT", f"{MEDIA}/tags")}
 """Whose body may be an array."""
 OPTIONAL_BODY = {
+    ("POST", "/api/admin/invitations"),
     ("POST", f"{PERSONA}/duplicate"),
     ("POST", f"{PERSONA}/preview"),
     ("PUT", f"{MEDIA}/favorite"),
@@ -291,6 +306,8 @@ def fill(text: str, things: dict[str, Any]) -> str:
         "id:user_id": things["account"],
         "id:group_id": things.get("group", 999),
         "id:number": 1,
+        "id:invitation_id": things.get("invitation", 999),
+        "id:hand_over_id": things.get("hand_over", 999),
         "name": "mock",
         "model:name": "checkpoints/mock",
     }
@@ -311,6 +328,7 @@ SECRETS = {
     ("POST", f"{ACCOUNT}/password-link"),
     ("POST", f"{MEDIA}/share"),
     ("POST", f"{COLLECTION}/share"),
+    ("POST", "/api/admin/invitations"),
 }
 """What hands out something to get in with."""
 
@@ -941,6 +959,10 @@ def walk(person: Person, worker: Worker) -> Iterator[tuple[tuple[str, str], Test
         at = dict(things)
         if rule.endswith(("/cancel", "/retry")):
             at["job"] = person.preview(things["persona"])
+        if HAND_OVER in rule:
+            at["hand_over"] = offer_something(person)
+        if rule == INVITATION:
+            at["invitation"] = person.post("/api/admin/invitations").get_json()["id"]
         if rule.endswith("/retry"):
             assert person.post(f"/api/jobs/{at['job']}/cancel").status_code == 200
         headers = {"X-Forwarded-Host": "evil.example"}
@@ -961,6 +983,18 @@ def walk(person: Person, worker: Worker) -> Iterator[tuple[tuple[str, str], Test
         if "current_password" in (body or {}) or "password" in (body or {}):
             # Accounts that were deleted, or whose email changed, on the way are made anew.
             person = _again(person, worker, things)
+
+
+def offer_something(person: Person) -> int:
+    """Offer a person what an account has that is no more; returns the offer's id."""
+    with services_of(person.client.application).database.transaction() as tx:
+        found: int = tx.execute(
+            "INSERT INTO hand_overs (from_id, from_name, to_id, to_name, made_by, what, created_at,"
+            " expires_at) SELECT 1000000 + COUNT(*), 'gone', ?, ?, 1, 'all', ?, ? FROM hand_overs"
+            " RETURNING id",
+            (person.id, person.name, timestamp(), timestamp_in(60)),
+        ).fetchone()[0]
+    return found
 
 
 def _again(person: Person, worker: Worker, things: dict[str, Any]) -> Person:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import time
 
-from seidra.auth.usage import prune_usage
 from seidra.auth.invitations import KEPT_SECONDS as INVITATION_SECONDS
+from seidra.auth.usage import prune_usage
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.queries import queries
