@@ -37,6 +37,7 @@ SMALL, LARGE, WRITER = 2, 3, 4
 removes."""
 
 RARE_ROWS = 5
+SHARED_ROWS = 1_000
 _OTHERS = 200
 _BEGAN = datetime(2024, 1, 1)
 _BATCH = 20_000
@@ -166,6 +167,11 @@ def _fill(connection: sqlite3.Connection, sizes: Sizes) -> None:
         _insert(connection, "persona_tags", [row for each in tags for row in each])
         _insert(connection, "generation_jobs", jobs)
         _insert(connection, "media_items", media)
+    connection.execute(
+        "UPDATE personas SET visibility = 'shared' WHERE id IN"
+        " (SELECT id FROM personas WHERE user_id > ? ORDER BY id LIMIT ?)",
+        (WRITER, SHARED_ROWS),
+    )
     connection.execute("COMMIT")
 
 

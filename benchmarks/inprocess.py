@@ -49,7 +49,7 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
         query = schema.load({"limit": "20"})
         links = services().links
         rows, _ = pages.read_page(connection, SMALL, False, query)
-        shown = [persona_json(row, links) for row in rows]
+        shown = [persona_json(row, links, SMALL) for row in rows]
         body = orjson.dumps(shown)
         paged = page_headers(1000, 20, 0)
 
@@ -63,7 +63,7 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
             "user": lambda: queries.users.session_user(connection, **session, now=timestamp()),
             "arguments": lambda: schema.load({"limit": "20"}),
             "page_and_total": lambda: pages.read_page(connection, SMALL, False, query),
-            "rows_to_json": lambda: [persona_json(row, links) for row in rows],
+            "rows_to_json": lambda: [persona_json(row, links, SMALL) for row in rows],
             "serialization": lambda: orjson.dumps(shown),
             "page_headers": lambda: page_headers(1000, 20, 0),
             "response": lambda: reply([], headers=paged),
@@ -84,7 +84,7 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
 
 def searches(app: Flask, large: str, small: str) -> dict[str, float]:
     """Milliseconds of whole search requests (page and exact total), a large and a small user's,
-    without HTTP."""
+    and of the lists of what others share, without HTTP."""
     words = {
         "rare": RARE,
         "common": COMMON,
@@ -95,6 +95,13 @@ def searches(app: Flask, large: str, small: str) -> dict[str, float]:
     requests = {
         name: _request(app, f"/api/personas?search={word}", large) for name, word in words.items()
     }
+    for name, asked in {
+        "scope_shared": "scope=shared",
+        "scope_shared_offset": "scope=shared&offset=900",
+        "scope_shared_words": f"scope=shared&search={COMMON}",
+        "scope_mine": "scope=mine",
+    }.items():
+        requests[name] = _request(app, f"/api/personas?{asked}", large)
     requests["absent"] = _request(app, f"/api/personas?search={ABSENT}", small)
     return {
         f"search_{name}_ms": round(_microseconds(call) / 1000, 3) for name, call in requests.items()

@@ -13,7 +13,8 @@ WHERE visibility = 'shared';
 
 CREATE INDEX personas_shared_name ON personas (name_key, id, is_nsfw, user_id) WHERE visibility = 'shared';
 
-CREATE INDEX personas_shared_avatar ON personas (avatar_media_id) WHERE visibility = 'shared';
+CREATE INDEX personas_shared_avatar ON personas (avatar_media_id)
+WHERE visibility = 'shared' AND avatar_media_id IS NOT NULL;
 
 CREATE TABLE shared_persona_counts (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,

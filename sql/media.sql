@@ -55,9 +55,10 @@ WHERE m.id = :id AND u.is_active = TRUE
 -- viewer's NSFW settings in force let both be seen, and no more of the picture than the avatar is asked for.
 SELECT m.id, m.mime_type, m.width, m.height, m.file_key
 FROM personas AS p
-INNER JOIN media_items AS m ON m.id = p.avatar_media_id AND m.user_id = p.user_id
-INNER JOIN users AS u ON u.id = :user_id
-WHERE p.avatar_media_id = :id AND COALESCE(p.avatar_crop, '') = :crop AND u.is_active = TRUE
+CROSS JOIN media_items AS m
+CROSS JOIN users AS u
+WHERE p.avatar_media_id = :id AND p.avatar_media_id IS NOT NULL AND COALESCE(p.avatar_crop, '') = :crop
+    AND m.id = p.avatar_media_id AND m.user_id = p.user_id AND u.id = :user_id AND u.is_active = TRUE
     AND (
         p.visibility = 'shared'
         AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)

@@ -130,7 +130,7 @@ def test_a_preview_is_queued_and_nothing_is_rendered_in_the_request(
         "images": {},
         "frame_url": None,
         "persona_revision": 1,
-        "persona": {"id": persona["id"], "name": "Luna"},
+        "persona": {"id": persona["id"], "name": "Luna", "owner": None},
         "result_images": [],
         "results": [],
         "warnings": [],

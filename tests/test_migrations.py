@@ -62,7 +62,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "personas": {
         "id": 11, "uid": "u11", "user_id": 7, "name": "Luna", "style_prompt": "moon",
-        "name_key": "luna", "created_at": NOW, "updated_at": NOW,
+        "visibility": "shared", "name_key": "luna", "created_at": NOW, "updated_at": NOW,
     },
     "persona_revisions": {
         "id": 3, "user_id": 7, "persona_id": 11, "number": 1, "made_at": NOW, "made_by": "edit",
@@ -129,7 +129,7 @@ ROWS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-COUNTERS = {"persona_counts", "job_counts", "media_counts"}
+COUNTERS = {"persona_counts", "shared_persona_counts", "job_counts", "media_counts"}
 
 
 def insert(connection: Connection, table: str, **changes: Any) -> None:
@@ -511,8 +511,8 @@ NOT_NULL = [
         "idempotency_keys": "user_id key request digest status location made created_at",
         "nsfw_settings": "enabled age_verified intensity categories overrides updated_at",
         "personas": "uid user_id name description style_prompt negative_prompt loras"
-        " generation_params tags is_favorite is_nsfw name_key extensions revision revised_by"
-        " revision_note version created_at updated_at",
+        " generation_params tags is_favorite is_nsfw visibility name_key extensions revision"
+        " revised_by revision_note version created_at updated_at",
         "persona_revisions": "user_id persona_id number made_at made_by note is_nsfw content_hash"
         " document",
         "persona_sources": "persona_id user_id format tool file entry facts base revision"
@@ -583,6 +583,7 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("personas", "tags", "personas_tags_json", ["sea"]),
     ("personas", "is_favorite", "personas_is_favorite", [2]),
     ("personas", "is_nsfw", "personas_is_nsfw", [-1]),
+    ("personas", "visibility", "personas_visibility", ["", "public"]),
     ("personas", "extensions", "personas_extensions_json", ["{", ""]),
     ("personas", "revised_by", "personas_revised_by", ["", "hand"]),
     ("persona_revisions", "number", "persona_revisions_number", [0, -1]),
@@ -882,6 +883,7 @@ def test_deleting_a_persona_leaves_its_jobs_and_media(filled: Connection) -> Non
         "persona_sources",
         "persona_texts",
         "persona_counts",
+        "shared_persona_counts",
     }
     # They refer to what is not there, and would again to one that comes back.
     for table in ("generation_jobs", "media_items"):

@@ -200,7 +200,10 @@ ENTRIES = "INDEX sqlite_autoindex_import_entries_1 (import_id=?)"
 ENTRIES_ON = "INDEX sqlite_autoindex_import_entries_1 (import_id=? AND n>?)"
 SOURCE = "INDEX sqlite_autoindex_persona_sources_1 (persona_id=?)"
 UID = "INDEX sqlite_autoindex_personas_1 (uid=?)"
-COVER = "INDEX media_persona (persona_id=?)"
+COVER = "INDEX media_persona (persona_id=? AND user_id=?)"
+OWNER = "o USING INTEGER PRIMARY KEY (rowid=?)"
+"""Of what is shared: that its owner's account is live."""
+SHARED_AVATAR = "INDEX personas_shared_avatar (avatar_media_id=?)"
 QUEUED = "file_deletions USING PRIMARY KEY (key=?)"
 VIEWER = "INDEX nsfw_settings_user (user_id=?)"
 SEARCHED = ":M1><"
@@ -281,7 +284,7 @@ PLANS: dict[str, tuple[str, ...]] = {
         ROWID,
     ),
     "media.whole_page[persona]": (
-        "INDEX media_persona (persona_id=? AND created_at>?)",
+        "INDEX media_persona (persona_id=? AND user_id=? AND created_at>?)",
         ROWID,
     ),
     "media.whole_with_persona": (MEDIA, ROWID),
@@ -354,7 +357,7 @@ PLANS: dict[str, tuple[str, ...]] = {
         "SEARCH t USING",
     ),
     "jobs.last_completed": ("INDEX jobs_completed (user_id=?)",),
-    "jobs.mark_nsfw": ("INDEX jobs_persona (persona_id=?)",),
+    "jobs.mark_nsfw": ("INDEX jobs_persona (persona_id=? AND user_id=?)",),
     "jobs.matching[active]": (
         JOB,
         "INDEX jobs_status (user_id=? AND status=?)",
@@ -377,7 +380,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "engines.orphans": ("INDEX engine_orphans_engine (engine=? AND since<?)",),
     "engines.orphan_gone": ("engine_orphans USING PRIMARY KEY (job_id=?)",),
     "engines.orphans_count": ("engine_orphans",),
-    "jobs.matching[persona]": ("INDEX jobs_persona (persona_id=?)",),
+    "jobs.matching[persona]": ("INDEX jobs_persona (persona_id=? AND user_id=?)",),
     # What waits is few, and here all of it is looked at, whatever its engine.
     "jobs.misdated": ("generation_jobs USING INDEX jobs_queue",),
     "jobs.page[safe]": (
@@ -417,7 +420,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.by_date": ("INDEX media_created (user_id=? AND created_at>?)",),
     "media.by_persona": (
         "INDEX personas_name (user_id=?)",
-        "INDEX media_cover (persona_id=?)",
+        "INDEX media_cover (persona_id=? AND user_id=?)",
     ),
     "media.counts": ("media_counts USING PRIMARY KEY (user_id=?)",),
     "media.create": NOTHING,
@@ -433,10 +436,10 @@ PLANS: dict[str, tuple[str, ...]] = {
     "media.whole": (MEDIA,),
     "media.linked": (MEDIA, VIEWER, ROWID, "INDEX collection_media_item (media_id=?)"),
     "media.named": (MEDIA, ROWID, VIEWER),
-    "media.mark_nsfw": ("INDEX media_cover (persona_id=? AND is_nsfw=?)",),
+    "media.mark_nsfw": ("INDEX media_cover (persona_id=? AND user_id=? AND is_nsfw=?)",),
     "media.matching[time]": ("INDEX media_created (user_id=? AND created_at>? AND created_at<?)",),
     "media.matching[persona]": (
-        "INDEX media_persona (persona_id=? AND created_at>? AND created_at<?)",
+        "INDEX media_persona (persona_id=? AND user_id=? AND created_at>? AND created_at<?)",
     ),
     "media.matching[model]": (
         "INDEX media_model (user_id=? AND model=? AND created_at>? AND created_at<?)",
@@ -500,7 +503,12 @@ PLANS: dict[str, tuple[str, ...]] = {
     "personas.bring_back": NOTHING,
     "personas.delete": (ROWID,),
     "personas.whole": (ROWID,),
-    "personas.get": (ROWID, MEDIA, VIEWER),
+    "personas.get[own]": (ROWID, MEDIA, VIEWER),
+    "personas.get[seen]": (ROWID, MEDIA, VIEWER, OWNER),
+    "personas.shared_exists": (ROWID, VIEWER, OWNER),
+    "personas.count_shared": ("SCAN c", OWNER),
+    "media.linked_avatar": (SHARED_AVATAR, MEDIA, VIEWER, OWNER),
+    "search.shared": ("personas_shared", "x USING INTEGER PRIMARY KEY (rowid=?)", OWNER),
     "personas.matching_tagged": ("t USING PRIMARY KEY (user_id=? AND tag_key=?)", ROWID),
     "personas.tagged": ("t USING PRIMARY KEY (user_id=? AND tag_key=?)", ROWID),
     "personas.matching_untagged": (
@@ -781,6 +789,21 @@ for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name
         PLANS |= {
             f"search.sorted_page[few,{_order}]": (ROWID,),
             f"search.sorted_page[many,{_order}]": (_along,),
+            f"search.sorted_page[seen,{_order}]": (ROWID, OWNER),
+            f"personas.page[shared,{_order}]": (
+                "INDEX personas_shared" + ("" if _name == "created" else f"_{_name}"),
+                ROWID,
+                MEDIA,
+                OWNER,
+            ),
+            f"personas.page_of_all[{_key},{'down' if _order.startswith('-') else 'up'}]": (
+                "MERGE (UNION ALL)",
+                _along,
+                "INDEX personas_shared" + ("" if _name == "created" else f"_{_name}"),
+                ROWID,
+                MEDIA,
+                OWNER,
+            ),
             f"personas.page[all,{_order}]": (_along, ROWID, MEDIA),
             f"personas.page[safe,{_order}]": (
                 _safe if _name == "created" else _along,
@@ -805,6 +828,8 @@ WHOLE = {
     "operations.password_links_end",
     "operations.sessions_end",
     "operations.wrong_counts",
+    # A row or two an owner that shares.
+    "personas.count_shared",
     "operations.personas_too_long",
     "platform.jobs_by_status",
     "platform.media_bytes",
@@ -839,6 +864,10 @@ PART = {
     "imports_working": 5,
     "users_deleted": 5,
     "users_active_admins": 3,
+    "personas_shared": 1_000,
+    "personas_shared_updated": 1_000,
+    "personas_shared_name": 1_000,
+    "personas_shared_avatar": 200,
     "personas_favorite": 5_000,
     "personas_favorite_updated": 5_000,
     "personas_favorite_name": 5_000,
@@ -921,7 +950,7 @@ def test_every_statement_reads_along_its_index(
         detail
         for detail in details
         if re.fullmatch(
-            r"SCAN (?!CONSTANT|page$|found$|word$|t$|d$|o$|own$|q$|mine$|theirs$|both_of$)\w+",
+            r"SCAN (?!CONSTANT|tag$|page$|found$|word$|t$|d$|o$|own$|q$|mine$|theirs$|both_of$)\w+",
             detail,
         )
     ]
@@ -986,12 +1015,13 @@ def test_a_persona_is_read_alike_wherever_it_is_read(migrated: sqlite3.Connectio
             ).description
         ]
         for name, sql in TEXTS.items()
-        if re.match(r"personas\.(get|page)\b|search\.persona_page\b", name)
+        if re.match(r"personas\.(get|page|page_of_all)\b|search\.persona_page\b", name)
     }
-    assert len(columns) == 1 + 18 + 1
+    assert len(columns) == 2 + 24 + 6 + 1
     assert len({tuple(each) for each in columns.values()}) == 1
     table = {row[1] for row in migrated.execute("PRAGMA table_info(personas)")}
-    assert table - BESIDE == set(columns["personas.get"]) - {
+    assert table - BESIDE == set(columns["personas.get[own]"]) - {
+        "owner_name",
         "shown_media_id",
         "cover_media_id",
         "cover_width",

@@ -105,7 +105,11 @@ class _ImportedUrl(AvatarUrl):
 
 
 class EntryFieldsSchema(PersonaSchema):
-    """The fields of an entry: those of a persona's body, but that no link of ours can be in it."""
+    """The fields of an entry: those of a persona's body, but that no link of ours can be in it, and
+    that what is imported is shared by nobody yet."""
+
+    class Meta(PersonaSchema.Meta):
+        exclude = ("visibility",)
 
     avatar_url = _ImportedUrl()
 

@@ -226,11 +226,20 @@ class ResultSchema(Schema):
     height = fields.Integer()
 
 
+class JobOwnerSchema(Schema):
+    """Whose persona a job was made with."""
+
+    id = fields.Integer()
+    username = fields.String()
+
+
 class JobPersonaSchema(Schema):
-    """The persona of a job, as it was called then; `id` is null once it is deleted."""
+    """The persona of a job, as it was called then; `id` is null once it is deleted, or is another's
+    and shared no more. `owner`: whose it was, as they were called then; null: one's own."""
 
     id = fields.Integer(allow_none=True)
     name = fields.String()
+    owner = fields.Nested(JobOwnerSchema, allow_none=True)
 
 
 class JobSchema(Schema):
@@ -420,7 +429,7 @@ JOB_EXAMPLE = {
     "job_type": "persona_preview",
     "persona_id": 1,
     "persona_revision": 1,
-    "persona": {"id": 1, "name": "Élodie of the Tides"},
+    "persona": {"id": 1, "name": "Élodie of the Tides", "owner": None},
     "engine": "mock",
     "prompt": "moonlit ocean, soft teal light, film grain",
     "negative_prompt": "text, watermark",
