@@ -100,9 +100,9 @@ CREATE TABLE share_links (
 
 CREATE INDEX share_links_owner ON share_links (user_id, created_at DESC, id DESC);
 
-CREATE INDEX share_links_media ON share_links (media_id) WHERE media_id IS NOT NULL;
+CREATE INDEX share_links_media ON share_links (media_id);
 
-CREATE INDEX share_links_collection ON share_links (collection_id) WHERE collection_id IS NOT NULL;
+CREATE INDEX share_links_collection ON share_links (collection_id);
 
 CREATE INDEX share_links_expiry ON share_links (expires_at);
 

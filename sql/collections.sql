@@ -63,7 +63,7 @@ LEFT JOIN media_items AS k ON k.id = (
 )
 ORDER BY c.created_at DESC, c.id DESC;
 
--- name: page_all
+-- name: both
 -- A page of both, likewise; of each no more than as far as the page reaches.
 SELECT
     c.id, c.user_id AS owner_id, o.username AS owner_name, c.name, c.description, c.visibility, c.with_details,

@@ -7,7 +7,7 @@ VALUES (:id, :user_id, :token_hash, :media_id, :collection_id, :with_details, :n
 -- How many links of a user are good.
 SELECT COUNT(*) FROM share_links WHERE user_id = :user_id AND expires_at > :now;
 
--- name: page
+-- name: newest
 -- A page of a user's links that are good, the newest first: all, or those of a media item or a collection.
 -- family: of user: user_id = :user_id
 -- family: of media: media_id = :media_id AND user_id = :user_id

@@ -44,7 +44,7 @@ LEFT JOIN (SELECT id AS found_job_id FROM generation_jobs) AS j ON j.found_job_i
 LEFT JOIN (SELECT id AS found_persona_id FROM personas) AS p ON p.found_persona_id = m.persona_id
 ORDER BY created_at DESC, id DESC;
 
--- name: page_all
+-- name: both
 -- A page of these and of one's own; of each no more than as far as the page reaches.
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC

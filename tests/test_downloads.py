@@ -18,7 +18,6 @@ from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.media.bare import bare_picture
 from seidra.media.view import file_name
-from seidra.values import to_json
 from seidra.web.services import services_of
 
 SECRET = "moonlit ocean of the prompt"
@@ -150,15 +149,10 @@ def test_damaged_exif_says_nothing_and_breaks_nothing() -> None:
 def test_what_a_file_is_called(
     persona: str | None, seed: Any, mime_type: str, name: str | None
 ) -> None:
-    row: Any = {
-        "persona": persona,
-        "created_at": "2026-01-31T12:00:00.000000Z",
-        "metadata": to_json({"seed": seed}),
-    }
     wanted = name or "Élodie- the Tides 2026-01-31 9223372036854775807.jpg"
-    assert file_name(row, mime_type) == wanted
-    row["persona"] = "\U0001f319" * 100
-    assert len(file_name(row, mime_type).encode()) <= 255
+    assert file_name("2026-01-31T12:00:00.000000Z", mime_type, persona, seed) == wanted
+    long = file_name("2026-01-31T12:00:00.000000Z", mime_type, "\U0001f319" * 100, seed)
+    assert len(long.encode()) <= 255
 
 
 def made(person: Person, worker: Worker, **persona: Any) -> dict[str, Any]:

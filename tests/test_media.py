@@ -31,6 +31,10 @@ from seidra.web.services import services_of
 FIELDS = {
     "id",
     "user_id",
+    "owner",
+    "is_mine",
+    "visibility",
+    "with_details",
     "file_path",
     "thumbnail_path",
     "job_id",

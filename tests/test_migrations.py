@@ -115,6 +115,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "bytes": 1000, "document": "{}", "file_key": "m0/m0.0a.png", "persona_id": 11,
         "job_id": "j1", "position": 7, "deleted_at": NOW,
     },
+    "collections": {
+        "id": "c1", "user_id": 7, "name": "Tides", "description": "", "visibility": "private",
+        "with_details": 0, "created_at": NOW, "updated_at": NOW,
+    },
+    "collection_media": {"collection_id": "c1", "media_id": "m1", "position": 1},
+    "share_links": {
+        "id": "l1", "user_id": 7, "token_hash": "h1", "media_id": "m1", "with_details": 0,
+        "created_at": NOW, "expires_at": NOW,
+    },
     "file_deletions": {"key": f"go/{GONE}.png", "due_at": NOW},
     "engines": {"name": "studio", "kind": "comfyui", "probe_due_at": NOW},
     "engine_turns": {
@@ -129,7 +138,13 @@ ROWS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 
-COUNTERS = {"persona_counts", "shared_persona_counts", "job_counts", "media_counts"}
+COUNTERS = {
+    "persona_counts",
+    "shared_persona_counts",
+    "job_counts",
+    "media_counts",
+    "media_shared_counts",
+}
 
 
 def insert(connection: Connection, table: str, **changes: Any) -> None:
@@ -529,7 +544,12 @@ NOT_NULL = [
         " loras parameters count images warnings submissions metadata is_nsfw attempts version"
         " run_after engine engine_state search_text created_at updated_at",
         "media_items": "id user_id position file_type mime_type width height file_size metadata"
-        " tags is_favorite is_nsfw nsfw_tags search_text version created_at updated_at",
+        " tags is_favorite is_nsfw nsfw_tags visibility with_details search_text version created_at"
+        " updated_at",
+        "collections": "id user_id name description visibility with_details version created_at"
+        " updated_at",
+        "collection_media": "collection_id media_id position",
+        "share_links": "id user_id token_hash with_details created_at expires_at",
         "job_events": "user_id job_id version was_nsfw created_at of_frame",
         "job_frames": "job_id n webp",
         "media_tags": "user_id tag_key media_id",
@@ -633,6 +653,13 @@ CHECKS: list[tuple[str, str, str, list[Any]]] = [
     ("media_items", "source", "media_source", ["elsewhere", ""]),
     ("personas", "avatar_crop", "personas_avatar_crop", ["", "1"]),
     ("media_items", "file_type", "media_file_type", ["audio", ""]),
+    ("media_items", "visibility", "media_visibility", ["public", ""]),
+    ("media_items", "with_details", "media_with_details", [2]),
+    ("collections", "name", "collections_name", [""]),
+    ("collections", "visibility", "collections_visibility", ["public", ""]),
+    ("collections", "with_details", "collections_with_details", [2]),
+    ("share_links", "with_details", "share_links_with_details", [2]),
+    ("share_links", "media_id", "share_links_one", [None]),
     ("media_items", "width", "media_width", [0, -1]),
     ("media_items", "height", "media_height", [0]),
     ("media_items", "file_size", "media_file_size", [-1]),
@@ -691,6 +718,9 @@ ANOTHER: dict[str, dict[str, Any]] = {
     "media_tags": {"tag_key": "sun"},
     "media_loras": {"name": "glow"},
     "trash": {"id": "t2", "item_id": "m9"},
+    "collections": {"id": "c2"},
+    "collection_media": {"media_id": "m9"},
+    "share_links": {"id": "l2", "token_hash": "h2"},
     "file_deletions": {"key": "an/other.png"},
     "engines": {"name": "other"},
     "engine_turns": {"minute": "2026-01-31T12:01"},
@@ -794,6 +824,10 @@ def test_types_are_strict(filled: Connection, table: str, column: str, value: An
         ("media_loras", {}, "media_loras.user_id, media_loras.name, media_loras.media_id"),
         ("trash", {"item_id": "m9"}, "trash.id"),
         ("trash", {"id": "t2"}, "trash.kind, trash.item_id"),
+        ("collections", {}, "collections.id"),
+        ("collection_media", {}, "collection_media.collection_id, collection_media.media_id"),
+        ("share_links", {"token_hash": "h2"}, "share_links.id"),
+        ("share_links", {"id": "l2"}, "share_links.token_hash"),
         ("file_deletions", {}, "file_deletions.key"),
         ("account_groups", {"id": 5}, "account_groups.name_key"),
         ("usage_days", {}, "usage_days.user_id, usage_days.day"),
@@ -829,6 +863,10 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("trash", {"id": "t2", "item_id": "m9", "user_id": 99}),
         ("users", ANOTHER["users"] | {"group_id": 99}),
         ("usage_days", {"day": "2026-02-01", "user_id": 99}),
+        ("collections", {"id": "c2", "user_id": 99}),
+        ("collection_media", {"collection_id": "none", "media_id": "m9"}),
+        ("share_links", {"id": "l2", "token_hash": "h2", "user_id": 99}),
+        ("share_links", {"id": "l2", "token_hash": "h2", "media_id": "none"}),
     ],
 )
 def test_foreign_key(filled: Connection, table: str, changes: dict[str, Any]) -> None:

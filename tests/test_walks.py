@@ -467,7 +467,7 @@ def test_another_users_things_do_not_exist(
             problem(answer, 404)
             detail = answer.get_json()["detail"]
             # Not to be told from what never was.
-            names = ("job", "media", "entry", "export", "import")
+            names = ("job", "media", "entry", "export", "import", "share", "collection")
             ids = {name: uuid.uuid4() for name in names} | {"persona": 999}
             missing = fill(rule, ids | {"session": "f" * 16, "key": 999, "account": 999})
             assert (

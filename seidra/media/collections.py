@@ -74,7 +74,7 @@ def collections_page(
         rows = queries.collections.page(connection, scope=scope, **asked)
         return rows, queries.collections.count(connection, scope=scope, user_id=user_id)
     reach = query["limit"] + query["offset"]
-    rows = queries.collections.page_all(connection, **asked, reach=reach)
+    rows = queries.collections.both(connection, **asked, reach=reach)
     mine, shared = (
         queries.collections.count(connection, scope=each, user_id=user_id) for each in _SCOPES
     )

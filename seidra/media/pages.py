@@ -69,7 +69,7 @@ def seen_page(
         rows = queries.shared_media.page(connection, **asked)
     else:
         reach = query["limit"] + query["offset"]
-        rows = queries.shared_media.page_all(connection, **asked, reach=reach)
+        rows = queries.shared_media.both(connection, **asked, reach=reach)
     return rows, seen_counts(connection, user_id, nsfw, scope)["total"]
 
 

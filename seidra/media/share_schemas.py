@@ -48,7 +48,7 @@ class ShareLinkPageSchema(Schema):
     items = fields.List(fields.Nested(ShareLinkSchema))
 
 
-class CoverSchema(Schema):
+class CollectionCoverSchema(Schema):
     """The first picture of a collection."""
 
     media_id = fields.UUID()
@@ -71,7 +71,7 @@ class CollectionSchema(Schema):
         metadata={"description": "Whether others see prompt, parameters and tags too."}
     )
     count = fields.Integer(metadata={"description": "The pictures that you may see."})
-    cover = fields.Nested(CoverSchema, allow_none=True)
+    cover = fields.Nested(CollectionCoverSchema, allow_none=True)
     version = fields.Integer()
     created_at = fields.DateTime()
     updated_at = fields.DateTime()

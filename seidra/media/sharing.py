@@ -82,7 +82,7 @@ def links_page(
     """A page of a user's links that are good, the newest first, and how many there are: all, or
     those of an item or a collection."""
     asked = {"user_id": user_id, "media_id": item_id, "collection_id": item_id, "now": timestamp()}
-    rows = queries.share_links.page(
+    rows = queries.share_links.newest(
         connection, of=of, **asked, limit=query["limit"], offset=query["offset"]
     )
     return rows, queries.share_links.count(connection, of=of, **asked)
