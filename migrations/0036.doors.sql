@@ -51,7 +51,7 @@ CREATE INDEX hand_overs_made ON hand_overs (created_at DESC, id DESC);
 
 CREATE INDEX hand_overs_expiry ON hand_overs (expires_at) WHERE status = 'pending';
 
-CREATE INDEX hand_overs_accepted ON hand_overs (id) WHERE status = 'accepted';
+CREATE INDEX hand_overs_accepted ON hand_overs (from_id, id) WHERE status = 'accepted';
 
 CREATE TRIGGER personas_owner AFTER UPDATE OF user_id ON personas
 WHEN old.user_id <> new.user_id

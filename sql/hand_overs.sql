@@ -48,8 +48,8 @@ WHERE status = 'pending' AND (from_id = :user_id OR to_id = :user_id);
 UPDATE hand_overs SET status = 'expired', ended_at = :now WHERE status = 'pending' AND expires_at <= :now;
 
 -- name: accepted
--- What was accepted and is not all moved yet, the first one first.
-SELECT id, from_id, to_id FROM hand_overs WHERE status = 'accepted' ORDER BY id;
+-- What was accepted and is not all moved yet.
+SELECT id, from_id, to_id FROM hand_overs WHERE status = 'accepted' ORDER BY from_id, id;
 
 -- name: is_receiver_there$
 -- A row while the account that gets it is not deleted.

@@ -86,7 +86,7 @@ def check_counts(database: SqliteDatabase) -> None:
     """Counters and the index of search are what their tables say."""
     wrong = queries.operations.wrong_counts(database.connection)
     assert wrong is not None
-    assert set(tuple(wrong)) == {0}
+    assert set(wrong) == {0}
     assert queries.search.strays(database.connection) == 0
     with database.transaction() as tx:
         queries.search.check(tx)

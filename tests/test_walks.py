@@ -1022,6 +1022,10 @@ def test_real_answers_are_what_the_document_says(
         if route in NOT_OFFERED:
             problem(answer, 501)
             continue
+        if route == ("POST", "/api/auth/proxy"):
+            # Where no proxy is named; tests/test_doors.py has the other answers.
+            problem(answer, 401)
+            continue
         assert answer.status_code in (200, 201, 202, 204), (route, answer.text)
         if route in DESCRIBED:
             responses = operation(document, *route)["responses"]
