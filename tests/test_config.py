@@ -37,6 +37,7 @@ DEFAULTS = {
     "thumbnail_dir": CHECKOUT / "data" / "thumbnails",
     "models_dir": CHECKOUT / "data" / "models",
     "tmp_dir": CHECKOUT / "data" / "tmp",
+    "media_url": None,
     "jwt_secret": None,
     "bind": "127.0.0.1:8000",
     "public_url": None,
@@ -106,6 +107,13 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "thumbnail_dir": [("/srv/thumbnails", Path("/srv/thumbnails"))],
     "models_dir": [("/srv/models", Path("/srv/models"))],
     "tmp_dir": [("/srv/tmp", Path("/srv/tmp"))],
+    "media_url": [
+        (url, url)
+        for url in (
+            "s3://seidra",
+            "s3://my.bucket/a/b_c?endpoint=https://s3.example&region=eu-west-1&public=http://m:9000",
+        )
+    ],
     "jwt_secret": [(SECRET, SECRET), ("ü" * 16, "ü" * 16)],
     "bind": [
         (bind, bind)

@@ -31,7 +31,7 @@ from seidra.engines.base import (
     RenderRequest,
 )
 from seidra.engines.maps import apply_map
-from seidra.files.base import Files
+from seidra.files.base import Files, StoreUnavailable
 from seidra.jobs import queue, results
 from seidra.jobs.frames import FramePace, encode_frame
 from seidra.jobs.requests import DEFAULTS
@@ -132,8 +132,11 @@ class Attempt:
                 self.give_back()
             _log.info("job left", extra={"fields": {"job": self.job_id}})
         except EngineUnavailable as error:
-            self._wait_for_engine(error)
+            self._wait(str(error), error.code)
             return False
+        except StoreUnavailable as error:
+            # Uncounted: what failed is neither the engine nor the job.
+            self._wait(error.detail, "storage", counted=-1 if self._counted else 0)
         except EngineError as error:
             self._fail(str(error), error.code, permanent=error.permanent)
         except Exception as error:
@@ -421,8 +424,8 @@ class Attempt:
         fields = {"job": self.job_id, "attempt": attempts, "final": final, "reason": message}
         _log.warning("job attempt failed", extra={"fields": fields})
 
-    def _wait_for_engine(self, error: EngineUnavailable) -> None:
-        """Give the job back, uncounted, until the engine may be there again."""
+    def _wait(self, message: str, code: str, *, counted: int = 0) -> None:
+        """Give the job back, uncounted, until what is away may be there again."""
         since = self._job["waiting_since"] or timestamp()
         away = (parse_timestamp(timestamp()) - parse_timestamp(since)).total_seconds()
         pause = min(max(away, SHORTEST_PAUSE), LONGEST_PAUSE)
@@ -432,11 +435,11 @@ class Attempt:
                 id=self.job_id,
                 claim=self._claim,
                 run_after=timestamp_in(pause),
-                counted=0,
-                error_message=str(error),
-                error_code=error.code,
+                counted=counted,
+                error_message=message,
+                error_code=code,
                 waiting_since=since,
                 now=timestamp(),
             )
-        fields = {"job": self.job_id, "engine": self._job["engine"], "reason": str(error)}
-        _log.warning("engine away", extra={"fields": fields})
+        fields = {"job": self.job_id, "engine": self._job["engine"], "reason": message}
+        _log.warning("job waits for what is away", extra={"fields": fields})
