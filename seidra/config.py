@@ -418,11 +418,6 @@ class Settings:
             environ = _dotenv() | dict(os.environ)
         values = _with_folders(read_settings(cls, PREFIX, environ))
         keys = tuple((name, environ[name]) for name in BUCKET_KEYS if environ.get(name))
-        if values.get("media_url") and not values.get("jwt_secret"):
-            raise StartError(
-                "SEIDRA_JWT_SECRET must be given with SEIDRA_MEDIA_URL: a secret in the data folder"
-                " is one machine's, and links and tokens of the others would be refused."
-            )
         return cls(**values, bucket_keys=keys)
 
     @property
@@ -521,6 +516,11 @@ def jwt_secret(settings: Settings) -> str:
     start."""
     if settings.jwt_secret:
         return settings.jwt_secret
+    if settings.media_url is not None:
+        raise StartError(
+            "SEIDRA_JWT_SECRET must be given with SEIDRA_MEDIA_URL: a secret in the data folder is"
+            " one machine's, and links and tokens of the others would be refused."
+        )
     path = settings.data_dir / "jwt.secret"
     try:
         return parsers.secret(kept_secret(path, 48))

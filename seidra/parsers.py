@@ -162,7 +162,9 @@ def bucket(value: str) -> Bucket:
     found = {name: texts[-1] for name, texts in options.items()}
     for name in ("endpoint", "public"):
         if name in found and not re.fullmatch(r"https?://[^\s/?#@\\]+/?", found[name]):
-            raise ValueError(f"must have an {name} such as https://s3.example")
+            raise ValueError(
+                f"must have as {name} the origin of a server, such as https://s3.example"
+            )
     if not re.fullmatch(r"[a-z0-9\-]{1,50}", region := found.get("region", "us-east-1")):
         raise ValueError("must have a region such as eu-west-1")
     endpoint, public = (found.get(name, "").rstrip("/") or None for name in ("endpoint", "public"))

@@ -244,6 +244,20 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
         ("begins with the home of a user who does not exist", ["~nobody-has-this-name"])
     ],
     "tmp_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
+    "media_url": [
+        (
+            "must be s3://bucket",
+            ["bucket", "https://bucket", "s3://", "s3://A", "s3://u:p@bucket", "s3://bucket?x"],
+        ),
+        ("must have a prefix of letters", ["s3://bucket/a b", "s3://bucket/../x"]),
+        ("takes the options endpoint, region, public, not 'key'", ["s3://bucket?key=secret"]),
+        (
+            "must have as endpoint the origin of a server",
+            ["s3://bucket?endpoint=s3.example", "s3://bucket?endpoint=http://h/x"],
+        ),
+        ("must have as public the origin", ["s3://bucket?public=//x"]),
+        ("must have a region", ["s3://bucket?region=a%20b"]),
+    ],
     "jwt_secret": [("must have at least 32 characters", ["secret", SECRET[1:]])],
     "bind": [
         (

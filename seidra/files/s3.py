@@ -10,6 +10,7 @@ import contextlib
 import io
 import itertools
 import logging
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,7 +27,7 @@ from seidra.files.temporary import TemporaryFiles
 
 try:
     import obstore
-    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+    from obstore.exceptions import BaseError
     from obstore.store import S3Store
 except ImportError:
     raise StartError(
@@ -59,6 +60,12 @@ class BucketFiles(TemporaryFiles):
         assert settings.media_url is not None
         self._bucket = parsers.bucket(settings.media_url)
         self._keys = dict(settings.bucket_keys)
+        given = set(self._keys) & set(BUCKET_KEYS[:2])
+        if len(given) == 1 or (self._bucket.endpoint and not given):
+            raise StartError(
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must both be given with"
+                " SEIDRA_MEDIA_URL."
+            )
         self._proxy = settings.x_accel_redirect
         self._prefix = f"{self._bucket.prefix}/" if self._bucket.prefix else ""
         self._store = self._open_store(self._bucket.endpoint)
@@ -76,24 +83,19 @@ class BucketFiles(TemporaryFiles):
 
     def check(self) -> None:
         """Raise StartError unless the bucket is there and answers us."""
-        given = set(self._keys) & set(BUCKET_KEYS[:2])
-        if len(given) == 1 or (self._bucket.endpoint and not given):
-            raise StartError(
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must both be given with"
-                " SEIDRA_MEDIA_URL."
-            )
         try:
             self._first_page(self._store, self._prefix)
-        except (PermissionDeniedError, UnauthenticatedError):
-            raise StartError(
-                f"The bucket {self._bucket.name} of SEIDRA_MEDIA_URL is closed to us: correct"
-                " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what they may do."
-            ) from None
-        except FileNotFoundError:
-            raise StartError(
-                f"There is no bucket {self._bucket.name} as SEIDRA_MEDIA_URL names it."
-            ) from None
         except _FAULTS as error:
+            status = _status(error)
+            if status in (401, 403):
+                raise StartError(
+                    f"The bucket {self._bucket.name} of SEIDRA_MEDIA_URL is closed to us: correct"
+                    " AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or what they may do."
+                ) from None
+            if status == 404:
+                raise StartError(
+                    f"There is no bucket {self._bucket.name} as SEIDRA_MEDIA_URL names it."
+                ) from None
             raise StartError(
                 f"The server of SEIDRA_MEDIA_URL does not answer as S3 does: {_short(error)}"
             ) from None
@@ -326,6 +328,13 @@ def _unavailable(error: Exception) -> StoreUnavailable:
     return StoreUnavailable("The store of the pictures does not answer; try again.")
 
 
+def _status(error: Exception) -> int:
+    """The status that the server answered with, as a failure tells it in its text alone; 0 where
+    there was no answer."""
+    match = re.search(r"status code: (\d{3})", str(error))
+    return int(match[1]) if match else 0
+
+
 def _short(error: Exception) -> str:
     """What a failure says, on one line."""
-    return " ".join(str(error).split())[:_SAID]
+    return " ".join(str(error).partition("Debug source")[0].split())[:_SAID]
