@@ -132,11 +132,10 @@ class Attempt:
                 self.give_back()
             _log.info("job left", extra={"fields": {"job": self.job_id}})
         except EngineUnavailable as error:
-            self._wait(str(error), error.code)
+            self._wait_for_engine(error)
             return False
         except StoreUnavailable as error:
-            # Uncounted: what failed is neither the engine nor the job.
-            self._wait(error.detail, "storage", counted=-1 if self._counted else 0)
+            self._wait_for_store(error)
         except EngineError as error:
             self._fail(str(error), error.code, permanent=error.permanent)
         except Exception as error:
@@ -424,8 +423,25 @@ class Attempt:
         fields = {"job": self.job_id, "attempt": attempts, "final": final, "reason": message}
         _log.warning("job attempt failed", extra={"fields": fields})
 
-    def _wait(self, message: str, code: str, *, counted: int = 0) -> None:
-        """Give the job back, uncounted, until what is away may be there again."""
+    def _wait_for_store(self, error: StoreUnavailable) -> None:
+        """Give the job back, uncounted, for a while: what failed is neither the engine nor the job.
+        What it has made is made again then."""
+        with self._shop.database.transaction() as tx:
+            queries.jobs.give_back(
+                tx,
+                id=self.job_id,
+                claim=self._claim,
+                run_after=timestamp_in(LONGEST_PAUSE),
+                counted=-1 if self._counted else 0,
+                error_message=error.detail,
+                error_code="storage",
+                waiting_since=None,
+                now=timestamp(),
+            )
+        _log.warning("the store of files is away", extra={"fields": {"job": self.job_id}})
+
+    def _wait_for_engine(self, error: EngineUnavailable) -> None:
+        """Give the job back, uncounted, until the engine may be there again."""
         since = self._job["waiting_since"] or timestamp()
         away = (parse_timestamp(timestamp()) - parse_timestamp(since)).total_seconds()
         pause = min(max(away, SHORTEST_PAUSE), LONGEST_PAUSE)
@@ -435,11 +451,11 @@ class Attempt:
                 id=self.job_id,
                 claim=self._claim,
                 run_after=timestamp_in(pause),
-                counted=counted,
-                error_message=message,
-                error_code=code,
+                counted=0,
+                error_message=str(error),
+                error_code=error.code,
                 waiting_since=since,
                 now=timestamp(),
             )
-        fields = {"job": self.job_id, "engine": self._job["engine"], "reason": message}
-        _log.warning("job waits for what is away", extra={"fields": fields})
+        fields = {"job": self.job_id, "engine": self._job["engine"], "reason": str(error)}
+        _log.warning("engine away", extra={"fields": fields})
