@@ -31,6 +31,9 @@ PASSWORD_VARIABLE = "SEIDRA_PASSWORD"  # noqa: S105 (a name)
 """What `flask users create` and `set-password` read a password from; no setting, and not misspelt
 either."""
 
+BUCKET_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+"""How every client of S3 calls its keys; `.env` may hold them too."""
+
 _DEFAULT_DATABASE = "sqlite:///../data/seidra.db"
 _log = logging.getLogger(__name__)
 
@@ -147,6 +150,15 @@ class Settings:
         None,
         "Files on their way; on the same file system as the media.",
         "`tmp` in the data folder",
+    )
+    media_url: str | None = setting(
+        parsers.media_url,
+        None,
+        "A bucket for the media and thumbnails instead of the two folders, such as"
+        " s3://bucket/prefix?endpoint=https://s3.example&region=eu-west-1 (docs/scaling.md; needs"
+        " the extra `s3`).",
+        # Where it stands is nobody's business but the operator's.
+        secret=True,
     )
     jwt_secret: str = setting(
         parsers.secret,
@@ -408,6 +420,9 @@ class Settings:
         parsers.choice("debug", "info", "warning", "error"), "info", "How much is logged."
     )
 
+    bucket_keys: tuple[tuple[str, str], ...] = dataclasses.field(default=(), repr=False)
+    """Amazon's own variables that say who we are to a bucket (`BUCKET_KEYS`), with their values."""
+
     @staticmethod
     def variable(field: str) -> str:
         """The environment variable of a field."""
@@ -433,7 +448,9 @@ class Settings:
         """
         if environ is None:
             environ = _dotenv() | dict(os.environ)
-        return cls(**_with_folders(read_settings(cls, PREFIX, environ)))
+        values = _with_folders(read_settings(cls, PREFIX, environ))
+        keys = tuple((name, environ[name]) for name in BUCKET_KEYS if environ.get(name))
+        return cls(**values, bucket_keys=keys)
 
     @property
     def base_path(self) -> str:
@@ -552,6 +569,11 @@ def jwt_secret(settings: Settings) -> str:
     start."""
     if settings.jwt_secret:
         return settings.jwt_secret
+    if settings.media_url is not None:
+        raise StartError(
+            "SEIDRA_JWT_SECRET must be given with SEIDRA_MEDIA_URL: a secret in the data folder is"
+            " one machine's, and links and tokens of the others would be refused."
+        )
     path = settings.data_dir / "jwt.secret"
     try:
         return parsers.secret(kept_secret(path, 48))

@@ -10,8 +10,9 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import limits
 
@@ -121,6 +122,59 @@ def public_url(value: str) -> str:
     if not valid or not re.fullmatch(r"[^\s?#@\\]+", value):
         raise ValueError(rule)
     return value.rstrip("/")
+
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
+_BUCKET_OPTIONS = ("endpoint", "region", "public")
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """Where a bucket is. `endpoint`: of the server, None for Amazon's; `public`: how browsers
+    reach that, where it is otherwise."""
+
+    name: str
+    prefix: str
+    endpoint: str | None
+    region: str
+    public: str | None
+
+
+def bucket(value: str) -> Bucket:
+    """The bucket that a URL such as s3://bucket/prefix?endpoint=https://s3.example names. Raises
+    ValueError for any other text."""
+    rule = "must be s3://bucket, or s3://bucket/prefix?endpoint=https://s3.example&region=eu-west-1"
+    try:
+        parts = urlsplit(value)
+        options = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    except ValueError:
+        raise ValueError(rule) from None
+    prefix = parts.path.strip("/")
+    if parts.scheme != "s3" or not _BUCKET.fullmatch(parts.netloc) or parts.fragment:
+        raise ValueError(rule)
+    if prefix and not re.fullmatch(r"[A-Za-z0-9_\-]+(/[A-Za-z0-9_\-]+)*", prefix):
+        raise ValueError(
+            "must have a prefix of letters, digits, - and _, such as s3://bucket/seidra"
+        )
+    if unknown := sorted(set(options) - set(_BUCKET_OPTIONS)):
+        # Of an option that could be a secret only the name is told.
+        raise ValueError(f"takes the options {', '.join(_BUCKET_OPTIONS)}, not {unknown[0]!r}")
+    found = {name: texts[-1] for name, texts in options.items()}
+    for name in ("endpoint", "public"):
+        if name in found and not re.fullmatch(r"https?://[^\s/?#@\\]+/?", found[name]):
+            raise ValueError(
+                f"must have as {name} the origin of a server, such as https://s3.example"
+            )
+    if not re.fullmatch(r"[a-z0-9\-]{1,50}", region := found.get("region", "us-east-1")):
+        raise ValueError("must have a region such as eu-west-1")
+    endpoint, public = (found.get(name, "").rstrip("/") or None for name in ("endpoint", "public"))
+    return Bucket(parts.netloc, prefix, endpoint, region, public)
+
+
+def media_url(value: str) -> str:
+    """The URL of a bucket."""
+    bucket(value.strip())
+    return value.strip()
 
 
 def location(value: str) -> str:

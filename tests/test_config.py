@@ -37,6 +37,7 @@ DEFAULTS = {
     "thumbnail_dir": CHECKOUT / "data" / "thumbnails",
     "models_dir": CHECKOUT / "data" / "models",
     "tmp_dir": CHECKOUT / "data" / "tmp",
+    "media_url": None,
     "jwt_secret": None,
     "bind": "127.0.0.1:8000",
     "public_url": None,
@@ -112,6 +113,13 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
     "thumbnail_dir": [("/srv/thumbnails", Path("/srv/thumbnails"))],
     "models_dir": [("/srv/models", Path("/srv/models"))],
     "tmp_dir": [("/srv/tmp", Path("/srv/tmp"))],
+    "media_url": [
+        (url, url)
+        for url in (
+            "s3://seidra",
+            "s3://my.bucket/a/b_c?endpoint=https://s3.example&region=eu-west-1&public=http://m:9000",
+        )
+    ],
     "jwt_secret": [(SECRET, SECRET), ("ü" * 16, "ü" * 16)],
     "bind": [
         (bind, bind)
@@ -254,6 +262,20 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
         ("begins with the home of a user who does not exist", ["~nobody-has-this-name"])
     ],
     "tmp_dir": [("begins with the home of a user who does not exist", ["~nobody-has-this-name"])],
+    "media_url": [
+        (
+            "must be s3://bucket",
+            ["bucket", "https://bucket", "s3://", "s3://A", "s3://u:p@bucket", "s3://bucket?x"],
+        ),
+        ("must have a prefix of letters", ["s3://bucket/a b", "s3://bucket/../x"]),
+        ("takes the options endpoint, region, public, not 'key'", ["s3://bucket?key=secret"]),
+        (
+            "must have as endpoint the origin of a server",
+            ["s3://bucket?endpoint=s3.example", "s3://bucket?endpoint=http://h/x"],
+        ),
+        ("must have as public the origin", ["s3://bucket?public=//x"]),
+        ("must have a region", ["s3://bucket?region=a%20b"]),
+    ],
     "jwt_secret": [("must have at least 32 characters", ["secret", SECRET[1:]])],
     "bind": [
         (

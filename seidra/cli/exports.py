@@ -16,7 +16,8 @@ from seidra.errors import StartError
 from seidra.exchange.belongings import Belongings, Chosen
 from seidra.exchange.exports import find_losses, make_file, write_export
 from seidra.exchange.targets import SEIDRA, TARGETS, Losses
-from seidra.files.local import LocalFiles, private
+from seidra.files import open_files
+from seidra.files.temporary import private
 
 
 @click.command("export", cls=CheckedCommand)
@@ -49,7 +50,7 @@ def export_personas(
             if own is None:
                 raise click.ClickException(f"{user} has no persona {persona_id}.")
         chosen = Chosen(list(dict.fromkeys(ids)) or None, nsfw=True)
-        files = LocalFiles(service.settings)
+        files = open_files(service.settings)
         belongings = Belongings(service.database, files, account["id"], chosen)
         if dry_run:
             _print_losses(find_losses(belongings, to, library=to == SEIDRA))

@@ -20,7 +20,7 @@ from seidra.exchange.import_view import entry_json
 from seidra.exchange.incoming import read_files
 from seidra.exchange.plan import MAX_ENTRIES, ON_CONFLICT, Options, make_plan
 from seidra.exchange.work import ImportWork, begin_apply, delete_import
-from seidra.files.local import LocalFiles
+from seidra.files import open_files
 from seidra.values import from_json
 
 _PAGE = 200
@@ -55,7 +55,7 @@ def import_files(
     """Import personas from files of other programs. The server may run meanwhile."""
     incoming = read_files(_read(files), format, encoding)
     with DatabaseService() as service:
-        database, store = service.database, LocalFiles(service.settings)
+        database, store = service.database, open_files(service.settings)
         account = accounts.find_account(database.connection, user)
         if account is None:
             raise click.ClickException(f"There is no account {user}.")

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import click
 
+from seidra import parsers
 from seidra.cli.groups import CheckedCommand, CheckedGroup
 from seidra.config import get_settings
 from seidra.database import DatabaseService
 from seidra.errors import StartError
+from seidra.files import open_files
 from seidra.operations import backup as backups
-from seidra.operations import checks
+from seidra.operations import checks, moves
 from seidra.operations import restore as restores
 from seidra.operations.archive import Progress
 from seidra.operations.media import LOST, MENDED, ORPHAN, Finding, MediaCheck
@@ -115,6 +117,30 @@ def media_check(deep: bool, repair: bool, force: bool) -> None:
     click.echo(f"Checked {check.items} items and {check.files} files{kinds or ': all is well'}.")
     if left:
         raise click.ClickException(_repair_advice(found, repair))
+
+
+@media.command("copy")
+@click.option("--to", required=True, help="A bucket as SEIDRA_MEDIA_URL names it, or `folders`.")
+def media_copy(to: str) -> None:
+    """Copy all files into a bucket, or from it into SEIDRA_MEDIA_DIR and SEIDRA_THUMBNAIL_DIR. Can
+    be repeated; stop the server for the last time."""
+    settings = get_settings()
+    try:
+        media_url = None if to == "folders" else parsers.media_url(to)
+    except ValueError as error:
+        raise click.UsageError(f"--to {error}.") from None
+    source, target = open_files(settings), moves.other_store(settings, media_url)
+    source.check()
+    with _progress_bar("Copying", moves.total_bytes(source)) as progress:
+        try:
+            copied = moves.copy_files(source, target, progress)
+        except OSError as error:
+            raise StartError(f"A file cannot be copied: {error.strerror or error}.") from None
+    click.echo(
+        f"Copied {copied.files} files, {copied.bytes:,} bytes; {copied.kept} were there already."
+    )
+    setting = "without SEIDRA_MEDIA_URL" if media_url is None else "with that SEIDRA_MEDIA_URL"
+    click.echo(f"Start the server {setting}; the files here may go once all is well.")
 
 
 def _repair_advice(found: list[Finding], repair: bool) -> str:

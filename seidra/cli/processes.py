@@ -23,7 +23,7 @@ from seidra import engines
 from seidra.cli.groups import CheckedCommand
 from seidra.config import Settings, get_settings
 from seidra.database import DatabaseService, init_database
-from seidra.files.local import LocalFiles
+from seidra.files import open_files
 from seidra.operations.workers import make_whole_worker, start_worker
 from seidra.platform import metrics
 from seidra.web import logs
@@ -81,7 +81,7 @@ def _prepare_worker(settings: Settings) -> None:
     logging.config.dictConfig(logs.logging_configuration(settings.log_level))
     engines.check_setup(settings)
     init_database(settings)
-    LocalFiles(settings).check()
+    open_files(settings).check()
 
 
 @click.command("run", cls=CheckedCommand, params=run_command.params, help=run_command.help)

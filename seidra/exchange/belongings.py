@@ -14,7 +14,7 @@ from seidra.database.base import Database, Row, required_row
 from seidra.database.queries import queries
 from seidra.exchange.found import GivenPersona, History, Source
 from seidra.exchange.own import FORMAT, GivenPicture
-from seidra.files.local import LocalFiles
+from seidra.files.base import Files
 from seidra.media.keys import row_key
 from seidra.media.thumbnails import TooBusy, thumbnail_key
 from seidra.values import from_json, to_json, unpacked
@@ -52,7 +52,7 @@ class Chosen:
 class Belongings:
     """What a user has of what is chosen."""
 
-    def __init__(self, database: Database, files: LocalFiles, user_id: int, chosen: Chosen) -> None:
+    def __init__(self, database: Database, files: Files, user_id: int, chosen: Chosen) -> None:
         self._database = database
         self._files = files
         self._user_id = user_id

@@ -23,8 +23,9 @@ from seidra.database.queries import queries
 from seidra.exchange.belongings import Belongings, Chosen
 from seidra.exchange.exports import KEPT_SECONDS, archive_name, write_export
 from seidra.exchange.targets import SEIDRA, Losses
+from seidra.files.base import Files, StoreUnavailable
 from seidra.files.keys import ARCHIVE, archive_key
-from seidra.files.local import LocalFiles, private
+from seidra.files.temporary import private
 from seidra.media.chores import ANNOUNCED_SECONDS, delete_condemned
 from seidra.values import timestamp, timestamp_in
 
@@ -47,7 +48,7 @@ class _Stopped(Exception):
 class Exporter:
     """Writes the exports of all users."""
 
-    def __init__(self, database: Database, files: LocalFiles, settings: Settings) -> None:
+    def __init__(self, database: Database, files: Files, settings: Settings) -> None:
         self._database = database
         self._files = files
         self._lease = float(settings.job_lease_seconds)
@@ -93,6 +94,9 @@ class Exporter:
             full = error.errno in (errno.ENOSPC, errno.EDQUOT)
             sentence = "The server's disk is full." if full else "Its file cannot be written."
             self._fail(row, claim, "disk_full" if full else "unwritable", sentence)
+        except StoreUnavailable as error:
+            _log.warning("an export cannot be stored: %s", error)
+            self._fail(row, claim, "unwritable", error.detail)
         except Exception:
             _log.exception("an export failed")
             self._fail(row, claim, "internal_error", "It could not be made; the log says why.")

@@ -11,29 +11,31 @@ import contextlib
 import errno
 import os
 import shutil
-import time
+import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 from seidra.config import Settings
 from seidra.errors import StartError
+from seidra.files.base import Handover, Stored
 from seidra.files.keys import EXTENSIONS, derived_key, match_key
-
-METRICS = "metrics"
-"""The folder among the temporary files that is none: where server processes count for /metrics."""
+from seidra.files.temporary import TemporaryFiles, private
 
 _THUMBNAIL = 320
 """The size of the thumbnails of 0.1, whose names do not say it."""
 
 
-class LocalFiles:
+class LocalFiles(TemporaryFiles):
     """The media, thumbnail and temporary folders of one instance."""
 
+    origin = None
+
     def __init__(self, settings: Settings) -> None:
+        super().__init__(settings.tmp_dir)
         self._media = settings.media_dir
         self._thumbnails = settings.thumbnail_dir
-        self._tmp = settings.tmp_dir
         self._proxy = settings.x_accel_redirect
 
     def check(self) -> None:
@@ -95,14 +97,70 @@ class LocalFiles:
             if (key := self._key(path)) is not None:
                 yield key
 
-    def link(self, key: str, seconds: int) -> str | None:
+    def stat(self, key: str) -> Stored:
+        """What is known of a file. Raises OSError where a symbolic link was put in its place, and
+        FileNotFoundError where there is none."""
+        path = self.plain_path(key)
+        state = path.stat()
+        return Stored(path, key, state.st_size, state.st_mtime)
+
+    def scan(self) -> Iterator[Stored]:
+        """Every file that is there. Those with keys come in the order of these."""
+        shards = {path.name for base in self._bases() for path in base.iterdir() if path.is_dir()}
+        for base in self._bases():
+            yield from (_stored(path, None) for path in base.iterdir() if path.name not in shards)
+        for shard in sorted(shards):
+            keyed = []
+            for path in self._walk(shard):
+                if (key := self._key(path)) is None:
+                    yield _stored(path, None)
+                else:
+                    keyed.append((key, path))
+            for key, path in sorted(keyed):
+                yield _stored(path, key)
+
+    def place(self, key: str) -> Path:
+        """Where a file is, whether or not it is there. Raises ValueError for no key."""
+        return self.path(key)
+
+    def link(
+        self, key: str, seconds: int, method: str = "GET", *, attached: bool = False
+    ) -> Handover | None:
         """The internal location by which the proxy of SEIDRA_X_ACCEL_REDIRECT finds the file, such
         as `/protected/media/6f/6f1c....png`; None without such a proxy."""
         if self._proxy is None:
             return None
         base, path = self._base(key), self.path(key)
         name = "media" if base == self._media else "thumbnails"
-        return f"{self._proxy}/{name}/{path.relative_to(base)}"
+        return Handover(f"{self._proxy}/{name}/{path.relative_to(base)}", internal=True)
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing where pictures are. Raises OSError."""
+        return not (self._media.exists() and any(self._media.iterdir()))
+
+    def try_writing(self) -> float:
+        """Put something small, read and delete it; returns when it was put by the clock of the
+        disk, in seconds of the epoch. Raises OSError."""
+        with tempfile.NamedTemporaryFile(dir=self._tmp) as file:
+            file.write(b"SEIDRA")
+            file.flush()
+            return os.stat(file.name).st_mtime
+
+    @contextmanager
+    def adopted(self, folder: Path) -> Iterator[None]:
+        """Take over a folder of whole pictures on the file system of the temporary files, each at
+        its key; what fails within the block takes them back. Raises OSError."""
+        moved: list[Path] = []
+        try:
+            for shard in sorted(folder.iterdir()):
+                moved.append(self._media / shard.name)
+                os.rename(shard, moved[-1])
+            sync_folder(self._media)
+            yield
+        except BaseException:
+            for path in moved:
+                shutil.rmtree(path, ignore_errors=True)
+            raise
 
     # ----------------------------------------------------------------------------- what folders do
 
@@ -121,12 +179,6 @@ class LocalFiles:
         _refuse_links(path)
         return path
 
-    def strangers(self) -> Iterator[Path]:
-        """Every file in these folders that is not called as we call files."""
-        for path in self._walk():
-            if self._key(path) is None:
-                yield path
-
     def add_name(self, key: str, other: str) -> None:
         """Store a file under another key too; what is not there is no error. For a way back alone:
         the file of a key never changes otherwise."""
@@ -142,27 +194,6 @@ class LocalFiles:
             self.put(other, source.read_bytes(), "")
         sync_folder(path.parent)
 
-    def temporary_path(self, kind: str) -> Path:
-        """Where a new temporary file may be made."""
-        return self._tmp / f"{kind}-{os.getpid()}-{os.urandom(6).hex()}"
-
-    def temporary(self, older_than: float) -> list[Path]:
-        """What lies among the temporary files and is older than that many seconds: of processes
-        that ended in the middle."""
-        now, found = time.time(), []
-        for path in self._tmp.iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                if path.name != METRICS and now - path.stat().st_mtime > older_than:
-                    found.append(path)
-        return found
-
-    def discard(self, path: Path) -> None:
-        """Drop something temporary, a folder or a file."""
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
     def grant(self, path: Path) -> None:
         """Let the proxy that sends the files read a new one, where there is such a proxy."""
         if self._proxy is not None:
@@ -171,9 +202,12 @@ class LocalFiles:
     def _base(self, key: str) -> Path:
         return self._thumbnails if match_key(key)["derived"] else self._media
 
-    def _walk(self) -> Iterator[Path]:
-        for base in (self._media, self._thumbnails):
-            for folder, _, names in os.walk(base):
+    def _bases(self) -> tuple[Path, Path]:
+        return self._media, self._thumbnails
+
+    def _walk(self, below: str = "") -> Iterator[Path]:
+        for base in self._bases():
+            for folder, _, names in os.walk(base / below):
                 for name in names:
                     yield Path(folder, name)
 
@@ -200,11 +234,6 @@ class LocalFiles:
             self.grant(folder)
 
 
-def private(path: str, flags: int) -> int:
-    """An opener for files that their owner alone may read."""
-    return os.open(path, flags | os.O_CLOEXEC, 0o600)
-
-
 def sync_folder(folder: Path) -> None:
     """Make the renames into a folder survive a power cut."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -212,6 +241,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _stored(path: Path, key: str | None) -> Stored:
+    try:
+        state = path.stat()
+    except OSError:
+        # Gone meanwhile, or a symbolic link to nowhere.
+        return Stored(path, key, None, 0.0)
+    return Stored(path, key, state.st_size, state.st_mtime)
 
 
 def _refuse_links(path: Path) -> None:

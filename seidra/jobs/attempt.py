@@ -32,7 +32,7 @@ from seidra.engines.base import (
     RenderRequest,
 )
 from seidra.engines.maps import apply_map
-from seidra.files.base import Files
+from seidra.files.base import Files, StoreUnavailable
 from seidra.jobs import queue, results
 from seidra.jobs.frames import FramePace, encode_frame
 from seidra.jobs.requests import DEFAULTS
@@ -139,6 +139,8 @@ class Attempt:
         except EngineUnavailable as error:
             self._wait_for_engine(error)
             return False
+        except StoreUnavailable as error:
+            self._wait_for_store(error)
         except EngineError as error:
             self._fail(str(error), error.code, permanent=error.permanent)
         except Exception as error:
@@ -445,6 +447,23 @@ class Attempt:
         self._counted_until = until
         fields = {"job": self.job_id, "attempt": attempts, "final": final, "reason": message}
         _log.warning("job attempt failed", extra={"fields": fields})
+
+    def _wait_for_store(self, error: StoreUnavailable) -> None:
+        """Give the job back, uncounted, for a while: what failed is neither the engine nor the job.
+        What it has made is made again then."""
+        with self._shop.database.transaction() as tx:
+            queries.jobs.give_back(
+                tx,
+                id=self.job_id,
+                claim=self._claim,
+                run_after=timestamp_in(LONGEST_PAUSE),
+                counted=-1 if self._counted else 0,
+                error_message=error.detail,
+                error_code="storage",
+                waiting_since=None,
+                now=timestamp(),
+            )
+        _log.warning("the store of files is away", extra={"fields": {"job": self.job_id}})
 
     def _wait_for_engine(self, error: EngineUnavailable) -> None:
         """Give the job back, uncounted, until the engine may be there again."""

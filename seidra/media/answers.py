@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-from flask import Response, current_app, send_file
+from flask import Response, current_app, request, send_file
 
 from seidra.errors import NotFound, Unavailable
+from seidra.files.base import Files, Handover
 from seidra.media.bare import bare_picture
 from seidra.media.crops import Crop, cut_out
 from seidra.media.thumbnails import MIME_TYPE, TooBusy, thumbnail_key
@@ -74,30 +75,63 @@ def send_stored(
 ) -> Response:
     """The bytes of a stored file, or none, and word to the proxy which ones it is to send.
 
-    They never change, so `tag` is its ETag. `attached`: a file to keep, called `name`. Raises
+    They never change, so `tag` is its ETag. Where a store of its own has them, a browser is sent
+    there. `attached`: a file to keep, called `name`. Raises
     NotFound.
     """
     files = services().files
     try:
-        link = files.link(key, max_age)
-        response = send_file(
-            files.plain_path(key),
-            mime_type,
-            etag=tag,
-            conditional=link is None,
-            max_age=max_age,
-            download_name=name,
-        )
+        link = files.link(key, max_age, request.method, attached=attached)
+        if link is None:
+            response = _send_opened(files, key, mime_type, tag, max_age, name)
+        else:
+            # Asked once for all: what is gone is a 404 of ours, whoever sends the rest.
+            files.stat(key)
+            response = _handed_over(link, mime_type)
     except OSError:
         raise _missing(item_id) from None
+    if link is not None and not link.internal:
+        # A while less than the address is good, so that what a browser has kept leads somewhere.
+        return with_file_headers(response, min(max_age, _REDIRECT_SECONDS))
+    if link is not None:
+        response.headers.set("Content-Disposition", "inline", filename=name)
     if attached:
         attach(response, name)
-    if link is not None:
-        # The proxy sends the bytes; ranges and conditions are its own to judge, by its own ETag.
-        response.close()
-        response.set_data(b"")
-        response.headers["X-Accel-Redirect"] = link
     return with_file_headers(response, max_age)
+
+
+_REDIRECT_SECONDS = 30
+"""How long a browser may follow a redirect again without asking."""
+
+
+def _handed_over(link: Handover, mime_type: str) -> Response:
+    """The answer by which somebody else sends the bytes; ranges and conditions are theirs to judge,
+    by their own ETag."""
+    if not link.internal:
+        return Response(status=302, headers={"Location": link.address})
+    return Response(b"", content_type=mime_type, headers={"X-Accel-Redirect": link.address})
+
+
+def _send_opened(
+    files: Files, key: str, mime_type: str, tag: str, max_age: int, name: str
+) -> Response:
+    stored, file = files.stat(key), files.open(key)
+    try:
+        response = send_file(
+            file,
+            mime_type,
+            etag=tag,
+            conditional=False,
+            max_age=max_age,
+            last_modified=stored.modified,
+            download_name=name,
+        )
+        response.headers["Content-Length"] = str(stored.size)
+        response.make_conditional(request.environ, accept_ranges=True, complete_length=stored.size)
+        return response
+    except BaseException:
+        file.close()
+        raise
 
 
 def send_bare(

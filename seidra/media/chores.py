@@ -14,9 +14,8 @@ from collections.abc import Iterable
 
 from seidra.database.base import Database
 from seidra.database.queries import queries
-from seidra.files.base import Files
+from seidra.files.base import Files, StoreUnavailable
 from seidra.files.keys import with_derived
-from seidra.files.local import LocalFiles
 from seidra.media.keys import is_named
 from seidra.values import timestamp, timestamp_in
 
@@ -45,12 +44,12 @@ def delete_files(database: Database, files: Files) -> int:
 
 def delete_condemned(database: Database, files: Files, keys: Iterable[str]) -> int:
     """Delete files whose keys are condemned, with what is derived of them; returns how many keys
-    were done: none where the disk refuses, which is tried again."""
+    were done: none where the store refuses, which is tried again."""
     keys = list(keys)
     unnamed = [key for key in keys if not is_named(database.connection, key)]
     try:
         files.delete(itertools.chain.from_iterable(map(with_derived, unnamed)))
-    except OSError as error:
+    except (OSError, StoreUnavailable) as error:
         _log.warning("files cannot be deleted: %s", error)
         return 0
     if keys:
@@ -68,7 +67,7 @@ def purge_trash(database: Database, keep_days: int) -> None:
             queries.trash.purge_before(tx, before=before, limit=_BATCH)
 
 
-def discard_temporary(files: LocalFiles, older_than: float) -> None:
+def discard_temporary(files: Files, older_than: float) -> None:
     """Drop what processes that ended in the middle left, once it is older than that many
     seconds."""
     for path in files.temporary(older_than):

@@ -23,8 +23,10 @@ from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.database.sqlite.connect import open_connection
 from seidra.errors import StartError
+from seidra.files import open_files
 from seidra.files.base import Files
-from seidra.files.local import LocalFiles, private, sync_folder
+from seidra.files.local import sync_folder
+from seidra.files.temporary import private
 from seidra.media.keys import row_key
 from seidra.operations.archive import CHUNK, DATABASE, MEDIA, Progress, ReadFailed, Writer
 from seidra.values import timestamp
@@ -91,7 +93,7 @@ def _fill(
         queries.operations.frames_drop(rows)
         queries.operations.idempotency_drop(rows)
         queries.operations.exports_drop(rows)
-        report = _add_media(LocalFiles(settings), database.connection, rows, writer)
+        report = _add_media(open_files(settings), database.connection, rows, writer)
     packed = copy.with_suffix(".gz")
     size, checksum = _pack(copy, packed, progress)
     with open(packed, "rb") as source:

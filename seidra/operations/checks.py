@@ -8,6 +8,7 @@ import pwd
 import shutil
 import stat
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -26,7 +27,7 @@ from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
-from seidra.files.local import LocalFiles
+from seidra.files import open_files
 from seidra.jobs.presence import SILENCE_SECONDS
 from seidra.operations.copies import copied_database
 from seidra.operations.media import MediaCheck
@@ -43,6 +44,9 @@ _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "ceph", "afs", "lustre
 _NETWORK |= {"fuse.sshfs", "fuse.glusterfs", "fuse.s3fs", "fuse.rclone", "fuse.cephfs", "drvfs"}
 """File systems, as Linux calls them, whose files other machines hold: SQLite's locks and shared
 memory are not safe there."""
+
+_CLOCK_SECONDS, _CLOCK_LIMIT = 30.0, 600.0
+"""How far apart the clocks of a bucket and of this machine may be: a worry, and a failure."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +97,15 @@ def examine(settings: Settings, *, whole: bool = True) -> Iterator[Check]:
     yield _secrets(settings)
     if settings.rate_limits and settings.rate_storage != "memory://":
         yield _redis(settings)
+    if settings.media_url is not None:
+        yield _bucket(settings)
+        if settings.rate_limits and settings.rate_storage == "memory://":
+            yield Check(
+                "rates",
+                WARN,
+                "Each server process counts requests for itself.",
+                "With more than one node, set SEIDRA_RATE_STORAGE to a Redis.",
+            )
     yield _folders(settings)
     yield _disk(settings)
     if (problem := schema_problem(settings)) is not None:
@@ -231,11 +244,42 @@ def _folders(settings: Settings) -> Check:
             f"The folder {closed[0]} is missing or cannot be written.",
             "Run `flask init`, or give it to the account that the server runs as.",
         )
-    try:
-        LocalFiles(settings).check()
-    except StartError as error:
-        return Check("folders", FAIL, error.message, "Move SEIDRA_TMP_DIR.")
+    if settings.media_url is None:
+        try:
+            open_files(settings).check()
+        except StartError as error:
+            return Check("folders", FAIL, error.message, "Move SEIDRA_TMP_DIR.")
     return Check("folders", OK, f"{len(set(settings.runtime_folders()))} folders can be written.")
+
+
+def _bucket(settings: Settings) -> Check:
+    """Whether the bucket is there, lists, takes and gives; and whether its clock is ours, for what
+    is signed is refused by another one."""
+    try:
+        files = open_files(settings)
+        files.check()
+        began = time.time()
+        put_at = files.try_writing()
+        ended = time.time()
+    except StartError as error:
+        return Check("bucket", FAIL, error.message, "See docs/scaling.md.")
+    except Problem:
+        return Check(
+            "bucket",
+            FAIL,
+            "The bucket lists what it has, but cannot be written, read or deleted from.",
+            "Allow PutObject, GetObject and DeleteObject below the prefix.",
+        )
+    # Whole seconds are all that it tells.
+    off = max(began - 1 - put_at, put_at - ended, 0.0)
+    if off > _CLOCK_SECONDS:
+        return Check(
+            "bucket",
+            FAIL if off > _CLOCK_LIMIT else WARN,
+            f"The bucket's clock and ours are {off:.0f} s apart.",
+            "Set the clocks; from 15 minutes on, what is signed is refused.",
+        )
+    return Check("bucket", OK, "The bucket lists, takes, gives and deletes.")
 
 
 def _disk(settings: Settings) -> Check:

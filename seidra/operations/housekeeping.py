@@ -12,7 +12,7 @@ from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.exchange.exports import prune_exports
 from seidra.exchange.work import ImportWork, expire_imports
-from seidra.files.local import LocalFiles
+from seidra.files.base import Files
 from seidra.jobs import chores as job_chores
 from seidra.jobs.queue import TURN_SECONDS
 from seidra.library.hand_over import HandOverWork
@@ -39,7 +39,7 @@ _EVENT_SECONDS = 60.0
 class Housekeeper:
     """Runs the chores when the worker is idle, and every few seconds when it is not."""
 
-    def __init__(self, database: Database, files: LocalFiles, settings: Settings) -> None:
+    def __init__(self, database: Database, files: Files, settings: Settings) -> None:
         self._database = database
         self._files = files
         self._settings = settings

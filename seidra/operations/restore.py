@@ -24,7 +24,10 @@ from seidra.database import open_database
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
-from seidra.files.local import LocalFiles, private, sync_folder
+from seidra.files import open_files
+from seidra.files.base import Files
+from seidra.files.local import sync_folder
+from seidra.files.temporary import private
 from seidra.media.keys import row_key
 from seidra.operations.archive import CHUNK, DATABASE, Damaged, Progress, Reader
 from seidra.operations.checks import free_bytes
@@ -61,10 +64,9 @@ def check_place(settings: Settings) -> None:
         if name.exists():
             raise StartError(f"There is a database {path} already; restore into an empty place.")
     try:
-        if settings.media_dir.exists() and any(settings.media_dir.iterdir()):
-            raise StartError(
-                f"There are files in {settings.media_dir} already; restore into an empty place."
-            )
+        if not open_files(settings).is_empty():
+            where = settings.media_dir if settings.media_url is None else "the bucket"
+            raise StartError(f"There are files in {where} already; restore into an empty place.")
     except OSError as error:
         raise StartError(
             f"The folder {settings.media_dir} cannot be read: {error.strerror}."
@@ -81,7 +83,9 @@ def check_archive(settings: Settings, reader: Reader, progress: Progress) -> Non
             f"The archive is from a newer version of SEIDRA: it has the migration {newer[-1]}."
         )
     needed = reader.about["bytes"] + reader.about["database"]["size"]
-    for folder in (settings.media_dir, settings.database_path.parent):
+    # What goes into a bucket is unpacked here first.
+    pictures = settings.media_dir if settings.media_url is None else settings.tmp_dir
+    for folder in (pictures, settings.database_path.parent):
         if (free := free_bytes(folder)) < needed:
             raise StartError(
                 f"There are {free:,} bytes free for {folder}; the archive needs {needed:,}."
@@ -101,11 +105,11 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
         # Again: a server may have started in between. From here on, one that starts waits.
         check_place(settings)
         ensure_runtime_directories(settings)
-        LocalFiles(settings).check()
+        open_files(settings).check()
         staged = settings.database_path.with_name(f".{settings.database_path.name}.restored")
         folder = Path(tempfile.mkdtemp(prefix="restore-", dir=settings.tmp_dir))
         try:
-            media = _unpack(reader, folder, staged, LocalFiles(settings), progress)
+            media = _unpack(reader, folder, staged, open_files(settings), progress)
             applied = len(_prepare_database(settings.with_database(staged)))
             lost = _lost(settings.with_database(staged), folder / "media")
             _put_in_place(settings, folder / "media", staged)
@@ -124,9 +128,7 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
     return Restored(media, lost, applied)
 
 
-def _unpack(
-    reader: Reader, folder: Path, staged: Path, files: LocalFiles, progress: Progress
-) -> int:
+def _unpack(reader: Reader, folder: Path, staged: Path, files: Files, progress: Progress) -> int:
     """Unpack the pictures under `folder` and the database to `staged`; returns how many
     pictures."""
     (folder / "media").mkdir(mode=0o700)
@@ -233,18 +235,8 @@ def _lost(settings: Settings, media: Path) -> int:
 
 
 def _put_in_place(settings: Settings, media: Path, staged: Path) -> None:
-    """Everything to the disk, then the renames; the database's comes last and makes the
-    instance."""
+    """The pictures first, then the database, which makes the instance."""
     os.sync()
-    moved: list[Path] = []
-    try:
-        for folder in sorted(media.iterdir()):
-            moved.append(settings.media_dir / folder.name)
-            os.rename(folder, moved[-1])
-        sync_folder(settings.media_dir)
+    with open_files(settings).adopted(media):
         os.rename(staged, settings.database_path)
-    except BaseException:
-        for path in moved:
-            shutil.rmtree(path, ignore_errors=True)
-        raise
     sync_folder(settings.database_path.parent)

@@ -10,8 +10,9 @@ from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.database.sqlite import migrate
 from seidra.errors import StartError
+from seidra.files import open_files
+from seidra.files.base import Files
 from seidra.files.keys import SIZES, ZIP, derived_key, plain_key
-from seidra.files.local import LocalFiles
 from seidra.media.chores import delete_files
 from seidra.values import timestamp_in
 
@@ -61,7 +62,7 @@ def rollback(settings: Settings, count: int | None = 1) -> list[str]:
             # it again first.
             missing = len(steps) - len(applied)
             migrate.apply_migrations(settings)
-            files = LocalFiles(settings)
+            files = open_files(settings)
             with closing(open_database(settings)) as database:
                 if _EXPORTS in undone:
                     drop_exports(database, files)
@@ -94,7 +95,7 @@ def drop_trash(database: Database) -> None:
             deleted = queries.trash.purge_before(tx, before="~", limit=_BATCH)
 
 
-def drop_exports(database: Database, files: LocalFiles) -> None:
+def drop_exports(database: Database, files: Files) -> None:
     """Delete all exports and their files."""
     with database.transaction() as tx:
         queries.operations.exports_drop(tx)
@@ -107,7 +108,7 @@ def drop_imports(database: Database) -> None:
         queries.operations.imports_drop(tx)
 
 
-def drop_sizes(files: LocalFiles) -> None:
+def drop_sizes(files: Files) -> None:
     """Delete the derived pictures whose sizes the version before does not know."""
     for size in SIZES:
         if size != _THUMBNAIL:
@@ -115,7 +116,7 @@ def drop_sizes(files: LocalFiles) -> None:
             files.delete([key for key in files.keys() if key.endswith(ending)])  # noqa: SIM118
 
 
-def give_plain_names(database: Database, files: LocalFiles) -> None:
+def give_plain_names(database: Database, files: Files) -> None:
     """Call every file as 0.1 does, by its item alone, and delete those that are to go. The server
     must be stopped. Safe to repeat: at each moment every row's file is there under its key."""
     after = ""

@@ -14,7 +14,7 @@ from seidra.database.base import Database
 from seidra.engines.base import Engine
 from seidra.engines.setup import Setup
 from seidra.exchange.export_work import Exporter
-from seidra.files.local import LocalFiles
+from seidra.files import open_files
 from seidra.jobs.worker import Worker
 from seidra.operations.housekeeping import Housekeeper
 from seidra.web.services import services_of
@@ -37,7 +37,7 @@ def make_worker(
     watched: Sequence[Engine] = (),
 ) -> Worker:
     """A worker that has an engine for each slot and also keeps house; it is not started."""
-    files = LocalFiles(settings)
+    files = open_files(settings)
     keeper = Housekeeper(database, files, settings)
     exporter = Exporter(database, files, settings)
     long_works = (exporter.work_one,)

@@ -23,7 +23,7 @@ from seidra.config import Settings, ensure_directory
 from seidra.database.base import Database, Row
 from seidra.database.queries import queries
 from seidra.errors import Unauthorized
-from seidra.files.local import METRICS
+from seidra.files.temporary import METRICS
 from seidra.jobs.schemas import STATUSES
 from seidra.values import parse_timestamp, timestamp
 from seidra.web import rates

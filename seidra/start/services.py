@@ -11,7 +11,7 @@ from seidra.config import Settings
 from seidra.database import open_database
 from seidra.database.queries import queries
 from seidra.engines import read_setup
-from seidra.files.local import LocalFiles
+from seidra.files import open_files
 from seidra.jobs.streams import Streams
 from seidra.media.links import Links
 from seidra.web.rates import Rates
@@ -19,9 +19,9 @@ from seidra.web.services import Services
 
 
 def make_services(settings: Settings) -> Services:
-    """The parts of an app with these settings. Raises StartError for folders that cannot be
-    used."""
-    files = LocalFiles(settings)
+    """The parts of an app with these settings. Raises StartError for a store of files that cannot
+    be used."""
+    files = open_files(settings)
     files.check()
     database = open_database(settings)
     costs = [row["cost"] for row in queries.users.password_costs(database.connection)]

@@ -12,6 +12,7 @@ from seidra.config import Settings
 from seidra.errors import NotFound
 from seidra.studio.files import StaticFile, read_studio
 from seidra.web.compress import MIN_BYTES
+from seidra.web.services import services_of
 
 PATHS = (
     "/",
@@ -36,12 +37,21 @@ PATHS = (
 )
 """Where the page answers; which of its pages that is, the page itself finds out."""
 
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-    "connect-src 'self'; require-trusted-types-for 'script'; base-uri 'none'; form-action 'self'; "
-    "frame-ancestors 'none'"
-)
-"""What the page may load. A 304 carries it too: a browser takes the policy of the answer it got
+
+def page_policy(bucket: str | None) -> str:
+    """What the page may load: also from the web origin of a bucket that links lead to."""
+    images, calls = "'self' blob: data:", "'self'"
+    if bucket is not None:
+        images, calls = f"{images} {bucket}", f"{calls} {bucket}"
+    return (
+        f"default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; "
+        f"connect-src {calls}; require-trusted-types-for 'script'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    )
+
+
+POLICY = page_policy(None)
+"""The same without a bucket. A 304 carries it too: a browser takes the policy of the answer it got
 last."""
 
 _FOREVER = "public, max-age=31536000, immutable"
@@ -51,11 +61,12 @@ def serve_studio(app: Flask, settings: Settings) -> None:
     """Answer the paths of the studio, `/favicon.ico`, and `/docs`, which leads to the
     documentation."""
     studio = read_studio(settings.base_path)
+    policy = page_policy(services_of(app).files.origin)
 
     def answer_page(name: str = "") -> Response:
         headers = {
             "Cache-Control": "no-cache",
-            "Content-Security-Policy": POLICY,
+            "Content-Security-Policy": policy,
             "ETag": studio.etag,
             "Vary": "Accept-Encoding",
         }

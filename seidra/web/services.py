@@ -10,7 +10,7 @@ from flask import Flask, current_app
 
 from seidra.config import Settings
 from seidra.database.base import Database
-from seidra.files.local import LocalFiles
+from seidra.files.base import Files
 
 if TYPE_CHECKING:
     # For their names as types alone: what a feature makes of a secret or a setting, the app only
@@ -34,7 +34,7 @@ class Services:
     setup: Setup
     """Which engines there are, and which is the default."""
     database: Database
-    files: LocalFiles
+    files: Files
     links: Links
     tickets: Tickets
     verifier: Verifier
