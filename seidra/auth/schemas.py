@@ -98,7 +98,7 @@ class UserSchema(Schema):
     settings = fields.Nested(SettingsSchema)
 
 
-class LimitsSchema(Schema):
+class AccountLimitsSchema(Schema):
     """What holds for an account: the administrators' word, else the instance's. null: no limit."""
 
     nsfw_allowed = fields.Boolean()
@@ -125,7 +125,7 @@ class OwnUsageSchema(Schema):
 class MeSchema(UserSchema):
     """My account, what I may have and use, and what is used of it."""
 
-    limits = fields.Nested(LimitsSchema)
+    limits = fields.Nested(AccountLimitsSchema)
     usage = fields.Nested(OwnUsageSchema)
 
 

@@ -13,7 +13,7 @@ from marshmallow import (
     validates_schema,
 )
 
-from seidra.media.schemas import ThumbnailSchema
+from seidra.media.schemas import OwnerSchema, ThumbnailSchema
 from seidra.parameters import EXACT_SEED, MAX_SEED, RANDOM_SEED, read_seed
 from seidra.prompts import MAX_LORAS, MAX_NEGATIVE_PROMPT, MAX_REQUEST_PROMPT, MAX_WEIGHT
 from seidra.web.fields import (
@@ -226,20 +226,13 @@ class ResultSchema(Schema):
     height = fields.Integer()
 
 
-class JobOwnerSchema(Schema):
-    """Whose persona a job was made with."""
-
-    id = fields.Integer()
-    username = fields.String()
-
-
 class JobPersonaSchema(Schema):
     """The persona of a job, as it was called then; `id` is null once it is deleted, or is another's
     and shared no more. `owner`: whose it was, as they were called then; null: one's own."""
 
     id = fields.Integer(allow_none=True)
     name = fields.String()
-    owner = fields.Nested(JobOwnerSchema, allow_none=True)
+    owner = fields.Nested(OwnerSchema, allow_none=True)
 
 
 class JobSchema(Schema):

@@ -10,9 +10,9 @@ from marshmallow.validate import URL
 from seidra.jobs.schemas import GenerationParamsSchema, Loras, PreviewSchema
 from seidra.media.crops import SMALLEST, Crop
 from seidra.media.links import is_media_link
-from seidra.media.schemas import ThumbnailSchema
+from seidra.media.schemas import OwnerSchema, ThumbnailSchema
+from seidra.media.write import PRIVATE, SHARED
 from seidra.personas.revisions import CONTENT, Maker
-from seidra.personas.stored import PRIVATE, SHARED
 from seidra.web.fields import (
     MAX_INTEGER,
     Body,
@@ -63,13 +63,6 @@ class CoverSchema(Schema):
     thumbnails = fields.List(fields.Nested(ThumbnailSchema))
     width = fields.Integer()
     height = fields.Integer()
-
-
-class OwnerSchema(Schema):
-    """Whose a persona is."""
-
-    id = fields.Integer()
-    username = fields.String()
 
 
 class PersonaSchema(Body):

@@ -20,10 +20,6 @@ DEFAULTS: dict[str, Any] = {
     "avatar_media_id": None,
     "avatar_crop": None,
 }
-PRIVATE, SHARED = "private", "shared"
-"""Who sees a persona: its owner alone, or everybody on the instance. No part of what is stored
-of its content: revisions, copies and imports know nothing of it."""
-
 JSON = ("loras", "generation_params", "tags")
 """The columns that hold JSON."""
 

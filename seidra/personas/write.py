@@ -22,11 +22,12 @@ from seidra.jobs.schemas import MAX_PARAMETERS
 from seidra.media import trash
 from seidra.media.crops import SMALLEST, Crop
 from seidra.media.links import media_id_of
+from seidra.media.write import PRIVATE
 from seidra.nsfw import policy
 from seidra.personas import revisions, search, sources
 from seidra.personas.loras import take_loras
 from seidra.personas.revisions import EDIT, Origin
-from seidra.personas.stored import DEFAULTS, JSON, PRIVATE, STORED, stored_values
+from seidra.personas.stored import DEFAULTS, JSON, STORED, stored_values
 from seidra.values import from_json, new_uid, same_json, timestamp, to_json
 
 CheckVersion = Callable[[int], None]

@@ -15,8 +15,8 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from seidra.auth import accounts, limits, passwords
 from seidra.auth.schemas import (
     LIMITS_EXAMPLE,
+    AccountLimitsSchema,
     Email,
-    LimitsSchema,
     NewPassword,
     Username,
     UserSchema,
@@ -63,7 +63,7 @@ class AdminAccountSchema(SaidSchema):
     media = fields.Integer()
     media_bytes = fields.Integer()
     group_id = fields.Integer(allow_none=True)
-    limits = fields.Nested(LimitsSchema)
+    limits = fields.Nested(AccountLimitsSchema)
 
 
 class AdminAccountsSchema(Schema):
