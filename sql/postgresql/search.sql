@@ -3,13 +3,10 @@
 
 -- name: put!
 -- Write what search looks into for a persona; the index follows.
-INSERT INTO persona_texts (persona_id, user_id, created_at, is_nsfw, is_favorite, search_text)
-SELECT p.id, p.user_id, p.created_at, CAST(:is_nsfw AS BOOLEAN) AS is_nsfw,
-    CAST(:is_favorite AS BOOLEAN) AS is_favorite, CAST(:search_text AS TEXT) AS search_text
-FROM personas AS p
-WHERE p.id = :id AND p.user_id = :user_id
+INSERT INTO persona_texts (persona_id, user_id, is_nsfw, is_favorite, search_text)
+VALUES (:id, :user_id, :is_nsfw, :is_favorite, :search_text)
 ON CONFLICT (persona_id) DO UPDATE
-SET created_at = excluded.created_at, is_nsfw = excluded.is_nsfw, is_favorite = excluded.is_favorite,
+SET user_id = excluded.user_id, is_nsfw = excluded.is_nsfw, is_favorite = excluded.is_favorite,
     search_text = excluded.search_text;
 
 -- name: plan_for_values$
@@ -80,7 +77,7 @@ ORDER BY found.key;
 
 -- name: rebuild!
 -- Make the index again from its table.
-REINDEX INDEX persona_texts_trigrams;
+REINDEX INDEX persona_texts_search;
 
 -- name: sources
 -- Some personas after an id, with what their search text and keys are made of and what these are.

@@ -244,7 +244,7 @@ class PostgresqlDatabase(Database):
         if isinstance(error, _BUSY):
             _log.warning("database busy: %s", error)
             return Unavailable("The database is busy; try again.")
-        if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError | _UNUSABLE):
+        if isinstance(error, _UNUSABLE):
             _log.error("database cannot be written or read: %s", error)
             return Unavailable("The database cannot be used right now; try again.")
         return error
@@ -282,7 +282,7 @@ _BUSY = (
 )
 """Others kept what was needed, for longer than anybody waits."""
 
-_UNUSABLE = (errors.ReadOnlySqlTransaction,)
+_UNUSABLE = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
 """A server that only follows another one, or that its operator has closed to writers."""
 
 
