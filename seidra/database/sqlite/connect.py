@@ -79,7 +79,7 @@ class SqliteDatabase(Database):
             connection = self._local.connection = open_connection(self.path, self._synchronous)
         return connection
 
-    def transaction(self, owner: int | None = None, *, shared: bool = False) -> Transaction:
+    def transaction(self, owner: int | str | None = None, *, shared: bool = False) -> Transaction:
         # All writers take turns here, and so do those of one owner.
         return Transaction(self._writer, shared=shared)
 
