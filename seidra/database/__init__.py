@@ -30,16 +30,23 @@ __all__ = [
 def open_database(settings: Settings) -> Database:
     """The database that SEIDRA_DATABASE_URL names. It is opened at the first use. Raises StartError
     for one whose driver is not installed."""
-    if settings.database_url.startswith("sqlite:"):
+    if settings.database_engine == "sqlite":
         return SqliteDatabase(settings)
+    need_driver()
+    from seidra.database.postgresql.connect import PostgresqlDatabase
+
+    return PostgresqlDatabase(settings)
+
+
+def need_driver() -> None:
+    """Raise StartError where PostgreSQL's driver is not installed."""
     try:
-        from seidra.database.postgresql.connect import PostgresqlDatabase
+        import psycopg  # noqa: F401
     except ImportError:
         raise StartError(
             "SEIDRA_DATABASE_URL names PostgreSQL, for which there is no driver: run "
             "`pip install 'seidra[postgresql]'`."
         ) from None
-    return PostgresqlDatabase(settings)
 
 
 def __getattr__(name: str) -> Any:

@@ -24,7 +24,7 @@ from seidra.config import PACKAGE_DIR, Settings, settings_file
 from seidra.database import open_database
 from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
-from seidra.database.sqlite import migrate
+from seidra.database import migrate
 from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles
 from seidra.jobs.presence import SILENCE_SECONDS
@@ -130,7 +130,7 @@ _ENGINE_ADVICE = "Correct SEIDRA_ENGINE, or the file that SEIDRA_ENGINES names."
 
 def _sqlite(product: str) -> Check:
     try:
-        migrate.check_version()
+        migrate.check_version(settings)
     except StartError as error:
         return Check("sqlite", FAIL, error.message, "Install a newer one.")
     return Check("sqlite", OK, f"{product}.")

@@ -22,7 +22,7 @@ from typing import Any
 from seidra.config import Settings, ensure_runtime_directories
 from seidra.database import open_database
 from seidra.database.queries import queries
-from seidra.database.sqlite import migrate
+from seidra.database import migrate
 from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles, private, sync_folder
 from seidra.media.keys import row_key

@@ -8,7 +8,7 @@ from seidra.config import Settings
 from seidra.database import open_database
 from seidra.database.base import Database
 from seidra.database.queries import queries
-from seidra.database.sqlite import migrate
+from seidra.database import migrate
 from seidra.errors import StartError
 from seidra.files.keys import SIZES, ZIP, derived_key, plain_key
 from seidra.files.local import LocalFiles

@@ -106,7 +106,9 @@ class Connection(psycopg.Connection[Row]):
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> psycopg.Cursor[Row]:
         """Run a statement for each of these sets of parameters, sent together."""
         cursor = self.cursor()
-        cursor.executemany(sql.encode(), parameters if isinstance(parameters, list) else [*parameters])
+        cursor.executemany(
+            sql.encode(), parameters if isinstance(parameters, list) else [*parameters]
+        )
         return cursor
 
 
@@ -144,7 +146,7 @@ class PostgresqlDatabase(Database):
 
     def __init__(self, settings: Settings) -> None:
         self.url = settings.database_url
-        self.place = place_of(self.url)
+        self.place = settings.database_place
         self._local = threading.local()
         self._lock = threading.Lock()
         self._offset = 0.0
@@ -327,13 +329,6 @@ class _Listener:
             # One is as good as many: whoever is woken looks for all that there is.
             for _ in connection.notifies(timeout=1.0, stop_after=1):
                 self._wake()
-
-
-def place_of(url: str) -> str:
-    """Where the database of a URL is, for people: without the password."""
-    given = conninfo_to_dict(url)
-    host = given.get("host") or "localhost"
-    return f"{given.get('dbname') or given.get('user') or ''} on {host}:{given.get('port') or 5432}"
 
 
 def _turn(owner: int | str | None) -> str:
