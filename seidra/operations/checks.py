@@ -21,10 +21,9 @@ from limits.storage import storage_from_string
 from seidra import engines
 from seidra.auth import first_account
 from seidra.config import PACKAGE_DIR, Settings, settings_file
-from seidra.database import open_database
+from seidra.database import migrate, open_database
 from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
-from seidra.database import migrate
 from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles
 from seidra.jobs.presence import SILENCE_SECONDS
