@@ -128,7 +128,8 @@ class Settings:
         parsers.database_url,
         _DEFAULT_DATABASE,
         "The database. A relative path counts from the folder of the `seidra`"
-        " package; an absolute one has four slashes. Must be given outside a checkout.",
+        " package; an absolute one has four slashes; `postgresql://user:password@host:5432/name`"
+        " is a server's, see [scaling](scaling.md). Must be given outside a checkout.",
     )
     data_dir: Path = setting(
         parsers.folder, None, "Where runtime files live.", "the database's folder"
@@ -435,6 +436,8 @@ class Settings:
         for variable, field in variables_of(type(self)).items():
             value = getattr(self, field.name)
             hidden = field.metadata["secret"] and value != field.default
+            if field.name == "database_url" and self.database_engine != "sqlite":
+                value = self.database_place
             shown[variable] = (
                 "(set)" if hidden else str(value) if isinstance(value, Path) else value
             )
@@ -458,9 +461,28 @@ class Settings:
         return urlsplit(self.public_url or "").path
 
     @property
+    def database_engine(self) -> str:
+        """Which engine the database has: sqlite or postgresql."""
+        return self.database_url.partition(":")[0]
+
+    @property
     def database_path(self) -> Path:
-        """The SQLite file, absolute."""
+        """The SQLite file, absolute. Raises StartError where the database is none."""
+        if self.database_engine != "sqlite":
+            raise StartError(
+                f"The database {self.database_place} is no SQLite file, which this needs."
+            )
         return _database_path(self.database_url)
+
+    @property
+    def database_place(self) -> str:
+        """Where the database is, for people: the file, or the URL without its password."""
+        if self.database_engine == "sqlite":
+            return str(self.database_path)
+        # Options may hold a password too.
+        scheme, _, rest = self.database_url.partition("?")[0].partition("//")
+        account, at, server = rest.rpartition("@")
+        return f"{scheme}//{account.partition(':')[0]}{at}{server}"
 
     def with_database(self, path: Path) -> Settings:
         """These settings with another SQLite file, absolute."""
@@ -472,7 +494,7 @@ class Settings:
         """The runtime folders that `ensure_runtime_directories` makes."""
         return [
             self.data_dir,
-            self.database_path.parent,
+            *([self.database_path.parent] if self.database_engine == "sqlite" else []),
             self.media_dir,
             self.thumbnail_dir,
             self.models_dir,
@@ -500,9 +522,11 @@ def _with_folders(values: dict[str, Any]) -> dict[str, Any]:
         raise StartError(
             "SEIDRA_DATABASE_URL must be given when SEIDRA does not run from a checkout."
         )
-    data = values.setdefault(
-        "data_dir", _database_path(values.get("database_url", _DEFAULT_DATABASE)).parent
-    )
+    url = values.get("database_url", _DEFAULT_DATABASE)
+    if not url.startswith(parsers.SQLITE):
+        _check_nodes(values)
+        url = _DEFAULT_DATABASE
+    data = values.setdefault("data_dir", _database_path(url).parent)
     for field, name in (
         ("media_dir", "media"),
         ("thumbnail_dir", "thumbnails"),
@@ -531,6 +555,20 @@ def check_proxy_login(settings: Settings) -> None:
         raise StartError(
             "SEIDRA_AUTH_HEADER takes SEIDRA_REGISTRATION=closed: anybody could take a name"
             " before its owner comes through the proxy."
+        )
+
+
+def _check_nodes(values: dict[str, Any]) -> None:
+    """What must be given where more than one node may serve a database."""
+    if "data_dir" not in values and not in_checkout():
+        raise StartError(
+            "SEIDRA_DATA_DIR must be given with PostgreSQL when SEIDRA does not run from a"
+            " checkout."
+        )
+    if values.get("jwt_secret") is None:
+        raise StartError(
+            "SEIDRA_JWT_SECRET must be given with PostgreSQL: all nodes must sign with the same"
+            " secret."
         )
 
 

@@ -291,10 +291,24 @@ def folder(value: str) -> Path:
         raise ValueError("begins with the home of a user who does not exist") from None
 
 
+def _postgresql_url(value: str) -> str:
+    """The URL with its one scheme. It may hold a password, so no message repeats any of it."""
+    rest = value.partition(":")[2]
+    netloc, _, path = rest.removeprefix("//").partition("/")
+    if not rest.startswith("//") or not path.partition("?")[0]:
+        raise ValueError("must be postgresql://user:password@host:port/database")
+    if re.search(r"%(?![0-9A-Fa-f]{2})|%00|[\x00-\x20]", value):
+        raise ValueError("must have %20 and the like in the place of special characters")
+    hosts = netloc.rpartition("@")[2].split(",")
+    if not all(re.fullmatch(r"(\[[^\]]*\]|[^:]*)(:[0-9]{1,5})?", host) for host in hosts):
+        raise ValueError("must have a number as its port, and an IPv6 address in brackets")
+    return f"postgresql:{rest}"
+
+
 def database_url(value: str) -> str:
-    """sqlite:/// and a file."""
+    """sqlite:/// and a file, or postgresql:// and a server's database."""
     if value.startswith(("postgresql:", "postgres:")):
-        raise ValueError("names PostgreSQL, which this version cannot use yet; give sqlite:///path")
+        return _postgresql_url(value)
     if not value.startswith(SQLITE) or len(value) == len(SQLITE) or "\x00" in unquote(value):
         raise ValueError("must be sqlite:///relative/path.db or sqlite:////absolute/path.db")
     if ":memory:" in value:

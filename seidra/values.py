@@ -11,17 +11,37 @@ from typing import Any
 
 import orjson
 
+_ahead = 0.0
+"""By how many seconds the clock that all of SEIDRA goes by is ahead of this host's."""
+
+
+def set_clock(ahead: float) -> None:
+    """From now on tell the time of a clock that is so many seconds ahead of this host's: the
+    database's, which all machines have in common."""
+    global _ahead
+    _ahead = ahead
+
+
+def seconds_now() -> float:
+    """Now, in seconds since 1970, by the clock that all of SEIDRA goes by."""
+    return time.time() + _ahead
+
+
+def now() -> datetime:
+    """Now by that clock, in UTC."""
+    return datetime.fromtimestamp(seconds_now(), UTC)
+
 
 def timestamp(moment: datetime | None = None) -> str:
     """A moment (default: now) as ISO-8601 UTC, always with microseconds and Z, so that text order
     is time order."""
-    moment = datetime.now(UTC) if moment is None else moment.astimezone(UTC)
+    moment = now() if moment is None else moment.astimezone(UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def timestamp_in(seconds: float) -> str:
     """The timestamp that many seconds from now (negative: ago)."""
-    return timestamp(datetime.now(UTC) + timedelta(seconds=seconds))
+    return timestamp(now() + timedelta(seconds=seconds))
 
 
 def parse_timestamp(text: str) -> datetime:
@@ -32,7 +52,7 @@ def parse_timestamp(text: str) -> datetime:
 def new_uid() -> str:
     """A new UUID of version 7 (RFC 9562): milliseconds and random bits, so that text order is time
     order."""
-    bits = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    bits = int(seconds_now() * 1000) << 80 | secrets.randbits(80)
     # What says version and variant, in the middle of the random bits.
     bits = bits & ~(0xF << 76) | 0x7 << 76
     bits = bits & ~(0x3 << 62) | 0x2 << 62

@@ -36,7 +36,7 @@ WHERE id IN (
     WHERE j.user_id = :user_id AND j.status = CAST('queued' AS TEXT)
     ORDER BY j.created_at DESC, j.id DESC
     LIMIT :limit
-);
+) AND status = 'queued';
 
 -- name: update_nsfw!
 -- Say of a job whether it is NSFW.
@@ -91,9 +91,9 @@ had (engine, user_id, seconds, last_at) AS (
 
 lined (id, engine, user_id, pictures, pace, run_after, last_at, had_then) AS (
     SELECT
-        j.id, j.engine, j.user_id, j.count AS pictures, COALESCE(p.pace, CAST(:first AS REAL)) AS pace, j.run_after,
+        j.id, j.engine, j.user_id, j.count AS pictures, COALESCE(p.pace, CAST(:first AS DOUBLE PRECISION)) AS pace, j.run_after,
         COALESCE(h.last_at, '') AS last_at,
-        COALESCE(h.seconds, 0) + COALESCE(p.pace, CAST(:first AS REAL)) * (
+        COALESCE(h.seconds, 0) + COALESCE(p.pace, CAST(:first AS DOUBLE PRECISION)) * (
             SUM(j.count) OVER (PARTITION BY j.engine, j.user_id ORDER BY j.job_type DESC, j.run_after, j.id) - j.count
         ) AS had_then
     FROM asked AS q
@@ -401,7 +401,8 @@ WHERE id = :id AND claim = :claim AND status = 'processing';
 UPDATE generation_jobs
 SET status = 'failed', error_message = :error_message, error_code = 'engine_gone', waiting_since = NULL,
     completed_at = :now, updated_at = :now, version = version + 1
-WHERE id IN (SELECT j.id FROM generation_jobs AS j WHERE j.engine = :engine AND j.status = 'queued' LIMIT :limit);
+WHERE id IN (SELECT j.id FROM generation_jobs AS j WHERE j.engine = :engine AND j.status = 'queued' LIMIT :limit)
+    AND status = 'queued';
 
 -- name: give_back!
 -- Let another attempt take a job from run_after on; this one counts more, less or not at all, and the job says since

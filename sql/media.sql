@@ -286,7 +286,7 @@ WHERE m.user_id = :user_id
     AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     AND (:favorites_only = FALSE OR m.is_favorite = TRUE)
     AND (
-        CAST(:persona_id AS INTEGER) IS NULL
+        CAST(:persona_id AS BIGINT) IS NULL
         OR m.persona_id = (
             SELECT p.id FROM personas AS p
             WHERE p.id = :persona_id AND (

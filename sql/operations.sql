@@ -1,7 +1,3 @@
--- name: copy!
--- Write a consistent copy of the whole database into a new file; writers go on meanwhile.
-VACUUM INTO :path;
-
 -- name: media_total^
 -- How many media items there are, those in the trash too, and the bytes of their files.
 SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes
@@ -56,21 +52,6 @@ DELETE FROM api_keys;
 -- End all links to new passwords.
 DELETE FROM password_links;
 
--- name: integrity
--- What is wrong with the file as a whole, indexes included; one row `ok` when nothing is.
-SELECT integrity_check AS message FROM pragma_integrity_check LIMIT 5;
-
--- name: schema_parts
--- What the schema is made of; SQLite's own parts aside.
-SELECT type, name, sql FROM sqlite_master
-WHERE name NOT IN ('sqlite_sequence', 'sqlite_stat1', 'sqlite_stat4')
-    AND name NOT LIKE 'sqlite\_autoindex\_%' ESCAPE '\'
-ORDER BY type, name;
-
--- name: dangling$
--- How many rows refer to something that does not exist.
-SELECT COUNT(*) FROM pragma_foreign_key_check;
-
 -- name: media_deletion_queued$
 -- Whether a file is about to go anyway, or is about to be named by a row.
 SELECT 1 FROM file_deletions WHERE key = :key;
@@ -83,10 +64,6 @@ UPDATE media_items SET file_key = NULL WHERE id = :id;
 -- How many personas have texts that 0.1 has no room for.
 SELECT COUNT(*) FROM personas
 WHERE LENGTH(description) > 500 OR LENGTH(style_prompt) NOT BETWEEN 1 AND 1000 OR LENGTH(negative_prompt) > 1000;
-
--- name: quick_integrity
--- The same without comparing indexes with their tables: a tenth of the time.
-SELECT quick_check AS message FROM pragma_quick_check LIMIT 5;
 
 -- name: wrong_counts^
 -- How many of the counters that triggers keep differ from what they count.

@@ -151,7 +151,7 @@ ORDER BY sort_key DESC, page_id DESC;
 SELECT COALESCE(SUM(n), 0) FROM persona_counts
 WHERE user_id = :user_id
     AND (is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite);
+    AND (CAST(:favorite AS BOOLEAN) IS NULL OR is_favorite = :favorite);
 
 -- name: count_shared$
 -- How many personas others share, from the counters.
@@ -263,7 +263,7 @@ WHERE t.user_id = :user_id
     AND t.tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8)
     AND p.id = t.persona_id AND p.user_id = :user_id
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR p.is_favorite = :favorite)
+    AND (CAST(:favorite AS BOOLEAN) IS NULL OR p.is_favorite = :favorite)
 GROUP BY t.persona_id
 HAVING COUNT(*) = :tag_count
 ORDER BY t.persona_id;
@@ -274,7 +274,7 @@ SELECT p.id
 FROM personas AS p
 WHERE p.user_id = :user_id
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR p.is_favorite = :favorite)
+    AND (CAST(:favorite AS BOOLEAN) IS NULL OR p.is_favorite = :favorite)
     AND NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id)
 ORDER BY p.created_at DESC, p.id DESC;
 
@@ -292,7 +292,7 @@ SELECT tags, is_favorite, is_nsfw, COUNT(*) AS n
 FROM personas
 WHERE user_id = :user_id
     AND (is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR is_favorite = :favorite)
+    AND (CAST(:favorite AS BOOLEAN) IS NULL OR is_favorite = :favorite)
 GROUP BY tags, is_favorite, is_nsfw;
 
 -- name: purge_batch!

@@ -14,24 +14,6 @@ VALUES (
 ON CONFLICT (doc_id) DO UPDATE
 SET safety = excluded.safety, favor = excluded.favor, search_text = excluded.search_text;
 
--- name: indexed$
--- The ids of all personas that an expression of the index matches, oldest first; the last two numbers of an owner are
--- the sentinels.
-SELECT JSON_GROUP_ARRAY(rowid & 4294967295) FROM persona_search
-WHERE persona_search MATCH :expression
-    AND rowid BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967293);
-
--- name: scanned$
--- The ids of all personas that contain each of some words (a JSON array) too short for the index, oldest first; with
--- none, of all. Their array is read once, not for each text.
-WITH word AS MATERIALIZED (SELECT value FROM JSON_EACH(:words))
-
-SELECT JSON_GROUP_ARRAY(doc_id & 4294967295) FROM persona_texts
-WHERE doc_id BETWEEN (:user_id << 32) AND ((:user_id << 32) | 4294967295)
-    AND NOT EXISTS (SELECT 1 FROM word WHERE INSTR(search_text, value) = 0)
-    AND (safety = 'sfw' OR :nsfw = TRUE)
-    AND (CAST(:favorite AS INTEGER) IS NULL OR favor = CASE :favorite WHEN TRUE THEN 'fav' ELSE 'oth' END);
-
 -- name: shared$
 -- The ids of all personas of others that are shared and contain each of some words, and have each of some tags (JSON
 -- arrays), or none: their texts are read, for the index has them owner by owner.
@@ -111,18 +93,6 @@ WHERE p.id = found.value AND (
 )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY found.key;
-
--- name: check!
--- Compare the index with its table; raises when they differ.
-INSERT INTO persona_search (persona_search, rank) VALUES ('integrity-check', 1);
-
--- name: rebuild!
--- Make the index again from its table.
-INSERT INTO persona_search (persona_search) VALUES ('rebuild');
-
--- name: optimize!
--- Bring the index into one segment: what is written later would otherwise be merged with what `rebuild` leaves.
-INSERT INTO persona_search (persona_search) VALUES ('optimize');
 
 -- name: sources
 -- Some personas after an id, with what their search text and keys are made of and what these are.

@@ -26,7 +26,7 @@ from test_start import GUNICORN, ROOT, Server, run, variables
 
 from seidra import create_app
 from seidra.config import Settings
-from seidra.database.sqlite import migrate
+from seidra.database import migrate
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.mock import MockEngine
 from seidra.errors import StartError

@@ -17,8 +17,8 @@ import pytest
 from conftest import environment
 
 from seidra.config import Settings, packaged_dir
-from seidra.database import init_database
-from seidra.database.sqlite import migrate
+from seidra.database import init_database, migrate
+from seidra.database.sqlite import migrate as sqlite_migrate
 from seidra.database.sqlite.connect import open_connection
 from seidra.database.sqlite.writer import Connection
 from seidra.errors import StartError
@@ -306,7 +306,7 @@ def test_a_migration_prints_nothing(
     (folder / "9999.checked.sql").write_text(
         "ALTER TABLE users ADD COLUMN added TEXT NOT NULL DEFAULT '' CHECK (LENGTH(added) < 9);"
     )
-    monkeypatch.setattr(migrate, "packaged_dir", lambda name: folder)
+    monkeypatch.setattr(sqlite_migrate, "packaged_dir", lambda name: folder)
     with migrate.start_lock(settings):
         assert migrate.apply_migrations(settings) == ["9999.checked"]
     assert capsys.readouterr().out == ""

@@ -25,7 +25,7 @@ from PIL import Image
 
 from seidra import create_app
 from seidra.config import Settings
-from seidra.database.sqlite import migrate
+from seidra.database import migrate
 from seidra.database.sqlite.connect import SqliteDatabase, open_connection
 from seidra.engines.base import RenderedImage
 from seidra.engines.mock import MockEngine

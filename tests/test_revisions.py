@@ -13,7 +13,7 @@ from conftest import Person, environment
 from test_personas import version_of, wrong_fields
 
 from seidra.config import Settings
-from seidra.database.sqlite import migrate
+from seidra.database import migrate
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.errors import Invalid, NotFound
 from seidra.jobs.worker import Worker

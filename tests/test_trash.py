@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from seidra import create_app
 from seidra.config import Settings
-from seidra.database.sqlite import migrate
+from seidra.database import migrate
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.files.keys import SIZES, is_picture_key
 from seidra.files.local import LocalFiles

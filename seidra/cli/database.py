@@ -10,10 +10,10 @@ from seidra.config import get_settings
 from seidra.database import (
     DatabaseService,
     init_database,
+    migrate,
     seed_default_nsfw_settings,
     seed_default_user,
 )
-from seidra.database.sqlite import migrate
 from seidra.errors import StartError
 from seidra.operations import rollback as rollbacks
 
@@ -23,7 +23,7 @@ def init() -> None:
     """Make the folders, migrate the database and seed the defaults. Safe to repeat."""
     applied = init_database()
     click.echo(f"Applied {len(applied)} migrations." if applied else "The schema is up to date.")
-    click.echo(f"The database {get_settings().database_path} is ready.")
+    click.echo(f"The database {get_settings().database_place} is ready.")
     with DatabaseService() as service:
         link = first_account.setup_link(service.database.connection, service.settings)
     if link:
@@ -53,8 +53,8 @@ def upgrade_schema() -> None:
 def roll_back_schema(count: int, to: str | None, everything: bool) -> None:
     """Undo the last migrations, with their data. Stop the server first."""
     settings = get_settings()
-    if not settings.database_path.exists():
-        raise StartError(f"There is no database {settings.database_path}.")
+    if settings.database_engine == "sqlite" and not settings.database_path.exists():
+        raise StartError(f"There is no database {settings.database_place}.")
     if everything and to is not None:
         raise click.UsageError("Give --all or --to, not both.")
     if to is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from seidra.config import Settings
 from seidra.database.base import Database
 from seidra.database.sqlite.connect import SqliteDatabase
+from seidra.errors import StartError
 
 if TYPE_CHECKING:
     from seidra.start.service import (
@@ -27,8 +28,25 @@ __all__ = [
 
 
 def open_database(settings: Settings) -> Database:
-    """The database that SEIDRA_DATABASE_URL names. It is opened at the first use."""
-    return SqliteDatabase(settings)
+    """The database that SEIDRA_DATABASE_URL names. It is opened at the first use. Raises StartError
+    for one whose driver is not installed."""
+    if settings.database_engine == "sqlite":
+        return SqliteDatabase(settings)
+    need_driver()
+    from seidra.database.postgresql.connect import PostgresqlDatabase
+
+    return PostgresqlDatabase(settings)
+
+
+def need_driver() -> None:
+    """Raise StartError where PostgreSQL's driver is not installed."""
+    try:
+        import psycopg  # noqa: F401
+    except ImportError:
+        raise StartError(
+            "SEIDRA_DATABASE_URL names PostgreSQL, for which there is no driver: run "
+            "`pip install 'seidra[postgresql]'`."
+        ) from None
 
 
 def __getattr__(name: str) -> Any:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Protocol
 
 from seidra.errors import Conflict, Problem
@@ -17,6 +17,10 @@ from seidra.errors import Conflict, Problem
 INSTANCE = 0
 """The owner whose turn those take who write what belongs to all: rights, registrations, the
 instance's settings."""
+
+Owner = int | str | tuple[int, ...] | None
+"""Whose writers take turns: an account's or INSTANCE's, a queue's, several accounts' at once, or
+nobody's."""
 
 _log = logging.getLogger(__name__)
 
@@ -70,14 +74,14 @@ class Database(ABC):
 
     @abstractmethod
     def transaction(
-        self, owner: int | tuple[int, ...] | None = None, *, shared: bool = False
+        self, owner: Owner = None, *, shared: bool = False
     ) -> AbstractContextManager[Connection]:
         """A short write transaction: committed at the end of the block, rolled back when it raises.
 
         All of the block goes through the connection that it gets. Writers of one `owner` (a user's
-        id, or INSTANCE; or of several, in the order of their ids) take turns, so that what a block
-        has read stays true until it has written;
-        without an owner a block must not rest on that: it inserts, or updates rows that a claim
+        id, INSTANCE, or the name of a queue; or of several accounts, in the order of their ids)
+        take turns, so that what a block has read stays true until it has written; without an owner
+        a block must not rest on that: it inserts, or updates rows that a claim
         fences. `shared` lets the commit be one with that of other blocks that wait: for the writes
         that many people make at once. Raises Conflict for a broken constraint and Unavailable when
         the database stays busy or is full.
@@ -87,6 +91,25 @@ class Database(ABC):
     def snapshot(self) -> AbstractContextManager[Connection]:
         """A read transaction: its statements see one state of the database, such as a page and its
         total."""
+
+    def chores(self) -> AbstractContextManager[bool]:
+        """Whether housekeeping is this thread's for the length of the block: one at a time does it,
+        wherever there is a reason for that."""
+        return nullcontext(True)
+
+    def fold_counters(self) -> None:
+        """Bring together what triggers have counted, where they count apart."""
+
+    def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
+        """Have `wake` called, in a thread of its own, whenever another process has queued a job,
+        where the database says so; what comes back ends that. Whoever waits also looks by
+        itself now and then."""
+        return lambda: None
+
+    def clock_offset(self) -> float:
+        """By how many seconds the clock that all of SEIDRA goes by, the database's, is ahead of
+        this host's."""
+        return 0.0
 
     @abstractmethod
     def translate(self, error: Exception) -> Exception:

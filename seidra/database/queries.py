@@ -10,9 +10,10 @@ line of a WORD gives a piece of the text as it stands, each further one what may
 and a call names one of them: `queries.personas.page(connection, order="name", ...)`. So what
 chooses an index or an order stays plain SQL, and the choice is a closed list.
 
-Each engine runs the text of `sql/`, or the one of the same name in `sql/<engine>/`. Which engine
-that is, the connection says. The types of all this, statement by statement, stand in
-`statements.pyi` (`make format` writes it).
+Each engine runs the text of `sql/`, or the one of the same name in `sql/<engine>/`; what only
+stands there is that engine's alone. Which engine that is, the connection says. Parameters are
+written `:name` for all of them, and turned into what the driver takes once, here. The types of all
+this, statement by statement, stand in `statements.pyi` (`make format` writes it).
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
     from seidra.database.base import Connection, Row
     from seidra.database.statements import Queries
 
-ENGINES = ("sqlite",)
-"""The engines that every statement needs a text for."""
+ENGINES = ("sqlite", "postgresql")
+"""The engines that there are texts for, and folders in sql/ of what is theirs."""
 
 _FAMILY = re.compile(r"family: (\w+) ([\w-]+):(?: (.*))?")
 
@@ -101,11 +102,16 @@ class Statement:
     def __init__(self, name: str, texts: Mapping[str, _Text]) -> None:
         first = next(iter(texts.values()))
         self.name = name
+        self.engines = tuple(texts)
         self.purpose = first.purpose
         self.choices = first.choices
         self.operation = first.operation
         self._run, self.returns = SHAPES[first.operation]
         self._variants = {engine: text.variants for engine, text in texts.items()}
+        self._ready = {
+            engine: {chosen: _DRIVERS[engine](sql) for chosen, sql in text.variants.items()}
+            for engine, text in texts.items()
+        }
 
     @property
     def many(self) -> bool:
@@ -113,34 +119,54 @@ class Statement:
         return self.operation is SQLOperationType.INSERT_UPDATE_DELETE_MANY
 
     def variants(self, engine: str) -> Mapping[tuple[str, ...], str]:
-        """The texts for an engine; without choices the only one has the empty key."""
+        """The texts for an engine, as they are written; without choices the only one has the empty
+        key."""
         return self._variants[engine]
 
     def parameters(self) -> list[str]:
-        """The names of what is bound, in order of appearance."""
+        """The names of what is bound, in order of appearance; one engine may leave out some of
+        them."""
         return list(
             dict.fromkeys(
-                name for text in self._variants[ENGINES[0]].values() for name in parameters_of(text)
+                name
+                for variants in self._variants.values()
+                for text in variants.values()
+                for name in parameters_of(text)
             )
         )
 
     def __call__(self, connection: Connection, sets: object = None, /, **parameters: Any) -> Any:
         chosen = tuple([parameters.pop(word) for word in self.choices])
-        sql = self._variants[connection.engine][chosen]
+        sql = self._ready[connection.engine][chosen]
         return self._run(connection, sql, parameters if sets is None else sets)
+
+
+_PIECE = re.compile(r"'[^']*'|(?<![:\w]):(?P<name>[a-z]\w*)|%")
+"""What a driver may read otherwise than it is meant: literals, parameters, and percent signs."""
 
 
 def parameters_of(sql: str) -> list[str]:
     """The names of what a text binds, each once."""
-    plain = re.sub(r"'[^']*'", "''", sql)
-    return list(dict.fromkeys(re.findall(r"(?<![:\w]):([a-z]\w*)", plain)))
+    return list(dict.fromkeys(piece["name"] for piece in _PIECE.finditer(sql) if piece["name"]))
+
+
+def _for_psycopg(sql: str) -> str:
+    """A text with its parameters as psycopg writes them, where a percent sign stands for itself
+    when there are two."""
+    return _PIECE.sub(
+        lambda piece: f"%({piece['name']})s" if piece["name"] else piece[0].replace("%", "%%"), sql
+    )
+
+
+_DRIVERS: dict[str, Callable[[str], str]] = {"sqlite": str, "postgresql": _for_psycopg}
+"""How each engine's driver wants a text."""
 
 
 def load_statements(folder: Path, engines: Iterable[str] = ENGINES) -> SimpleNamespace:
-    """Load every file of `folder`, with what `folder/<engine>/` has instead of it.
+    """Load every file of `folder`, with what `folder/<engine>/` has instead of it, or beside it.
 
-    A statement that is named twice, that cannot be read, whose family does not fit, or that has no
-    text for one of `engines` is a StartError.
+    A statement that is named twice, that cannot be read, whose family does not fit, or that two
+    engines would be called for differently is a StartError.
     """
     shared = _read_folder(folder)
     own = {engine: _read_folder(folder / engine) for engine in engines}
@@ -150,9 +176,8 @@ def load_statements(folder: Path, engines: Iterable[str] = ENGINES) -> SimpleNam
         texts = {}
         for engine in engines:
             text = own[engine].get((namespace, name)) or shared.get((namespace, name))
-            if text is None:
-                raise StartError(f"The statement {namespace}.{name} has no text for {engine}.")
-            texts[engine] = text
+            if text is not None:
+                texts[engine] = text
         if len({(text.operation, tuple(text.choices.items())) for text in texts.values()}) > 1:
             raise StartError(
                 f"The statement {namespace}.{name} has texts that are called differently."

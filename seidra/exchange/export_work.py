@@ -63,7 +63,7 @@ class Exporter:
             return False
         self._claims += 1
         claim = f"{self._name}-{self._claims}"
-        with self._database.transaction() as tx:
+        with self._database.transaction("exports") as tx:
             row = queries.exports.claim(
                 tx,
                 claim=claim,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.jobs.presence import served_engines
@@ -65,10 +67,15 @@ class GoneEngines:
 
     def __init__(self) -> None:
         self._missed: dict[str, float] = {}
+        self._looked = -math.inf
 
     def fail_jobs(self, database: Database, now: float) -> None:
         """Look whether they are back; fail what waits for one that was away for ten minutes of the
         monotonic clock, of which `now` is the time."""
+        if now - self._looked > GONE_SECONDS / 2:
+            # Another worker has kept house meanwhile, who may have seen them.
+            self._missed = {}
+        self._looked = now
         served = served_engines(database.connection)
         load = queries.engines.load(database.connection)
         waiting = {row["engine"] for row in load if row["waiting"]}

@@ -58,7 +58,8 @@ class _Slot:
         at_once = self.engine.options.at_once
         # Of a turn counts what is over before it ends, as the job before went.
         turn = max(self.engine.options.turn_s - self._estimate, 0.0)
-        with database.transaction() as tx:
+        # Claims of an engine take turns: each sees how many jobs are in hand, and who had how much.
+        with database.transaction(f"engine {engine}") as tx:
             job = queue.claim_job(tx, engine, at_once, claim, self._shop.settings, turn)
             if job is not None:
                 if queue.refuse_job(tx, job, claim):
@@ -125,6 +126,7 @@ class Worker:
         self._long_worker = threading.Thread(
             target=self._work_long_on, name="seidra-long-works", daemon=True
         )
+        self._stop_listening: Callable[[], None] = lambda: None
         self._threads = [
             threading.Thread(
                 target=self._work_on, args=(slot,), name=f"seidra-{slot.engine.name}", daemon=True
@@ -138,13 +140,14 @@ class Worker:
         _log.info("worker started", extra={"fields": fields})
         for thread in (self._keeper, self._watch.thread, self._long_worker, *self._threads):
             thread.start()
+        self._stop_listening = self._database.listen(self._wake_slots)
 
     def retire(self) -> None:
         """Take no more jobs; those in hand go on. `stop` follows."""
         self._stopping.set()
+        self._stop_listening()
         self._watch.retire()
-        for slot in self._slots:
-            slot.wake.set()
+        self._wake_slots()
         self._long_wake.set()
         self._wake.set()
 
@@ -175,6 +178,10 @@ class Worker:
         one."""
         worked = [work(self._stopping) for work in self._long_works]
         return any(worked)
+
+    def _wake_slots(self) -> None:
+        for slot in self._slots:
+            slot.wake.set()
 
     def _work_long_on(self) -> None:
         try:
@@ -211,8 +218,7 @@ class Worker:
         try:
             while not self._stopping.is_set():
                 self._wake.clear()
-                for slot in self._slots:
-                    slot.wake.set()
+                self._wake_slots()
                 self._long_wake.set()
                 self._presence.show()
                 try:

@@ -46,7 +46,7 @@ class Housekeeper:
         self._gone = job_chores.GoneEngines()
         self._imports = ImportWork(database, files, settings)
         self._hand_overs = HandOverWork(database)
-        self._last_run = self._last_hourly = self._last_events = -math.inf
+        self._last_run = self._last_temporary = self._last_hourly = self._last_events = -math.inf
 
     def run(self, idle: bool) -> bool:
         """One round, if it is time for one, and some work on imports and hand-overs; returns
@@ -57,6 +57,18 @@ class Housekeeper:
         if not idle and now - self._last_run < _BUSY_SECONDS:
             return more
         self._last_run = now
+        if now - self._last_temporary > _HOURLY_SECONDS:
+            # Each machine has its own.
+            self._last_temporary = now
+            keep_seconds = self._settings.keep_temporary_hours * 3600.0
+            media_chores.discard_temporary(self._files, keep_seconds)
+        with self._database.chores() as mine:
+            if mine:
+                self._do_chores(now)
+        return more
+
+    def _do_chores(self, now: float) -> None:
+        """What one worker does for all of them."""
         media_chores.delete_files(self._database, self._files)
         purge_account(self._database)
         media_chores.purge_trash(self._database, self._settings.keep_trash_days)
@@ -74,15 +86,13 @@ class Housekeeper:
                 queries.share_links.prune(tx, now=timestamp())
                 queries.idempotency.prune(tx, since=timestamp_in(-KEPT_SECONDS))
             prune_usage(self._database)
-            keep_seconds = self._settings.keep_temporary_hours * 3600.0
-            media_chores.discard_temporary(self._files, keep_seconds)
         if now - self._last_events > _EVENT_SECONDS:
             self._last_events = now
             job_chores.prune_events(self._database, self._settings.event_seconds)
             job_chores.prune_turns(self._database, TURN_SECONDS)
             self._gone.fail_jobs(self._database, now)
             expire_imports(self._database)
-        return more
+            self._database.fold_counters()
 
 
 def purge_account(database: Database) -> None:

@@ -1,19 +1,19 @@
 """Which personas a search and tags match, and what search looks into.
 
-Words of three characters and more are found in the full-text index, where a phrase of trigrams is
-exactly a substring; shorter ones by a scan of the owner's texts. Each filter answers ids, and a
-page is cut from their intersection. Among what others share, of which there is little, all of it is
-found by a scan of the shared texts.
+Each engine finds words in its own way (`fulltext`, `trigrams`), with the same answers. Each filter
+answers ids, and a page is cut from their intersection. Among what others share, of which there is little, all of
+it is found by a scan of the shared texts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 from seidra import folding
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
+from seidra.personas import fulltext, trigrams
 from seidra.values import from_json, to_json
 
 _FEW = 2_000
@@ -27,6 +27,31 @@ class FoundBy(NamedTuple):
 
     text: str
     tag_keys: list[str]
+
+
+class _TextIndex(Protocol):
+    """What an engine's module does."""
+
+    def found_ids(
+        self,
+        connection: Connection,
+        user_id: int,
+        words: list[str],
+        nsfw: bool,
+        favorite: bool | None,
+    ) -> list[str]: ...
+
+    def check_index(self, tx: Connection) -> None: ...
+
+    def rebuild_index(self, tx: Connection) -> None: ...
+
+
+_INDEXES: dict[str, _TextIndex] = {"sqlite": fulltext, "postgresql": trigrams}
+
+
+def text_index(connection: Connection) -> _TextIndex:
+    """How the engine of a connection finds words in texts."""
+    return _INDEXES[connection.engine]
 
 
 def found_by(values: dict[str, Any]) -> FoundBy:
@@ -149,46 +174,22 @@ def own_ids(connection: Connection, user_id: int, nsfw: bool, query: Mapping[str
     """The ids of all of a user's own that the filters of a PersonaQuery match, likewise. It is
     parsed only to be compared with another: 40,000 ids are some."""
     words = folding.words(query.get("search", ""))
-    indexed = [word for word in words if len(word) >= folding.TRIGRAM]
-    scanned = [word for word in words if len(word) < folding.TRIGRAM]
     filters = {"user_id": user_id, "nsfw": nsfw, "favorite": query["is_favorite"]}
     found: list[str] = []
-    if indexed:
-        expression = _expression(indexed, nsfw, query["is_favorite"])
-        found.append(queries.search.indexed(connection, user_id=user_id, expression=expression))
     if query["tag"]:
         rows = queries.personas.matching_tagged(connection, **filters, **_tags(query["tag"]))
         found.append(to_json([row["id"] for row in rows]))
     if query["untagged"]:
         rows = queries.personas.matching_untagged(connection, **filters)
         found.append(to_json([row["id"] for row in rows]))
-    # Without another filter the scan has no words, and finds all; it is done once for all words,
-    # and not at all where nothing is left to find.
-    if "[]" not in found and (scanned or not found):
-        found.append(queries.search.scanned(connection, **filters, words=to_json(scanned)))
+    # Without another filter no words find all; and nothing is looked for where nothing is left.
+    if "[]" not in found and (words or not found):
+        found += text_index(connection).found_ids(connection, words=words, **filters)
     first, *others = found
     if not others:
         return first
     kept = set(from_json(first)).intersection(*map(from_json, others))
     return to_json(list(kept))
-
-
-def _expression(words: list[str], nsfw: bool, favorite: bool | None) -> str:
-    """The FTS5 expression: every word as a phrase, and the marks. Quotes make operators plain.
-
-    With each word END finds the sentinels behind the owner's texts, where FTS5 stops: it looks for
-    the next document that has all of them, and hands none up before, so one sentinel for the whole
-    would not do.
-    """
-    marks = ['"FAV"'] if favorite else []
-    expression = " AND ".join(f'({each} OR "END")' for each in [*map(_quoted, words), *marks])
-    if not nsfw:
-        expression = f'({expression}) NOT "NSF"'
-    return f'({expression}) NOT "FAV"' if favorite is False else expression
-
-
-def _quoted(word: str) -> str:
-    return '"' + word.replace('"', '""') + '"'
 
 
 def _tags(tags: list[str]) -> dict[str, Any]:

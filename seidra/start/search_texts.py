@@ -33,7 +33,7 @@ def check_texts(database: Database) -> list[str]:
         if strays := queries.search.strays(tx):
             wrong.append(f"{strays} search texts belong to no persona.")
         try:
-            queries.search.check(tx)
+            search.text_index(tx).check_index(tx)
         except database.errors:
             wrong.append("The index differs from its table.")
     return wrong
@@ -43,8 +43,7 @@ def rebuild_texts(tx: Connection) -> int:
     """Make every text and the index again from the personas; returns how many texts there are."""
     count = 0
     # First, so that the triggers below find in the index what they are to take out of it.
-    queries.search.rebuild(tx)
-    queries.search.optimize(tx)
+    search.text_index(tx).rebuild_index(tx)
     for row in _sources(tx):
         count += 1
         if _differs(row):
@@ -102,8 +101,7 @@ def _fold_personas_anew(database: Database) -> None:
     """Make what personas are found, filtered and sorted by anew."""
     with database.transaction() as tx:
         # First, so that triggers find in the index what they are to take out of it.
-        queries.search.rebuild(tx)
-        queries.search.optimize(tx)
+        search.text_index(tx).rebuild_index(tx)
         queries.search.drop_strays(tx)
     after = 0
     while rows := queries.search.sources(database.connection, after=after, limit=_BATCH):

@@ -8,10 +8,9 @@ from typing import Self
 
 from seidra.auth import first_account
 from seidra.config import Settings, get_settings
-from seidra.database import open_database
+from seidra.database import migrate, open_database
 from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
-from seidra.database.sqlite import migrate
 from seidra.errors import Problem, StartError
 from seidra.start import seeds
 from seidra.start.account_keys import compare_names_anew
@@ -68,7 +67,7 @@ def init_database(settings: Settings | None = None, *, seed: bool = True) -> lis
             first_account.keep_token(database.connection, settings)
         except (database.errors, Problem) as error:
             raise StartError(
-                f"The database {settings.database_path} cannot be initialised: {error}."
+                f"The database {settings.database_place} cannot be initialised: {error}."
             ) from error
         finally:
             # Nothing opened here may live on into a forked server process.

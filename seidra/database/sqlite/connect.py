@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from seidra.config import Settings
-from seidra.database.base import Database, conflict_of, dangling_conflict
+from seidra.database.base import Database, Owner, conflict_of, dangling_conflict
 from seidra.database.sqlite.writer import BUSY_SECONDS, Connection, Transaction, Writer, is_busy
 from seidra.errors import Unavailable
 
@@ -83,9 +83,7 @@ class SqliteDatabase(Database):
             connection = self._local.connection = open_connection(self.path, self._synchronous)
         return connection
 
-    def transaction(
-        self, owner: int | tuple[int, ...] | None = None, *, shared: bool = False
-    ) -> Transaction:
+    def transaction(self, owner: Owner = None, *, shared: bool = False) -> Transaction:
         # All writers take turns here, and so do those of one owner.
         return Transaction(self._writer, shared=shared)
 

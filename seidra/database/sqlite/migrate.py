@@ -1,16 +1,13 @@
-"""The schema: yoyo applies `migrations/`, one process at a time, each migration together with its
-mark."""
+"""The schema on SQLite: what `seidra/database/migrate.py` asks of an engine."""
 
 from __future__ import annotations
 
-import getpass
 import os
 import sqlite3
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 try:
     import fcntl
@@ -18,16 +15,19 @@ except ImportError:
     # The first that Windows lacks; locks, signals and sockets would follow.
     sys.exit("Error: SEIDRA runs on Linux and macOS, and on Windows inside WSL only.")
 
-import yoyo
 from yoyo.backends.core.sqlite3 import SQLiteBackend
 from yoyo.connections import DatabaseURI
 from yoyo.migrations import default_migration_table
 
 from seidra.config import Settings, ensure_directory, ensure_runtime_directories, packaged_dir
+from seidra.database.migrate import OneTransaction
 from seidra.errors import StartError
 
 OLDEST_SQLITE = (3, 38, 0)
 """STRICT tables, RETURNING and the trigram tokenizer need 3.37; 3.38 has JSON built in."""
+
+NEWER_SERVES = False
+"""One host, one version: what a newer one has left behind is a mistake to be told."""
 
 
 class _QuietCursor(sqlite3.Cursor):
@@ -37,13 +37,9 @@ class _QuietCursor(sqlite3.Cursor):
     description = None
 
 
-class _Backend(SQLiteBackend):  # type: ignore[misc]
-    """yoyo's backend, with a migration and its mark in one transaction.
-
-    yoyo commits them apart, and a kill between the two sticks for ever ("table already exists").
-    The connection is private instead of yoyo's shared cache, whose table locks would reach into the
-    serving process.
-    """
+class _Backend(OneTransaction, SQLiteBackend):  # type: ignore[misc]
+    """yoyo's backend, on a private connection instead of its shared cache, whose table locks would
+    reach into the serving process."""
 
     def connect(self, dburi: DatabaseURI) -> sqlite3.Connection:
         connection = sqlite3.connect(dburi.database, timeout=30, isolation_level=None)
@@ -52,39 +48,14 @@ class _Backend(SQLiteBackend):  # type: ignore[misc]
         connection.execute("PRAGMA temp_store = MEMORY").close()
         return connection
 
-    def get_log_data(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        # yoyo notes who migrates, and asks for the account's name; in a container it may have none.
-        try:
-            getpass.getuser()
-        except (KeyError, OSError):
-            os.environ["LOGNAME"] = str(os.getuid())
-        found: dict[str, Any] = super().get_log_data(*args, **kwargs)
-        return found
-
-    def apply_one(self, migration: Any, force: bool = False, mark: bool = True) -> None:
-        self.ensure_internal_schema_updated()
-        with self.transaction():
-            migration.process_steps(self, "apply", force=force)
-            self.mark_one(migration)
-
-    def rollback_one(self, migration: Any, force: bool = False) -> None:
-        self.ensure_internal_schema_updated()
-        with self.transaction():
-            migration.process_steps(self, "rollback", force=force)
-            self.unmark_one(migration)
-
     def cursor(self) -> sqlite3.Cursor:
         cursor: sqlite3.Cursor = self.connection.cursor(_QuietCursor)
         return cursor
 
 
-@dataclass(frozen=True)
-class Status:
-    """One migration, whether it is applied, and whether this version knows it."""
-
-    id: str
-    applied: bool
-    known: bool = True
+def folder() -> Path:
+    """Where SQLite's migrations are."""
+    return packaged_dir("migrations")
 
 
 @contextmanager
@@ -104,43 +75,6 @@ def start_lock(settings: Settings) -> Iterator[None]:
         os.close(handle)
 
 
-def apply_migrations(settings: Settings, wanted: Collection[str] | None = None) -> list[str]:
-    """Apply what is missing, or what is `wanted` of it; returns the ids applied. The caller holds
-    `start_lock`."""
-    with _open_backend(settings) as (backend, migrations):
-        pending = backend.to_apply(migrations)
-        if wanted is not None:
-            pending = pending.filter(lambda migration: migration.id in wanted)
-        backend.apply_migrations(pending)
-        return [migration.id for migration in pending]
-
-
-def undo_migrations(settings: Settings, count: int | None = 1) -> list[str]:
-    """Undo the last `count` migrations (None: all), with their data; returns their ids. Needs
-    `start_lock`."""
-    with _open_backend(settings) as (backend, migrations):
-        applied = list(backend.to_rollback(migrations))[:count]
-        backend.rollback_migrations(applied)
-        return [migration.id for migration in applied]
-
-
-def list_migrations(settings: Settings) -> list[Status]:
-    """Every migration in order. A database that does not exist yet has none applied (and is not
-    made)."""
-    known, applied = _known_ids(), _applied_ids(settings)
-    return [Status(id, id in applied, id in known) for id in sorted(applied | set(known))]
-
-
-def check_current(settings: Settings) -> None:
-    """Raise StartError unless the database has just this version's migrations."""
-    steps = list_migrations(settings)
-    _check_known(settings, steps)
-    if not all(step.applied for step in steps):
-        raise StartError(
-            f"The database {settings.database_path} is not up to date: run `flask init` first."
-        )
-
-
 def check_version() -> None:
     """Raise StartError for an SQLite that is too old for the schema."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
@@ -148,27 +82,7 @@ def check_version() -> None:
         raise StartError(f"SQLite {sqlite3.sqlite_version} is too old; SEIDRA needs {oldest}.")
 
 
-def _check_known(settings: Settings, steps: list[Status]) -> None:
-    newer = [step.id for step in steps if not step.known]
-    if newer:
-        path = settings.database_path
-        raise StartError(
-            f"The database {path} is from a newer version of SEIDRA: it has the migration "
-            f"{newer[-1]}."
-        )
-
-
-def _known_ids() -> list[str]:
-    migrations = packaged_dir("migrations")
-    ids = sorted(p.stem for p in migrations.glob("*.sql") if not p.name.endswith(".rollback.sql"))
-    if not ids:
-        raise StartError(
-            f"There are no migrations in {migrations}: the installation is incomplete."
-        )
-    return ids
-
-
-def _applied_ids(settings: Settings) -> set[str]:
+def applied_ids(settings: Settings) -> set[str]:
     """The ids that the database has, read without changing it; none when there is no database.
 
     Raises StartError for what is no database.
@@ -192,11 +106,9 @@ def _applied_ids(settings: Settings) -> set[str]:
 
 
 @contextmanager
-def _open_backend(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
-    """yoyo on a database that is fit for it: a real one, and not from a newer version."""
-    check_version()
+def open_backend(settings: Settings) -> Iterator[_Backend]:
+    """yoyo on the file, which is made where there is none."""
     path = settings.database_path
-    _check_known(settings, list_migrations(settings))
     # Only now: beside a database that cannot be used nothing is made.
     ensure_runtime_directories(settings)
     uri = DatabaseURI("sqlite", None, None, None, None, str(path), {})
@@ -209,6 +121,6 @@ def _open_backend(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
             # Under start_lock nobody else migrates: a row in yoyo's lock table is a killed
             # process's.
             backend.break_lock()
-            yield backend, yoyo.read_migrations(str(packaged_dir("migrations")))
+            yield backend
     except (sqlite3.DatabaseError, OSError) as error:
         raise StartError(f"The database {path} cannot be used: {error}.") from error

@@ -1,0 +1,55 @@
+-- The extensions stay: another may use them, and dropping them needs more rights.
+
+DROP VIEW nsfw_viewers;
+
+DROP TABLE exports;
+DROP TABLE import_pictures;
+DROP TABLE import_entries;
+DROP TABLE imports;
+DROP TABLE idempotency_keys;
+DROP TABLE file_deletions;
+DROP TABLE trash;
+DROP TABLE media_counts;
+DROP TABLE media_loras;
+DROP TABLE media_tags;
+DROP TABLE media_items;
+DROP TABLE job_frames;
+DROP TABLE job_events;
+DROP TABLE job_counts;
+DROP TABLE generation_jobs;
+DROP TABLE workers;
+DROP TABLE engine_orphans;
+DROP TABLE engine_turns;
+DROP TABLE engines;
+DROP TABLE persona_sources;
+DROP TABLE persona_revisions;
+DROP TABLE persona_texts;
+DROP TABLE persona_counts;
+DROP TABLE persona_tags;
+DROP TABLE personas;
+DROP TABLE nsfw_settings;
+DROP TABLE password_links;
+DROP TABLE api_keys;
+DROP TABLE refresh_tokens;
+DROP TABLE sessions;
+DROP TABLE platform_state;
+DROP TABLE users;
+
+DROP FUNCTION delete_trash_revisions();
+DROP FUNCTION delete_persona_revisions();
+DROP FUNCTION delete_export_file();
+DROP FUNCTION delete_import_picture_file();
+DROP FUNCTION delete_import_entry_file();
+DROP FUNCTION delete_trash_file();
+DROP FUNCTION delete_media_file();
+DROP FUNCTION delete_file(TEXT);
+DROP FUNCTION flag_persona_text();
+DROP FUNCTION keep_job_orphan();
+DROP FUNCTION end_job_frame();
+DROP FUNCTION job_frame_event();
+DROP FUNCTION job_event();
+DROP FUNCTION write_job_event(BIGINT, TEXT, BIGINT, BOOLEAN, BOOLEAN, BOOLEAN);
+DROP FUNCTION count_media();
+DROP FUNCTION count_job();
+DROP FUNCTION count_persona();
+DROP FUNCTION json_valid(TEXT);

@@ -1,0 +1,1 @@
+"""PostgreSQL, by psycopg: what only those import who have it."""
