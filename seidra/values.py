@@ -11,7 +11,6 @@ from typing import Any
 
 import orjson
 
-
 _ahead = 0.0
 """By how many seconds the clock that all of SEIDRA goes by is ahead of this host's."""
 

@@ -10,10 +10,10 @@ from seidra.config import get_settings
 from seidra.database import (
     DatabaseService,
     init_database,
+    migrate,
     seed_default_nsfw_settings,
     seed_default_user,
 )
-from seidra.database import migrate
 from seidra.errors import StartError
 from seidra.operations import rollback as rollbacks
 

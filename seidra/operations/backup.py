@@ -18,9 +18,9 @@ from importlib.metadata import version
 from pathlib import Path
 
 from seidra.config import Settings
+from seidra.database import migrate
 from seidra.database.base import Connection, Database, required_row
 from seidra.database.queries import queries
-from seidra.database import migrate
 from seidra.database.sqlite.connect import open_connection
 from seidra.errors import StartError
 from seidra.files.base import Files

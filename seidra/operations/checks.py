@@ -21,10 +21,9 @@ from limits.storage import storage_from_string
 from seidra import engines
 from seidra.auth import first_account
 from seidra.config import PACKAGE_DIR, Settings, settings_file
-from seidra.database import open_database
+from seidra.database import migrate, open_database
 from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
-from seidra.database import migrate
 from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles
 from seidra.jobs.presence import SILENCE_SECONDS
@@ -88,7 +87,7 @@ def examine(settings: Settings, *, whole: bool = True) -> Iterator[Check]:
     are left out, and unless it is to be `whole`, those that read everything that is stored."""
     database = open_database(settings)
     yield _version()
-    yield _sqlite(database.product)
+    yield _sqlite(settings, database.product)
     yield _settings(settings)
     yield _secrets(settings)
     if settings.rate_limits and settings.rate_storage != "memory://":
@@ -128,7 +127,7 @@ def _version() -> Check:
 _ENGINE_ADVICE = "Correct SEIDRA_ENGINE, or the file that SEIDRA_ENGINES names."
 
 
-def _sqlite(product: str) -> Check:
+def _sqlite(settings: Settings, product: str) -> Check:
     try:
         migrate.check_version(settings)
     except StartError as error:

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from seidra.config import Settings
+from seidra.database import migrate
 from seidra.database.base import Database
 from seidra.database.queries import queries
-from seidra.database import migrate
 from seidra.errors import StartError
 
 _log = logging.getLogger(__name__)

@@ -20,9 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from seidra.config import Settings, ensure_runtime_directories
-from seidra.database import open_database
+from seidra.database import migrate, open_database
 from seidra.database.queries import queries
-from seidra.database import migrate
 from seidra.errors import Problem, StartError
 from seidra.files.local import LocalFiles, private, sync_folder
 from seidra.media.keys import row_key

@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import closing
 
 from seidra.config import Settings
-from seidra.database import open_database
+from seidra.database import migrate, open_database
 from seidra.database.base import Database
 from seidra.database.queries import queries
-from seidra.database import migrate
 from seidra.errors import StartError
 from seidra.files.keys import SIZES, ZIP, derived_key, plain_key
 from seidra.files.local import LocalFiles

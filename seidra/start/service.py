@@ -8,10 +8,9 @@ from typing import Self
 
 from seidra.auth import first_account
 from seidra.config import Settings, get_settings
-from seidra.database import open_database
+from seidra.database import migrate, open_database
 from seidra.database.base import Database, required_row
 from seidra.database.queries import queries
-from seidra.database import migrate
 from seidra.errors import Problem, StartError
 from seidra.start import seeds
 from seidra.start.account_keys import compare_names_anew

@@ -168,6 +168,7 @@ class PostgresqlDatabase(Database):
     ) -> Iterator[Connection]:
         try:
             connection = self.connection
+            _check_idle(connection)
             # In one message with what takes the turn; it ends with the transaction.
             _run(connection, f"BEGIN{_turn(owner)}")
         except psycopg.Error as error:
@@ -175,6 +176,9 @@ class PostgresqlDatabase(Database):
             raise self.translate(error) from error
         try:
             yield connection
+            if connection.info.transaction_status is TransactionStatus.INERROR:
+                # COMMIT would roll it back, and say nothing.
+                raise errors.InFailedSqlTransaction("a statement of the transaction has failed")
             _run(connection, "COMMIT")
         except psycopg.Error as error:
             self._abandon()
@@ -186,6 +190,7 @@ class PostgresqlDatabase(Database):
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         connection = self.connection
+        _check_idle(connection)
         _run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
             yield connection
@@ -344,6 +349,12 @@ def _name_number(name: str) -> int:
     """A number for a name, the same on every machine. Two names of one number take turns with each
     other, which does no harm."""
     return zlib.crc32(name.encode()) >> 1
+
+
+def _check_idle(connection: Connection) -> None:
+    """A thread has one connection, and so one transaction at a time."""
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        raise RuntimeError("this thread has a transaction open already")
 
 
 def _run(connection: Connection, sql: str) -> None:
