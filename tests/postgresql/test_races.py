@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 import pytest
+from instances import pg, pg_settings, server
 
 from seidra.auth import accounts
 from seidra.config import Settings
@@ -22,6 +23,9 @@ from seidra.errors import Conflict, Unavailable
 from seidra.jobs import queue
 from seidra.personas import search
 from seidra.values import timestamp, timestamp_in
+
+__all__ = ["pg", "pg_settings", "server"]
+"""The fixtures."""
 
 ENGINE = "mock"
 _SPAWN = multiprocessing.get_context("spawn")

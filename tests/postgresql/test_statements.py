@@ -5,9 +5,13 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from instances import pg, pg_settings, server
 
 from seidra.database.base import Database
 from seidra.database.queries import Statement, parameters_of, queries
+
+__all__ = ["pg", "pg_settings", "server"]
+"""The fixtures."""
 
 STATEMENTS: list[Statement] = [
     statement
