@@ -50,8 +50,8 @@ GROUP BY engine;
 -- Add to the seconds of an engine that an account had in a minute; what was estimated too high is taken off again. The
 -- account may be gone meanwhile.
 INSERT INTO engine_turns (engine, user_id, minute, seconds, last_at)
-SELECT CAST(:engine AS TEXT) AS engine, u.id, CAST(:minute AS TEXT) AS minute, CAST(:seconds AS DOUBLE PRECISION) AS seconds,
-    CAST(:now AS TEXT) AS last_at
+SELECT CAST(:engine AS TEXT) AS engine, u.id, CAST(:minute AS TEXT) AS minute,
+    CAST(:seconds AS DOUBLE PRECISION) AS seconds, CAST(:now AS TEXT) AS last_at
 FROM users AS u
 WHERE u.id = :user_id
 ON CONFLICT (engine, user_id, minute) DO UPDATE

@@ -91,7 +91,8 @@ had (engine, user_id, seconds, last_at) AS (
 
 lined (id, engine, user_id, pictures, pace, run_after, last_at, had_then) AS (
     SELECT
-        j.id, j.engine, j.user_id, j.count AS pictures, COALESCE(p.pace, CAST(:first AS DOUBLE PRECISION)) AS pace, j.run_after,
+        j.id, j.engine, j.user_id, j.count AS pictures, COALESCE(p.pace, CAST(:first AS DOUBLE PRECISION)) AS pace,
+        j.run_after,
         COALESCE(h.last_at, '') AS last_at,
         COALESCE(h.seconds, 0) + COALESCE(p.pace, CAST(:first AS DOUBLE PRECISION)) * (
             SUM(j.count) OVER (PARTITION BY j.engine, j.user_id ORDER BY j.job_type DESC, j.run_after, j.id) - j.count

@@ -30,6 +30,7 @@ STATEMENTS: dict[str, Statement] = {
 TEXTS: dict[str, str] = {
     name + (f"[{','.join(chosen)}]" if chosen else ""): text
     for name, statement in STATEMENTS.items()
+    if "sqlite" in statement.engines
     for chosen, text in statement.variants("sqlite").items()
 }
 """The text of every statement, and of each variant of a family: `personas.page[name,all]`."""
@@ -103,12 +104,36 @@ def test_every_statement_is_used_and_every_used_one_exists() -> None:
     assert used == set(STATEMENTS)
 
 
+ALONE = {
+    "sqlite": {
+        *(f"search.{name}" for name in ("indexed", "scanned", "check", "optimize")),
+        *(f"operations.{name}" for name in ("copy", "integrity", "schema_parts")),
+    },
+    "postgresql": {
+        "search.plan_for_values",
+        "search.containing",
+        *(f"upkeep.{name}" for name in ("take_chores", "leave_chores", "server_clock")),
+        *(f"upkeep.fold_{name}_counts" for name in ("persona", "job", "media")),
+    },
+}
+"""What only one engine is asked."""
+
+
+def test_what_is_one_engines_alone_is_meant_to_be() -> None:
+    for engine, names in ALONE.items():
+        assert {n for n, each in STATEMENTS.items() if each.engines == (engine,)} == names
+
+
 _SQL = re.compile(
     r"\b(SELECT\s|INSERT\s+INTO|UPDATE\s+\w+\s+SET|DELETE\s+FROM|CREATE\s|DROP\s|ALTER\s|FROM\s+\w|WHERE\s|ORDER\s+BY|"
     r"PRAGMA\b|BEGIN\b|COMMIT\b|ROLLBACK\b)"
 )
 _ALLOWED = {
     "database/sqlite/connect.py": re.compile(r"PRAGMA \S.*|PRAGMA |BEGIN"),
+    "database/postgresql/connect.py": re.compile(
+        r"BEGIN|BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY|COMMIT|ROLLBACK|LISTEN "
+        r"|; SELECT PG_ADVISORY_XACT_LOCK\("
+    ),
     "database/sqlite/writer.py": re.compile(
         r"BEGIN IMMEDIATE|COMMIT|ROLLBACK|SAVEPOINT block|ROLLBACK TO block"
     ),

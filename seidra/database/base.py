@@ -64,6 +64,9 @@ class Database(ABC):
     product: ClassVar[str]
     """The database's name and version, for people."""
 
+    checks_write: ClassVar[bool] = False
+    """Whether a check of the search index is a write, for which others would have to wait."""
+
     place: str
     """Where it is, for people: the file, or the server."""
 
@@ -81,10 +84,10 @@ class Database(ABC):
         All of the block goes through the connection that it gets. Writers of one `owner` (a user's
         id, INSTANCE, or the name of a queue; or of several accounts, in the order of their ids)
         take turns, so that what a block has read stays true until it has written; without an owner
-        a block must not rest on that: it inserts, or updates rows that a claim
-        fences. `shared` lets the commit be one with that of other blocks that wait: for the writes
-        that many people make at once. Raises Conflict for a broken constraint and Unavailable when
-        the database stays busy or is full.
+        a block must not rest on that: it inserts, or updates rows that a claim fences. `shared`
+        lets the commit be one with that of other blocks that wait: for the writes that many people
+        make at once. Raises Conflict for a broken constraint and Unavailable when the database
+        stays busy or is full.
         """
 
     @abstractmethod
@@ -97,7 +100,7 @@ class Database(ABC):
         wherever there is a reason for that."""
         return nullcontext(True)
 
-    def fold_counters(self) -> None:
+    def fold_counters(self) -> None:  # noqa: B027 (most have nothing to do)
         """Bring together what triggers have counted, where they count apart."""
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:

@@ -22,6 +22,9 @@ def copied_database(settings: Settings, database: Database) -> Iterator[Database
     copy nobody waits. Needs as much room in SEIDRA_TMP_DIR as the database has; raises StartError
     where there is none.
     """
+    if not database.checks_write:
+        yield database
+        return
     try:
         with tempfile.TemporaryDirectory(prefix="check-", dir=settings.tmp_dir) as folder:
             path = Path(folder) / "seidra.db"

@@ -17,21 +17,21 @@ SELECT SET_CONFIG('plan_cache_mode', 'force_custom_plan', TRUE);
 -- The ids of all personas whose texts match each of some patterns; with none, of all. Four of them the index is asked
 -- for (the pattern % where there are fewer); in the form that no index serves, all are looked for in the owner's texts:
 -- words without a trigram of letters and digits, for which the index would be read whole, or for an owner of few.
--- family: by index: t.search_text LIKE :pattern_1 AND t.search_text LIKE :pattern_2 AND t.search_text LIKE :pattern_3 AND t.search_text LIKE :pattern_4
--- family: by scan: CAST(:pattern_1 AS TEXT) IS NOT NULL
+-- family: by index: t.search_text LIKE :word_1 AND t.search_text LIKE :word_2 AND t.search_text LIKE :word_3 AND t.search_text LIKE :word_4
+-- family: by scan: CAST(:word_1 AS TEXT) IS NOT NULL
 SELECT '[' || COALESCE(STRING_AGG(CAST(t.persona_id AS TEXT), ','), '') || ']'
 FROM persona_texts AS t
 WHERE t.user_id = CAST(:user_id AS BIGINT)
-    AND t.search_text LIKE :pattern_1 AND t.search_text LIKE :pattern_2 AND t.search_text LIKE :pattern_3 AND t.search_text LIKE :pattern_4
-    AND t.search_text || '' LIKE ALL (CAST(:others AS TEXT []))
+    AND t.search_text LIKE :word_1 AND t.search_text LIKE :word_2 AND t.search_text LIKE :word_3 AND t.search_text LIKE :word_4
+    AND t.search_text || '' LIKE ALL(CAST(:others AS TEXT[]))
     AND (t.is_nsfw = FALSE OR :nsfw = TRUE)
     AND (CAST(:favorite AS BOOLEAN) IS NULL OR t.is_favorite = :favorite);
 
 -- name: sorted_page$
 -- The ids of a page of those personas of a user whose ids are in a JSON array, in an order: few are read and sorted;
 -- many are met along the index of the order, until the page is full.
--- family: which few: user_id = :user_id AND id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT []))
--- family: which many: user_id = :user_id AND (id IN (SELECT UNNEST(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT [])))) IS TRUE
+-- family: which few: user_id = :user_id AND id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
+-- family: which many: user_id = :user_id AND (id IN (SELECT UNNEST(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])))) IS TRUE
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 -- family: order -updated_at: updated_at DESC, id DESC
@@ -41,7 +41,7 @@ WHERE t.user_id = CAST(:user_id AS BIGINT)
 SELECT '[' || COALESCE(STRING_AGG(CAST(page.id AS TEXT), ','), '') || ']'
 FROM (
     SELECT id FROM personas
-    WHERE user_id = :user_id AND id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT []))
+    WHERE user_id = :user_id AND id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page;

@@ -22,7 +22,7 @@ from psycopg.types.numeric import Int8Dumper
 
 from seidra import values
 from seidra.config import Settings
-from seidra.database.base import Database, conflict_of, dangling_conflict
+from seidra.database.base import Database, Owner, conflict_of, dangling_conflict
 from seidra.database.queries import queries
 from seidra.errors import Unavailable
 
@@ -164,10 +164,11 @@ class PostgresqlDatabase(Database):
 
     @contextmanager
     def transaction(
-        self, owner: int | str | None = None, *, shared: bool = False
+        self, owner: Owner = None, *, shared: bool = False
     ) -> Iterator[Connection]:
         try:
             connection = self.connection
+            _check_idle(connection)
             # In one message with what takes the turn; it ends with the transaction.
             _run(connection, f"BEGIN{_turn(owner)}")
         except psycopg.Error as error:
@@ -175,6 +176,9 @@ class PostgresqlDatabase(Database):
             raise self.translate(error) from error
         try:
             yield connection
+            if connection.info.transaction_status is TransactionStatus.INERROR:
+                # COMMIT would roll it back, and say nothing.
+                raise errors.InFailedSqlTransaction("a statement of the transaction has failed")
             _run(connection, "COMMIT")
         except psycopg.Error as error:
             self._abandon()
@@ -186,6 +190,7 @@ class PostgresqlDatabase(Database):
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         connection = self.connection
+        _check_idle(connection)
         _run(connection, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         try:
             yield connection
@@ -331,10 +336,13 @@ class _Listener:
                 self._wake()
 
 
-def _turn(owner: int | str | None) -> str:
-    """The statement that waits for the turn of an owner, behind another one."""
+def _turn(owner: Owner) -> str:
+    """The statements that wait for the turn of an owner, or of several, behind another one."""
     if owner is None:
         return ""
+    if isinstance(owner, tuple):
+        # In one order, so that no two wait for each other.
+        return "".join(_turn(each) for each in sorted(owner))
     if isinstance(owner, int):
         return f"; SELECT PG_ADVISORY_XACT_LOCK({owner:d})"
     return f"; SELECT PG_ADVISORY_XACT_LOCK({_QUEUES}, {_name_number(owner)})"
@@ -344,6 +352,12 @@ def _name_number(name: str) -> int:
     """A number for a name, the same on every machine. Two names of one number take turns with each
     other, which does no harm."""
     return zlib.crc32(name.encode()) >> 1
+
+
+def _check_idle(connection: Connection) -> None:
+    """A thread has one connection, and so one transaction at a time."""
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        raise RuntimeError("this thread has a transaction open already")
 
 
 def _run(connection: Connection, sql: str) -> None:

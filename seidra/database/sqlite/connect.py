@@ -65,6 +65,7 @@ class SqliteDatabase(Database):
     through one more."""
 
     errors = sqlite3.Error
+    checks_write = True
     product = f"SQLite {sqlite3.sqlite_version}"
 
     def __init__(self, settings: Settings) -> None:
