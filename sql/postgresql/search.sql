@@ -27,11 +27,35 @@ WHERE t.user_id = CAST(:user_id AS BIGINT)
     AND (t.is_nsfw = FALSE OR :nsfw = TRUE)
     AND (CAST(:favorite AS BOOLEAN) IS NULL OR t.is_favorite = :favorite);
 
+-- name: shared$
+-- The ids of all personas of others that are shared and contain each of some words, and have each of some tags (JSON
+-- arrays), or none: their texts are read, for the index has them owner by owner.
+SELECT '[' || COALESCE(STRING_AGG(CAST(p.id AS TEXT), ','), '') || ']'
+FROM personas AS p
+CROSS JOIN persona_texts AS x
+WHERE p.user_id <> :user_id
+    AND (
+        p.visibility = 'shared'
+        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+    )
+    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+    AND x.persona_id = p.id
+    AND NOT EXISTS (
+        SELECT 1 FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:words AS JSON)) AS word (value)
+        WHERE STRPOS(x.search_text, word.value) = 0
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:tag_keys AS JSON)) AS tag (value)
+        WHERE NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id AND t.tag_key = tag.value)
+    )
+    AND (:untagged = FALSE OR NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id));
+
 -- name: sorted_page$
 -- The ids of a page of those personas of a user whose ids are in a JSON array, in an order: few are read and sorted;
 -- many are met along the index of the order, until the page is full.
--- family: which few: user_id = :user_id AND id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
--- family: which many: user_id = :user_id AND (id IN (SELECT UNNEST(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])))) IS TRUE
+-- family: which few: p.user_id = :user_id AND p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
+-- family: which many: p.user_id = :user_id AND (p.id IN (SELECT UNNEST(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])))) IS TRUE
+-- family: which seen: p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 -- family: order -updated_at: updated_at DESC, id DESC
@@ -40,8 +64,8 @@ WHERE t.user_id = CAST(:user_id AS BIGINT)
 -- family: order name: name_key ASC, id ASC
 SELECT '[' || COALESCE(STRING_AGG(CAST(page.id AS TEXT), ','), '') || ']'
 FROM (
-    SELECT id FROM personas
-    WHERE user_id = :user_id AND id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
+    SELECT p.id FROM personas AS p
+    WHERE p.user_id = :user_id AND p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page;
@@ -50,8 +74,9 @@ FROM (
 -- The personas of a page that a search has found, in the order of their ids' array.
 SELECT
     p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
-    p.tags, p.is_favorite, p.is_nsfw, p.avatar_url, p.avatar_media_id, p.avatar_crop, p.revision, p.version,
-    p.created_at, p.updated_at,
+    p.tags, CASE WHEN p.user_id = :user_id THEN p.is_favorite ELSE FALSE END AS is_favorite, p.is_nsfw, p.visibility,
+    p.avatar_url, p.avatar_media_id, p.avatar_crop, p.revision, p.version, p.created_at, p.updated_at,
+    (SELECT w.username FROM users AS w WHERE w.id = p.user_id) AS owner_name,
     (
         SELECT m.id FROM media_items AS m
         WHERE m.id = p.avatar_media_id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -68,11 +93,18 @@ LEFT JOIN (
     ),
     (
         SELECT m.id FROM media_items AS m
-        WHERE m.persona_id = p.id AND m.user_id = p.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        WHERE m.persona_id = p.id AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
         ORDER BY m.created_at DESC, m.id DESC LIMIT 1
     )
 )
-WHERE p.id = CAST(found.value AS BIGINT) AND p.user_id = :user_id
+WHERE p.id = CAST(found.value AS BIGINT) AND (
+    p.user_id = :user_id
+    OR (
+        p.visibility = 'shared'
+        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+    )
+)
+    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
 ORDER BY found.key;
 
 -- name: rebuild!
@@ -111,6 +143,13 @@ SELECT
 FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:ids AS JSON)) WITH ORDINALITY AS found (value, key)
 CROSS JOIN generation_jobs AS j
 LEFT JOIN personas AS p ON p.id = j.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        )
+    )
 LEFT JOIN job_frames AS f ON f.job_id = j.id
 LEFT JOIN media_items AS m ON m.job_id = j.id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 WHERE j.id = found.value AND j.user_id = :user_id AND (j.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -120,21 +159,36 @@ ORDER BY found.key, m.position;
 -- The media items that a search has found, whose ids are a JSON list: one page, in the order of the list.
 SELECT
     m.id, j.id AS job_id, p.id AS persona_id, m.source, m.file_type, m.mime_type, m.width, m.height, m.file_size,
-    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.version, m.created_at, m.updated_at
+    m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags, m.visibility, m.with_details, m.version,
+    m.created_at, m.updated_at
 FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:ids AS JSON)) WITH ORDINALITY AS page (value, key)
 INNER JOIN media_items AS m ON m.id = page.value
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        )
+    )
 WHERE m.user_id = :user_id
 ORDER BY page.key;
 
 -- name: persona_facets
 -- The same as `facets` of personas.sql, of those that a search has found.
-SELECT p.tags, p.is_favorite, p.is_nsfw, COUNT(*) AS n
-FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:ids AS JSON)) AS found (value)
+SELECT p.tags, p.is_favorite = TRUE AND p.user_id = :user_id AS is_favorite, p.is_nsfw, COUNT(*) AS n
+FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:ids AS JSON)) WITH ORDINALITY AS found (value, key)
 CROSS JOIN personas AS p
-WHERE p.id = CAST(found.value AS BIGINT) AND p.user_id = :user_id AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
-GROUP BY p.tags, p.is_favorite, p.is_nsfw;
+WHERE p.id = CAST(found.value AS BIGINT) AND (
+    p.user_id = :user_id
+    OR (
+        p.visibility = 'shared'
+        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+    )
+)
+    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+GROUP BY p.tags, p.is_favorite = TRUE AND p.user_id = :user_id, p.is_nsfw;
 
 -- name: media_facets
 -- The same as `facets` of media.sql, of those that a search has found.
@@ -143,3 +197,22 @@ FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:ids AS JSON)) AS found (value)
 CROSS JOIN media_items AS m
 WHERE m.id = found.value AND m.user_id = :user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 GROUP BY m.tags, m.is_favorite, m.is_nsfw;
+
+-- name: shared_media_page
+-- The media items that a filter has found of what others share, or of these and one's own, likewise. What the caller may
+-- see is asked again.
+SELECT
+    m.id, m.user_id AS owner_id, o.username AS owner_name, j.id AS job_id, p.id AS persona_id, m.source, m.file_type,
+    m.mime_type, m.width, m.height, m.file_size, m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags,
+    m.visibility, m.with_details, m.version, m.created_at, m.updated_at,
+    (
+        m.user_id = :user_id
+        OR EXISTS (SELECT 1 FROM shared_media AS d WHERE d.media_id = m.id AND d.with_details = TRUE)
+    ) AS details
+FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:ids AS JSON)) WITH ORDINALITY AS page (value, key)
+INNER JOIN media_items AS m ON m.id = page.value
+INNER JOIN users AS o ON o.id = m.user_id
+LEFT JOIN generation_jobs AS j ON j.id = m.job_id
+LEFT JOIN personas AS p ON p.id = m.persona_id
+WHERE (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))
+ORDER BY page.key;

@@ -163,9 +163,7 @@ class PostgresqlDatabase(Database):
         return connection
 
     @contextmanager
-    def transaction(
-        self, owner: Owner = None, *, shared: bool = False
-    ) -> Iterator[Connection]:
+    def transaction(self, owner: Owner = None, *, shared: bool = False) -> Iterator[Connection]:
         try:
             connection = self.connection
             _check_idle(connection)
