@@ -28,9 +28,10 @@ def found_ids(
     one of a list."""
     asked = [word for word in words if _VISIBLE.search(word)][:_ASKED]
     queries.search.plan_for_values(connection)
-    indexed = bool(asked) and queries.personas.count(
-        connection, user_id=user_id, nsfw=True, favorite=None
-    ) > MANY
+    indexed = (
+        bool(asked)
+        and queries.personas.count(connection, user_id=user_id, nsfw=True, favorite=None) > MANY
+    )
     patterns = [folding.like(word) for word in asked] if indexed else []
     patterns += ["%"] * (_ASKED - len(patterns))
     others = [word for word in words if word not in asked] if indexed else words
