@@ -4,18 +4,23 @@ folder."""
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import hypothesis
+import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from postgresql_server import URL_VARIABLE, postgresql_server
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -70,10 +75,95 @@ def _remember_builders() -> None:
 _remember_builders()
 
 
+ENGINE = os.environ.get("SEIDRA_TEST_DATABASE", "sqlite")
+"""The engine that the tests run on: sqlite or postgresql."""
+
+_running = ExitStack()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "sqlite_only(reason): what is tested is SQLite's own, or speaks to the file."
+    )
+    if ENGINE == "postgresql":
+        # One server a run; the processes of xdist find it by the variable.
+        os.environ[URL_VARIABLE] = _running.enter_context(postgresql_server())
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    _running.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if ENGINE == "postgresql":
+        others = [item for item in items if item.get_closest_marker("sqlite_only")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if not item.get_closest_marker("sqlite_only")]
+
+
+def _take_question_marks() -> None:
+    """Let what tests ask the database by itself stand as SQLite has it: a `?` for each value."""
+    execute = psycopg.Connection.execute
+
+    def execute_either(self: Any, query: Any, *parameters: Any, **options: Any) -> Any:
+        if isinstance(query, str) and parameters and "?" in query:
+            query = query.replace("%", "%%").replace("?", "%s")
+        return execute(self, query, *parameters, **options)
+
+    psycopg.Connection.execute = execute_either  # type: ignore[method-assign]
+
+
+if ENGINE == "postgresql":
+    _take_question_marks()
+
+_databases: dict[Path, str] = {}
+"""The databases that tests have made on the server, by their folders."""
+
+
+def _ask_server(statement: str) -> None:
+    with psycopg.connect(f"{os.environ[URL_VARIABLE]}/postgres", autocommit=True) as connection:
+        connection.execute(statement)  # type: ignore[arg-type]
+
+
+def database_of(folder: Path, template: str = "template0") -> str:
+    """The name of the database of the instance that lives in `folder`; it is made where there is
+    none."""
+    if folder not in _databases:
+        name = f"seidra_{hashlib.sha256(str(folder).encode()).hexdigest()[:24]}"
+        _ask_server(f"CREATE DATABASE {name} TEMPLATE {template}")
+        _databases[folder] = name
+    return _databases[folder]
+
+
+@pytest.fixture(autouse=True)
+def _drop_databases(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Drop what the test has made on the server below its folder."""
+    if ENGINE != "postgresql" or "tmp_path" not in request.fixturenames:
+        yield
+    else:
+        own: Path = request.getfixturevalue("tmp_path")
+        yield
+        for folder in [folder for folder in _databases if folder.is_relative_to(own)]:
+            with suppress(psycopg.Error):
+                _ask_server(f"DROP DATABASE {_databases.pop(folder)} WITH (FORCE)")
+
+
+def database_url(folder: Path) -> str:
+    """Where the instance that lives in `folder` has its database."""
+    if ENGINE == "postgresql":
+        return f"{os.environ[URL_VARIABLE]}/{database_of(folder)}"
+    return f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}"
+
+
 def environment(folder: Path, **more: str) -> dict[str, str]:
     """The variables of an instance that lives in `folder`."""
+    nodes = {
+        "SEIDRA_DATA_DIR": str(folder),
+        "SEIDRA_JWT_SECRET": "a secret of at least 32 letters, for tests",
+    }
     return {
-        "SEIDRA_DATABASE_URL": f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}",
+        "SEIDRA_DATABASE_URL": database_url(folder),
+        **(nodes if ENGINE == "postgresql" else {}),
         **CHEAP,
         **more,
     }
@@ -166,7 +256,9 @@ class Person:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a migrated and seeded instance that nobody has used; tests get copies."""
     folder = tmp_path_factory.mktemp("template")
-    create_app(Settings.load(environment(folder)))
+    app = create_app(Settings.load(environment(folder)))
+    # A database that somebody is connected to cannot be copied.
+    services_of(app).database.close()
     return folder
 
 
@@ -174,6 +266,8 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(template: Path, tmp_path: Path) -> Settings:
     """The settings of a fresh instance."""
     shutil.copytree(template, tmp_path / "instance")
+    if ENGINE == "postgresql":
+        database_of(tmp_path / "instance", _databases[template])
     return Settings.load(environment(tmp_path / "instance"))
 
 

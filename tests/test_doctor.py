@@ -21,8 +21,8 @@ from test_start import ROOT, run, variables
 
 from seidra import config
 from seidra.config import Settings
-from seidra.database.queries import queries
 from seidra.database import migrate
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.operations import checks

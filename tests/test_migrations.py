@@ -17,8 +17,7 @@ import pytest
 from conftest import environment
 
 from seidra.config import Settings, packaged_dir
-from seidra.database import init_database
-from seidra.database import migrate
+from seidra.database import init_database, migrate
 from seidra.database.sqlite import migrate as sqlite_migrate
 from seidra.database.sqlite.connect import open_connection
 from seidra.database.sqlite.writer import Connection

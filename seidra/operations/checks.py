@@ -87,7 +87,7 @@ def examine(settings: Settings, *, whole: bool = True) -> Iterator[Check]:
     are left out, and unless it is to be `whole`, those that read everything that is stored."""
     database = open_database(settings)
     yield _version()
-    yield _sqlite(settings, database.product)
+    yield _engine(settings, database.product)
     yield _settings(settings)
     yield _secrets(settings)
     if settings.rate_limits and settings.rate_storage != "memory://":
@@ -127,12 +127,12 @@ def _version() -> Check:
 _ENGINE_ADVICE = "Correct SEIDRA_ENGINE, or the file that SEIDRA_ENGINES names."
 
 
-def _sqlite(settings: Settings, product: str) -> Check:
+def _engine(settings: Settings, product: str) -> Check:
     try:
         migrate.check_version(settings)
     except StartError as error:
-        return Check("sqlite", FAIL, error.message, "Install a newer one.")
-    return Check("sqlite", OK, f"{product}.")
+        return Check(settings.database_engine, FAIL, error.message, "Install a newer one.")
+    return Check(settings.database_engine, OK, f"{product}.")
 
 
 def _settings(settings: Settings) -> Check:
@@ -172,17 +172,19 @@ def _settings(settings: Settings) -> Check:
 
 
 def _secrets(settings: Settings) -> Check:
-    path = settings.database_path
+    # The database's own folder, else that of the files: whose it is, runs the server.
+    path, database = settings.data_dir, []
+    if settings.database_engine == "sqlite":
+        path = settings.database_path
+        database = [path, path.with_name(f"{path.name}-wal")]
     secret = [
-        path,
-        path.with_name(f"{path.name}-wal"),
+        *database,
         settings.data_dir / "jwt.secret",
         first_account.token_file(settings),
         settings_file(),
     ]
     found = [(file, file.stat()) for file in secret if file is not None and file.exists()]
-    # Whose the database is, runs the server: a file that another account owns would be closed to it
-    # by a mode alone.
+    # A file that another account owns would be closed to the server by a mode alone.
     server = path.stat().st_uid if path.exists() else os.geteuid()
     for file, state in found:
         if state.st_mode & 0o077:
@@ -240,7 +242,10 @@ def _folders(settings: Settings) -> Check:
 def _disk(settings: Settings) -> Check:
     free, folder = min((free_bytes(folder), str(folder)) for folder in settings.runtime_folders())
     seen = f"{free / 1e9:.1f} GB are free for {folder}."
-    if (kind := file_system(settings.database_path.parent)) in _NETWORK:
+    if (
+        settings.database_engine == "sqlite"
+        and (kind := file_system(settings.database_path.parent)) in _NETWORK
+    ):
         return Check(
             "disk",
             FAIL,

@@ -17,15 +17,15 @@ SELECT SET_CONFIG('plan_cache_mode', 'force_custom_plan', TRUE);
 -- The ids of all personas whose texts match each of some patterns; with none, of all. Four of them the index is asked
 -- for (the pattern % where there are fewer); in the form that no index serves, all are looked for in the owner's texts:
 -- words without a trigram of letters and digits, for which the index would be read whole, or for an owner of few.
--- family: by index: t.search_text LIKE :word_1 AND t.search_text LIKE :word_2 AND t.search_text LIKE :word_3 AND t.search_text LIKE :word_4
+-- family: by index: search_text LIKE :word_1 AND search_text LIKE :word_2 AND search_text LIKE :word_3 AND search_text LIKE :word_4
 -- family: by scan: CAST(:word_1 AS TEXT) IS NOT NULL
-SELECT '[' || COALESCE(STRING_AGG(CAST(t.persona_id AS TEXT), ','), '') || ']'
-FROM persona_texts AS t
-WHERE t.user_id = CAST(:user_id AS BIGINT)
-    AND t.search_text LIKE :word_1 AND t.search_text LIKE :word_2 AND t.search_text LIKE :word_3 AND t.search_text LIKE :word_4
-    AND t.search_text || '' LIKE ALL(CAST(:others AS TEXT[]))
-    AND (t.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS BOOLEAN) IS NULL OR t.is_favorite = :favorite);
+SELECT '[' || COALESCE(STRING_AGG(CAST(persona_id AS TEXT), ','), '') || ']'
+FROM persona_texts
+WHERE user_id = CAST(:user_id AS BIGINT)
+    AND search_text LIKE :word_1 AND search_text LIKE :word_2 AND search_text LIKE :word_3 AND search_text LIKE :word_4
+    AND search_text || '' LIKE ALL(CAST(:others AS TEXT[]))
+    AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    AND (CAST(:favorite AS BOOLEAN) IS NULL OR is_favorite = :favorite);
 
 -- name: sorted_page$
 -- The ids of a page of those personas of a user whose ids are in a JSON array, in an order: few are read and sorted;
