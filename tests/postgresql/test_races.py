@@ -187,6 +187,8 @@ def _claim_two(settings: Settings, database: Database, worker: int) -> None:
     for n in range(5):
         with database.transaction(f"engine {ENGINE}") as tx:
             queue.claim_job(tx, ENGINE, 2, f"{worker}-{n}", settings)
+            # As much as what else is written with a claim.
+            time.sleep(0.01)
 
 
 def test_a_cancelled_job_is_passed_over_by_a_claim(pg: Database, pg_settings: Settings) -> None:
@@ -260,10 +262,11 @@ def test_no_toggle_of_a_favourite_is_lost(pg: Database, pg_settings: Settings) -
 def _toggle(settings: Settings, database: Database, user_id: int) -> None:
     for _ in range(15):
         with database.transaction(user_id) as tx:
-            row = tx.execute("SELECT id, is_favorite FROM personas", {}).fetchone()
+            row = tx.execute("SELECT is_favorite, version FROM personas", {}).fetchone()
+            time.sleep(0.002)
             tx.execute(
-                "UPDATE personas SET is_favorite = %(value)s, version = version + 1",
-                {"value": not row["is_favorite"]},
+                "UPDATE personas SET is_favorite = %(value)s, version = %(version)s",
+                {"value": not row["is_favorite"], "version": row["version"] + 1},
             )
 
 
