@@ -134,6 +134,9 @@ _ALLOWED = {
         r"BEGIN|BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY|COMMIT|ROLLBACK|LISTEN "
         r"|; SELECT PG_ADVISORY_XACT_LOCK\("
     ),
+    "database/postgresql/migrate.py": re.compile(
+        r"SELECT PG_ADVISORY_LOCK\(%s\)|SELECT TO_REGCLASS\(%s\)|SELECT migration_id FROM "
+    ),
     "database/sqlite/writer.py": re.compile(
         r"BEGIN IMMEDIATE|COMMIT|ROLLBACK|SAVEPOINT block|ROLLBACK TO block"
     ),
