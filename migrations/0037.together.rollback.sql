@@ -1,3 +1,5 @@
+DROP TRIGGER collections_links_owner;
+
 DROP TRIGGER media_links_owner;
 
 DROP TRIGGER media_shared_owner;

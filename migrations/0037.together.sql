@@ -56,3 +56,9 @@ WHEN old.user_id <> new.user_id
 BEGIN
     DELETE FROM share_links WHERE media_id = new.id;
 END;
+
+CREATE TRIGGER collections_links_owner AFTER UPDATE OF user_id ON collections
+WHEN old.user_id <> new.user_id
+BEGIN
+    DELETE FROM share_links WHERE collection_id = new.id;
+END;

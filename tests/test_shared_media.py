@@ -197,12 +197,12 @@ def test_unsharing_ends_it_at_once(alice: Person, bob: Person) -> None:
 def test_only_its_owner_changes_it(alice: Person, bob: Person) -> None:
     item = change(alice, item_of(alice), visibility="shared")
     path = f"/api/media/{item['id']}"
-    assert bob.patch(path, json={"visibility": "private"}).status_code == 404
-    assert bob.put(f"{path}/tags", json={"tags": ["mine"]}).status_code == 404
-    assert bob.put(f"{path}/favorite", json={"value": True}).status_code == 404
-    assert bob.post(f"{path}/share", json={"days": 1}).status_code == 404
-    assert bob.get(f"{path}/shares").status_code == 404
-    assert bob.delete(path).status_code == 404
+    assert bob.patch(path, json={"visibility": "private"}).status_code == 403
+    assert bob.put(f"{path}/tags", json={"tags": ["mine"]}).status_code == 403
+    assert bob.put(f"{path}/favorite", json={"value": True}).status_code == 403
+    assert bob.post(f"{path}/share", json={"days": 1}).status_code == 403
+    assert bob.get(f"{path}/shares").status_code == 403
+    assert bob.delete(path).status_code == 403
     persona = bob.persona()["id"]
     avatar = bob.put(f"/api/personas/{persona}/avatar", json={"media_id": item["id"]})
     assert avatar.status_code in (404, 422)
