@@ -208,7 +208,7 @@ def test_only_its_owner_changes_it(alice: Person, bob: Person) -> None:
     assert avatar.status_code in (404, 422)
     for action in ("share", "delete", "favorite"):
         answer = bob.post("/api/media/bulk", json={"ids": [item["id"]], "action": action})
-        assert answer.get_json()["failed"] == [{"id": item["id"], "code": "not_found"}]
+        assert answer.get_json()["failed"] == [{"id": item["id"], "code": "not_yours"}]
     assert alice.get(path).status_code == 200
 
 

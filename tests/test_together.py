@@ -33,8 +33,8 @@ def personas(person: Person, scope: str = "shared", **query: Any) -> list[int]:
 
 def collections(person: Person, scope: str = "shared") -> list[str]:
     found = person.get(f"/api/collections?scope={scope}").get_json()
-    assert found["total"] == len(found["collections"])
-    return [each["id"] for each in found["collections"]]
+    assert found["total"] == len(found["items"])
+    return [each["id"] for each in found["items"]]
 
 
 # ------------------------------------------------------------------------------- the right to share
