@@ -21,7 +21,13 @@ SECRET = "a secret of at least 32 letters, for tests"
 OWN_TABLES = {"persona_texts", "persona_search"}
 """What search looks into: each engine's own."""
 
-COUNTERS = {"persona_counts", "job_counts", "media_counts"}
+COUNTERS = {
+    "persona_counts",
+    "job_counts",
+    "media_counts",
+    "shared_persona_counts",
+    "shared_media_counts",
+}
 """One row a kind on SQLite, whose key is its primary key; rows that are added up on PostgreSQL."""
 
 KINDS = {

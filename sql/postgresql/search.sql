@@ -50,11 +50,35 @@ WHERE p.user_id <> :user_id
     )
     AND (:untagged = FALSE OR NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id));
 
+-- name: shared$
+-- The ids of all personas of others that are shared and contain each of some words, and have each of some tags (JSON
+-- arrays), or none: their texts are read, for the index has them owner by owner.
+SELECT '[' || COALESCE(STRING_AGG(CAST(p.id AS TEXT), ','), '') || ']'
+FROM personas AS p
+CROSS JOIN persona_texts AS x
+WHERE p.user_id <> :user_id
+    AND (
+        p.visibility = 'shared'
+        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+    )
+    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+    AND x.persona_id = p.id
+    AND NOT EXISTS (
+        SELECT 1 FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:words AS JSON)) AS word (value)
+        WHERE STRPOS(x.search_text, word.value) = 0
+    )
+    AND NOT EXISTS (
+        SELECT 1 FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:tag_keys AS JSON)) AS tag (value)
+        WHERE NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id AND t.tag_key = tag.value)
+    )
+    AND (:untagged = FALSE OR NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id));
+
 -- name: sorted_page$
 -- The ids of a page of those personas of a user whose ids are in a JSON array, in an order: few are read and sorted;
 -- many are met along the index of the order, until the page is full.
 -- family: which few: p.user_id = :user_id AND p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
 -- family: which many: p.user_id = :user_id AND (p.id IN (SELECT UNNEST(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])))) IS TRUE
+-- family: which seen: p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
 -- family: which seen: p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
@@ -101,7 +125,7 @@ WHERE p.id = CAST(found.value AS BIGINT) AND (
     p.user_id = :user_id
     OR (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
 )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -147,7 +171,7 @@ LEFT JOIN personas AS p ON p.id = j.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 LEFT JOIN job_frames AS f ON f.job_id = j.id
@@ -169,7 +193,7 @@ LEFT JOIN personas AS p ON p.id = m.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 WHERE m.user_id = :user_id
@@ -184,7 +208,7 @@ WHERE p.id = CAST(found.value AS BIGINT) AND (
     p.user_id = :user_id
     OR (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
 )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -214,5 +238,12 @@ INNER JOIN media_items AS m ON m.id = page.value
 INNER JOIN users AS o ON o.id = m.user_id
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+        )
+    )
 WHERE (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))
 ORDER BY page.key;
