@@ -36,30 +36,7 @@ CROSS JOIN persona_texts AS x
 WHERE p.user_id <> :user_id
     AND (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
-    )
-    AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND x.persona_id = p.id
-    AND NOT EXISTS (
-        SELECT 1 FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:words AS JSON)) AS word (value)
-        WHERE STRPOS(x.search_text, word.value) = 0
-    )
-    AND NOT EXISTS (
-        SELECT 1 FROM JSON_ARRAY_ELEMENTS_TEXT(CAST(:tag_keys AS JSON)) AS tag (value)
-        WHERE NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id AND t.tag_key = tag.value)
-    )
-    AND (:untagged = FALSE OR NOT EXISTS (SELECT 1 FROM persona_tags AS t WHERE t.persona_id = p.id));
-
--- name: shared$
--- The ids of all personas of others that are shared and contain each of some words, and have each of some tags (JSON
--- arrays), or none: their texts are read, for the index has them owner by owner.
-SELECT '[' || COALESCE(STRING_AGG(CAST(p.id AS TEXT), ','), '') || ']'
-FROM personas AS p
-CROSS JOIN persona_texts AS x
-WHERE p.user_id <> :user_id
-    AND (
-        p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
     AND x.persona_id = p.id
@@ -78,8 +55,7 @@ WHERE p.user_id <> :user_id
 -- many are met along the index of the order, until the page is full.
 -- family: which few: p.user_id = :user_id AND p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
 -- family: which many: p.user_id = :user_id AND (p.id IN (SELECT UNNEST(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])))) IS TRUE
--- family: which seen: p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
--- family: which seen: p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
+-- family: which seen: p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)))
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 -- family: order -updated_at: updated_at DESC, id DESC
