@@ -74,9 +74,7 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
         for name, call in calls.items():
             found[name] = _microseconds(call)
     found["wsgi_list"] = _microseconds(request(app, _LIST, token))
-    found["wsgi_offset"] = _microseconds(
-        request(app, f"{_LIST}&offset={offset}", mint(app, LARGE))
-    )
+    found["wsgi_offset"] = _microseconds(request(app, f"{_LIST}&offset={offset}", mint(app, LARGE)))
     found["wsgi_health"] = _microseconds(request(app, "/api/health", token))
     found["wsgi_bare_flask"] = _microseconds(request(_bare(body), _LIST, token))
     return {name: round(value, 1) for name, value in found.items()}

@@ -628,7 +628,10 @@ def test_a_group_is_named_and_its_word_shown(flask: Flask_, ready: Settings) -> 
     ("options", "sentence"),
     [
         (("--group", "nobody"), "There is no group nobody."),
-        (("--engine", "nowhere", "--pictures", "3"), "The request has invalid values: engines."),
+        (
+            ("--engine", "nowhere", "--pictures", "3"),
+            "engines: There is no engine 'nowhere'; there is mock.",
+        ),
     ],
 )
 def test_bad_limits_change_nothing(

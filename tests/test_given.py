@@ -274,9 +274,7 @@ def shown_of(answer: TestResponse) -> str:
     return f"{answer.status_code} {answer.headers.get('X-Total-Count')} {text}"
 
 
-def walk(
-    person: Person, at: Json, *, names: Json, things: bool = False
-) -> dict[str, TestResponse]:
+def walk(person: Person, at: Json, *, names: Json, things: bool = False) -> dict[str, TestResponse]:
     """The answers to every question, or to those about one thing, by the question; `at` is what
     parameters name, `names` what paths name."""
     document = person.client.get("/api/openapi.json").get_json()
@@ -337,7 +335,6 @@ def test_what_is_kept_changes_no_answer_that_others_get(
             ("gone", NOTHING | _as_paths(gone, "full")),
         )
     }
-
 
     def look(at: Json) -> dict[tuple[Person, str], dict[str, TestResponse]]:
         return {
@@ -476,5 +473,3 @@ def alice_keeps(alice: Person, given: Json) -> None:
     made(alice.patch(f"/api/collections/{given['album']}", json=back))
     for name in ("bare", "full"):
         made(alice.patch(f"/api/media/{given[name]}", json=back))
-
-

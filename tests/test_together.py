@@ -10,9 +10,9 @@ from typing import Any
 
 from conftest import PASSWORD, Person, wait_for
 from flask import Flask
-from test_hand_over import accept, check_counts, fill, offer, work
+from test_hand_over import accept, check_counts, offer, work
 from test_limits import JOB, group_of, limit
-from test_shared_media import change, item_of, link_of
+from test_shared_media import item_of, link_of
 from test_start import GUNICORN, Server
 from test_worker import Held, Several, background, hire, several
 
@@ -80,9 +80,7 @@ def test_two_accounts_share_and_unshare_at_once(
         def act(call: Any, number: int) -> list[int]:
             body = {"visibility": "shared" if number % 2 else "private"}
             paths = [f"/api/personas/{id}" for id in mine[person]]
-            return [
-                call("PATCH", path, body) for path in (*paths, f"/api/media/{media[person]}")
-            ]
+            return [call("PATCH", path, body) for path in (*paths, f"/api/media/{media[person]}")]
 
         return act
 
@@ -163,9 +161,7 @@ def test_a_hand_over_while_the_owner_edits_and_shares(
     check_counts(database)
 
 
-def test_a_link_that_is_taken_back_while_it_streams(
-    app: Flask, alice: Person, bob: Person
-) -> None:
+def test_a_link_that_is_taken_back_while_it_streams(app: Flask, alice: Person, bob: Person) -> None:
     """What has begun is sent to its end or breaks off; whatever is asked from then on is dead,
     and so is the rest of a file that comes in parts."""
     item = item_of(alice)
@@ -241,7 +237,9 @@ def test_a_group_is_deleted_while_its_members_act(
         assert {status for each in members for status in each.statuses} == {403}
         assert admin.delete(f"/api/admin/groups/{group}").status_code == 204
         after = [len(each.statuses) for each in members]
-        wait_for(lambda: all(len(each.statuses) >= n + 4 for each, n in zip(members, after, strict=True)))
+        wait_for(
+            lambda: all(len(each.statuses) >= n + 4 for each, n in zip(members, after, strict=True))
+        )
     for each, n in zip(members, after, strict=True):
         # The one that was on its way is either.
         assert set(each.statuses[n + 1 :]) <= {202, 429}
