@@ -7,7 +7,7 @@ ENGINES_STAMP := .venv-engines/.installed
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test engines browser screenshots fuzz lint format bench weigh soak clean
+.PHONY: help serve test engines browser screenshots fuzz lint format bench bench-shared weigh soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -82,6 +82,9 @@ $(BENCH_STAMP): $(STAMP)
 
 bench: $(BENCH_STAMP) ## measure speed side by side with the peers (BENCH_QUICK=1: under two minutes)
 	@$(BIN)/python -m benchmarks
+
+bench-shared: $(BENCH_STAMP) ## what shared personas and media cost the others, in CPU time (BENCH_TOTAL=200000)
+	@$(BIN)/python -m benchmarks.shared
 
 weigh: $(STAMP) ## what the house weighs (WEIGH=folder: another checkout)
 	@$(BIN)/python -m benchmarks.weigh $(WEIGH)
