@@ -32,7 +32,7 @@ REASON = (
     " swift-proxy swift-account swift-container swift-object memcached)"
 )
 
-PAGE = 100
+PAGE = 20
 """How many objects a list tells at once here."""
 
 ACCOUNT, USER = KEYS["AWS_ACCESS_KEY_ID"].split(":")
