@@ -18,7 +18,7 @@ from test_start import variables
 
 from seidra import create_app
 from seidra.config import Settings
-from seidra.files import open_files, keys
+from seidra.files import keys, open_files
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import MediaCheck
 from seidra.values import timestamp_in
@@ -36,15 +36,15 @@ class Workers:
         self._running = [self._start() for _ in range(WORKERS)]
 
     def _start(self) -> subprocess.Popen[bytes]:
-        log = self._stack.enter_context(open(self._folder / "workers.log", "ab"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flask", "worker"],
-            cwd=self._folder,
-            env=variables(self._folder / "instance", **self._more),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-        )
+        with open(self._folder / "workers.log", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "flask", "worker"],
+                cwd=self._folder,
+                env=variables(self._folder / "instance", **self._more),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
         self._stack.callback(process.wait, 60)
         self._stack.callback(process.kill)
         return process

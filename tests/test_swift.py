@@ -1,5 +1,5 @@
-"""Media in a bucket of a server that looks at signatures: what any store does, what is forged or too
-late, and both ways in which pictures reach a browser. The tests of `test_bucket` run here again."""
+"""Media in a bucket of a server that looks at signatures: what any store does, what is forged or
+too late, and both ways in which pictures reach a browser. Tests of `test_bucket` run here again."""
 
 from __future__ import annotations
 
