@@ -576,7 +576,8 @@ def test_tls_is_one_command_away(proxy: Proxy, tmp_path: Path) -> None:
     )
     # Byte for byte what the file's own instruction does.
     (tmp_path / "seidra.conf").write_text(CONF)
-    switch_on, for_older = re.findall(r"sed -i '(.*?)'", CONF)
+    switch_on, for_older, bucket = re.findall(r"sed -i '(.*?)'", CONF)
+    assert bucket == "s/#S3 //"
     for told in [switch_on, *([for_older] if version_of_nginx() < (1, 25, 1) else [])]:
         subprocess.run(["sed", "-i", told, tmp_path / "seidra.conf"], check=True, timeout=60)
     conf = (
