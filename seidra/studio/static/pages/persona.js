@@ -6,7 +6,7 @@ import { computed, effect, onDispose, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { readEngines, readNames } from "../data/catalogue.js";
 import { endListeners, jobs } from "../data/live.js";
-import { nsfwSettings, nsfwShown } from "../data/prefs.js";
+import { nsfwLooks, nsfwSettings, nsfwShown } from "../data/prefs.js";
 import { coverSizes, queuePreview } from "../parts/card.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { check, field, form } from "../parts/field.js";
@@ -91,6 +91,10 @@ function editor(start, began) {
   const loras = signal(start.loras);
   const parameters = signal(start.generation_params);
   effect(() => nsfwSettings() && !nsfwShown() && stored().is_nsfw && !isNew && began(null));
+  effect(() => {
+    if (!nsfwLooks() || !stored.peek().is_nsfw || isNew) return;
+    ask("GET", `/personas/${stored.peek().id}`).catch((error) => error.status === 404 && began(null));
+  });
   effect(() => put("tags", tags()));
   effect(() => put("loras", loras()));
   effect(() => put("generation_params", parameters()));
