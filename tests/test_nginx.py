@@ -448,8 +448,12 @@ def test_a_picture_comes_from_nginx_with_the_headers_of_seidra(proxy: Proxy, lin
     assert data == file.read_bytes()
     _, said, empty = proxy.around().ask("GET", path, **origin)
     assert empty == b""
-    for name in {name.lower() for name in said} - OWN - {"vary"}:
+    for name in {name.lower() for name in said} - OWN - {"vary", "cache-control"}:
         assert headers.get_all(name) == said.get_all(name), name
+    # As long as the link is valid, which is counted in whole seconds from each request on.
+    here, there = (found["Cache-Control"].rpartition("=") for found in (headers, said))
+    assert here[:2] == there[:2] == ("private, max-age", "=")
+    assert 0 <= int(here[2]) - int(there[2]) < 60
     assert parts(headers, "Vary") == parts(said, "Vary") == {"authorization", "origin"}
     assert "X-Accel-Redirect" not in headers
     assert len(headers.get_all("X-Request-ID")) == 1

@@ -107,6 +107,11 @@ def start_lock(settings: Settings) -> Iterator[None]:
 def apply_migrations(settings: Settings, wanted: Collection[str] | None = None) -> list[str]:
     """Apply what is missing, or what is `wanted` of it; returns the ids applied. The caller holds
     `start_lock`."""
+    steps = _checked_migrations(settings)
+    if all(step.applied for step in steps) and not _is_locked(settings):
+        # As nearly every start finds it: yoyo would parse every migration to apply none.
+        ensure_runtime_directories(settings)
+        return []
     with _open_backend(settings) as (backend, migrations):
         pending = backend.to_apply(migrations)
         if wanted is not None:
@@ -118,6 +123,7 @@ def apply_migrations(settings: Settings, wanted: Collection[str] | None = None) 
 def undo_migrations(settings: Settings, count: int | None = 1) -> list[str]:
     """Undo the last `count` migrations (None: all), with their data; returns their ids. Needs
     `start_lock`."""
+    _checked_migrations(settings)
     with _open_backend(settings) as (backend, migrations):
         applied = list(backend.to_rollback(migrations))[:count]
         backend.rollback_migrations(applied)
@@ -146,6 +152,15 @@ def check_version() -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
         raise StartError(f"SQLite {sqlite3.sqlite_version} is too old; SEIDRA needs {oldest}.")
+
+
+def _checked_migrations(settings: Settings) -> list[Status]:
+    """Every migration in order, of a database that this version can migrate; raises StartError for
+    another one."""
+    check_version()
+    steps = list_migrations(settings)
+    _check_known(settings, steps)
+    return steps
 
 
 def _check_known(settings: Settings, steps: list[Status]) -> None:
@@ -191,12 +206,30 @@ def _applied_ids(settings: Settings) -> set[str]:
         raise StartError(f"The database {path} cannot be used: {error}.") from None
 
 
+def _is_locked(settings: Settings) -> bool:
+    """Whether a killed process left its row in yoyo's lock table, or there is none. Raises
+    StartError for a file that cannot be written."""
+    path = settings.database_path
+    try:
+        # SQLite would open it for reading alone.
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
+        try:
+            lock = "SELECT name FROM sqlite_master WHERE name = ?"
+            if not connection.execute(lock, (_Backend.lock_table,)).fetchall():
+                return True
+            rows = f"SELECT COUNT(*) FROM {_Backend.lock_table}"  # noqa: S608 (yoyo's constant)
+            return bool(connection.execute(rows).fetchone()[0])
+        finally:
+            connection.close()
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise StartError(f"The database {path} cannot be used: {error}.") from None
+
+
 @contextmanager
 def _open_backend(settings: Settings) -> Iterator[tuple[_Backend, Any]]:
-    """yoyo on a database that is fit for it: a real one, and not from a newer version."""
-    check_version()
+    """yoyo on a database that `_checked_migrations` let pass."""
     path = settings.database_path
-    _check_known(settings, list_migrations(settings))
     # Only now: beside a database that cannot be used nothing is made.
     ensure_runtime_directories(settings)
     uri = DatabaseURI("sqlite", None, None, None, None, str(path), {})

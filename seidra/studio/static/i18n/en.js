@@ -150,6 +150,7 @@ export default {
   "nsfw.suggestive": "Suggestive",
   "nsfw.veil": "Veil NSFW pictures until I look",
   "nsfw.violence": "Violence",
+  "page.home": "To the start",
   "page.missing": "There is nothing here.",
   "parameter.default": "as usual",
   "parameter.engine": "Engine",

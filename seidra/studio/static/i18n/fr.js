@@ -150,6 +150,7 @@ export default {
   "nsfw.suggestive": "Suggestif",
   "nsfw.veil": "Voiler les images NSFW jusqu’à ce que je regarde",
   "nsfw.violence": "Violence",
+  "page.home": "Vers l’accueil",
   "page.missing": "Il n’y a rien ici.",
   "parameter.default": "comme d’habitude",
   "parameter.engine": "Moteur",

@@ -6,7 +6,7 @@ import { computed, effect, onDispose, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { readEngines, readNames } from "../data/catalogue.js";
 import { endListeners, jobs } from "../data/live.js";
-import { nsfwShown } from "../data/prefs.js";
+import { nsfwLooks, nsfwSettings, nsfwShown } from "../data/prefs.js";
 import { coverSizes, queuePreview } from "../parts/card.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { check, field, form } from "../parts/field.js";
@@ -53,13 +53,18 @@ export default function persona(parts) {
   }
   return [
     () => missing() && h("p", { class: "empty-words" }, t("page.missing")),
-    () => stored() && editor(stored.peek(), (next) => stored.set(next)),
+    () =>
+      stored() && editor(stored.peek(), (next) => {
+        missing.set(!next);
+        stored.set(next);
+      }),
   ];
 }
 
 /**
  * @param {any} start the persona as it is stored
- * @param {(persona: any) => void} began told of what is stored when the form must begin anew
+ * @param {(persona: any) => void} began told of what is stored when the form must begin anew; null when
+ *   it may be seen no longer
  */
 function editor(start, began) {
   const isNew = !start.id;
@@ -85,6 +90,11 @@ function editor(start, began) {
   const tags = signal(start.tags);
   const loras = signal(start.loras);
   const parameters = signal(start.generation_params);
+  effect(() => nsfwSettings() && !nsfwShown() && stored().is_nsfw && !isNew && began(null));
+  effect(() => {
+    if (!nsfwLooks() || !stored.peek().is_nsfw || isNew) return;
+    ask("GET", `/personas/${stored.peek().id}`).catch((error) => error.status === 404 && began(null));
+  });
   effect(() => put("tags", tags()));
   effect(() => put("loras", loras()));
   effect(() => put("generation_params", parameters()));
