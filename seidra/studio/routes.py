@@ -26,6 +26,8 @@ PATHS = (
     "/create",
     "/gallery",
     "/gallery/<name>",
+    "/collections",
+    "/collections/<name>",
     "/transfer",
     "/jobs",
     "/tags",
