@@ -383,7 +383,7 @@ export default {
   "persona.owner": "Owner",
   "personas.none_shared": "Nobody else shares a persona yet.",
   "scope": "Whose",
-  "scope.all": "Mine and others’",
+  "scope.all": "All",
   "scope.mine": "Mine",
   "scope.shared": "Shared by others",
   "select.collect": "Add to a collection",
