@@ -10,7 +10,7 @@ import { choice, field } from "../parts/field.js";
 /** Pictures that one request takes. */
 const AT_ONCE = 1000;
 /** Things that one page of a list has at most. */
-const PAGE = 200;
+const PAGE = 100;
 
 /**
  * Everything that a list has, page by page.
