@@ -55,6 +55,14 @@ def press(page: Any, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
+def make_link(page: Any) -> str:
+    """Make a link in the dialog that is open."""
+    press(page, "Make a link")
+    code = page.locator(f"{DIALOG} code")
+    expect(code).not_to_be_empty()
+    return str(code.inner_text())
+
+
 def test_a_shared_persona_is_found_previewed_and_copied(people: tuple[Studio, Studio]) -> None:
     alice, bob = people
     share_persona(alice)
@@ -157,8 +165,7 @@ def test_a_link_opens_for_an_outsider_until_it_is_taken_back(
     press(page, "Share")
     dialog = page.locator(DIALOG)
     dialog.get_by_label("Days it is good for").fill("7")
-    press(page, "Make a link")
-    link = dialog.locator("code").inner_text()
+    link = make_link(page)
     press(page, "Copy")
     expect(page.locator(".toast")).to_contain_text("The link is copied.")
     assert page.evaluate("() => navigator.clipboard.readText()") == link
@@ -191,8 +198,7 @@ def test_a_link_is_copied_on_plain_http_too(browser: Any, server: Server) -> Non
     page = studio.open("/gallery")
     open_picture(page)
     press(page, "Share")
-    press(page, "Make a link")
-    link = page.locator(f"{DIALOG} code").inner_text()
+    link = make_link(page)
     assert link.startswith(studio.origin)
     assert page.evaluate("() => navigator.clipboard") is None
     press(page, "Copy")
@@ -237,8 +243,7 @@ def test_a_collection_is_made_shared_and_taken_back(
     expect(hers.locator(".album-words")).to_have_text("By the moon")
     press(hers, "Share")
     hers.locator(DIALOG).get_by_label("Everybody here sees it").check()
-    press(hers, "Make a link")
-    link = hers.locator(f"{DIALOG} code").inner_text()
+    link = make_link(hers)
     hers.locator(".sharing .row.end button").click()
     expect(hers.locator("main")).to_contain_text("one picture · Everybody here sees it")
     page = bob.open("/collections")
@@ -339,7 +344,7 @@ def test_what_is_shared_is_accessible(
         page = studio.page
         page.set_viewport_size({"width": width, "height": 844})
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_load_state("networkidle")
+        page.wait_for_load_state("load")
         found[name] = findings(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
 
