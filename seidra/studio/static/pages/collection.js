@@ -115,7 +115,7 @@ function album(path, stored) {
       { class: "bar" },
       h("h1", {}, () => stored().name),
       is_mine && [
-        button("looks", "collections.edit", edit),
+        h("button", { class: "button quiet", onclick: edit }, () => t("collections.edit")),
         button("share", "share", share),
         button("trash", "delete", remove),
       ],
