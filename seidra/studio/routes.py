@@ -28,6 +28,8 @@ PATHS = (
     "/create",
     "/gallery",
     "/gallery/<name>",
+    "/collections",
+    "/collections/<name>",
     "/transfer",
     "/jobs",
     "/tags",

@@ -28,6 +28,7 @@ const FIELDS = [
   "generation_params",
   "tags",
   "is_nsfw",
+  "visibility",
 ];
 const EMPTY = {
   name: "",
@@ -39,22 +40,25 @@ const EMPTY = {
   tags: [],
   is_nsfw: false,
   is_favorite: false,
+  visibility: "private",
 };
 
 /** @param {import("../lib/signal.js").Signal<Record<string, string>>} parts */
 export default function persona(parts) {
   const { id } = parts.peek();
   const stored = signal(/** @type {any} */ (id === "new" ? EMPTY : null));
+  let build = editor;
   const missing = signal(false);
   if (id !== "new") {
-    ask("GET", `/personas/${encodeURIComponent(id)}`).then(({ data }) => stored.set(data)).catch((
-      error,
-    ) => (error.status === 404 ? missing.set(true) : tellError(error)));
+    ask("GET", `/personas/${encodeURIComponent(id)}`).then(async ({ data }) => {
+      if (!data.is_mine) build = (await import("./shared.js")).sharedPersona;
+      stored.set(data);
+    }).catch((error) => (error.status === 404 ? missing.set(true) : tellError(error)));
   }
   return [
     () => missing() && h("p", { class: "empty-words" }, t("page.missing")),
     () =>
-      stored() && editor(stored.peek(), (next) => {
+      stored() && build(stored.peek(), (next) => {
         missing.set(!next);
         stored.set(next);
       }),
@@ -233,6 +237,16 @@ function editor(start, began) {
           onchange: (/** @type {any} */ e) => put("is_nsfw", e.target.checked),
         }),
     ),
+    h(
+      "fieldset",
+      {},
+      h("legend", {}, () => t("share")),
+      check(() => t("share.persona"), {
+        checked: draft.peek().visibility === "shared",
+        onchange: (/** @type {any} */ e) => put("visibility", e.target.checked ? "shared" : "private"),
+      }),
+      h("p", { class: "mute" }, () => t("share.persona_words")),
+    ),
     () =>
       changes().length > 0 &&
       h(
@@ -299,7 +313,7 @@ function editor(start, began) {
       !isNew &&
         h("div", { class: "row" }, fileButton(() => t("crop.choose"), takePicture, { accept: PICTURES })),
       !isNew && strip(start),
-      () => revised() && versions(stored, FIELDS, began),
+      () => revised() && versions(stored, FIELDS.filter((name) => name !== "visibility"), began),
     ),
     element,
   );
@@ -322,8 +336,8 @@ function catalogue() {
   return { schedulers, models, loras, engines };
 }
 
-/** @param {any} persona */
-async function duplicate(persona) {
+/** Copy a persona, and open the copy. @param {any} persona */
+export async function duplicate(persona) {
   try {
     const { data } = await ask("POST", `/personas/${persona.id}/duplicate`, { body: {} });
     openPage(`/personas/${data.id}`);
@@ -341,7 +355,7 @@ async function remove(persona, settle) {
 }
 
 /** The newest pictures of a persona. @param {any} persona */
-function strip(persona) {
+export function strip(persona) {
   const items = signal(/** @type {any[]} */ ([]));
   const read = () =>
     ask("GET", `/media${queryOf({ persona_id: persona.id, limit: 12, include_nsfw: nsfwShown.peek() })}`)
