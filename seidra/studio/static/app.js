@@ -1,6 +1,6 @@
 /** The studio: finds out who is here, and opens the page of the address. @module */
 import { h } from "./lib/element.js";
-import { t } from "./lib/i18n.js";
+import { loadMoreWords, t } from "./lib/i18n.js";
 import { openPage, place, restoreScroll, startRouter } from "./lib/router.js";
 import { computed, effect, scope, signal } from "./lib/signal.js";
 import { startLive } from "./data/live.js";
@@ -32,7 +32,7 @@ async function showPage(wanted) {
     built = now;
     return shown.set({ element: h("p", { class: "empty-words" }, () => t("page.missing")), dispose() {} });
   }
-  const { default: build } = await found.page.load();
+  const [{ default: build }] = await Promise.all([found.page.load(), found.page.more && loadMoreWords()]);
   if (mine !== opening) return;
   const kept = found.page.kept;
   if (kept && shown.peek()?.kept === kept) {
