@@ -162,7 +162,8 @@ export default {
   "quality.high": "High",
   "quality.standard": "Standard",
   "refused.account_disabled": "Your account is disabled. Ask an administrator.",
-  "refused.engine_minutes_used": "The {limit} engine minutes of today are used up. There are new ones from {until} on.",
+  "refused.engine_minutes_used":
+    "The {limit} engine minutes of today are used up. There are new ones from {until} on.",
   "refused.engine_not_allowed": "An administrator has not allowed you this engine.",
   "refused.model_not_allowed": "An administrator has not allowed you this model.",
   "refused.no_account": "You have no account here yet. Ask an administrator for one.",

@@ -69,7 +69,8 @@ export default {
   "handover.withdraw": "Withdraw",
   "handover.withdraw_question": "Withdraw the offer of {from} to {to}?",
   "handover.withdrawn": "Withdrawn {time}",
-  "handover.words": "All personas and pictures go to another account once its owner accepts, within thirty days.",
+  "handover.words":
+    "All personas and pictures go to another account once its owner accepts, within thirty days.",
   "invitations": "Invitations",
   "invitations.anybody": "Whoever has the link",
   "invitations.days": "Days it is good for",

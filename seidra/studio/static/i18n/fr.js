@@ -162,7 +162,8 @@ export default {
   "quality.high": "Haute",
   "quality.standard": "Normale",
   "refused.account_disabled": "Votre compte est désactivé. Adressez-vous à un administrateur.",
-  "refused.engine_minutes_used": "Les {limit} minutes de moteur du jour sont épuisées. Il y en aura à nouveau dès le {until}.",
+  "refused.engine_minutes_used":
+    "Les {limit} minutes de moteur du jour sont épuisées. Il y en aura à nouveau dès le {until}.",
   "refused.engine_not_allowed": "Un administrateur ne vous a pas permis ce moteur.",
   "refused.model_not_allowed": "Un administrateur ne vous a pas permis ce modèle.",
   "refused.no_account": "Vous n’avez pas encore de compte ici. Demandez-en un à un administrateur.",

@@ -69,13 +69,15 @@ export default {
   "handover.withdraw": "Retirer",
   "handover.withdraw_question": "Retirer la proposition de {from} à {to} ?",
   "handover.withdrawn": "Retiré le {time}",
-  "handover.words": "Tous les personas et toutes les images passent à un autre compte, si son propriétaire accepte sous trente jours.",
+  "handover.words":
+    "Tous les personas et toutes les images passent à un autre compte, si son propriétaire accepte sous trente jours.",
   "invitations": "Invitations",
   "invitations.anybody": "Qui a le lien",
   "invitations.days": "Jours de validité",
   "invitations.email_hint": "Vide : pour qui a le lien",
   "invitations.expired": "expirée le {time}",
-  "invitations.made": "Avec ce lien, une personne crée un compte, jusqu’au {time}. Il n’est montré qu’une fois :",
+  "invitations.made":
+    "Avec ce lien, une personne crée un compte, jusqu’au {time}. Il n’est montré qu’une fois :",
   "invitations.make": "Créer le lien",
   "invitations.new": "Inviter quelqu’un",
   "invitations.note": "Note",

@@ -86,9 +86,13 @@ export default function accounts() {
   }
   /** @param {string} none the key of what no group means @param {string} value */
   const groupChoice = (none, value) =>
-    choice([["", () => t(none)], ...groups.peek().map(({ id, name }) => [String(id), () => name])], {
-      value,
-    });
+    choice(
+      /** @type {Array<[string, () => string]>} */ ([
+        ["", () => t(none)],
+        ...groups.peek().map(({ id, name }) => [String(id), () => name]),
+      ]),
+      { value },
+    );
   /** Put those that are chosen into a group; "" takes them out of theirs. @param {string} group */
   async function move(group) {
     const ids = [...chosen.peek()];

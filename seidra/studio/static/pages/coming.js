@@ -41,7 +41,11 @@ export function invitations() {
         { class: "job-words" },
         h("strong", {}, title),
         said && whose && h("span", {}, whose),
-        h("span", { class: "mute" }, t(`invitations.${status}`, { name: name ?? "?", time: timeText(until) })),
+        h(
+          "span",
+          { class: "mute" },
+          t(`invitations.${status}`, { name: name ?? "?", time: timeText(until) }),
+        ),
       ),
       status === "open" && h(
         "button",
@@ -119,7 +123,11 @@ export function handOvers({ found, reload, more }) {
         { class: "job-words" },
         h("strong", {}, title),
         h("span", {}, t(`handover.${offer.status}`, { time })),
-        h("span", { class: "mute" }, figuresText(offer.status === "completed" ? offer.moved : offer.going ?? offer.moved)),
+        h(
+          "span",
+          { class: "mute" },
+          figuresText(offer.status === "completed" ? offer.moved : offer.going ?? offer.moved),
+        ),
       ),
       offer.status === "pending" && h(
         "button",

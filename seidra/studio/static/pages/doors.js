@@ -98,7 +98,8 @@ export default function doors() {
     h("p", { class: "refused", role: "alert" }, told),
     () =>
       byProxy() &&
-      h("button", { class: "button wide proxy-login", type: "button", onclick: enterByProxy }, () => t("door.proxy")),
+      h("button", { class: "button wide proxy-login", type: "button", onclick: enterByProxy }, () =>
+        t("door.proxy")),
     form(
       { class: "stack", hidden: () => !ready() },
       enter,

@@ -5,10 +5,10 @@ import { addressOf } from "../lib/router.js";
 import { signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
-import { check, field } from "../parts/field.js";
+import { field } from "../parts/field.js";
 import { adminBar } from "./admin.js";
 import { openForm } from "./forms.js";
-import { LIMITS, limitFields, limitsLine } from "./limits.js";
+import { limitFields, LIMITS, limitsLine } from "./limits.js";
 import { pagedList } from "./paged.js";
 
 const NEW = { ...Object.fromEntries(LIMITS.map((name) => [name, null])), name: "", nsfw_allowed: true };
@@ -56,7 +56,11 @@ export default function groups() {
         "div",
         { class: "job-words" },
         h("strong", {}, group.name),
-        h("a", { href: addressOf(`/admin/users?group=${group.id}`) }, t("groups.members", { n: group.members })),
+        h(
+          "a",
+          { href: addressOf(`/admin/users?group=${group.id}`) },
+          t("groups.members", { n: group.members }),
+        ),
         h("span", { class: "mute" }, limitsLine(group) || t("groups.unlimited")),
       ),
       h(
@@ -66,7 +70,11 @@ export default function groups() {
       ),
       h(
         "button",
-        { class: "button quiet", "aria-label": `${t("delete")}: ${group.name}`, onclick: () => remove(group) },
+        {
+          class: "button quiet",
+          "aria-label": `${t("delete")}: ${group.name}`,
+          onclick: () => remove(group),
+        },
         t("delete"),
       ),
     );

@@ -91,7 +91,8 @@ export function leftToMe() {
       h("strong", {}, t("handover.from", { name: offer.from.username })),
       h("span", {}, t(`handover.${status}`, { time })),
       h("span", { class: "mute" }, figuresText(status === "pending" ? going : moved)),
-      things(staying) > 0 && h("span", { class: "mute" }, t("handover.staying", { what: figuresText(staying) })),
+      things(staying) > 0 &&
+        h("span", { class: "mute" }, t("handover.staying", { what: figuresText(staying) })),
       status === "accepted" && threads(() => ({ progress })),
       status === "pending" && h(
         "div",

@@ -17,8 +17,7 @@ const USUAL = 29;
 const dayOf = (time) => new Date(time).toISOString().slice(0, 10);
 
 /** Minutes of engines, as people read them. @param {number} seconds */
-const minutesText = (seconds) =>
-  t("usage.minutes", { n: Math.round(seconds / 6) / 10 });
+const minutesText = (seconds) => t("usage.minutes", { n: Math.round(seconds / 6) / 10 });
 
 /** @param {string} day */
 const dayText = (day) =>
@@ -34,7 +33,8 @@ export default function usage() {
 
   async function download() {
     try {
-      keepFile((await ask("GET", `/admin/usage.csv${query()}`)).file);
+      const { file } = await ask("GET", `/admin/usage.csv${query()}`);
+      if (file) keepFile(file);
     } catch (error) {
       tellError(error);
     }
