@@ -176,11 +176,15 @@ export default function accounts() {
       ),
       !isSystem && [
         h("div", { class: "flags" }, flag("is_active"), flag("is_admin"), flag("nsfw_allowed")),
-        button("limits", limit),
-        button("accounts.link", makeLink),
-        button("handover.verb", handOver),
+        h(
+          "div",
+          { class: "row" },
+          button("limits", limit),
+          button("accounts.link", makeLink),
+          button("handover.verb", handOver),
+          account.id !== user.peek()?.id && button("delete", remove),
+        ),
       ],
-      !isSystem && account.id !== user.peek()?.id && button("delete", remove),
     );
   };
   const filter = () => {
