@@ -49,7 +49,8 @@ export function limitFields(said, errors, inForce) {
   const number = (/** @type {string} */ name, /** @type {number} */ unit, /** @type {any} */ bounds) => {
     const value = said[name] === null ? "" : String(said[name] / unit);
     const input = h("input", { type: "number", value, ...bounds });
-    const element = field({ name, label: () => t(`limits.${name}`), input, errors, hint: hint(name) });
+    const label = unit === GIGABYTE ? "limits.gigabytes" : `limits.${name}`;
+    const element = field({ name, label: () => t(label), input, errors, hint: hint(name) });
     const read = () => (input.value === "" ? null : Math.round(Number(input.value) * unit));
     return { name, element, read };
   };
