@@ -178,7 +178,7 @@ SEEN = "(m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s
 SHARING = re.compile(r"\bshared_media\b|\bvisibility = 'shared'")
 PERSONAS_SHARED = re.compile(
     r"([pq])\.visibility = 'shared'\s+"
-    r"AND EXISTS \(SELECT 1 FROM sharers AS o WHERE o\.user_id = \1\.user_id\)"
+    r"AND EXISTS \(SELECT 1 FROM sharers AS (\w) WHERE \2\.user_id = \1\.user_id\)"
 )
 """The one that says which personas others may see; their media are none by that."""
 SHOWN = re.compile(r"'shared'\s+AND (?:\w\.)?user_id <> :user_id")

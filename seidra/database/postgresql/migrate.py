@@ -76,6 +76,20 @@ def applied_ids(settings: Settings) -> set[str]:
         raise _unusable(settings, error) from None
 
 
+def is_locked(settings: Settings) -> bool:
+    """Whether a killed process left its row in yoyo's lock table, or there is no such table."""
+    try:
+        with _connect(settings.database_url) as connection:
+            found = connection.execute("SELECT TO_REGCLASS(%s)", (_Backend.lock_table,)).fetchone()
+            if found is None or found[0] is None:
+                return True
+            rows = f"SELECT COUNT(*) FROM {_Backend.lock_table}"  # noqa: S608 (yoyo's constant)
+            counted = connection.execute(rows).fetchone()
+            return counted is not None and bool(counted[0])
+    except psycopg.Error as error:
+        raise _unusable(settings, error) from None
+
+
 @contextmanager
 def open_backend(settings: Settings) -> Iterator[_Backend]:
     """yoyo on a database that is fit for it: of a server new enough, and in UTF-8."""

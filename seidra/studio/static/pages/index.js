@@ -5,9 +5,11 @@
  * @property {string} path
  * @property {() => Promise<{ default: (parts: import("../lib/signal.js").Signal<Record<string, string>>) => any }>} load
  * @property {string} [nav] the key of its link and sign
+ * @property {string} [also] the path of pages below it that have no link of their own there
  * @property {string} [kept] pages of one name are one: going between them builds nothing anew
  * @property {boolean} [open] also for those who are not logged in
  * @property {boolean} [admin] for administrators
+ * @property {boolean} [more] it needs the words that only few pages need
  */
 
 /** @type {Page[]} */
@@ -20,16 +22,26 @@ export const PAGES = [
   { path: "/personas", load: () => import("./personas.js"), nav: "personas" },
   { path: "/personas/:id", load: () => import("./persona.js") },
   { path: "/create", load: () => import("./create.js"), nav: "create" },
-  { path: "/gallery", load: () => import("./gallery.js"), nav: "gallery", kept: "gallery" },
+  {
+    path: "/gallery",
+    load: () => import("./gallery.js"),
+    nav: "gallery",
+    also: "/collections",
+    kept: "gallery",
+  },
   { path: "/gallery/:id", load: () => import("./gallery.js"), kept: "gallery" },
+  { path: "/collections", load: () => import("./collections.js") },
+  { path: "/collections/:id", load: () => import("./collection.js") },
   { path: "/transfer", load: () => import("./transfer.js"), nav: "transfer" },
   { path: "/jobs", load: () => import("./jobs.js"), nav: "jobs" },
   { path: "/tags", load: () => import("./tags.js") },
   { path: "/trash", load: () => import("./trash.js") },
-  { path: "/settings", load: () => import("./settings.js"), nav: "settings" },
-  { path: "/admin", load: () => import("./admin.js"), nav: "admin", admin: true },
-  { path: "/admin/users", load: () => import("./accounts.js"), admin: true },
-  { path: "/admin/instance", load: () => import("./instance.js"), admin: true },
+  { path: "/settings", load: () => import("./settings.js"), nav: "settings", more: true },
+  { path: "/admin", load: () => import("./admin.js"), nav: "admin", admin: true, more: true },
+  { path: "/admin/users", load: () => import("./accounts.js"), admin: true, more: true },
+  { path: "/admin/groups", load: () => import("./groups.js"), admin: true, more: true },
+  { path: "/admin/usage", load: () => import("./usage.js"), admin: true, more: true },
+  { path: "/admin/instance", load: () => import("./instance.js"), admin: true, more: true },
 ];
 
 /**
