@@ -164,7 +164,7 @@ ORDER BY page.key;
 -- The media items that a filter has found of what others share, or of these and one's own, likewise. What the caller may
 -- see is asked again.
 SELECT
-    m.id, m.user_id AS owner_id, o.username AS owner_name, j.id AS job_id, p.id AS persona_id, m.source, m.file_type,
+    m.id, m.user_id AS owner_id, w.username AS owner_name, j.id AS job_id, p.id AS persona_id, m.source, m.file_type,
     m.mime_type, m.width, m.height, m.file_size, m.color, m.metadata, m.tags, m.is_favorite, m.is_nsfw, m.nsfw_tags,
     m.visibility, m.with_details, m.version, m.created_at, m.updated_at,
     (
@@ -173,7 +173,7 @@ SELECT
     ) AS details
 FROM JSON_EACH(:ids) AS page
 INNER JOIN media_items AS m ON m.id = page.value
-INNER JOIN users AS o ON o.id = m.user_id
+INNER JOIN users AS w ON w.id = m.user_id
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
     AND (
