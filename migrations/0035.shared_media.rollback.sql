@@ -20,7 +20,7 @@ DROP TRIGGER media_shared_leave;
 
 DROP TRIGGER media_shared_come;
 
-DROP TABLE media_shared_counts;
+DROP TABLE shared_media_counts;
 
 DROP INDEX media_shared;
 

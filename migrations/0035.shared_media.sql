@@ -11,7 +11,7 @@ CONSTRAINT media_with_details CHECK (with_details IN (0, 1));
 
 CREATE INDEX media_shared ON media_items (created_at DESC, id DESC, user_id, is_nsfw) WHERE visibility = 'shared';
 
-CREATE TABLE media_shared_counts (
+CREATE TABLE shared_media_counts (
     user_id INTEGER NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     is_nsfw INTEGER NOT NULL,
     n INTEGER NOT NULL,
@@ -22,28 +22,28 @@ CREATE TABLE media_shared_counts (
 CREATE TRIGGER media_shared_insert AFTER INSERT ON media_items
 WHEN new.visibility = 'shared'
 BEGIN
-    INSERT INTO media_shared_counts (user_id, is_nsfw, n, bytes) VALUES (new.user_id, new.is_nsfw, 1, new.file_size)
+    INSERT INTO shared_media_counts (user_id, is_nsfw, n, bytes) VALUES (new.user_id, new.is_nsfw, 1, new.file_size)
     ON CONFLICT (user_id, is_nsfw) DO UPDATE SET n = n + 1, bytes = bytes + excluded.bytes;
 END;
 
 CREATE TRIGGER media_shared_delete AFTER DELETE ON media_items
 WHEN old.visibility = 'shared'
 BEGIN
-    UPDATE media_shared_counts SET n = n - 1, bytes = bytes - old.file_size
+    UPDATE shared_media_counts SET n = n - 1, bytes = bytes - old.file_size
     WHERE user_id = old.user_id AND is_nsfw = old.is_nsfw;
 END;
 
 CREATE TRIGGER media_shared_leave AFTER UPDATE OF visibility, is_nsfw ON media_items
 WHEN old.visibility = 'shared' AND (new.visibility <> 'shared' OR new.is_nsfw <> old.is_nsfw)
 BEGIN
-    UPDATE media_shared_counts SET n = n - 1, bytes = bytes - old.file_size
+    UPDATE shared_media_counts SET n = n - 1, bytes = bytes - old.file_size
     WHERE user_id = old.user_id AND is_nsfw = old.is_nsfw;
 END;
 
 CREATE TRIGGER media_shared_come AFTER UPDATE OF visibility, is_nsfw ON media_items
 WHEN new.visibility = 'shared' AND (old.visibility <> 'shared' OR new.is_nsfw <> old.is_nsfw)
 BEGIN
-    INSERT INTO media_shared_counts (user_id, is_nsfw, n, bytes) VALUES (new.user_id, new.is_nsfw, 1, new.file_size)
+    INSERT INTO shared_media_counts (user_id, is_nsfw, n, bytes) VALUES (new.user_id, new.is_nsfw, 1, new.file_size)
     ON CONFLICT (user_id, is_nsfw) DO UPDATE SET n = n + 1, bytes = bytes + excluded.bytes;
 END;
 

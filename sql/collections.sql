@@ -21,7 +21,7 @@ SELECT
     ) AS n,
     k.id AS cover_id, k.width AS cover_width, k.height AS cover_height
 FROM collections AS c
-INNER JOIN users AS o ON o.id = c.user_id AND o.is_active = TRUE
+INNER JOIN users AS o ON o.id = c.user_id
 LEFT JOIN media_items AS k ON k.id = (
     SELECT m.id FROM collection_media AS x
     CROSS JOIN media_items AS m
@@ -29,13 +29,20 @@ LEFT JOIN media_items AS k ON k.id = (
         AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
     ORDER BY x.position, x.media_id LIMIT 1
 )
-WHERE c.id = :id AND (c.user_id = :user_id OR c.visibility = 'shared');
+WHERE c.id = :id
+    AND (
+        c.user_id = :user_id
+        OR (
+            c.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM sharers AS u WHERE u.user_id = c.user_id)
+        )
+    );
 
 -- name: page
 -- A page of one's own collections, or of those that others share, the newest first; pictures as in `get`, NSFW
 -- ones only where they are asked for.
 -- family: scope mine: i.user_id = :user_id
--- family: scope shared: i.visibility = 'shared' AND i.user_id <> :user_id
+-- family: scope shared: i.visibility = 'shared' AND i.user_id <> :user_id AND EXISTS (SELECT 1 FROM sharers AS u WHERE u.user_id = i.user_id)
 SELECT
     c.id, c.user_id AS owner_id, o.username AS owner_name, c.name, c.description, c.visibility, c.with_details,
     c.version, c.created_at, c.updated_at,
@@ -49,7 +56,6 @@ SELECT
 FROM (
     SELECT i.id FROM collections AS i
     WHERE i.user_id = :user_id
-        AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = i.user_id AND u.is_active = TRUE)
     ORDER BY i.created_at DESC, i.id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
@@ -90,7 +96,7 @@ FROM (
         FROM (
             SELECT i.id, i.created_at FROM collections AS i
             WHERE i.visibility = 'shared' AND i.user_id <> :user_id
-                AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = i.user_id AND u.is_active = TRUE)
+                AND EXISTS (SELECT 1 FROM sharers AS u WHERE u.user_id = i.user_id)
             ORDER BY i.created_at DESC, i.id DESC
             LIMIT :reach
         ) AS theirs
@@ -111,10 +117,9 @@ ORDER BY c.created_at DESC, c.id DESC;
 -- name: count$
 -- How many collections such a list has.
 -- family: scope mine: i.user_id = :user_id
--- family: scope shared: i.visibility = 'shared' AND i.user_id <> :user_id
+-- family: scope shared: i.visibility = 'shared' AND i.user_id <> :user_id AND EXISTS (SELECT 1 FROM sharers AS u WHERE u.user_id = i.user_id)
 SELECT COUNT(*) FROM collections AS i
-WHERE i.user_id = :user_id
-    AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = i.user_id AND u.is_active = TRUE);
+WHERE i.user_id = :user_id;
 
 -- name: update!
 -- Write what its owner may change of a collection.
@@ -159,6 +164,13 @@ INNER JOIN media_items AS m ON m.id = page.page_id
 INNER JOIN users AS o ON o.id = m.user_id
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+        )
+    )
 WHERE (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))
 ORDER BY page.place, page.page_id;
 

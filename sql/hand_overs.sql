@@ -59,9 +59,12 @@ SELECT 1 FROM users WHERE id = :to_id AND deleted_at IS NULL;
 -- Some of the personas that go, after a moment and an id, the oldest first.
 -- family: which safe: AND p.is_nsfw = FALSE
 -- family: which all:
+-- family: what shared: AND p.id IN (SELECT q.id FROM personas AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id)
+-- family: what all:
 SELECT p.id, p.created_at
 FROM personas AS p
 WHERE p.user_id = :from_id AND p.is_nsfw = FALSE
+    AND p.id IN (SELECT q.id FROM personas AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id)
     AND p.created_at >= :since AND (p.created_at > :since OR p.id > :after)
 ORDER BY p.created_at, p.id
 LIMIT :limit;
@@ -72,12 +75,15 @@ UPDATE personas SET user_id = :to_id, version = version + 1 WHERE id = :id AND u
 
 -- name: media
 -- Some of the media that go likewise. What a job has made that is not at its end stays: by its rows the job knows what is
--- left to do.
+-- left to do. Of what is shared go the pictures too that stand in a shared collection, or for a shared persona.
 -- family: which safe: AND m.is_nsfw = FALSE
 -- family: which all:
+-- family: what shared: AND m.id IN (SELECT q.id FROM media_items AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id UNION SELECT x.media_id FROM collections AS c CROSS JOIN collection_media AS x WHERE c.user_id = :from_id AND c.visibility = 'shared' AND x.collection_id = c.id UNION SELECT p.avatar_media_id FROM personas AS p WHERE p.visibility = 'shared' AND p.avatar_media_id IS NOT NULL AND p.user_id + 0 IN (:from_id, :to_id) AND (p.is_nsfw = FALSE OR :nsfw = TRUE))
+-- family: what all:
 SELECT m.id, m.created_at, m.file_size, m.job_id
 FROM media_items AS m
 WHERE m.user_id = :from_id AND m.is_nsfw = FALSE
+    AND m.id IN (SELECT q.id FROM media_items AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id UNION SELECT x.media_id FROM collections AS c CROSS JOIN collection_media AS x WHERE c.user_id = :from_id AND c.visibility = 'shared' AND x.collection_id = c.id UNION SELECT p.avatar_media_id FROM personas AS p WHERE p.visibility = 'shared' AND p.avatar_media_id IS NOT NULL AND p.user_id + 0 IN (:from_id, :to_id) AND (p.is_nsfw = FALSE OR :nsfw = TRUE))
     AND m.created_at >= :since AND (m.created_at > :since OR m.id > :after)
     AND NOT EXISTS (
         SELECT 1 FROM generation_jobs AS j WHERE j.id = m.job_id AND j.status IN ('queued', 'processing')
@@ -108,3 +114,62 @@ WHERE id = :id AND status = 'accepted';
 UPDATE hand_overs
 SET status = :status, personas_left = :personas_left, media_left = :media_left, ended_at = :now
 WHERE id = :id AND status = 'accepted';
+
+-- name: shared_media^
+-- How many media of an account go where what is shared goes, and their bytes.
+SELECT COUNT(*) AS n, COALESCE(SUM(m.file_size), 0) AS bytes
+FROM media_items AS m
+WHERE m.user_id = :from_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+    AND m.id IN (
+        SELECT q.id FROM media_items AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id
+        UNION
+        SELECT x.media_id FROM collections AS c CROSS JOIN collection_media AS x
+        WHERE c.user_id = :from_id AND c.visibility = 'shared' AND x.collection_id = c.id
+        UNION
+        SELECT p.avatar_media_id FROM personas AS p
+        WHERE p.visibility = 'shared' AND p.avatar_media_id IS NOT NULL AND p.user_id + 0 IN (:from_id, :to_id)
+            AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
+    );
+
+-- name: shared_personas$
+-- How many personas an account shares, from the counters.
+SELECT COALESCE(SUM(n), 0) FROM shared_persona_counts
+WHERE user_id = :from_id AND (is_nsfw = FALSE OR :nsfw = TRUE);
+
+-- name: collections
+-- Some of the collections that go, the oldest first.
+-- family: what shared: AND c.visibility = 'shared'
+-- family: what all:
+SELECT c.id FROM collections AS c
+WHERE c.user_id = :from_id AND c.visibility = 'shared'
+ORDER BY c.created_at, c.id
+LIMIT :limit;
+
+-- name: collections_count$
+-- How many collections go.
+-- family: what shared: AND c.visibility = 'shared'
+-- family: what all:
+SELECT COUNT(*) FROM collections AS c
+WHERE c.user_id = :from_id AND c.visibility = 'shared';
+
+-- name: move_collections*!
+-- Make a collection the receiver's; a trigger ends its links.
+UPDATE collections SET user_id = :to_id, version = version + 1, updated_at = :now
+WHERE id = :id AND user_id = :from_id;
+
+-- name: thin_collections*!
+-- Take out of a collection what is not the receiver's: what stays, and what lies in the trash.
+DELETE FROM collection_media
+WHERE collection_id = :id
+    AND NOT EXISTS (
+        SELECT 1 FROM media_items AS m WHERE m.id = collection_media.media_id AND m.user_id = :to_id
+    );
+
+-- name: take_out*!
+-- Take an item that goes out of the collections that stay: those that are private.
+DELETE FROM collection_media
+WHERE media_id = :id
+    AND EXISTS (
+        SELECT 1 FROM collections AS c
+        WHERE c.id = collection_media.collection_id AND c.user_id = :from_id AND c.visibility = 'private'
+    );

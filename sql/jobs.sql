@@ -180,7 +180,7 @@ LEFT JOIN personas AS p ON p.id = j.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 LEFT JOIN job_frames AS f ON f.job_id = j.id
@@ -195,7 +195,7 @@ ORDER BY j.created_at DESC, j.id DESC, m.position;
 -- their texts where these are asked for.
 -- family: of user: j.user_id = :user_id
 -- family: of active: j.id IN (SELECT a.id FROM generation_jobs AS a WHERE a.user_id = :user_id AND a.status IN ('queued', 'processing'))
--- family: of persona: j.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))) AND j.user_id = :user_id
+-- family: of persona: j.persona_id = (SELECT p.id FROM personas AS p WHERE p.id = :persona_id AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)))) AND j.user_id = :user_id
 SELECT j.id, CASE WHEN :texts = TRUE THEN j.search_text END AS search_text
 FROM generation_jobs AS j
 WHERE j.user_id = :user_id

@@ -29,7 +29,7 @@ LEFT JOIN personas AS p ON p.id = m.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 WHERE m.id = :id AND m.user_id = :user_id
@@ -61,7 +61,7 @@ WHERE p.avatar_media_id = :id AND p.avatar_media_id IS NOT NULL AND COALESCE(p.a
     AND m.id = p.avatar_media_id AND m.user_id = p.user_id AND u.id = :user_id AND u.is_active = TRUE
     AND (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
     AND (
         (p.is_nsfw = FALSE AND m.is_nsfw = FALSE)
@@ -262,7 +262,7 @@ LEFT JOIN (
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 ) AS p ON p.found_persona_id = m.persona_id
@@ -293,7 +293,7 @@ WHERE m.user_id = :user_id
                 p.user_id = :user_id
                 OR (
                     p.visibility = 'shared'
-                    AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+                    AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
                 )
             )
         )

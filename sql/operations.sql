@@ -52,6 +52,14 @@ DELETE FROM api_keys;
 -- End all links to new passwords.
 DELETE FROM password_links;
 
+-- name: share_links_end!
+-- End all links for outsiders: one that was taken back after the backup must not come back.
+DELETE FROM share_links;
+
+-- name: invitations_end!
+-- End all invitations that nobody has used, likewise.
+DELETE FROM invitations WHERE used_at IS NULL;
+
 -- name: media_deletion_queued$
 -- Whether a file is about to go anyway, or is about to be named by a row.
 SELECT 1 FROM file_deletions WHERE key = :key;
@@ -117,7 +125,20 @@ SELECT
             GROUP BY d.user_id, d.is_nsfw, d.is_favorite, d.file_type
             HAVING SUM(d.n) <> 0 OR SUM(d.bytes) <> 0
         ) AS wrong
-    ) AS media;
+    ) AS media,
+    (
+        SELECT COUNT(*) FROM (
+            SELECT d.user_id FROM (
+                SELECT user_id, is_nsfw, -n AS n, -bytes AS bytes FROM shared_media_counts
+                UNION ALL
+                SELECT user_id, is_nsfw, COUNT(*) AS n, SUM(file_size) AS bytes FROM media_items
+                WHERE visibility = 'shared'
+                GROUP BY user_id, is_nsfw
+            ) AS d
+            GROUP BY d.user_id, d.is_nsfw
+            HAVING SUM(d.n) <> 0 OR SUM(d.bytes) <> 0
+        ) AS wrong
+    ) AS shared_media;
 
 -- name: overdue_jobs^
 -- How many jobs have waited for a worker since before a moment, and how many a worker holds now.

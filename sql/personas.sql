@@ -19,7 +19,7 @@ RETURNING id;
 -- `shown_media_id` is its avatar while that is there and may be seen too; the cover is that, or else the newest picture
 -- of their own that may be seen. `page`, `page_of_all`, and `persona_page` of search.sql, read the same columns.
 -- family: whose own: (p.user_id = :user_id)
--- family: whose seen: (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
+-- family: whose seen: (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)))
 SELECT
     p.id, p.uid, p.user_id, p.name, p.description, p.style_prompt, p.negative_prompt, p.loras, p.generation_params,
     p.tags, CASE WHEN p.user_id = :user_id THEN p.is_favorite ELSE FALSE END AS is_favorite, p.is_nsfw, p.visibility,
@@ -56,7 +56,7 @@ WHERE p.id = :id AND (p.user_id = :user_id)
 -- family: which safe: q.user_id = :user_id AND q.is_nsfw = FALSE
 -- family: which all: q.user_id = :user_id
 -- family: which favorites: q.user_id = :user_id AND q.is_favorite = TRUE AND (q.is_nsfw = FALSE OR :nsfw = TRUE)
--- family: which shared: q.user_id <> :user_id AND (q.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = q.user_id AND o.is_active = TRUE)) AND (q.is_nsfw = FALSE OR :nsfw = TRUE)
+-- family: which shared: q.user_id <> :user_id AND (q.visibility = 'shared' AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = q.user_id)) AND (q.is_nsfw = FALSE OR :nsfw = TRUE)
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 -- family: order -updated_at: updated_at DESC, id DESC
@@ -122,7 +122,7 @@ FROM (
         WHERE q.user_id <> :user_id
             AND (
                 q.visibility = 'shared'
-                AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = q.user_id AND o.is_active = TRUE)
+                AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = q.user_id)
             )
             AND (q.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS listed
@@ -157,7 +157,7 @@ WHERE user_id = :user_id
 -- How many personas others share, from the counters.
 SELECT COALESCE(SUM(c.n), 0) FROM shared_persona_counts AS c
 WHERE c.user_id <> :user_id
-    AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = c.user_id AND o.is_active = TRUE)
+    AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = c.user_id)
     AND (c.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: shared_exists$
@@ -166,7 +166,7 @@ SELECT 1 FROM personas AS p
 WHERE p.id = :id AND p.user_id <> :user_id
     AND (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
     AND (p.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id));
 

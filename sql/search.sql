@@ -26,7 +26,7 @@ CROSS JOIN persona_texts AS x
 WHERE p.user_id <> :user_id
     AND (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
     AND x.doc_id = ((p.user_id << 32) | p.id)
@@ -42,7 +42,7 @@ WHERE p.user_id <> :user_id
 -- many are met along the index of the order, until the page is full.
 -- family: which few: +p.user_id = :user_id AND p.id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
 -- family: which many: p.user_id = :user_id AND +p.id IN (SELECT found.value FROM JSON_EACH(:ids) AS found)
--- family: which seen: p.id IN (SELECT found.value FROM JSON_EACH(:ids) AS found) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
+-- family: which seen: p.id IN (SELECT found.value FROM JSON_EACH(:ids) AS found) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)))
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 -- family: order -updated_at: updated_at DESC, id DESC
@@ -88,7 +88,7 @@ WHERE p.id = found.value AND (
     p.user_id = :user_id
     OR (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
 )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -132,7 +132,7 @@ LEFT JOIN personas AS p ON p.id = j.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 LEFT JOIN job_frames AS f ON f.job_id = j.id
@@ -154,7 +154,7 @@ LEFT JOIN personas AS p ON p.id = m.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 WHERE m.user_id = :user_id
@@ -176,6 +176,13 @@ INNER JOIN media_items AS m ON m.id = page.value
 INNER JOIN users AS o ON o.id = m.user_id
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+        )
+    )
 WHERE (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))
 ORDER BY page.key;
 
@@ -188,7 +195,7 @@ WHERE p.id = found.value AND (
     p.user_id = :user_id
     OR (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
 )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)

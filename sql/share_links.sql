@@ -34,10 +34,10 @@ DELETE FROM share_links WHERE id = :id AND user_id = :user_id;
 DELETE FROM share_links WHERE expires_at <= :now;
 
 -- name: opened^
--- What a token that is good opens, while its owner is there; the name of a collection.
+-- What a token that is good opens, while its owner is there and may share; the name of a collection.
 SELECT l.user_id, l.media_id, l.collection_id, l.with_details, l.expires_at, c.name, c.description
 FROM share_links AS l
-INNER JOIN users AS u ON u.id = l.user_id AND u.is_active = TRUE
+INNER JOIN sharers AS u ON u.user_id = l.user_id
 LEFT JOIN collections AS c ON c.id = l.collection_id AND c.user_id = l.user_id
 WHERE l.token_hash = :token_hash AND l.expires_at > :now;
 

@@ -15,6 +15,13 @@ FROM media_items AS m
 INNER JOIN users AS o ON o.id = m.user_id
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+        )
+    )
 WHERE m.id = :id
     AND (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))
     AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id));
@@ -34,14 +41,21 @@ SELECT
 FROM (
     SELECT id AS page_id FROM media_items
     WHERE visibility = 'shared' AND user_id <> :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
-        AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = media_items.user_id AND u.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS u WHERE u.user_id = media_items.user_id)
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page
 INNER JOIN media_items AS m ON m.id = page.page_id
 INNER JOIN (SELECT id AS found_owner_id, username AS owner_name FROM users) AS o ON o.found_owner_id = m.user_id
 LEFT JOIN (SELECT id AS found_job_id FROM generation_jobs) AS j ON j.found_job_id = m.job_id
-LEFT JOIN (SELECT id AS found_persona_id FROM personas) AS p ON p.found_persona_id = m.persona_id
+LEFT JOIN (
+    SELECT p.id AS found_persona_id FROM personas AS p
+    WHERE p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+        )
+) AS p ON p.found_persona_id = m.persona_id
 ORDER BY created_at DESC, id DESC;
 
 -- name: both
@@ -71,7 +85,7 @@ FROM (
         FROM (
             SELECT id, created_at FROM media_items
             WHERE visibility = 'shared' AND user_id <> :user_id AND (is_nsfw = FALSE OR :nsfw = TRUE)
-                AND EXISTS (SELECT 1 FROM users AS u WHERE u.id = media_items.user_id AND u.is_active = TRUE)
+                AND EXISTS (SELECT 1 FROM sharers AS u WHERE u.user_id = media_items.user_id)
             ORDER BY created_at DESC, id DESC
             LIMIT :reach
         ) AS theirs
@@ -82,7 +96,14 @@ FROM (
 INNER JOIN media_items AS m ON m.id = page.page_id
 INNER JOIN (SELECT id AS found_owner_id, username AS owner_name FROM users) AS o ON o.found_owner_id = m.user_id
 LEFT JOIN (SELECT id AS found_job_id FROM generation_jobs) AS j ON j.found_job_id = m.job_id
-LEFT JOIN (SELECT id AS found_persona_id FROM personas) AS p ON p.found_persona_id = m.persona_id
+LEFT JOIN (
+    SELECT p.id AS found_persona_id FROM personas AS p
+    WHERE p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+        )
+) AS p ON p.found_persona_id = m.persona_id
 ORDER BY created_at DESC, id DESC;
 
 -- name: counts^
@@ -91,9 +112,9 @@ SELECT
     COALESCE(SUM(c.n), 0) AS total,
     COALESCE(SUM(c.n) FILTER (WHERE c.is_nsfw = TRUE), 0) AS nsfw,
     COALESCE(SUM(c.bytes), 0) AS bytes
-FROM media_shared_counts AS c
-CROSS JOIN users AS u
-WHERE u.id = c.user_id AND u.is_active = TRUE AND c.user_id <> :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE);
+FROM shared_media_counts AS c
+CROSS JOIN sharers AS u
+WHERE u.user_id = c.user_id AND c.user_id <> :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: matching
 -- All that others share one by one of a time, newest first, which contains a word (the empty one is in all) and that each
@@ -103,7 +124,7 @@ SELECT
     m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text, m.created_at, m.is_nsfw,
     CASE WHEN m.with_details = TRUE THEN m.tags ELSE '[]' END AS tags
 FROM media_items AS m
-INNER JOIN users AS u ON u.id = m.user_id AND u.is_active = TRUE
+INNER JOIN sharers AS u ON u.user_id = m.user_id
 WHERE m.visibility = 'shared' AND m.user_id <> :user_id
     AND m.created_at >= :date_from AND m.created_at <= :date_to
     AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -128,7 +149,7 @@ ORDER BY m.created_at DESC, m.id DESC;
 -- How many media others share one by one of each day from one on.
 SELECT SUBSTR(m.created_at, 1, 10) AS day, COUNT(*) AS n
 FROM media_items AS m
-INNER JOIN users AS u ON u.id = m.user_id AND u.is_active = TRUE
+INNER JOIN sharers AS u ON u.user_id = m.user_id
 WHERE m.visibility = 'shared' AND m.user_id <> :user_id AND m.created_at >= :since
     AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
 GROUP BY SUBSTR(m.created_at, 1, 10)

@@ -168,7 +168,8 @@ def test_a_shared_one_shows_its_pictures_and_nothing_else(
         ("POST", f"{path}/share", {"days": 1}),
         ("DELETE", path, None),
     ):
-        assert bob.open(method, target, json=body).status_code == 404, target
+        answer = bob.open(method, target, json=body)
+        assert (answer.status_code, answer.get_json()["code"]) == (403, "not_yours"), target
     alice.patch(path, json={"visibility": "private"})
     assert seen(bob) == []
     assert bob.client.get(picture["url"]).status_code == 404

@@ -298,6 +298,7 @@ def test_an_invitation_makes_one_account_where_registration_is_closed(make_app: 
         "status": "open",
         "email": None,
         "note": "for Bob",
+        "group_id": None,
         "created_at": None,
         "expires_at": made["expires_at"],
         "made_by": "admin",
@@ -314,6 +315,30 @@ def test_an_invitation_makes_one_account_where_registration_is_closed(make_app: 
     assert admin.get("/join").mimetype == "text/html"
     # What was used is on record, and cannot be taken back.
     assert admin.delete(f"/api/admin/invitations/{made['id']}").status_code == 404
+
+
+def test_an_invitation_puts_its_account_into_a_group(make_app: Make) -> None:
+    app = make_app(registration="closed")
+    admin = Person(app, "admin")
+    wrong = admin.post("/api/admin/invitations", json={"group_id": 99})
+    assert (wrong.status_code, list(wrong.get_json()["errors"])) == (422, ["group_id"])
+    assert admin.get("/api/admin/invitations").get_json()["total"] == 0
+    groups = [
+        admin.post("/api/admin/groups", json={"name": name, "may_share": False}).get_json()["id"]
+        for name in ("Kids", "Gone")
+    ]
+    kept, lost = (invite(admin, group_id=group) for group in groups)
+    assert admin.delete(f"/api/admin/groups/{groups[1]}").status_code == 204
+    shown = admin.get("/api/admin/invitations").get_json()["invitations"]
+    assert {each["id"]: each["group_id"] for each in shown} == {
+        kept["id"]: groups[0],
+        lost["id"]: None,
+    }
+    for name, made, group in (("bob", kept, groups[0]), ("carol", lost, None)):
+        user = join(app, name, token_of(made)).get_json()["user"]
+        account = admin.get(f"/api/admin/users/{user['id']}").get_json()
+        assert account["group_id"] == group
+        assert account["limits"]["may_share"] is (group is None)
 
 
 def test_what_is_wrong_expired_or_taken_back_lets_nobody_in(make_app: Make) -> None:

@@ -47,7 +47,9 @@ ROWS: dict[str, dict[str, Any]] = {
         "last_four": "abcd", "created_at": NOW,
     },
     "password_links": {"user_id": 7, "digest": "p1", "expires_at": NOW},
-    "invitations": {"id": 3, "digest": "v1", "created_at": NOW, "expires_at": NOW},
+    "invitations": {
+        "id": 3, "digest": "v1", "group_id": 4, "created_at": NOW, "expires_at": NOW,
+    },
     "hand_overs": {
         "id": 4, "from_id": 7, "from_name": "Alice", "to_id": 8, "to_name": "Bob", "made_by": 7,
         "what": "all", "created_at": NOW, "expires_at": NOW,
@@ -106,7 +108,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "media_items": {
         "id": "m1", "user_id": 7, "job_id": "j1", "persona_id": 11, "file_type": "image",
         "mime_type": "image/png", "width": 768, "height": 768, "file_size": 1000, "metadata": "{}",
-        "search_text": "moon", "created_at": NOW, "updated_at": NOW,
+        "visibility": "shared", "search_text": "moon", "created_at": NOW, "updated_at": NOW,
     },
     "media_tags": {"user_id": 7, "tag_key": "sea", "media_id": "m1"},
     "media_loras": {"user_id": 7, "name": "grain", "media_id": "m1"},
@@ -143,7 +145,7 @@ COUNTERS = {
     "shared_persona_counts",
     "job_counts",
     "media_counts",
-    "media_shared_counts",
+    "shared_media_counts",
 }
 
 
@@ -864,6 +866,7 @@ def test_unique(filled: Connection, table: str, changes: dict[str, Any], columns
         ("users", ANOTHER["users"] | {"group_id": 99}),
         ("usage_days", {"day": "2026-02-01", "user_id": 99}),
         ("collections", {"id": "c2", "user_id": 99}),
+        ("invitations", {"id": 5, "digest": "v2", "group_id": 99}),
         ("collection_media", {"collection_id": "none", "media_id": "m9"}),
         ("share_links", {"id": "l2", "token_hash": "h2", "user_id": 99}),
         ("share_links", {"id": "l2", "token_hash": "h2", "media_id": "none"}),
@@ -978,6 +981,9 @@ def test_deleting_media_queues_its_file_once(filled: Connection) -> None:
         "media_tags",
         "media_loras",
         "media_counts",
+        "shared_media_counts",
+        "collection_media",
+        "share_links",
     }
 
 

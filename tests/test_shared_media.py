@@ -197,18 +197,18 @@ def test_unsharing_ends_it_at_once(alice: Person, bob: Person) -> None:
 def test_only_its_owner_changes_it(alice: Person, bob: Person) -> None:
     item = change(alice, item_of(alice), visibility="shared")
     path = f"/api/media/{item['id']}"
-    assert bob.patch(path, json={"visibility": "private"}).status_code == 404
-    assert bob.put(f"{path}/tags", json={"tags": ["mine"]}).status_code == 404
-    assert bob.put(f"{path}/favorite", json={"value": True}).status_code == 404
-    assert bob.post(f"{path}/share", json={"days": 1}).status_code == 404
-    assert bob.get(f"{path}/shares").status_code == 404
-    assert bob.delete(path).status_code == 404
+    assert bob.patch(path, json={"visibility": "private"}).status_code == 403
+    assert bob.put(f"{path}/tags", json={"tags": ["mine"]}).status_code == 403
+    assert bob.put(f"{path}/favorite", json={"value": True}).status_code == 403
+    assert bob.post(f"{path}/share", json={"days": 1}).status_code == 403
+    assert bob.get(f"{path}/shares").status_code == 403
+    assert bob.delete(path).status_code == 403
     persona = bob.persona()["id"]
     avatar = bob.put(f"/api/personas/{persona}/avatar", json={"media_id": item["id"]})
     assert avatar.status_code in (404, 422)
     for action in ("share", "delete", "favorite"):
         answer = bob.post("/api/media/bulk", json={"ids": [item["id"]], "action": action})
-        assert answer.get_json()["failed"] == [{"id": item["id"], "code": "not_found"}]
+        assert answer.get_json()["failed"] == [{"id": item["id"], "code": "not_yours"}]
     assert alice.get(path).status_code == 200
 
 
@@ -280,7 +280,7 @@ def test_who_is_gone_shares_nothing(
     assert listed(bob) == []
     assert bob.client.get(link["url"]).status_code == 404
     purge_account(database)
-    for table in ("share_links", "collections", "collection_media", "media_shared_counts"):
+    for table in ("share_links", "collections", "collection_media", "shared_media_counts"):
         left = database.connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
         assert left == 0, table
 

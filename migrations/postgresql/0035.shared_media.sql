@@ -10,41 +10,40 @@ ALTER TABLE media_items ADD COLUMN with_details BOOLEAN NOT NULL DEFAULT FALSE;
 
 CREATE INDEX media_shared ON media_items (created_at DESC, id DESC, user_id, is_nsfw) WHERE visibility = 'shared';
 
-CREATE TABLE media_shared_counts (
+CREATE TABLE shared_media_counts (
     user_id BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
-    is_nsfw BIGINT NOT NULL,
+    is_nsfw BOOLEAN NOT NULL,
     n BIGINT NOT NULL,
-    bytes BIGINT NOT NULL,
-    PRIMARY KEY (user_id, is_nsfw)
+    bytes BIGINT NOT NULL
 );
 
-CREATE TRIGGER media_shared_insert AFTER INSERT ON media_items
-WHEN new.visibility = 'shared'
+CREATE INDEX shared_media_counts_user ON shared_media_counts (user_id, is_nsfw);
+
+CREATE FUNCTION count_shared_media() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO media_shared_counts (user_id, is_nsfw, n, bytes) VALUES (new.user_id, new.is_nsfw, 1, new.file_size)
-    ON CONFLICT (user_id, is_nsfw) DO UPDATE SET n = n + 1, bytes = bytes + excluded.bytes;
-END;
+    IF TG_OP <> 'INSERT' THEN
+        INSERT INTO shared_media_counts (user_id, is_nsfw, n, bytes)
+        SELECT old.user_id, old.is_nsfw, -1, -old.file_size
+        FROM users WHERE id = old.user_id AND old.visibility = 'shared';
+    END IF;
+    IF TG_OP <> 'DELETE' THEN
+        INSERT INTO shared_media_counts (user_id, is_nsfw, n, bytes)
+        SELECT new.user_id, new.is_nsfw, 1, new.file_size WHERE new.visibility = 'shared';
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER media_shared_insert AFTER INSERT ON media_items
+FOR EACH ROW WHEN (new.visibility = 'shared') EXECUTE FUNCTION count_shared_media();
 
 CREATE TRIGGER media_shared_delete AFTER DELETE ON media_items
-WHEN old.visibility = 'shared'
-BEGIN
-    UPDATE media_shared_counts SET n = n - 1, bytes = bytes - old.file_size
-    WHERE user_id = old.user_id AND is_nsfw = old.is_nsfw;
-END;
+FOR EACH ROW WHEN (old.visibility = 'shared') EXECUTE FUNCTION count_shared_media();
 
-CREATE TRIGGER media_shared_leave AFTER UPDATE OF visibility, is_nsfw ON media_items
-WHEN old.visibility = 'shared' AND (new.visibility <> 'shared' OR new.is_nsfw <> old.is_nsfw)
-BEGIN
-    UPDATE media_shared_counts SET n = n - 1, bytes = bytes - old.file_size
-    WHERE user_id = old.user_id AND is_nsfw = old.is_nsfw;
-END;
-
-CREATE TRIGGER media_shared_come AFTER UPDATE OF visibility, is_nsfw ON media_items
-WHEN new.visibility = 'shared' AND (old.visibility <> 'shared' OR new.is_nsfw <> old.is_nsfw)
-BEGIN
-    INSERT INTO media_shared_counts (user_id, is_nsfw, n, bytes) VALUES (new.user_id, new.is_nsfw, 1, new.file_size)
-    ON CONFLICT (user_id, is_nsfw) DO UPDATE SET n = n + 1, bytes = bytes + excluded.bytes;
-END;
+CREATE TRIGGER media_shared_update AFTER UPDATE OF visibility, is_nsfw ON media_items
+FOR EACH ROW WHEN (
+    old.visibility <> new.visibility OR (new.visibility = 'shared' AND old.is_nsfw <> new.is_nsfw)
+) EXECUTE FUNCTION count_shared_media();
 
 CREATE TABLE collections (
     id TEXT COLLATE "C" PRIMARY KEY,
@@ -73,17 +72,29 @@ CREATE INDEX collection_media_order ON collection_media (collection_id, position
 
 CREATE INDEX collection_media_item ON collection_media (media_id);
 
-CREATE TRIGGER media_collection_deletion AFTER DELETE ON media_items
-WHEN NOT EXISTS (SELECT 1 FROM trash AS t WHERE t.kind = 'media' AND t.item_id = old.id)
+CREATE FUNCTION forget_collected_media() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM collection_media WHERE media_id = old.id;
-END;
+    IF NOT EXISTS (SELECT 1 FROM trash AS t WHERE t.kind = 'media' AND t.item_id = old.id) THEN
+        DELETE FROM collection_media WHERE media_id = old.id;
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER media_collection_deletion AFTER DELETE ON media_items
+FOR EACH ROW EXECUTE FUNCTION forget_collected_media();
+
+CREATE FUNCTION forget_collected_trash() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT 1 FROM media_items AS m WHERE m.id = old.item_id) THEN
+        DELETE FROM collection_media WHERE media_id = old.item_id;
+    END IF;
+    RETURN NULL;
+END
+$$;
 
 CREATE TRIGGER trash_collection_deletion AFTER DELETE ON trash
-WHEN old.kind = 'media' AND NOT EXISTS (SELECT 1 FROM media_items AS m WHERE m.id = old.item_id)
-BEGIN
-    DELETE FROM collection_media WHERE media_id = old.item_id;
-END;
+FOR EACH ROW WHEN (old.kind = 'media') EXECUTE FUNCTION forget_collected_trash();
 
 CREATE TABLE share_links (
     id TEXT COLLATE "C" PRIMARY KEY,

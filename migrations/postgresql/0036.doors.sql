@@ -53,29 +53,32 @@ CREATE INDEX hand_overs_expiry ON hand_overs (expires_at) WHERE status = 'pendin
 
 CREATE INDEX hand_overs_accepted ON hand_overs (from_id, id) WHERE status = 'accepted';
 
-CREATE TRIGGER personas_owner AFTER UPDATE OF user_id ON personas
-WHEN old.user_id <> new.user_id
+CREATE TRIGGER personas_count_owner AFTER UPDATE OF user_id ON personas
+FOR EACH ROW WHEN (old.user_id <> new.user_id) EXECUTE FUNCTION count_persona();
+
+CREATE FUNCTION follow_persona_owner() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE persona_counts SET n = n - 1
-    WHERE user_id = old.user_id AND is_nsfw = old.is_nsfw AND is_favorite = old.is_favorite;
-    INSERT INTO persona_counts (user_id, is_nsfw, is_favorite, n)
-    VALUES (new.user_id, new.is_nsfw, new.is_favorite, 1)
-    ON CONFLICT (user_id, is_nsfw, is_favorite) DO UPDATE SET n = n + 1;
-    UPDATE persona_texts SET doc_id = (new.user_id << 32) | new.id WHERE doc_id = (old.user_id << 32) | old.id;
+    UPDATE persona_texts SET user_id = new.user_id WHERE persona_id = new.id;
     UPDATE persona_tags SET user_id = new.user_id WHERE persona_id = new.id;
     UPDATE persona_sources SET user_id = new.user_id WHERE persona_id = new.id;
     UPDATE persona_revisions SET user_id = new.user_id WHERE user_id = old.user_id AND persona_id = new.id;
-END;
+    RETURN NULL;
+END
+$$;
 
-CREATE TRIGGER media_owner AFTER UPDATE OF user_id ON media_items
-WHEN old.user_id <> new.user_id
+CREATE TRIGGER personas_owner AFTER UPDATE OF user_id ON personas
+FOR EACH ROW WHEN (old.user_id <> new.user_id) EXECUTE FUNCTION follow_persona_owner();
+
+CREATE TRIGGER media_count_owner AFTER UPDATE OF user_id ON media_items
+FOR EACH ROW WHEN (old.user_id <> new.user_id) EXECUTE FUNCTION count_media();
+
+CREATE FUNCTION follow_media_owner() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE media_counts SET n = n - 1, bytes = bytes - old.file_size
-    WHERE user_id = old.user_id AND is_nsfw = old.is_nsfw
-        AND is_favorite = old.is_favorite AND file_type = old.file_type;
-    INSERT INTO media_counts (user_id, is_nsfw, is_favorite, file_type, n, bytes)
-    VALUES (new.user_id, new.is_nsfw, new.is_favorite, new.file_type, 1, new.file_size)
-    ON CONFLICT (user_id, is_nsfw, is_favorite, file_type) DO UPDATE SET n = n + 1, bytes = bytes + excluded.bytes;
     UPDATE media_tags SET user_id = new.user_id WHERE media_id = new.id;
     UPDATE media_loras SET user_id = new.user_id WHERE media_id = new.id;
-END;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER media_owner AFTER UPDATE OF user_id ON media_items
+FOR EACH ROW WHEN (old.user_id <> new.user_id) EXECUTE FUNCTION follow_media_owner();

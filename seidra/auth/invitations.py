@@ -11,6 +11,7 @@ import secrets
 from typing import NamedTuple
 
 from seidra.auth.accounts import name_key
+from seidra.auth.limits import check_group
 from seidra.database.base import Connection
 from seidra.database.queries import queries
 from seidra.errors import Forbidden, Invalid, Mistake
@@ -42,16 +43,25 @@ class Invitation(NamedTuple):
 
 
 def invite(
-    tx: Connection, made_by: int | None, *, email: str | None = None, days: int = DAYS, note: str
+    tx: Connection,
+    made_by: int | None,
+    *,
+    email: str | None = None,
+    days: int = DAYS,
+    note: str,
+    group_id: int | None = None,
 ) -> Invitation:
     """Make an invitation, for whoever has its link, or for this email alone. `made_by`: the
-    administrator, or None for the command line."""
+    administrator, or None for the command line. `group_id`: the group of the account that is made.
+    Raises Invalid for one that is none."""
+    check_group(tx, group_id)
     token, expires_at = secrets.token_urlsafe(32), timestamp_in(days * _DAY)
     made: int = queries.invitations.create(
         tx,
         digest=_digest_of(token),
         email=email,
         note=note,
+        group_id=group_id,
         made_by=made_by,
         now=timestamp(),
         expires_at=expires_at,
@@ -71,10 +81,14 @@ def check_invitation(connection: Connection, token: str, email: str) -> None:
 
 
 def use_invitation(tx: Connection, token: str, user_id: int) -> None:
-    """Use an invitation for an account that this transaction makes. Raises Forbidden where
-    somebody else was faster, or it was taken back."""
-    if not queries.invitations.take(tx, digest=_digest_of(token), used_by=user_id, now=timestamp()):
+    """Use an invitation for an account that this transaction makes, and put that into its group.
+    Raises Forbidden where somebody else was faster, or it was taken back."""
+    now = timestamp()
+    taken = queries.invitations.take(tx, digest=_digest_of(token), used_by=user_id, now=now)
+    if taken is None:
         raise _invalid()
+    if taken["group_id"] is not None:
+        queries.limits.join(tx, group_id=taken["group_id"], user_id=user_id, now=now)
 
 
 def _invalid() -> Forbidden:

@@ -126,8 +126,7 @@ def change_limits(tx: Connection, user_id: int, change: Mapping[str, Any]) -> No
     changed = values | {name: change[name] for name in values if name in change}
     if changed == values:
         return
-    if changed["group_id"] is not None and read_group(tx, changed["group_id"]) is None:
-        raise Invalid({"group_id": ["Must be one of the groups."]})
+    check_group(tx, changed["group_id"])
     queries.limits.write(
         tx, user_id=user_id, group_id=changed["group_id"], **_stored(changed), now=timestamp()
     )
@@ -138,6 +137,12 @@ def read_group(connection: Connection, group_id: int) -> Row | None:
     for row in queries.limits.group_page(connection, which="one", id=group_id, limit=1, offset=0):
         return row
     return None
+
+
+def check_group(connection: Connection, group_id: int | None) -> None:
+    """Raise Invalid for a group that is none; None is no group at all."""
+    if group_id is not None and read_group(connection, group_id) is None:
+        raise Invalid({"group_id": ["Must be one of the groups."]})
 
 
 def existing_group(connection: Connection, group_id: int) -> Row:

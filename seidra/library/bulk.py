@@ -14,7 +14,7 @@ from seidra.errors import Problem
 from seidra.jobs import queue
 from seidra.jobs.requests import PREVIEW, draft_job, look_of, read_asked
 from seidra.media.trash import delete_item
-from seidra.media.write import PRIVATE, SHARED, change_item, deletable_version, visible_item
+from seidra.media.write import PRIVATE, SHARED, change_item, deletable_version, own_item
 from seidra.nsfw import policy
 from seidra.personas import write
 from seidra.values import from_json
@@ -133,7 +133,7 @@ def act_on_item(
         deletable_version(tx, user_id, media_id)
         delete_item(tx, user_id, media_id, keep_days)
     else:
-        row = visible_item(tx, user_id, media_id)
+        row = own_item(tx, user_id, media_id)
         change_item(tx, user_id, row, _change_of(action, row, tags))
 
 

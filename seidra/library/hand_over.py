@@ -5,8 +5,11 @@ of both accounts. What has moved is the receiver's and nobody else's, so that a 
 killed leaves nothing to take back, and the next one goes on with what there is still. Files stay
 where they are: their keys name item and attempt, and no account.
 
-Personas go with their revisions, tags and sources, media with theirs. Jobs, trash, imports and
-exports stay. So does what is NSFW where that is not in force for the receiver.
+Personas go with their revisions, tags and sources, media with theirs, collections with those of
+their pictures that go. What is shared: personas, with their avatars, media, and collections, with
+their pictures. It stays shared, and links for outsiders end: they were the word of who leaves.
+Jobs, trash, imports and exports stay. So does what is NSFW where that is not in force for the
+receiver.
 """
 
 from __future__ import annotations
@@ -18,13 +21,14 @@ from typing import Any, Literal, NamedTuple
 from seidra.config import Settings
 from seidra.database.base import Connection, Database, Row, required_row
 from seidra.database.queries import queries
-from seidra.errors import Conflict, Invalid, Mistake, NotFound
+from seidra.errors import Conflict, Invalid, Mistake, NotFound, QuotaExceeded
+from seidra.media.collections import MAX_COLLECTIONS
 from seidra.media.write import check_room as check_media_room
 from seidra.nsfw import policy
 from seidra.personas.write import check_room as check_persona_room
 from seidra.values import timestamp, timestamp_in
 
-WHAT = ("all",)
+WHAT = ("shared", "all")
 """What can be handed over."""
 
 STATUSES = ("pending", "accepted", "completed", "declined", "withdrawn", "expired", "failed")
@@ -35,7 +39,9 @@ ANSWER_SECONDS = 30 * 86_400.0
 
 _PERSONAS = 50
 _MEDIA = 200
-"""Rows that one transaction moves. With a persona move its revisions, and its text in the index."""
+_COLLECTIONS = 1
+"""Rows that one transaction moves. With a persona move its revisions, and its text in the index;
+with a collection its up to 10,000 places are looked through."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,6 +97,10 @@ def accept(tx: Connection, row: Row, settings: Settings) -> None:
         check_persona_room(tx, row["to_id"], settings, goes.personas)
     if goes.media:
         check_media_room(tx, row["to_id"], settings, goes.media, goes.bytes)
+    come = queries.hand_overs.collections_count(tx, what=row["what"], from_id=row["from_id"])
+    used = queries.collections.count_owned(tx, user_id=row["to_id"])
+    if come and used + come > MAX_COLLECTIONS:
+        raise QuotaExceeded("collections", MAX_COLLECTIONS, used)
     _answer(tx, row, "accepted", ended=False)
     _log.info("hand-over %d: account %d accepted", row["id"], row["to_id"])
 
@@ -117,11 +127,16 @@ def _answer(tx: Connection, row: Row, status: str, *, ended: bool = True) -> Non
 
 def going(connection: Connection, row: Row) -> Figures:
     """What a hand-over would move, or has still to."""
-    return _figures(connection, row["from_id"], policy.in_force(connection, row["to_id"]))
+    nsfw = policy.in_force(connection, row["to_id"])
+    if row["what"] == "all":
+        return _figures(connection, row["from_id"], nsfw)
+    personas = queries.hand_overs.shared_personas(connection, from_id=row["from_id"], nsfw=nsfw)
+    media = required_row(queries.hand_overs.shared_media(connection, nsfw=nsfw, **_sides(row)))
+    return Figures(personas, media["n"], media["bytes"])
 
 
 def staying(connection: Connection, row: Row) -> Figures:
-    """What stays with who had it, because it is NSFW."""
+    """What stays with who had it: what is NSFW, or not shared."""
     whole, goes = _figures(connection, row["from_id"], True), going(connection, row)
     return Figures(*(all_ - part for all_, part in zip(whole, goes, strict=True)))
 
@@ -192,7 +207,11 @@ class HandOverWork:
             if queries.imports.working(tx, user_id=row["from_id"]) is not None:
                 # It would write, or take back, what is another one's by then.
                 return True
-            if self._move_personas(tx, stored) or self._move_media(tx, stored):
+            if (
+                self._move_personas(tx, stored)
+                or self._move_media(tx, stored)
+                or self._move_collections(tx, stored)
+            ):
                 return False
             self._finish(tx, stored, "completed")
             return True
@@ -216,6 +235,7 @@ class HandOverWork:
         found = queries.hand_overs.personas(
             tx,
             which=_which(tx, row),
+            what=row["what"],
             from_id=row["from_id"],
             since=since,
             after=after,
@@ -233,7 +253,9 @@ class HandOverWork:
         found = queries.hand_overs.media(
             tx,
             which=_which(tx, row),
-            from_id=row["from_id"],
+            what=row["what"],
+            **_sides(row),
+            nsfw=policy.in_force(tx, row["to_id"]),
             since=since,
             after=after,
             limit=_MEDIA,
@@ -242,6 +264,10 @@ class HandOverWork:
             return False
         jobs = {each["job_id"]: None for each in found if each["job_id"] is not None}
         queries.hand_overs.move_media(tx, [{"id": each["id"], **_sides(row)} for each in found])
+        if row["what"] == "shared":
+            queries.hand_overs.take_out(
+                tx, [{"id": each["id"], "from_id": row["from_id"]} for each in found]
+            )
         now = timestamp()
         queries.hand_overs.jobs_changed(
             tx, [{"job_id": job_id, "from_id": row["from_id"], "now": now} for job_id in jobs]
@@ -255,6 +281,20 @@ class HandOverWork:
         )
         self._places[row["id"], "media"] = (found[-1]["created_at"], found[-1]["id"])
         return True
+
+    def _move_collections(self, tx: Connection, row: Row) -> bool:
+        found = queries.hand_overs.collections(
+            tx, what=row["what"], from_id=row["from_id"], limit=_COLLECTIONS
+        )
+        ids = [each["id"] for each in found]
+        now = timestamp()
+        queries.hand_overs.move_collections(
+            tx, [{"id": each, "now": now, **_sides(row)} for each in ids]
+        )
+        queries.hand_overs.thin_collections(
+            tx, [{"id": each, "to_id": row["to_id"]} for each in ids]
+        )
+        return bool(ids)
 
 
 def _which(tx: Connection, row: Row) -> Literal["all", "safe"]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
-from seidra.errors import Conflict, NotFound, QuotaExceeded
+from seidra.errors import Conflict, Forbidden, NotFound, QuotaExceeded
 from seidra.media.links import Links
 from seidra.media.view import picture_links
 from seidra.media.write import SHARED, check_may_share, visible_item
@@ -57,10 +57,13 @@ def seen_collection(connection: Connection, user_id: int, collection_id: str) ->
 
 
 def own_collection(connection: Connection, user_id: int, collection_id: str) -> Row:
-    """A collection of a user. Raises NotFound, for one of another's too that is shared."""
+    """A collection of a user. Raises NotFound, and Forbidden for one that another shares."""
     row = seen_collection(connection, user_id, collection_id)
     if row["owner_id"] != user_id:
-        raise NotFound("collection")
+        raise Forbidden(
+            "The collection is another account's, and shared with you: look at it.",
+            code="not_yours",
+        )
     return row
 
 

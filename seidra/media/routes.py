@@ -39,7 +39,7 @@ from seidra.media.schemas import (
 )
 from seidra.media.trash import delete_item
 from seidra.media.view import file_name, media_json, seen_json
-from seidra.media.write import change_item, deletable_version, seen_item, visible_item
+from seidra.media.write import change_item, deletable_version, own_item, seen_item
 from seidra.nsfw import policy
 from seidra.values import from_json
 from seidra.web import rates
@@ -181,7 +181,7 @@ def put_tags(body: dict[str, Any], media_id: UUID) -> Response:
 
 def _change(media_id: UUID, change_of: Callable[[Row], dict[str, Any]]) -> Row:
     with services().database.transaction(g.user["id"]) as tx:
-        row = visible_item(tx, g.user["id"], str(media_id))
+        row = own_item(tx, g.user["id"], str(media_id))
         check_if_match(row["version"])
         return change_item(tx, g.user["id"], row, change_of(row))
 

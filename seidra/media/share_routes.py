@@ -33,7 +33,7 @@ from seidra.media.share_schemas import (
     ShareSchema,
 )
 from seidra.media.view import seen_json
-from seidra.media.write import visible_item
+from seidra.media.write import own_item
 from seidra.nsfw import policy
 from seidra.web.answers import (
     SECRET,
@@ -71,7 +71,7 @@ collections_blp = Blueprint(
 def share_media(body: dict[str, Any], media_id: UUID) -> Response:
     """Make a link that shows one picture of mine to whoever has it."""
     with services().database.transaction(g.user["id"]) as tx:
-        row = visible_item(tx, g.user["id"], str(media_id))
+        row = own_item(tx, g.user["id"], str(media_id))
         link = sharing.share_media(tx, g.user["id"], row, body["days"], body["with_details"])
     return _made(link)
 
@@ -92,7 +92,7 @@ def _made(link: sharing.MadeLink) -> Response:
 def list_media_shares(query: dict[str, Any], media_id: UUID) -> Response:
     """The links to one picture of mine that are good, the newest first."""
     with services().database.snapshot() as connection:
-        visible_item(connection, g.user["id"], str(media_id))
+        own_item(connection, g.user["id"], str(media_id))
         return _links(connection, "media", query, str(media_id))
 
 

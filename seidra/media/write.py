@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from seidra import folding
+from seidra.auth import limits
 from seidra.auth.limits import limits_in_force
 from seidra.config import Settings
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
-from seidra.errors import NotFound, QuotaExceeded
+from seidra.errors import Forbidden, NotFound, Problem, QuotaExceeded
 from seidra.nsfw import policy
 from seidra.values import from_json, timestamp, to_json
 
@@ -68,6 +69,25 @@ def seen_item(connection: Connection, user_id: int, media_id: str) -> Row:
     return row
 
 
+def own_item(connection: Connection, user_id: int, media_id: str) -> Row:
+    """An item of a user's own, to be changed or given to others. Raises NotFound, and Forbidden
+    for one that another shares."""
+    row = queries.media.get(connection, id=media_id, user_id=user_id)
+    if row is None:
+        raise _not_own(connection, user_id, media_id)
+    return row
+
+
+def _not_own(connection: Connection, user_id: int, media_id: str) -> Problem:
+    """Why a user may not do to an item what is its owner's alone: it is shared, or not there."""
+    row = queries.shared_media.get(connection, id=media_id, user_id=user_id)
+    if row is not None and row["owner_id"] != user_id:
+        return Forbidden(
+            "The picture is another account's, and shared with you: look at it.", code="not_yours"
+        )
+    return NotFound("media item")
+
+
 def change_item(tx: Connection, user_id: int, row: Row, change: dict[str, Any]) -> Row:
     """Write a change of `tags`, `visibility` and flags over an item's row of the same transaction;
     returns the new row, or the same where nothing changes. Raises Forbidden for what the NSFW
@@ -111,6 +131,7 @@ _FLAGS = ("is_favorite", "is_nsfw", "with_details")
 def check_may_share(connection: Connection, user_id: int, *, is_nsfw: bool) -> None:
     """Raise Forbidden where a user may not give something to others: everybody on the instance, or
     whoever has a link. What makes a picture or a collection shared, and a link, asks this."""
+    limits.check_may_share(connection, user_id)
     policy.check_may_make(connection, user_id, is_nsfw)
 
 
@@ -146,8 +167,9 @@ def write_tag_keys(tx: Connection, user_id: int, media_id: str, tags: list[str])
 
 
 def deletable_version(tx: Connection, user_id: int, media_id: str) -> int:
-    """The version of an item that its owner may delete, seen or not. Raises NotFound."""
+    """The version of an item that its owner may delete, seen or not. Raises NotFound, and
+    Forbidden for one that another shares."""
     version: int | None = queries.media.version(tx, id=media_id, user_id=user_id)
     if version is None:
-        raise NotFound("media item")
+        raise _not_own(tx, user_id, media_id)
     return version

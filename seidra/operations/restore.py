@@ -187,6 +187,8 @@ def _prepare_database(settings: Settings) -> list[str]:
             queries.operations.sessions_end(tx)
             queries.operations.api_keys_end(tx)
             queries.operations.password_links_end(tx)
+            queries.operations.share_links_end(tx)
+            queries.operations.invitations_end(tx)
             if differs:
                 search_texts.rebuild_texts(tx)
     return applied

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from seidra import folding, parameters
+from seidra.auth.limits import check_may_share
 from seidra.config import Settings
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
@@ -157,7 +158,10 @@ def _not_own(connection: Connection, user_id: int, persona_id: int) -> Problem:
 
 def take_visibility(tx: Connection, user_id: int, wanted: str, stored: str) -> str:
     """The visibility that a write stores where it asks for `wanted` and there is `stored` (for a
-    new one: private). Every change of it is decided here, in the transaction of its owner."""
+    new one: private). Every change of it is decided here, in the transaction of its owner. Raises
+    Forbidden for what becomes shared, of who may not share."""
+    if wanted != stored and wanted != PRIVATE:
+        check_may_share(tx, user_id)
     return wanted
 
 
@@ -377,11 +381,11 @@ def delete_persona(
 
 
 def restore_persona(tx: Connection, user_id: int, entry: Row) -> None:
-    """Bring a persona back from its entry of the trash, as it was; its revisions were kept."""
+    """Bring a persona back from its entry of the trash, as it was; its revisions were kept. One
+    that was shared is so again, which others notice while its owner may share."""
     persona = _BESIDE | from_json(entry["document"])[trash.PERSONA]
     source = persona.pop("source")
-    visibility = take_visibility(tx, user_id, persona["visibility"], PRIVATE)
-    columns = persona | _columns(persona) | {"visibility": visibility}
+    columns = persona | _columns(persona)
     columns["extensions"] = to_json(persona["extensions"])
     queries.personas.bring_back(tx, user_id=user_id, **columns)
     sources.put_document(tx, user_id, persona["id"], source)

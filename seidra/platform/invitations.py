@@ -41,6 +41,10 @@ class InvitationSchema(Schema):
         allow_none=True, metadata={"description": "Who alone may use it; null: whoever has it."}
     )
     note = fields.String()
+    group_id = fields.Integer(
+        allow_none=True,
+        metadata={"description": "The group of the account it makes; null: none."},
+    )
     created_at = fields.DateTime()
     expires_at = fields.DateTime()
     made_by = fields.String(
@@ -63,7 +67,7 @@ class InvitationsSchema(Schema):
 class NewInvitationSchema(Body):
     """An invitation to be."""
 
-    READ_ONLY = frozenset(InvitationSchema._declared_fields) - {"email", "note"}
+    READ_ONLY = frozenset(InvitationSchema._declared_fields) - {"email", "note", "group_id"}
 
     email = Email(allow_none=True, load_default=None)
     days = Whole(
@@ -73,6 +77,13 @@ class NewInvitationSchema(Body):
         metadata={"description": "How long it is good."},
     )
     note = Text(0, 200, line=True, load_default="")
+    group_id = Whole(
+        1,
+        2**31 - 1,
+        allow_none=True,
+        load_default=None,
+        metadata={"description": "The group that the account is put into; null: none."},
+    )
 
 
 class MadeInvitationSchema(Schema):
@@ -88,6 +99,7 @@ _EXAMPLE = {
     "status": OPEN,
     "email": None,
     "note": "for Grandma",
+    "group_id": None,
     "created_at": "2026-01-31T12:00:00.000000Z",
     "expires_at": "2026-02-07T12:00:00.000000Z",
     "made_by": "alice",
@@ -115,7 +127,7 @@ def list_invitations(query: dict[str, Any]) -> Response:
 
 def _invitation_json(row: Row, now: str) -> dict[str, Any]:
     status = USED if row["used_at"] else OPEN if row["expires_at"] > now else EXPIRED
-    shown = ("id", "email", "note", "created_at", "expires_at", "used_at")
+    shown = ("id", "email", "note", "group_id", "created_at", "expires_at", "used_at")
     return {
         **{name: row[name] for name in shown},
         "status": status,
@@ -141,7 +153,12 @@ def make_invitation(body: dict[str, Any]) -> Response:
     told this once."""
     with services().database.transaction(INSTANCE) as tx:
         made = invitations.invite(
-            tx, g.user["id"], email=body["email"], days=body["days"], note=body["note"]
+            tx,
+            g.user["id"],
+            email=body["email"],
+            days=body["days"],
+            note=body["note"],
+            group_id=body["group_id"],
         )
     _log.info("administrator %d made invitation %d", g.user["id"], made.id)
     url = f"{public_url()}{made.path}"

@@ -11,11 +11,12 @@ import base64
 import hashlib
 from collections.abc import Callable
 from functools import cache, wraps
-from html import escape
 from pathlib import Path
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from flask import Flask, Response, request
+from jinja2 import Environment, FileSystemLoader, Template
 
 from seidra.config import Settings
 from seidra.database.base import Row
@@ -59,7 +60,8 @@ _WORDS = {
         "download": "Download",
         "whole": "Back to the collection",
         "veiled": "This is marked as not for everybody.",
-        "show": "Show it",
+        "some": "Some of them are marked as not for everybody.",
+        "show": "Show",
         "number": "Picture {n}",
         "pages": "Pages",
         "page": "Page {page} of {pages}",
@@ -79,6 +81,7 @@ _WORDS = {
         "download": "Télécharger",
         "whole": "Retour à la collection",
         "veiled": "Ceci est signalé comme n’étant pas pour tout le monde.",
+        "some": "Certaines sont signalées comme n’étant pas pour tout le monde.",
         "show": "Afficher",
         "number": "Image {n}",
         "pages": "Pages",
@@ -175,97 +178,73 @@ class _Pages:
         words = _words()
         title = words["picture"] if media_id is None else link.name or words["collection"]
         here = f"/s/{token}" + ("" if media_id is None else f"/{media_id}")
-        address = escape(f"{self._base}{here}")
         width, height, date = row["width"], row["height"], row["created_at"][:10]
-        made = words["made"].format(date=date, width=width, height=height)
-        veiled = bool(row["is_nsfw"]) and not _shows()
-        parts = []
-        if veiled:
-            parts.append(_veil(words, address))
-        else:
-            parts.append(
-                f'<figure class="picture"><img src="{address}/picture" width="{width}" '
-                f'height="{height}" alt="{escape(title)}"></figure>'
-            )
-        parts.append(f'<p class="facts"><time datetime="{date}">{escape(made)}</time></p>')
-        if not veiled:
-            parts.append(
-                f'<p><a class="button" href="{address}/download">{words["download"]}</a></p>'
-            )
-            if link.with_details:
-                parts += _details(words, from_json(row["metadata"]))
+        about = words["made"].format(date=date, width=width, height=height)
+        back = None
         if media_id is not None:
-            back = escape(f"{self._base}/s/{token}") + _keeps_showing()
-            parts.append(f'<p><a href="{back}">{words["whole"]}</a></p>')
+            back = f"{self._base}/s/{token}" + ("?show=1" if _shows() else "")
         preview = None if row["is_nsfw"] else (here, width, height)
-        return self._answer(words, title, made, "".join(parts), here, preview)
+        return self._answer(
+            _Shown(title, about, here, preview),
+            picture=row,
+            date=date,
+            veiled=bool(row["is_nsfw"]) and not _shows(),
+            details=_details(words, from_json(row["metadata"])) if link.with_details else (),
+            back=back,
+        )
 
     def _collection(self, link: OpenedLink, token: str) -> Response:
         words = _words()
         connection = services().database.connection
         wanted = request.args.get("page", 1, type=int)
         wanted = min(max(wanted, 1), 1 << 20)
-        rows, total = linked_pictures(connection, link, _ON_A_PAGE, (wanted - 1) * _ON_A_PAGE)
+        first = (wanted - 1) * _ON_A_PAGE
+        rows, total = linked_pictures(connection, link, _ON_A_PAGE, first)
         pages = max((total + _ON_A_PAGE - 1) // _ON_A_PAGE, 1)
         if wanted > pages:
             raise NotFound
-        title = link.name or words["collection"]
         here = f"/s/{token}"
-        address = escape(f"{self._base}{here}")
-        hidden = any(row["is_nsfw"] for row in rows) and not _shows()
-        shown = [row for row in rows if not (hidden and row["is_nsfw"])]
-        parts = [f"<p>{escape(link.description)}</p>"] if link.description else []
-        if hidden:
-            parts.append(_veil(words, address, page=wanted))
-        if not rows:
-            parts.append(f"<p>{words['empty']}</p>")
-        if shown:
-            first = (wanted - 1) * _ON_A_PAGE + 1
-            places = {row["id"]: first + n for n, row in enumerate(rows)}
-            items = "".join(self._item(words, address, row, places[row["id"]]) for row in shown)
-            parts.append(f'<ul class="grid">{items}</ul>')
-        if pages > 1:
-            parts.append(_pager(words, address, wanted, pages))
+        veiled = any(row["is_nsfw"] for row in rows) and not _shows()
         safe = next((row for row in rows if not row["is_nsfw"]), None)
         preview = None if safe is None else (f"{here}/{safe['id']}", safe["width"], safe["height"])
-        about = link.description or words["collection"]
-        return self._answer(words, title, about, "".join(parts), here, preview)
-
-    def _item(self, words: dict[str, str], address: str, row: Row, n: int) -> str:
-        width, height = thumbnail_size(row["width"], row["height"], _SMALL)
-        target = f"{address}/{row['id']}"
-        show = "?show=1" if row["is_nsfw"] else ""
-        return (
-            f'<li><a href="{target}{show}"><img src="{target}/thumbnail?size={_SMALL}" '
-            f'width="{width}" height="{height}" loading="lazy" '
-            f'alt="{escape(words["number"].format(n=n))}"></a></li>'
+        return self._answer(
+            _Shown(
+                link.name or words["collection"],
+                link.description or words["collection"],
+                here,
+                preview,
+            ),
+            description=link.description,
+            veiled=veiled,
+            note=None if rows else words["empty"],
+            items=[
+                _item(words, row, first + n)
+                for n, row in enumerate(rows, 1)
+                if not (veiled and row["is_nsfw"])
+            ],
+            page=wanted,
+            pages=pages,
         )
 
     def _gone(self) -> Response:
         words = _words()
-        body = f"<p>{escape(words['why'])}</p>"
-        return self._answer(words, words["gone"], words["why"], body, None, None, 404)
+        return self._answer(
+            _Shown(words["gone"], words["why"], None, None), status=404, note=words["why"]
+        )
 
-    def _answer(
-        self,
-        words: dict[str, str],
-        title: str,
-        about: str,
-        body: str,
-        here: str | None,
-        preview: tuple[str, int, int] | None,
-        status: int = 200,
-    ) -> Response:
-        style, digest = _style()
-        text = (
-            f'<!doctype html>\n<html lang="{_language()}">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            '<meta name="robots" content="noindex, nofollow">\n'
-            '<meta name="color-scheme" content="dark light">\n'
-            f"<title>{escape(title)} · SEIDRA</title>\n"
-            f"{_open_graph(title, about, here, preview)}<style>{style}</style>\n</head>\n<body>\n"
-            f"<header>SEIDRA</header>\n<main>\n<h1>{escape(title)}</h1>\n{body}\n</main>\n"
-            f"<footer>{escape(words['footer'])}</footer>\n</body>\n</html>\n"
+    def _answer(self, shown: _Shown, status: int = 200, **more: Any) -> Response:
+        template, style, digest = _template()
+        text = template.render(
+            language=_language(),
+            words=_words(),
+            title=shown.title,
+            about=shown.about,
+            address=f"{self._base}{shown.here}",
+            open_graph=_open_graph(shown),
+            showing=_shows(),
+            small=_SMALL,
+            style=style,
+            **({"page": 1, "pages": 1} | more),
         )
         answer = Response(text, status, content_type="text/html; charset=utf-8")
         answer.headers["Content-Security-Policy"] = (
@@ -275,6 +254,16 @@ class _Pages:
         answer.headers["Cache-Control"] = "private, no-cache"
         answer.headers["Vary"] = "Accept-Language"
         return _unlisted(answer)
+
+
+class _Shown(NamedTuple):
+    """What a page is called and tells of itself, its path, and the path and size in pixels of the
+    picture that stands for it."""
+
+    title: str
+    about: str
+    here: str | None
+    preview: tuple[str, int, int] | None
 
 
 def _picture(link: OpenedLink, media_id: str | None) -> Row:
@@ -303,58 +292,48 @@ def _shows() -> bool:
     return request.args.get("show") == "1"
 
 
-def _keeps_showing() -> str:
-    return "?show=1" if _shows() else ""
+def _item(words: dict[str, str], row: Row, number: int) -> dict[str, Any]:
+    """A picture in a grid."""
+    width, height = thumbnail_size(row["width"], row["height"], _SMALL)
+    title = words["number"].format(n=number)
+    return {
+        "id": row["id"],
+        "is_nsfw": row["is_nsfw"],
+        "width": width,
+        "height": height,
+        "title": title,
+    }
 
 
-def _veil(words: dict[str, str], address: str, page: int = 1) -> str:
-    query = "?show=1" + (f"&amp;page={page}" if page > 1 else "")
-    return (
-        f'<div class="veil"><p>{escape(words["veiled"])}</p>'
-        f'<a class="button" href="{address}{query}">{words["show"]}</a></div>'
-    )
-
-
-def _pager(words: dict[str, str], address: str, page: int, pages: int) -> str:
-    show = "&amp;show=1" if _shows() else ""
-    parts = []
-    if page > 1:
-        parts.append(f'<a rel="prev" href="{address}?page={page - 1}{show}">{words["earlier"]}</a>')
-    parts.append(f"<span>{words['page'].format(page=page, pages=pages)}</span>")
-    if page < pages:
-        parts.append(f'<a rel="next" href="{address}?page={page + 1}{show}">{words["later"]}</a>')
-    return f'<nav aria-label="{words["pages"]}">{"".join(parts)}</nav>'
-
-
-def _details(words: dict[str, str], metadata: dict[str, object]) -> list[str]:
+def _details(words: dict[str, str], metadata: dict[str, object]) -> list[tuple[str, str]]:
     return [
-        f'<h2>{words[label]}</h2><p class="prompt">{escape(text)}</p>'
+        (words[label], text)
         for label, name in (("prompt", "prompt"), ("negative", "negative_prompt"))
         if isinstance(text := metadata.get(name), str) and text
     ]
 
 
-def _open_graph(
-    title: str, about: str, here: str | None, preview: tuple[str, int, int] | None
-) -> str:
+def _open_graph(shown: _Shown) -> dict[str, str]:
     """What other programs show of a link. They want whole addresses, and the Host header is
     nobody's word: without SEIDRA_PUBLIC_URL there are none."""
-    tags = {"og:title": title, "og:description": about, "og:type": "website"}
+    tags = {"og:title": shown.title, "og:description": shown.about, "og:type": "website"}
     tags["og:site_name"] = "SEIDRA"
-    if (base := public_url()) and here is not None:
-        tags["og:url"] = f"{base}{here}"
-        if preview is not None:
-            path, width, height = preview
+    if (base := public_url()) and shown.here is not None:
+        tags["og:url"] = f"{base}{shown.here}"
+        if shown.preview is not None:
+            path, width, height = shown.preview
             small = thumbnail_size(width, height, _PREVIEW)
             tags["og:image"] = f"{base}{path}/thumbnail?size={_PREVIEW}"
             tags["og:image:width"], tags["og:image:height"] = map(str, small)
-    return "".join(
-        f'<meta property="{name}" content="{escape(text)}">\n' for name, text in tags.items()
-    )
+    return tags
 
 
 @cache
-def _style() -> tuple[str, str]:
-    """The style of the pages, and the digest that their policy names it by."""
-    text = (Path(__file__).parent / "public.css").read_text(encoding="utf-8")
-    return text, base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+def _template() -> tuple[Template, str, str]:
+    """The page, its style, and the digest that its policy names the style by."""
+    folder = Path(__file__).parent
+    loader = FileSystemLoader(folder)
+    pages = Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    style = (folder / "public.css").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return pages.get_template("public.html"), style, digest

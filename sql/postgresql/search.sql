@@ -36,7 +36,7 @@ CROSS JOIN persona_texts AS x
 WHERE p.user_id <> :user_id
     AND (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
     AND x.persona_id = p.id
@@ -55,7 +55,7 @@ WHERE p.user_id <> :user_id
 -- many are met along the index of the order, until the page is full.
 -- family: which few: p.user_id = :user_id AND p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[]))
 -- family: which many: p.user_id = :user_id AND (p.id IN (SELECT UNNEST(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])))) IS TRUE
--- family: which seen: p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)))
+-- family: which seen: p.id = ANY(CAST(TRANSLATE(:ids, '[]', '{}') AS BIGINT[])) AND (p.user_id = :user_id OR (p.visibility = 'shared' AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)))
 -- family: order -created_at: created_at DESC, id DESC
 -- family: order created_at: created_at ASC, id ASC
 -- family: order -updated_at: updated_at DESC, id DESC
@@ -101,7 +101,7 @@ WHERE p.id = CAST(found.value AS BIGINT) AND (
     p.user_id = :user_id
     OR (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
 )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -147,7 +147,7 @@ LEFT JOIN personas AS p ON p.id = j.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 LEFT JOIN job_frames AS f ON f.job_id = j.id
@@ -169,7 +169,7 @@ LEFT JOIN personas AS p ON p.id = m.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
         )
     )
 WHERE m.user_id = :user_id
@@ -184,7 +184,7 @@ WHERE p.id = CAST(found.value AS BIGINT) AND (
     p.user_id = :user_id
     OR (
         p.visibility = 'shared'
-        AND EXISTS (SELECT 1 FROM users AS o WHERE o.id = p.user_id AND o.is_active = TRUE)
+        AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
     )
 )
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
@@ -214,5 +214,12 @@ INNER JOIN media_items AS m ON m.id = page.value
 INNER JOIN users AS o ON o.id = m.user_id
 LEFT JOIN generation_jobs AS j ON j.id = m.job_id
 LEFT JOIN personas AS p ON p.id = m.persona_id
+    AND (
+        p.user_id = :user_id
+        OR (
+            p.visibility = 'shared'
+            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+        )
+    )
 WHERE (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))
 ORDER BY page.key;

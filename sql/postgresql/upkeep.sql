@@ -63,3 +63,39 @@ SELECT user_id, is_nsfw, is_favorite, file_type, SUM(n) AS n, SUM(bytes) AS byte
 FROM gone
 GROUP BY user_id, is_nsfw, is_favorite, file_type
 HAVING SUM(n) <> 0 OR SUM(bytes) <> 0;
+
+-- name: fold_shared_persona_counts!
+-- Bring together what triggers have counted of shared personas since the last time.
+WITH gone AS (
+    DELETE FROM shared_persona_counts
+    WHERE (user_id, is_nsfw) IN (
+        SELECT c.user_id, c.is_nsfw FROM shared_persona_counts AS c
+        GROUP BY c.user_id, c.is_nsfw
+        HAVING COUNT(*) > 1
+    )
+    RETURNING user_id, is_nsfw, n
+)
+
+INSERT INTO shared_persona_counts (user_id, is_nsfw, n)
+SELECT user_id, is_nsfw, SUM(n) AS n
+FROM gone
+GROUP BY user_id, is_nsfw
+HAVING SUM(n) <> 0;
+
+-- name: fold_shared_media_counts!
+-- Bring together what triggers have counted of shared media since the last time.
+WITH gone AS (
+    DELETE FROM shared_media_counts
+    WHERE (user_id, is_nsfw) IN (
+        SELECT c.user_id, c.is_nsfw FROM shared_media_counts AS c
+        GROUP BY c.user_id, c.is_nsfw
+        HAVING COUNT(*) > 1
+    )
+    RETURNING user_id, is_nsfw, n, bytes
+)
+
+INSERT INTO shared_media_counts (user_id, is_nsfw, n, bytes)
+SELECT user_id, is_nsfw, SUM(n) AS n, SUM(bytes) AS bytes
+FROM gone
+GROUP BY user_id, is_nsfw
+HAVING SUM(n) <> 0 OR SUM(bytes) <> 0;

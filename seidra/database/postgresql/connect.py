@@ -211,6 +211,8 @@ class PostgresqlDatabase(Database):
             queries.upkeep.fold_persona_counts,
             queries.upkeep.fold_job_counts,
             queries.upkeep.fold_media_counts,
+            queries.upkeep.fold_shared_persona_counts,
+            queries.upkeep.fold_shared_media_counts,
         ):
             with self.transaction() as tx:
                 fold(tx)
