@@ -113,7 +113,7 @@ ALONE = {
         "search.plan_for_values",
         "search.containing",
         *(f"upkeep.{name}" for name in ("take_chores", "leave_chores", "server_clock")),
-        *(f"upkeep.fold_{name}_counts" for name in ("persona", "job", "media")),
+        *(f"upkeep.fold_{name}_counts" for name in ("persona", "job", "media", "shared_persona", "shared_media")),
     },
 }
 """What only one engine is asked."""

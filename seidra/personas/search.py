@@ -1,8 +1,8 @@
 """Which personas a search and tags match, and what search looks into.
 
 Each engine finds words in its own way (`fulltext`, `trigrams`), with the same answers. Each filter
-answers ids, and a page is cut from their intersection. Among what others share, of which there is little, all of
-it is found by a scan of the shared texts.
+answers ids, and a page is cut from their intersection. Among what others share, of which there is
+little, all of it is found by a scan of the shared texts.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ _SPAWN = multiprocessing.get_context("spawn")
 
 
 def together(settings: Settings, act: Callable[..., Any], each: list[Any]) -> list[Any]:
-    """`act(settings, one of each)` in a process of its own each, begun at once; what they return."""
+    """`act(settings, one of each)` in a process of its own each, begun at once; the answers."""
     pipes, processes = [], []
     for one in each:
         ours, theirs = _SPAWN.Pipe()
@@ -225,9 +225,9 @@ def _queue_ten(settings: Settings, database: Database, one: tuple[int, int]) -> 
             if queries.jobs.queued(tx, user_id=user_id) < 10:
                 time.sleep(0.002)
                 tx.execute(
-                    "INSERT INTO generation_jobs (id, user_id, job_type, prompt, model_name, run_after,"
-                    " search_text, created_at, updated_at) VALUES (%(id)s, %(user_id)s, 'generation',"
-                    " '', '', '', '', '', '')",
+                    "INSERT INTO generation_jobs (id, user_id, job_type, prompt, model_name,"
+                    " run_after, search_text, created_at, updated_at)"
+                    " VALUES (%(id)s, %(user_id)s, 'generation', '', '', '', '', '', '')",
                     {"id": f"{worker}-{n}", "user_id": user_id},
                 )
 
@@ -311,7 +311,7 @@ def test_one_keeps_house_at_a_time(pg: Database, pg_settings: Settings) -> None:
     other.close()
 
 
-# ------------------------------------------------------------------------------------ what else is new
+# ---------------------------------------------------------------------------------- what else is new
 
 
 def test_a_queued_job_wakes_who_listens(pg: Database) -> None:
