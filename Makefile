@@ -7,7 +7,7 @@ ENGINES_STAMP := .venv-engines/.installed
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test engines browser screenshots fuzz lint format bench weigh soak clean
+.PHONY: help serve test processes engines browser screenshots fuzz lint format bench bench-shared weigh soak clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -35,7 +35,10 @@ serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1
 	@exec $(BIN)/python -c '$(SERVE)'
 
 test: $(STAMP) ## run the tests, in parallel
-	@$(BIN)/pytest -n auto --dist worksteal
+	@$(BIN)/pytest -n auto --dist worksteal -m 'not processes'
+
+processes: $(STAMP) ## kill, start, back up and package whole instances: the tests that take long
+	@$(BIN)/pytest -n auto --dist worksteal -m processes
 
 $(ENGINES_STAMP): setup.cfg tests/diffusers/constraints.txt
 	@echo "Setting up .venv-engines with PyTorch for the processor: 1.5 GB, some minutes, once."
@@ -82,6 +85,9 @@ $(BENCH_STAMP): $(STAMP)
 
 bench: $(BENCH_STAMP) ## measure speed side by side with the peers (BENCH_QUICK=1: under two minutes)
 	@$(BIN)/python -m benchmarks
+
+bench-shared: $(BENCH_STAMP) ## what shared personas and media cost the others, in CPU time (BENCH_TOTAL=200000)
+	@$(BIN)/python -m benchmarks.shared
 
 weigh: $(STAMP) ## what the house weighs (WEIGH=folder: another checkout)
 	@$(BIN)/python -m benchmarks.weigh $(WEIGH)

@@ -73,12 +73,10 @@ def steps(app: Flask, token: str, offset: int) -> dict[str, float]:
         }
         for name, call in calls.items():
             found[name] = _microseconds(call)
-    found["wsgi_list"] = _microseconds(_request(app, _LIST, token))
-    found["wsgi_offset"] = _microseconds(
-        _request(app, f"{_LIST}&offset={offset}", mint(app, LARGE))
-    )
-    found["wsgi_health"] = _microseconds(_request(app, "/api/health", token))
-    found["wsgi_bare_flask"] = _microseconds(_request(_bare(body), _LIST, token))
+    found["wsgi_list"] = _microseconds(request(app, _LIST, token))
+    found["wsgi_offset"] = _microseconds(request(app, f"{_LIST}&offset={offset}", mint(app, LARGE)))
+    found["wsgi_health"] = _microseconds(request(app, "/api/health", token))
+    found["wsgi_bare_flask"] = _microseconds(request(_bare(body), _LIST, token))
     return {name: round(value, 1) for name, value in found.items()}
 
 
@@ -93,7 +91,7 @@ def searches(app: Flask, large: str, small: str) -> dict[str, float]:
         "two_words": f"{COMMON}+light",
     }
     requests = {
-        name: _request(app, f"/api/personas?search={word}", large) for name, word in words.items()
+        name: request(app, f"/api/personas?search={word}", large) for name, word in words.items()
     }
     for name, asked in {
         "scope_shared": "scope=shared",
@@ -101,14 +99,14 @@ def searches(app: Flask, large: str, small: str) -> dict[str, float]:
         "scope_shared_words": f"scope=shared&search={COMMON}",
         "scope_mine": "scope=mine",
     }.items():
-        requests[name] = _request(app, f"/api/personas?{asked}", large)
-    requests["absent"] = _request(app, f"/api/personas?search={ABSENT}", small)
+        requests[name] = request(app, f"/api/personas?{asked}", large)
+    requests["absent"] = request(app, f"/api/personas?search={ABSENT}", small)
     return {
         f"search_{name}_ms": round(_microseconds(call) / 1000, 3) for name, call in requests.items()
     }
 
 
-def _request(app: Flask, path: str, token: str) -> Callable[[], None]:
+def request(app: Flask, path: str, token: str) -> Callable[[], None]:
     """A call that sends one request through the whole WSGI application. Raises when the answer is
     not 200."""
     environ = EnvironBuilder(

@@ -14,7 +14,7 @@ from conftest import wait_for
 from obstore.store import S3Store
 from test_start import free_port
 
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIAOFTESTS", "AWS_SECRET_ACCESS_KEY": "a secret of tests"}
+KEYS = {"AWS_ACCESS_KEY_ID": "seidra:tests", "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests"}
 SECRET = "0123456789abcdef" * 2
 
 
@@ -46,8 +46,8 @@ class BucketServer:
             bucket,
             endpoint=self.endpoint,
             region="us-east-1",
-            access_key_id="x",
-            secret_access_key="y",
+            access_key_id=KEYS["AWS_ACCESS_KEY_ID"],
+            secret_access_key=KEYS["AWS_SECRET_ACCESS_KEY"],
             client_options={"allow_http": True},
         )
 

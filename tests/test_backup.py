@@ -38,6 +38,8 @@ from seidra.operations.workers import make_worker
 from seidra.start.search_texts import check_texts
 from seidra.web.services import services_of
 
+pytestmark = pytest.mark.processes
+
 STRAY = "abababab-abab-abab-abab-abababababab"
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}
 
@@ -221,6 +223,30 @@ def test_a_full_disk_leaves_no_half_archive(
 
 
 # ------------------------------------------------------------------------------------------ restore
+
+
+def test_links_and_open_invitations_do_not_come_back(
+    filled: Settings,
+    place: Settings,
+    alice: Person,
+    admin: Person,
+    database: SqliteDatabase,
+    tmp_path: Path,
+) -> None:
+    """One that was taken back after the backup would open something again."""
+    media = alice.get("/api/media").get_json()["items"][0]["id"]
+    link = alice.post(f"/api/media/{media}/share", json={"days": 7}).get_json()
+    for note in ("used", "open"):
+        assert admin.post("/api/admin/invitations", json={"note": note}).status_code == 201
+    with database.transaction() as tx:
+        tx.execute("UPDATE invitations SET used_at = expires_at, used_by = 1 WHERE note = 'used'")
+    archive = tmp_path / "links.tar"
+    backup.backup(filled, database, archive, quiet)
+    assert alice.delete(f"/api/shares/{link['id']}").status_code == 204
+    put_back(archive, place)
+    with closing(sqlite3.connect(place.database_path)) as connection:
+        assert connection.execute("SELECT COUNT(*) FROM share_links").fetchone()[0] == 0
+        assert connection.execute("SELECT note FROM invitations").fetchall() == [("used",)]
 
 
 def test_everything_comes_back_and_sessions_are_ended(

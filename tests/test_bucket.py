@@ -447,8 +447,8 @@ def test_what_has_lost_its_other_half_is_found_and_mended(
     assert left == {short["id"], kept["id"]}
 
 
-def test_what_a_killed_attempt_has_put_is_no_orphan_and_goes(instance: Instance) -> None:
-    """Killed between the file and the transaction."""
+def test_what_an_attempt_has_put_and_abandons_is_no_orphan_and_goes(instance: Instance) -> None:
+    """One that lost its claim between the file and the transaction."""
     item = instance.make()
     image = results.RenderedImage(
         position=7,

@@ -579,3 +579,103 @@ def test_a_command_from_elsewhere_means_the_same_instance(tmp_path: Path, where:
     assert (done.returncode, done.stderr) == (0, "")
     assert f"The database {tmp_path / 'ours' / 'seidra.db'} is ready." in done.stdout
     assert not (tmp_path / "theirs").exists()
+
+
+# --------------------------------------------------------------------------- limits and their usage
+
+
+def limits_of(flask: Flask_, *options: str) -> dict[str, str]:
+    """What `flask users limits carol` shows, by field."""
+    shown = said(flask("users", "limits", "carol", *options))
+    return {line.split()[0]: " ".join(line.split()[1:]) for line in shown.splitlines()}
+
+
+def test_limits_are_said_shown_and_taken_back(flask: Flask_, ready: Settings) -> None:
+    said(make(flask, "carol"))
+    before = limits_of(flask)
+    assert before["engines"] == before["models"] == before["engine_minutes_a_day"] == "no limit"
+    said_options = (
+        *("--engine", "mock", "--model", "dreamer", "--model", "sdxl-base", "--pictures", "7"),
+        *("--engine-minutes", "30", "--bytes", "5000", "--sharing", "no", "--nsfw", "no"),
+    )
+    assert limits_of(flask, *said_options) == {
+        "nsfw_allowed": "no",
+        "may_share": "no",
+        "engines": "mock",
+        "models": "dreamer, sdxl-base",
+        "engine_minutes_a_day": "30",
+        "max_pictures": "7",
+        "max_bytes": "5000",
+    }
+    # One option says nothing of the others, and `any` takes a word back.
+    shown = limits_of(flask, "--pictures", "any", "--engine", "any", "--sharing", "any")
+    assert (shown["max_pictures"], shown["engines"]) == (before["max_pictures"], "no limit")
+    assert (shown["may_share"], shown["max_bytes"]) == ("yes", "5000")
+
+
+def test_a_group_is_named_and_its_word_shown(flask: Flask_, ready: Settings) -> None:
+    said(make(flask, "carol"))
+    with closing(open_connection(ready.database_path)) as connection, connection:
+        connection.execute(
+            "INSERT INTO account_groups (name, name_key, max_pictures, created_at, updated_at)"
+            " VALUES ('Children', 'children', 9, '', '')"
+        )
+    assert limits_of(flask, "--group", "CHILDREN")["max_pictures"] == "9"
+    assert limits_of(flask, "--group", "none")["max_pictures"] != "9"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--group", "nobody"), "There is no group nobody."),
+        (
+            ("--engine", "nowhere", "--pictures", "3"),
+            "engines: There is no engine 'nowhere'; there is mock.",
+        ),
+    ],
+)
+def test_bad_limits_change_nothing(
+    flask: Flask_, ready: Settings, options: tuple[str, ...], sentence: str
+) -> None:
+    said(make(flask, "carol"))
+    before = limits_of(flask)
+    assert refused(flask("users", "limits", "carol", "--nsfw", "no", *options)).startswith(sentence)
+    assert limits_of(flask) == before
+
+
+@pytest.mark.parametrize("option", [("--pictures", "-1"), ("--bytes", "much"), ("--sharing", "1")])
+def test_a_limit_that_is_none_is_a_usage_error(
+    flask: Flask_, ready: Settings, option: tuple[str, str]
+) -> None:
+    said(make(flask, "carol"))
+    result = flask("users", "limits", "carol", *option)
+    assert result.exit_code == 2
+    assert option[0] in result.stderr
+
+
+def test_usage_is_listed_by_account_and_by_day(flask: Flask_, ready: Settings) -> None:
+    said(make(flask, "carol"))
+    said(make(flask, "dan"))
+    [(carol,), (dan,)] = rows(ready, "SELECT id FROM users WHERE username <> 'system' ORDER BY id")
+    with closing(open_connection(ready.database_path)) as connection, connection:
+        connection.executemany(
+            "INSERT INTO usage_days VALUES (?, ?, ?, ?, ?)",
+            [
+                (carol, "2026-01-02", 60.0, 2, 300),
+                (dan, "2026-01-02", 90.0, 1, 100),
+                (dan, "2026-01-03", 30.0, 4, 50),
+                (dan, "2026-02-01", 600.0, 9, 9),
+            ],
+        )
+    span = ("--from", "2026-01-01", "--to", "2026-01-31")
+    lines = said(flask("usage", *span)).splitlines()
+    assert lines[0] == "2026-01-01 to 2026-01-31"
+    assert [line.split() for line in lines[1:]] == [
+        ["dan", "2.0", "min", "5", "pictures", "150", "bytes"],
+        ["carol", "1.0", "min", "2", "pictures", "300", "bytes"],
+    ]
+    by_day = said(flask("usage", *span, "--by", "day", "--csv")).splitlines()
+    assert [line.split(",")[-2:] for line in by_day[1:]] == [["3", "400"], ["4", "50"]]
+    by_account = said(flask("usage", *span, "--csv")).splitlines()
+    assert by_account[1].split(",")[:2] == [str(dan), "dan"]
+    assert refused(flask("usage", "--from", "yesterday")).startswith("--from: ")

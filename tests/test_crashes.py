@@ -33,6 +33,8 @@ from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.web.services import services_of
 
+pytestmark = pytest.mark.processes
+
 Start = Callable[..., subprocess.Popen[bytes]]
 
 

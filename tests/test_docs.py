@@ -308,6 +308,26 @@ def test_shown_commands_say_what_is_shown(
     assert played >= 20
 
 
+@pytest.mark.parametrize("page", ["docs/families.md", "docs/teams.md"])
+def test_the_pages_for_households_and_teams_show_what_their_commands_print(
+    flask: Any, page: str
+) -> None:
+    """Word for word, on a fresh instance whose administrator is there."""
+    assert flask("init").exit_code == 0
+    make = ("users", "create", "ada", "ada@example.com", "--password", "my phrase", "--admin")
+    assert flask(*make).exit_code == 0
+    played = 0
+    for kind, text in blocks(page):
+        if kind != "console":
+            continue
+        for transcript in text.split("$ flask ")[1:]:
+            command, _, told = transcript.partition("\n")
+            answer = flask(*shlex.split(command))
+            assert (answer.exit_code, answer.output) == (0, told), command
+            played += 1
+    assert played >= 2
+
+
 def _checks(lines: str) -> list[str]:
     return re.findall(r"^(?:ok|warn|fail)\s+(\w+)", lines, re.MULTILINE)
 

@@ -402,6 +402,34 @@ def test_auto_takes_the_least_busy_that_can(several: Person) -> None:
     assert answer.get_json()["code"] == "cannot_be_made"
 
 
+def test_auto_takes_of_several_only_what_an_account_may_use(several: Person) -> None:
+    """The least busy of those that are allowed; where none is, the refusal says so."""
+    admin = several
+    bob = Person(admin.client.application, "bob")
+    path = f"/api/admin/users/{bob.id}"
+
+    def allow(*engines: str) -> None:
+        assert admin.patch(path, json={"engines": list(engines)}).status_code == 200
+
+    allow("one")
+    assert [made(bob)["engine"] for _ in range(3)] == ["one"] * 3
+    assert made(bob, engine="auto")["engine"] == "one"
+    assert [made(admin)["engine"] for _ in range(2)] == ["two", "two"]
+    body = {"prompt": "x", "engine": "two"}
+    answer = bob.post("/api/jobs", json=body)
+    assert (answer.status_code, answer.get_json()["code"]) == (403, "engine_not_allowed")
+    assert [each["name"] for each in bob.get("/api/engines").get_json()] == ["one"]
+    # Drawn pictures alone are better than none.
+    allow("mock")
+    assert made(bob)["engine"] == "mock"
+    allow("one", "mock")
+    assert made(bob)["engine"] == "one"
+    allow()
+    for engine in ({}, {"engine": "auto"}):
+        answer = bob.post("/api/jobs", json={"prompt": "x", **engine})
+        assert (answer.status_code, answer.get_json()["code"]) == (403, "engine_not_allowed")
+
+
 def test_a_real_engine_gets_what_a_person_chose(several: Person) -> None:
     job = made(several, engine="one", seed=5, parameters={"width": 512})
     assert (job["parameters"], job["model_name"]) == ({"width": 512, "seed": 5}, "")

@@ -23,6 +23,8 @@ import pytest
 from conftest import wait_for
 from test_start import GUNICORN, Server, variables
 
+pytestmark = pytest.mark.processes
+
 PREVIEW = {"width": 64, "height": 64, "quality": "draft"}
 
 

@@ -155,3 +155,23 @@ def test_the_counters_folder_outlives_the_sweep_of_temporary_files(
     folder.mkdir()
     (settings.tmp_dir / "of-nobody").mkdir()
     assert services_of(app).files.temporary(older_than=-1) == [settings.tmp_dir / "of-nobody"]
+
+
+def test_what_accounts_had_of_the_engines_today_by_their_ids_alone(tmp_path: Path) -> None:
+    """Of those who had something, in figures: no name and nothing of what they made."""
+    with Server(tmp_path, *GUNICORN, SEIDRA_METRICS=TOKEN, SEIDRA_JOB_POLL_MS="50") as server:
+        server.ready().register()
+        before = scrape(server)
+        assert not [name for name in before if name.startswith("seidra_usage_today")]
+        server.picture(server.preview())
+        user = server.json("GET", "/api/auth/me")["id"]
+        item = server.json("GET", "/api/media")["items"][0]
+        found = scrape(server)
+        used = {name: found[name] for name in found if name.startswith("seidra_usage_today")}
+        assert used.pop(f'seidra_usage_today_engine_seconds{{user="{user}"}}') > 0
+        assert used == {
+            f'seidra_usage_today_pictures{{user="{user}"}}': 1,
+            f'seidra_usage_today_bytes{{user="{user}"}}': item["file_size"],
+        }
+        told = [word for word in ("alice", "Luna", "moonlit", item["id"]) if word in str(found)]
+        assert not told

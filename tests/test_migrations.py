@@ -254,6 +254,7 @@ def test_all_steps_down_and_up_again_with_rows(settings: Settings, filled: Conne
         insert(filled, table)
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("depth", range(1, len(STEPS) + 1))
 def test_each_depth_down_and_up_again_with_rows(
     settings: Settings, filled: Connection, depth: int

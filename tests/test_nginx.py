@@ -448,8 +448,12 @@ def test_a_picture_comes_from_nginx_with_the_headers_of_seidra(proxy: Proxy, lin
     assert data == file.read_bytes()
     _, said, empty = proxy.around().ask("GET", path, **origin)
     assert empty == b""
-    for name in {name.lower() for name in said} - OWN - {"vary"}:
+    for name in {name.lower() for name in said} - OWN - {"vary", "cache-control"}:
         assert headers.get_all(name) == said.get_all(name), name
+    # As long as the link is valid, which is counted in whole seconds from each request on.
+    here, there = (found["Cache-Control"].rpartition("=") for found in (headers, said))
+    assert here[:2] == there[:2] == ("private, max-age", "=")
+    assert 0 <= int(here[2]) - int(there[2]) < 60
     assert parts(headers, "Vary") == parts(said, "Vary") == {"authorization", "origin"}
     assert "X-Accel-Redirect" not in headers
     assert len(headers.get_all("X-Request-ID")) == 1
@@ -576,7 +580,8 @@ def test_tls_is_one_command_away(proxy: Proxy, tmp_path: Path) -> None:
     )
     # Byte for byte what the file's own instruction does.
     (tmp_path / "seidra.conf").write_text(CONF)
-    switch_on, for_older = re.findall(r"sed -i '(.*?)'", CONF)
+    switch_on, for_older, bucket = re.findall(r"sed -i '(.*?)'", CONF)
+    assert bucket == "s/#S3 //"
     for told in [switch_on, *([for_older] if version_of_nginx() < (1, 25, 1) else [])]:
         subprocess.run(["sed", "-i", told, tmp_path / "seidra.conf"], check=True, timeout=60)
     conf = (

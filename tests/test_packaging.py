@@ -15,6 +15,8 @@ import pytest
 from conftest import environment
 from test_start import Server, variables
 
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).resolve().parent.parent
 
 REQUEST = """

@@ -454,9 +454,10 @@ def test_two_lengths_and_lines_of_their_own_are_refused(server: Server) -> None:
 
 
 def test_clients_that_dribble_do_not_hold_up_the_others(server: Server) -> None:
-    whole = head(server, b"POST", b"/api/personas", b"Content-Length: 40")
-    slow = [whole[at : at + 20] for at in range(0, 200, 20)]
-    body = [whole, *[b" "] * 10]
+    whole, blanks = head(server, b"POST", b"/api/personas", b"Content-Length: 10"), b" " * 10
+    step = len(whole) // 10 + 1
+    slow = [*(whole[at : at + step] for at in range(0, len(whole), step)), blanks]
+    body = [whole, *(blanks[at : at + 1] for at in range(10))]
     with ThreadPoolExecutor(3) as pool:
         held = [pool.submit(send, server, *parts, pause=0.3) for parts in (slow, body, slow)]
         times = []
@@ -464,5 +465,7 @@ def test_clients_that_dribble_do_not_hold_up_the_others(server: Server) -> None:
             began = time.monotonic()
             assert server.call("GET", "/api/personas")[0] == 200
             times.append(time.monotonic() - began)
+        answers = [one.result().split(b" ", 2)[1] for one in held]
+    assert answers == [b"400"] * 3
     assert len(times) > 10
     assert sorted(times)[len(times) // 2] < 1

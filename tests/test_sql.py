@@ -140,7 +140,11 @@ _ALLOWED = {
     # yoyo's own tables, read before there is a schema.
     "database/sqlite/migrate.py": re.compile(
         r"SELECT name FROM sqlite_master WHERE name = \?|SELECT migration_id FROM "
-        r"|PRAGMA temp_store = MEMORY"
+        r"|SELECT COUNT\(\*\) FROM |PRAGMA temp_store = MEMORY"
+    ),
+    "database/postgresql/migrate.py": re.compile(
+        r"SELECT TO_REGCLASS\(%s\)|SELECT migration_id FROM |SELECT COUNT\(\*\) FROM "
+        r"|SELECT PG_ADVISORY_LOCK\(%s\)"
     ),
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 from marshmallow import ValidationError
 
-from seidra.errors import Problem, StartError
+from seidra.errors import Invalid, Problem, StartError
 from seidra.web.problems import flatten_messages
 
 
@@ -31,11 +31,15 @@ def _say_failures(invoke: Callable[[click.Context], Any], ctx: click.Context) ->
         return invoke(ctx)
     except StartError as error:
         raise click.ClickException(error.message) from None
+    except Invalid as invalid:
+        raise click.ClickException(_rules(invalid.errors)) from None
     except Problem as problem:
         raise click.ClickException(problem.detail) from None
     except ValidationError as error:
-        rules = "; ".join(
-            f"{field}: {' '.join(texts)}"
-            for field, texts in flatten_messages(error.messages).items()
-        )
-        raise click.ClickException(rules) from None
+        raise click.ClickException(_rules(error.messages)) from None
+
+
+def _rules(messages: Any) -> str:
+    """The fields that break their rules, and how."""
+    found = flatten_messages(messages)
+    return "; ".join(f"{field}: {' '.join(texts)}" for field, texts in found.items())

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import yoyo
 
-from seidra.config import Settings
+from seidra.config import Settings, ensure_runtime_directories
 from seidra.errors import StartError
 
 
@@ -87,6 +87,11 @@ class Engine(Protocol):
         """
         ...
 
+    def is_locked(self, settings: Settings) -> bool:
+        """Whether a killed process left its row in yoyo's lock table, or there is none. Raises
+        StartError for a database that cannot be written."""
+        ...
+
     def open_backend(self, settings: Settings) -> AbstractContextManager[Any]:
         """yoyo's backend, on a database that is fit for it. Raises StartError for one that is
         not."""
@@ -122,7 +127,12 @@ def apply_migrations(settings: Settings, wanted: Collection[str] | None = None) 
     `start_lock`."""
     engine = engine_of(settings)
     engine.check_version()
-    _check_known(settings, list_migrations(settings))
+    steps = list_migrations(settings)
+    _check_known(settings, steps)
+    if all(step.applied for step in steps) and not engine.is_locked(settings):
+        # As nearly every start finds it: yoyo would parse every migration to apply none.
+        ensure_runtime_directories(settings)
+        return []
     with engine.open_backend(settings) as backend:
         pending = backend.to_apply(_read(engine))
         if wanted is not None:

@@ -217,7 +217,8 @@ def _part(text: str) -> _Parts:
         lines[last : last + 1] = [line[: steps.start()].rstrip(", "), line[steps.start() :]]
         last += 1
         pairs = _read_pairs(lines[last])
-    if len(pairs) < 3 and pairs.get(_APP) != _OURS:
+    ours = pairs.get(_APP) == _OURS
+    if len(pairs) < 3 and not ours:
         pairs, last = {}, len(lines)
     texts: dict[str, list[str]] = {}
     place = "Prompt"
@@ -226,9 +227,9 @@ def _part(text: str) -> _Parts:
             continue
         line = line.strip()
         label = _LABEL.match(line)
-        # A prompt's own line may begin so too.
+        # A prompt's own line may begin so too. Ours has its templates among the pairs.
         beyond = place != "Prompt" or number > last or pairs.get(_APP) == "SD.Next"
-        if label and (label[1] == "Negative prompt" or (pairs and beyond)):
+        if label and (label[1] == "Negative prompt" or (pairs and beyond and not ours)):
             place = label[1].capitalize()
             line = line[label.end() :].strip()
         told = texts.setdefault(place, [])
@@ -243,7 +244,8 @@ def _parameters_line(lines: Sequence[str]) -> int:
     """Which line the parameters stand on if they are there: the last, or the last before the
     templates that Dynamic Prompts writes behind it."""
     last = len(lines) - 1
-    if not _is_template(lines[last]) and len(_read_pairs(lines[last])) >= 3:
+    pairs = _read_pairs(lines[last])
+    if pairs.get(_APP) == _OURS or (len(pairs) >= 3 and not _is_template(lines[last])):
         return last
     for number in range(last, 0, -1):
         if _is_template(lines[number]) and len(_read_pairs(lines[number - 1])) >= 3:

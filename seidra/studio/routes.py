@@ -6,12 +6,14 @@ It needs no login to be served: what it shows comes from the API, which asks for
 from __future__ import annotations
 
 from flask import Flask, Response, redirect, request
+from werkzeug import exceptions
 from werkzeug.wrappers import Response as WerkzeugResponse
 
 from seidra.config import Settings
 from seidra.errors import NotFound
 from seidra.studio.files import StaticFile, read_studio
 from seidra.web.compress import MIN_BYTES
+from seidra.web.problems import http_problem
 from seidra.web.services import services_of
 
 PATHS = (
@@ -26,6 +28,8 @@ PATHS = (
     "/create",
     "/gallery",
     "/gallery/<name>",
+    "/collections",
+    "/collections/<name>",
     "/transfer",
     "/jobs",
     "/tags",
@@ -59,20 +63,24 @@ _FOREVER = "public, max-age=31536000, immutable"
 
 def serve_studio(app: Flask, settings: Settings) -> None:
     """Answer the paths of the studio, `/favicon.ico`, and `/docs`, which leads to the
-    documentation."""
+    documentation; and a browser that asks for another path, with the page that says so."""
     studio = read_studio(settings.base_path)
     policy = page_policy(services_of(app).files.origin)
+    common = {"Cache-Control": "no-cache", "Content-Security-Policy": policy}
 
     def answer_page(name: str = "") -> Response:
-        headers = {
-            "Cache-Control": "no-cache",
-            "Content-Security-Policy": policy,
-            "ETag": studio.etag,
-            "Vary": "Accept-Encoding",
-        }
+        headers = common | {"ETag": studio.etag, "Vary": "Accept-Encoding"}
         if studio.etag.strip('"') in request.if_none_match:
             return Response(status=304, headers=headers)
         return _file_answer(studio.page, headers)
+
+    def answer_missing(error: exceptions.NotFound) -> Response:
+        if not _is_page_wanted():
+            return http_problem(error)
+        # No ETag: it would be that of the pages that exist, and a 304 has no 404 in it.
+        answer = _file_answer(studio.page, common | {"Vary": "Accept, Accept-Encoding"})
+        answer.status_code = 404
+        return answer
 
     def answer_file(digest: str, name: str) -> Response:
         file = studio.files.get(name)
@@ -88,11 +96,23 @@ def serve_studio(app: Flask, settings: Settings) -> None:
     app.add_url_rule("/studio/<digest>/<path:name>", "studio_file", answer_file)
     app.add_url_rule("/favicon.ico", "icon", answer_icon)
     app.add_url_rule("/docs", "lead_to_docs", lead_to_docs)
+    app.register_error_handler(exceptions.NotFound, answer_missing)
 
 
 def lead_to_docs() -> WerkzeugResponse:
     """Where the documentation is: seen from here, so that it is right below a path too."""
     return redirect(f"{'../' * (request.path.count('/') - 1)}api/docs")
+
+
+def _is_page_wanted() -> bool:
+    """Whether somebody opened an address that nothing has: programs ask for anything, or for JSON,
+    and below `/api` and `/studio` there are no pages."""
+    accepted = request.accept_mimetypes
+    return (
+        request.url_rule is None
+        and request.path.split("/")[1] not in ("api", "studio")
+        and accepted["text/html"] > accepted["application/problem+json"]
+    )
 
 
 def _file_answer(file: StaticFile, headers: dict[str, str]) -> Response:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import PASSWORD, wait_for
-from played import Studio, browser, expect, preview_card, server, studio
+from played import Studio, browser, expect, findings, preview_card, server, studio
 from test_nginx import CONF, NGINX, nginx
 from test_start import GUNICORN, Server
 
@@ -410,3 +410,56 @@ def test_nsfw_that_an_administrator_takes_away_is_gone_when_one_comes_back(
     expect(page.locator(".shot")).to_have_count(0)
     guest.context.close()
     guest.check()
+
+
+def test_an_editor_closes_when_an_administrator_takes_nsfw_away(
+    browser: Any, studio: Studio
+) -> None:
+    studio.register()
+    studio.server.login()
+    bob = {"username": "bob", "email": "bob@example.com", "password": PASSWORD}
+    account = studio.server.json("POST", "/api/admin/users", bob, 201)["id"]
+    guest = Studio(browser, studio.server)
+    guest.allowed = ["404"]
+    page = guest.login("bob")
+    page.get_by_role("link", name="Settings").click()
+    page.get_by_label("Allow NSFW things").check()
+    page.get_by_label("I am of age").check()
+    page.get_by_role("link", name="Personas").click()
+    page.get_by_role("button", name="New persona").click()
+    page.fill("input[name=name]", "Hidden")
+    page.fill("textarea[name=style_prompt]", "sea")
+    page.get_by_role("button", name="Save", exact=True).click()
+    # It became one only now, and what is not saved is not asked for.
+    page.get_by_label("This persona is NSFW").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(page.locator(".save-bar")).to_have_count(0)
+    page.fill("textarea[name=style_prompt]", "a secret sea")
+    studio.server.json("PATCH", f"/api/admin/users/{account}", {"nsfw_allowed": False})
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("main")).to_have_text("There is nothing here.")
+    page.get_by_role("link", name="Gallery").click()
+    expect(page).to_have_url(re.compile("/gallery"))
+    guest.context.close()
+    guest.check()
+
+
+def test_a_wrong_path_says_so_and_leads_home(browser: Any, studio: Studio) -> None:
+    studio.allowed = ["404"]
+    page = studio.register()
+    home = page.get_by_role("link", name="To the start")
+    for path in ("/nowhere", "/personas/1/2"):
+        studio.open(path)
+        expect(page.get_by_role("heading", name="There is nothing here.")).to_be_visible()
+        assert findings(page) == []
+        home.click()
+        page.wait_for_selector(".card")
+    # Also for one who is not logged in, in their language.
+    stranger = Studio(browser, studio.server, locale="fr-FR")
+    stranger.allowed = ["404", "401"]
+    page = stranger.open("/nowhere")
+    expect(page.get_by_role("heading", name="Il n’y a rien ici.")).to_be_visible()
+    page.get_by_role("link", name="Vers l’accueil").click()
+    page.wait_for_selector("input[name=password]")
+    stranger.context.close()
+    stranger.check()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -443,7 +443,11 @@ _INFO = st.builds(
     st.none() | st.tuples(st.integers(64, 4096), st.integers(64, 4096)),
     _TEXT,
     _LORAS.map(tuple),
-    st.dictionaries(st.sampled_from(["Engine", "Clip skip", "VAE/x-y", "é_1"]), _TEXT, max_size=2),
+    st.dictionaries(
+        st.sampled_from(["Engine", "Clip skip", "VAE/x-y", "é_1", "Template", "Negative template"]),
+        _TEXT,
+        max_size=2,
+    ),
 )
 
 
@@ -458,6 +462,13 @@ def _same(info: Infotext) -> Infotext:
 
 
 @given(_INFO)
+# Lines that SD.Next, and Dynamic Prompts, would mean their templates by.
+@example(Infotext(negative_prompt="\nTemplate:0"))
+@example(Infotext("a\nTemplate: b", "c\nNegative Template: d\nNegative template: e"))
+@example(Infotext("aa: b, cc: d, ee: f\nTemplate: x", "c"))
+@example(Infotext("a", "c\naa: b, cc: d, ee: f\nTemplate: x"))
+@example(Infotext("Template: b", "Template: c", more={"Template": "d\ne"}))
+@example(Infotext("a, App: SD.Next\nTemplate: b", "c\nTemplate: App: SEIDRA"))
 def test_reading_gives_what_was_written(info: Infotext) -> None:
     text = infotext.write(info)
     text.encode()

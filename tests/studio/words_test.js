@@ -62,10 +62,23 @@ Deno.test("the address of the page is read with its query", () => {
 
 Deno.test("the filters of a page are its address, and are asked for as the lists name them", () => {
   const query = new URLSearchParams("q=moon&tag=a&tag=b&fav=1&persona=7&sort=name");
-  same(personaFilters(query), { search: "moon", tag: ["a", "b"], is_favorite: "true", sort: "name" });
+  same(personaFilters(query), {
+    search: "moon",
+    tag: ["a", "b"],
+    is_favorite: "true",
+    sort: "name",
+    scope: null,
+  });
   same(queryOf(mediaFilters(query)), "?search=moon&favorites_only=true&persona_id=7&tag=a&tag=b");
   same(queryOf(personaFilters(new URLSearchParams())), "?sort=-created_at");
   same(queryOf(mediaFilters(new URLSearchParams())), "");
+  // Whose things: nothing but what the server knows.
+  same(["shared", "all", "mine", "x"].map((scope) => mediaFilters(new URLSearchParams({ scope })).scope), [
+    "shared",
+    "all",
+    null,
+    null,
+  ]);
 });
 
 Deno.test("a month goes from its first moment here to its last, over the end of the year too", () => {

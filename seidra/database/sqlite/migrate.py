@@ -105,6 +105,26 @@ def applied_ids(settings: Settings) -> set[str]:
         raise StartError(f"The database {path} cannot be used: {error}.") from None
 
 
+def is_locked(settings: Settings) -> bool:
+    """Whether a killed process left its row in yoyo's lock table, or there is none. Raises
+    StartError for a file that cannot be written."""
+    path = settings.database_path
+    try:
+        # SQLite would open it for reading alone.
+        os.close(os.open(path, os.O_RDWR | os.O_CLOEXEC))
+        connection = sqlite3.connect(f"{path.as_uri()}?mode=rw", uri=True, timeout=30)
+        try:
+            lock = "SELECT name FROM sqlite_master WHERE name = ?"
+            if not connection.execute(lock, (_Backend.lock_table,)).fetchall():
+                return True
+            rows = f"SELECT COUNT(*) FROM {_Backend.lock_table}"  # noqa: S608 (yoyo's constant)
+            return bool(connection.execute(rows).fetchone()[0])
+        finally:
+            connection.close()
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise StartError(f"The database {path} cannot be used: {error}.") from None
+
+
 @contextmanager
 def open_backend(settings: Settings) -> Iterator[_Backend]:
     """yoyo on the file, which is made where there is none."""

@@ -1,7 +1,7 @@
 /** The studio: finds out who is here, and opens the page of the address. @module */
 import { h } from "./lib/element.js";
 import { t } from "./lib/i18n.js";
-import { openPage, place, restoreScroll, startRouter } from "./lib/router.js";
+import { addressOf, openPage, place, restoreScroll, startRouter } from "./lib/router.js";
 import { computed, effect, scope, signal } from "./lib/signal.js";
 import { startLive } from "./data/live.js";
 import { startPrefs } from "./data/prefs.js";
@@ -25,12 +25,16 @@ async function showPage(wanted) {
   if (now === built) return;
   if (wanted === "/") return openPage(user.peek() ? "/personas" : "/login", { replace: true });
   const found = findPage(wanted);
-  if (!user.peek() && !found?.page.open) {
+  if (found && !user.peek() && !found.page.open) {
     return openPage(`/login?to=${encodeURIComponent(wanted + location.search)}`, { replace: true });
   }
   if (!found || (found.page.admin && !user.peek()?.is_admin)) {
     built = now;
-    return shown.set({ element: h("p", { class: "empty-words" }, () => t("page.missing")), dispose() {} });
+    shown.peek()?.dispose();
+    document.title = "SEIDRA";
+    const home = h("a", { class: "button", href: addressOf("/") }, () => t("page.home"));
+    const element = h("div", { class: "empty-state" }, h("h1", {}, () => t("page.missing")), home);
+    return shown.set({ element, dispose() {} });
   }
   const { default: build } = await found.page.load();
   if (mine !== opening) return;

@@ -191,6 +191,10 @@ function result(job) {
   );
 }
 
+/** A persona's name, and whose it is where it is another's. @param {any} persona */
+const withOwner = ({ name, is_mine, owner }) =>
+  is_mine ? name : `${name} · ${t("share.by", { name: owner.username })}`;
+
 /** A persona, found by writing a part of its name. @param {import("../lib/signal.js").Signal<any>} persona */
 function personaPicker(persona) {
   const found = signal(/** @type {any[]} */ ([]));
@@ -210,6 +214,7 @@ function personaPicker(persona) {
           limit: 8,
           include_nsfw: nsfwShown.peek(),
           fields: "card",
+          scope: "all",
         };
         ask("GET", `/personas${queryOf(asked)}`).then(({ data }) => found.set(data)).catch(tellError);
       }, 180);
@@ -242,7 +247,7 @@ function personaPicker(persona) {
           "aria-label": `${t("remove")}: ${persona().name}`,
           onclick: () => persona.set(null),
         },
-        persona().name,
+        withOwner(persona()),
         icon("close"),
       ),
     h(
@@ -255,7 +260,7 @@ function personaPicker(persona) {
             role: "option",
             "aria-selected": "false",
             onclick: () => choose(one),
-          }, one.name)
+          }, withOwner(one))
         ),
     ),
   );

@@ -1,24 +1,20 @@
 /** Everything that was made: a grid, and over it the picture that is looked at. @module */
 import { h } from "../lib/element.js";
 import { windowedGrid } from "../lib/grid.js";
-import { language, t, timeText } from "../lib/i18n.js";
-import { addressOf, openPage, place, replaceQuery } from "../lib/router.js";
-import { computed, effect, onDispose, signal, untracked } from "../lib/signal.js";
+import { language, t } from "../lib/i18n.js";
+import { addressOf, place, replaceQuery } from "../lib/router.js";
+import { computed, effect, onDispose, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { endListeners } from "../data/live.js";
 import { libraryChanges } from "../data/catalogue.js";
-import { nsfwLooks, nsfwSettings, nsfwShown } from "../data/prefs.js";
-import { forgetItem } from "../data/trash.js";
+import { nsfwLooks, nsfwShown } from "../data/prefs.js";
 import { choice } from "../parts/field.js";
-import { hostToasts, tellError, toast } from "../parts/dialog.js";
-import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
-import { isWriting } from "../parts/keys.js";
-import { tagInput } from "../parts/lists.js";
+import { tellError, toast } from "../parts/dialog.js";
+import { emptyWords, favoritesChip, scopeChoice, scopeOf, searchField, tagChips } from "../parts/filters.js";
 import { selection } from "../parts/selection.js";
-import { icon, roundButton, skein, trashLink } from "../parts/icons.js";
-import { linkOf, picture, sizesOf } from "../parts/picture.js";
+import { skein, trashLink } from "../parts/icons.js";
 import { fileButton, formOf, PICTURES, takeDropped } from "../parts/upload.js";
-import { zoomFrame } from "../parts/zoom.js";
+import { lightbox, shot } from "./lightbox.js";
 
 /** What the list is asked for. @param {URLSearchParams} query of the page */
 export const filtersOf = (query) => ({
@@ -26,6 +22,7 @@ export const filtersOf = (query) => ({
   favorites_only: query.get("fav") ? "true" : null,
   persona_id: query.get("persona"),
   tag: query.getAll("tag"),
+  scope: scopeOf(query),
   ...monthBounds(query.get("month")),
 });
 
@@ -60,6 +57,8 @@ function readMonths(query, changes) {
     const asked = new URLSearchParams(query());
     asked.delete("month");
     changes();
+    // Only of what is one's own it is told when it was made.
+    if (scopeOf(asked)) return months.set([]);
     const tz = Intl.DateTimeFormat().resolvedOptions().timeZone;
     const filters = { ...filtersOf(asked), include_nsfw: nsfwShown(), tz };
     ask("GET", `/media/timeline${queryOf(filters)}`).then(({ data }) => months.set(data)).catch(() => null);
@@ -97,11 +96,18 @@ function monthChoice(months, chosen, change) {
 /** @param {import("../lib/signal.js").Signal<Record<string, string>>} parts */
 export default function gallery(parts) {
   const query = computed(() => (place().path.startsWith("/gallery") ? place().query.toString() : ""));
+  const scope = computed(() => scopeOf(new URLSearchParams(query())));
   const several = selection({
     list: "media",
-    actions: ["favorite", "unfavorite", "tag", "untag", "delete"],
+    actions: ["favorite", "unfavorite", "tag", "untag", "share", "unshare", "delete"],
+    others: {
+      collect: async (which) => (await import("./collecting.js")).askCollection(which),
+    },
+    enabled: () => !scope(),
     filter: () => {
-      const { search, favorites_only, persona_id, ...others } = filtersOf(new URLSearchParams(query.peek()));
+      const { search, favorites_only, persona_id, scope: _mine, ...others } = filtersOf(
+        new URLSearchParams(query.peek()),
+      );
       return {
         ...others,
         ...(search ? { search } : {}),
@@ -111,6 +117,8 @@ export default function gallery(parts) {
       };
     },
   });
+  /** @param {string} [id] of a picture over the grid */
+  const pathOf = (id) => `/gallery${id ? `/${id}` : ""}${query.peek() ? `?${query.peek()}` : ""}`;
   const made = signal(0);
   const months = readMonths(query, () => [libraryChanges(), made()]);
   const chosenMonth = () => new URLSearchParams(query()).get("month") ?? "";
@@ -132,18 +140,10 @@ export default function gallery(parts) {
       return { items: data.items, total: data.total };
     },
     failed: tellError,
-    card: (item) =>
-      h(
-        "a",
-        {
-          class: item.is_favorite ? "shot lit" : "shot",
-          href: addressOf(`/gallery/${item.id}${query.peek() ? `?${query.peek()}` : ""}`),
-          "aria-label": nameOf(item),
-        },
-        picture(sizesOf(item), { isNsfw: item.is_nsfw, sizes: "190px", color: item.color }),
-      ),
+    card: (item) => shot(item, addressOf(pathOf(item.id))),
   });
   several.attach(grid);
+  effect(() => void (scope() && several.stop()));
   let known = false;
   effect(() => {
     query();
@@ -190,7 +190,7 @@ export default function gallery(parts) {
       { class: "bar" },
       h("h1", {}, () => t("nav.gallery")),
       searchField(() => t("gallery.search", { n: grid.total() ?? 0 }), change),
-      monthChoice(months, chosenMonth, change),
+      () => !scope() && monthChoice(months, chosenMonth, change),
       trashLink(),
       fileButton(() => t("gallery.upload"), (files) => sending.peek() || keep(files), {
         accept: PICTURES,
@@ -201,7 +201,9 @@ export default function gallery(parts) {
     h(
       "div",
       { class: "chips", role: "group", "aria-label": () => t("filters") },
-      favoritesChip(query, change),
+      scopeChoice(query, change),
+      h("a", { class: "chip", href: addressOf("/collections") }, () => t("collections")),
+      () => !scope() && favoritesChip(query, change),
       several.chip(),
       tagChips("media", query, change),
     ),
@@ -211,220 +213,10 @@ export default function gallery(parts) {
         "div",
         { class: "empty-state" },
         skein(),
-        h("p", {}, t(query() ? "gallery.none_found" : "gallery.none")),
+        h("p", {}, emptyWords(query(), ["gallery.none", "gallery.none_found", "gallery.none_shared"])),
       ),
     grid.element,
     several.bar,
-    () => parts().id && lightbox(parts().id, grid, reload),
+    () => parts().id && lightbox(parts().id, grid, reload, pathOf),
   ];
-}
-
-/** What a picture is called. @param {any} item */
-const nameOf = (item) => item.metadata.prompt || t("picture");
-
-/**
- * The picture over the grid, with what is known of it.
- *
- * @param {string} first
- * @param {import("../lib/grid.js").Grid<any>} grid
- * @param {() => void} reload asks for the grid anew
- */
-function lightbox(first, grid, reload) {
-  const item = signal(/** @type {any} */ (null));
-  const read = (/** @type {string} */ id) =>
-    ask("GET", `/media/${encodeURIComponent(id)}`).then(({ data }) => item.set(data)).catch((
-      error,
-    ) => (tellError(error), close()));
-  read(first);
-  const suffix = () => (place.peek().query.toString() ? `?${place.peek().query}` : "");
-  // Back where the grid was left; a picture that was opened by its address has no grid behind it.
-  const fromGrid = history.state?.key !== "first";
-  const close = () => (fromGrid ? history.back() : openPage(`/gallery${suffix()}`, { replace: true }));
-
-  /** @param {number} by */
-  function step(by) {
-    const items = grid.items();
-    const next = items[items.findIndex((each) => each.id === item.peek()?.id) + by];
-    if (!next) return;
-    item.set(next);
-    history.replaceState(history.state, "", addressOf(`/gallery/${next.id}${suffix()}`));
-  }
-  /** @param {any} body */
-  async function change(body) {
-    try {
-      const { data } = await ask("PATCH", `/media/${item.peek().id}`, { body });
-      if (data.id === item.peek().id) item.set(data);
-      grid.replace((each) => each.id === data.id, () => data);
-    } catch (error) {
-      tellError(error);
-    }
-  }
-  const toggleFavorite = () => change({ is_favorite: !item.peek().is_favorite });
-  async function remove() {
-    const gone = item.peek();
-    if (!(await forgetItem("media", gone.id, nameOf(gone), reload))) return;
-    step(1);
-    if (item.peek() === gone) close();
-    reload();
-  }
-  async function makeAvatar() {
-    try {
-      await ask("PUT", `/personas/${item.peek().persona_id}/avatar`, { body: { media_id: item.peek().id } });
-      toast(t("saved"));
-    } catch (error) {
-      tellError(error);
-    }
-  }
-  async function makePersona() {
-    try {
-      const { data } = await ask("POST", "/personas/from-picture", { body: { media_id: item.peek().id } });
-      openPage(`/transfer?import=${data.id}`);
-    } catch (error) {
-      tellError(error);
-    }
-  }
-  const id = computed(() => item()?.id);
-  const frame = computed(() =>
-    id() && zoomFrame(
-      untracked(() =>
-        picture(sizesOf(item(), true), {
-          alt: item().metadata.prompt ?? "",
-          isNsfw: item().is_nsfw,
-          sizes: "100vw",
-        })
-      ),
-    )
-  );
-  const keys = (/** @type {KeyboardEvent} */ event) => {
-    if (isWriting(event)) return;
-    if (event.key === "+" || event.key === "=") frame.peek().zoom(1.5);
-    if (event.key === "-") frame.peek().zoom(1 / 1.5);
-    if (event.key === "0") frame.peek().zoom(0);
-    if (event.key === "ArrowRight") step(1);
-    if (event.key === "ArrowLeft") step(-1);
-    if (event.key === "f") toggleFavorite();
-    if (event.key === "Delete") remove();
-  };
-  let from = 0;
-  const dialog = h(
-    "dialog",
-    {
-      class: "lightbox",
-      "aria-label": () => (item() ? nameOf(item()) : t("picture")),
-      oncancel: (/** @type {Event} */ event) => (event.preventDefault(), close()),
-      onkeydown: keys,
-      onpointerdown: (/** @type {PointerEvent} */ event) => (from = event.clientX),
-      onpointerup: (/** @type {PointerEvent} */ event) =>
-        event.pointerType === "touch" && frame.peek()?.scale.peek() === 1 &&
-        Math.abs(event.clientX - from) > 60 && step(event.clientX < from ? 1 : -1),
-    },
-    h("div", { class: "lightbox-picture" }, () => frame()?.element),
-    h(
-      "div",
-      { class: "lightbox-side" },
-      () =>
-        item() &&
-        h(
-          "div",
-          { class: "row" },
-          roundButton("left", "previous", () => step(-1)),
-          roundButton("right", "next", () => step(1)),
-          roundButton("out", "zoom.out", () => frame.peek().zoom(1 / 1.5)),
-          roundButton("create", "zoom.in", () => frame.peek().zoom(1.5)),
-          h("button", {
-            class: item().is_favorite ? "round lit" : "round",
-            "aria-pressed": String(item().is_favorite),
-            title: t("favorite"),
-            "aria-label": t("favorite"),
-            onclick: toggleFavorite,
-          }, icon("star")),
-          h("a", {
-            class: "round",
-            href: linkOf(item().download_url),
-            download: "",
-            title: t("download"),
-            "aria-label": t("download"),
-          }, icon("download")),
-          h("a", {
-            class: "round",
-            href: `${linkOf(item().download_url)}&metadata=none`,
-            download: "",
-            title: t("download.bare"),
-            "aria-label": t("download.bare"),
-          }, icon("bare")),
-          item().persona_id && roundButton("personas", "picture.avatar", makeAvatar),
-          roundButton("looks", "picture.persona", makePersona),
-          roundButton("trash", "delete", remove),
-          roundButton("close", "close", close),
-        ),
-      () => id() && tagEditor(untracked(item).tags, (tags) => change({ tags })),
-      () => item() && facts(item()),
-    ),
-  );
-  effect(() => nsfwSettings() && !nsfwShown() && item()?.is_nsfw && close());
-  effect(() => nsfwLooks() && item.peek()?.is_nsfw && read(item.peek().id));
-  queueMicrotask(() => {
-    if (!dialog.isConnected) return;
-    dialog.showModal();
-    hostToasts(dialog);
-  });
-  onDispose(() => {
-    hostToasts(document.body);
-    // The keys go on where the picture stands in the grid.
-    const shot = grid.element.querySelector(`a[href*="/${item.peek()?.id}"]`);
-    queueMicrotask(() => shot instanceof HTMLElement && shot.focus({ preventScroll: true }));
-  });
-  return dialog;
-}
-
-/**
- * The tags of a picture, kept as they change.
- *
- * @param {string[]} start
- * @param {(tags: string[]) => void} save
- */
-function tagEditor(start, save) {
-  const tags = signal(start);
-  effect(() => tags() !== start && save(tags()));
-  return h("div", { class: "lightbox-tags", role: "group", "aria-label": t("tags") }, tagInput(tags));
-}
-
-/** What is known of how a picture was made. @param {any} item */
-function facts(item) {
-  const { metadata } = item;
-  const parameters = metadata.parameters ?? {};
-  /** @type {Array<[string, any]>} */
-  const rows = [
-    ["create.prompt", metadata.prompt],
-    ["persona.negative_prompt", metadata.negative_prompt],
-    ["parameter.seed", metadata.seed],
-    ["parameter.engine", metadata.engine],
-    ["parameter.model_name", metadata.model ?? metadata.model_name],
-    ["parameter.scheduler", parameters.scheduler],
-    ["parameter.num_inference_steps", parameters.num_inference_steps],
-    ["parameter.guidance_scale", parameters.guidance_scale],
-    ["create.size", `${item.width} × ${item.height}`],
-    ["version", metadata.persona_revision],
-    ["picture.made", timeText(item.created_at)],
-  ];
-  return h(
-    "dl",
-    { class: "facts" },
-    ...rows.filter(([, value]) => value !== undefined && value !== null && value !== "").flatMap((
-      [key, value],
-    ) => [h("dt", {}, t(key)), h("dd", {}, String(value))]),
-    item.persona_id &&
-      [
-        h("dt", {}, t("create.persona")),
-        h(
-          "dd",
-          {},
-          h(
-            "a",
-            { href: addressOf(`/personas/${item.persona_id}`) },
-            metadata.persona_name || t("create.persona"),
-          ),
-        ),
-      ],
-  );
 }

@@ -5,6 +5,7 @@
  * @property {string} path
  * @property {() => Promise<{ default: (parts: import("../lib/signal.js").Signal<Record<string, string>>) => any }>} load
  * @property {string} [nav] the key of its link and sign
+ * @property {string} [also] the path of pages below it that have no link of their own there
  * @property {string} [kept] pages of one name are one: going between them builds nothing anew
  * @property {boolean} [open] also for those who are not logged in
  * @property {boolean} [admin] for administrators
@@ -20,8 +21,16 @@ export const PAGES = [
   { path: "/personas", load: () => import("./personas.js"), nav: "personas" },
   { path: "/personas/:id", load: () => import("./persona.js") },
   { path: "/create", load: () => import("./create.js"), nav: "create" },
-  { path: "/gallery", load: () => import("./gallery.js"), nav: "gallery", kept: "gallery" },
+  {
+    path: "/gallery",
+    load: () => import("./gallery.js"),
+    nav: "gallery",
+    also: "/collections",
+    kept: "gallery",
+  },
   { path: "/gallery/:id", load: () => import("./gallery.js"), kept: "gallery" },
+  { path: "/collections", load: () => import("./collections.js") },
+  { path: "/collections/:id", load: () => import("./collection.js") },
   { path: "/transfer", load: () => import("./transfer.js"), nav: "transfer" },
   { path: "/jobs", load: () => import("./jobs.js"), nav: "jobs" },
   { path: "/tags", load: () => import("./tags.js") },

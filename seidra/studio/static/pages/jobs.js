@@ -112,6 +112,8 @@ function jobRow(job) {
       { class: "job-words" },
       h("strong", {}, jobTitle(job)),
       h("span", {}, job.status === "failed" ? job.error_message : jobWords(job)),
+      job.persona?.owner &&
+        h("span", {}, t("job.persona_by", { name: job.persona.name, owner: job.persona.owner.username })),
       h("span", { class: "mute" }, `${job.engine} · ${timeText(job.completed_at ?? job.created_at)}`),
       ...(job.warnings ?? []).map((/** @type {any} */ warning) =>
         h("span", { class: "finding warning" }, warning.detail)

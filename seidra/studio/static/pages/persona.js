@@ -6,7 +6,7 @@ import { computed, effect, onDispose, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { readEngines, readNames } from "../data/catalogue.js";
 import { endListeners, jobs } from "../data/live.js";
-import { nsfwShown } from "../data/prefs.js";
+import { nsfwLooks, nsfwSettings, nsfwShown } from "../data/prefs.js";
 import { coverSizes, queuePreview } from "../parts/card.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { check, field, form } from "../parts/field.js";
@@ -28,6 +28,7 @@ const FIELDS = [
   "generation_params",
   "tags",
   "is_nsfw",
+  "visibility",
 ];
 const EMPTY = {
   name: "",
@@ -39,27 +40,35 @@ const EMPTY = {
   tags: [],
   is_nsfw: false,
   is_favorite: false,
+  visibility: "private",
 };
 
 /** @param {import("../lib/signal.js").Signal<Record<string, string>>} parts */
 export default function persona(parts) {
   const { id } = parts.peek();
   const stored = signal(/** @type {any} */ (id === "new" ? EMPTY : null));
+  let build = editor;
   const missing = signal(false);
   if (id !== "new") {
-    ask("GET", `/personas/${encodeURIComponent(id)}`).then(({ data }) => stored.set(data)).catch((
-      error,
-    ) => (error.status === 404 ? missing.set(true) : tellError(error)));
+    ask("GET", `/personas/${encodeURIComponent(id)}`).then(async ({ data }) => {
+      if (!data.is_mine) build = (await import("./shared.js")).sharedPersona;
+      stored.set(data);
+    }).catch((error) => (error.status === 404 ? missing.set(true) : tellError(error)));
   }
   return [
     () => missing() && h("p", { class: "empty-words" }, t("page.missing")),
-    () => stored() && editor(stored.peek(), (next) => stored.set(next)),
+    () =>
+      stored() && build(stored.peek(), (next) => {
+        missing.set(!next);
+        stored.set(next);
+      }),
   ];
 }
 
 /**
  * @param {any} start the persona as it is stored
- * @param {(persona: any) => void} began told of what is stored when the form must begin anew
+ * @param {(persona: any) => void} began told of what is stored when the form must begin anew; null when
+ *   it may be seen no longer
  */
 function editor(start, began) {
   const isNew = !start.id;
@@ -85,6 +94,11 @@ function editor(start, began) {
   const tags = signal(start.tags);
   const loras = signal(start.loras);
   const parameters = signal(start.generation_params);
+  effect(() => nsfwSettings() && !nsfwShown() && stored().is_nsfw && !isNew && began(null));
+  effect(() => {
+    if (!nsfwLooks() || !stored.peek().is_nsfw || isNew) return;
+    ask("GET", `/personas/${stored.peek().id}`).catch((error) => error.status === 404 && began(null));
+  });
   effect(() => put("tags", tags()));
   effect(() => put("loras", loras()));
   effect(() => put("generation_params", parameters()));
@@ -223,6 +237,16 @@ function editor(start, began) {
           onchange: (/** @type {any} */ e) => put("is_nsfw", e.target.checked),
         }),
     ),
+    h(
+      "fieldset",
+      {},
+      h("legend", {}, () => t("share")),
+      check(() => t("share.persona"), {
+        checked: draft.peek().visibility === "shared",
+        onchange: (/** @type {any} */ e) => put("visibility", e.target.checked ? "shared" : "private"),
+      }),
+      h("p", { class: "mute" }, () => t("share.persona_words")),
+    ),
     () =>
       changes().length > 0 &&
       h(
@@ -289,7 +313,7 @@ function editor(start, began) {
       !isNew &&
         h("div", { class: "row" }, fileButton(() => t("crop.choose"), takePicture, { accept: PICTURES })),
       !isNew && strip(start),
-      () => revised() && versions(stored, FIELDS, began),
+      () => revised() && versions(stored, FIELDS.filter((name) => name !== "visibility"), began),
     ),
     element,
   );
@@ -312,8 +336,8 @@ function catalogue() {
   return { schedulers, models, loras, engines };
 }
 
-/** @param {any} persona */
-async function duplicate(persona) {
+/** Copy a persona, and open the copy. @param {any} persona */
+export async function duplicate(persona) {
   try {
     const { data } = await ask("POST", `/personas/${persona.id}/duplicate`, { body: {} });
     openPage(`/personas/${data.id}`);
@@ -331,7 +355,7 @@ async function remove(persona, settle) {
 }
 
 /** The newest pictures of a persona. @param {any} persona */
-function strip(persona) {
+export function strip(persona) {
   const items = signal(/** @type {any[]} */ ([]));
   const read = () =>
     ask("GET", `/media${queryOf({ persona_id: persona.id, limit: 12, include_nsfw: nsfwShown.peek() })}`)

@@ -10,7 +10,7 @@ import { nsfwLooks, nsfwShown } from "../data/prefs.js";
 import { personaCard, startPreview } from "../parts/card.js";
 import { tellError } from "../parts/dialog.js";
 import { choice } from "../parts/field.js";
-import { favoritesChip, searchField, tagChips } from "../parts/filters.js";
+import { emptyWords, favoritesChip, scopeChoice, scopeOf, searchField, tagChips } from "../parts/filters.js";
 import { selection } from "../parts/selection.js";
 import { skein, trashLink } from "../parts/icons.js";
 
@@ -22,14 +22,21 @@ export const filtersOf = (query) => ({
   tag: query.getAll("tag"),
   is_favorite: query.get("fav") ? "true" : null,
   sort: query.get("sort") ?? "-created_at",
+  scope: scopeOf(query),
 });
 
 export default function personas() {
   const query = computed(() => (place().path === "/personas" ? place().query.toString() : ""));
 
+  const scope = computed(() => scopeOf(new URLSearchParams(query())));
+
   const several = selection({
     list: "personas",
-    actions: ["favorite", "unfavorite", "tag", "untag", "preview", "export", "delete"],
+    actions: ["favorite", "unfavorite", "tag", "untag", "preview", "share", "unshare", "delete"],
+    others: {
+      export: async (which) => (await import("./exporting.js")).askExport(/** @type {any} */ (which)),
+    },
+    enabled: () => !scope(),
     filter: () => {
       const asked = new URLSearchParams(query.peek());
       const { search, tag, is_favorite, sort } = filtersOf(asked);
@@ -66,6 +73,7 @@ export default function personas() {
   });
 
   several.attach(grid);
+  effect(() => void (scope() && several.stop()));
   let known = false;
   effect(() => {
     query();
@@ -112,7 +120,8 @@ export default function personas() {
     h(
       "div",
       { class: "chips", role: "group", "aria-label": () => t("filters") },
-      favoritesChip(query, changeQuery),
+      scopeChoice(query, changeQuery),
+      () => scope() !== "shared" && favoritesChip(query, changeQuery),
       several.chip(),
       tagChips("personas", query, changeQuery),
     ),
@@ -122,7 +131,7 @@ export default function personas() {
         "div",
         { class: "empty-state" },
         skein(),
-        h("p", {}, t(query() ? "personas.none_found" : "personas.none")),
+        h("p", {}, emptyWords(query(), ["personas.none", "personas.none_found", "personas.none_shared"])),
         !query() && h("a", { class: "button", href: addressOf("/personas/new") }, t("personas.new")),
       ),
     grid.element,

@@ -44,6 +44,13 @@ export async function startPreview(persona) {
   }
 }
 
+/** Whose a persona is, where it is another's, or that it is shared; and its tags. @param {any} persona */
+const cardLine = ({ is_mine, owner, visibility, tags }) =>
+  [
+    is_mine ? visibility === "shared" && t("share.shared") : t("share.by", { name: owner.username }),
+    ...tags.slice(0, 3),
+  ].filter(Boolean).join(" · ");
+
 /**
  * @param {any} persona
  * @param {(persona: any) => void} changed told of the persona as it is after a change
@@ -76,7 +83,7 @@ export function personaCard(persona, changed) {
         "div",
         { class: "card-words" },
         h("strong", {}, persona.name),
-        h("span", {}, persona.tags.slice(0, 3).join(" · ")),
+        h("span", {}, cardLine(persona)),
       ),
     ),
     () =>
@@ -86,7 +93,7 @@ export function personaCard(persona, changed) {
         { class: "card-percent" },
         job().status === "queued" ? t("job.queued") : `${Math.round(job().progress * 100)} %`,
       ),
-    h(
+    persona.is_mine && h(
       "button",
       {
         class: persona.is_favorite ? "firefly lit" : "firefly",

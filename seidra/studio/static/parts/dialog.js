@@ -82,9 +82,12 @@ export function toastRegion() {
  * nor clicked.
  *
  * @param {HTMLElement} host
+ * @returns {HTMLElement} where they were shown
  */
 export function hostToasts(host) {
+  const before = region.parentElement ?? document.body;
   host.append(region);
+  return before;
 }
 
 /**

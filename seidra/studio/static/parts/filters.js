@@ -6,6 +6,7 @@ import { effect, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { libraryChanges } from "../data/catalogue.js";
 import { nsfwShown } from "../data/prefs.js";
+import { choice } from "./field.js";
 
 /** How many tags are offered at once. */
 const OFFERED = 12;
@@ -64,11 +65,50 @@ export const favoritesChip = (query, change) =>
     () => change((edited) => (edited.has("fav") ? edited.delete("fav") : edited.set("fav", "1"))),
   );
 
+/** Whose things are shown besides one's own. */
+const SCOPES = ["shared", "all"];
+
+/** Whose things a list is asked for; null: one's own. @param {URLSearchParams} query of the page */
+export const scopeOf = (query) => SCOPES.find((scope) => scope === query.get("scope")) ?? null;
+
+/**
+ * What is said where a list has nothing.
+ *
+ * @param {string} query of the page
+ * @param {[string, string, string]} keys where one has none, where nothing is like that, where nobody
+ *   shares any
+ */
+export const emptyWords = (query, [none, noneFound, noneShared]) =>
+  t(query === "scope=shared" ? noneShared : query ? noneFound : none);
+
+/**
+ * A choice of whose things are shown.
+ *
+ * @param {() => string} query
+ * @param {(edit: (query: URLSearchParams) => void) => void} change of the page's query, its `scope`
+ */
+export const scopeChoice = (query, change) =>
+  choice(
+    /** @type {Array<[string, () => string]>} */ (["mine", ...SCOPES].map((
+      scope,
+    ) => [scope, () => t(`scope.${scope}`)])),
+    {
+      "aria-label": () => t("scope"),
+      value: () => scopeOf(new URLSearchParams(query())) ?? "mine",
+      onchange: (/** @type {any} */ { target }) =>
+        change((edited) => {
+          // Favourites, months and personas are those of one's own things.
+          for (const name of ["scope", "fav", "month", "persona"]) edited.delete(name);
+          if (target.value !== "mine") edited.set("scope", target.value);
+        }),
+    },
+  );
+
 /**
  * The tags of all that the other filters leave, the most frequent first, with how many have each.
  *
  * @param {"personas" | "media"} list
- * @param {() => string} query of the page: `q`, `tag`, `fav`, `persona`
+ * @param {() => string} query of the page: `q`, `tag`, `fav`, `persona`, `scope`
  * @param {(edit: (query: URLSearchParams) => void) => void} change
  */
 export function tagChips(list, query, change) {
@@ -79,6 +119,7 @@ export function tagChips(list, query, change) {
     const favorite = asked.has("fav") ? "true" : null;
     const filters = {
       search: asked.get("q"),
+      scope: scopeOf(asked),
       tag: asked.getAll("tag"),
       ...(list === "personas"
         ? { is_favorite: favorite }

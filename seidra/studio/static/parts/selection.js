@@ -12,13 +12,18 @@ import { roundButton } from "./icons.js";
 /** Entries of the trash that one request brings back. */
 const RESTORED = 200;
 
+/** Which are chosen: by their ids, or all that a filter finds. @typedef {{ ids?: any[], filter?: any }} Chosen */
+
 /**
  * @param {object} options
  * @param {"personas" | "media"} options.list
  * @param {() => any} options.filter what the list shows now, as the body of a bulk request has it
- * @param {string[]} options.actions
+ * @param {string[]} options.actions of bulk requests
+ * @param {Record<string, (which: Chosen) => Promise<boolean>>} [options.others] actions of another kind,
+ *   each answering whether it was done
+ * @param {() => boolean} [options.enabled] whether there is something to choose: one's own things
  */
-export function selection({ list, filter, actions }) {
+export function selection({ list, filter, actions, others = {}, enabled = () => true }) {
   const chosen = signal(/** @type {Set<string | number>} */ (new Set()));
   const everything = signal(false);
   const choosing = signal(false);
@@ -53,10 +58,7 @@ export function selection({ list, filter, actions }) {
     const all = everything.peek();
     const n = all ? grid.total.peek() ?? 0 : ids.length;
     const which = all ? { filter: filter() } : { ids };
-    if (action === "export") {
-      const { askExport } = await import("../pages/exporting.js");
-      return void ((await askExport(/** @type {any} */ (which))) && stop());
-    }
+    if (others[action]) return void ((await others[action](which)) && stop());
     const body = /** @type {any} */ ({ action, ...which });
     if (action === "tag" || action === "untag") {
       const text = await askText(t(`select.${action}`), t("tags"));
@@ -93,14 +95,14 @@ export function selection({ list, filter, actions }) {
     const target = /** @type {Element} */ (event.target);
     const cell = target.closest(".cell");
     const wanted = choosing.peek() || event.ctrlKey || event.metaKey || event.shiftKey;
-    if (!wanted || !(cell instanceof HTMLElement) || !target.closest("a")) return;
+    if (!wanted || !enabled() || !(cell instanceof HTMLElement) || !target.closest("a")) return;
     event.preventDefault();
     toggle(Number(cell.dataset.index), event.shiftKey);
   }
   /** @param {KeyboardEvent} event */
   function onKey(event) {
     const inField = /** @type {Element} */ (event.target).closest("input, textarea, select, dialog");
-    if (inField) return;
+    if (inField || !enabled()) return;
     const cell = document.activeElement?.closest(".cell");
     if (event.key === " " && cell instanceof HTMLElement && document.activeElement?.matches("a")) {
       event.preventDefault();
@@ -137,7 +139,7 @@ export function selection({ list, filter, actions }) {
       () => t("select.chosen", { n: everything() ? grid.total() ?? 0 : chosen().size }),
     ),
     chip(everything, () => t("select.all"), () => (everything.peek() ? everything.set(false) : chooseAll())),
-    ...actions.map(button),
+    ...[...actions, ...Object.keys(others)].map(button),
     roundButton("close", "close", stop),
   );
   return {
@@ -145,7 +147,10 @@ export function selection({ list, filter, actions }) {
     /** Whether an item is chosen. @param {any} item */
     has: (item) => everything() || chosen().has(item.id),
     /** The chip that begins and ends it, for a touch screen. */
-    chip: () => chip(choosing, () => t("select"), () => (choosing.peek() ? stop() : choosing.set(true))),
+    chip: () => () =>
+      enabled() &&
+      chip(choosing, () => t("select"), () => (choosing.peek() ? stop() : choosing.set(true))),
+    stop,
     /** @param {import("../lib/grid.js").Grid<any>} made the grid that is chosen from */
     attach(made) {
       grid = made;

@@ -11,24 +11,26 @@ import { icon, mark } from "./icons.js";
 import { openKeysHelp } from "./keys.js";
 
 /**
- * @param {Array<{ path: string, nav?: string, admin?: boolean }>} pages
+ * @param {Array<{ path: string, nav?: string, also?: string, admin?: boolean }>} pages
  * @param {() => any} outlet the open page
  */
 export function shell(pages, outlet) {
   const links = () =>
-    pages.filter(({ nav, admin }) => nav && (!admin || user()?.is_admin)).map(({ path, nav, admin }) =>
+    pages.filter(({ nav, admin }) => nav && (!admin || user()?.is_admin)).map((
+      { path, nav, also = path, admin },
+    ) =>
       h(
         "a",
         {
           href: addressOf(path),
           class: "nav-link",
-          "aria-current": () => (place().path.startsWith(path) ? "page" : false),
+          "aria-current":
+            () => ([path, also].some((start) => place().path.startsWith(start)) ? "page" : false),
         },
         icon(/** @type {string} */ (nav)),
         h("span", { class: admin ? "wide" : null }, () => t(`nav.${nav}`)),
         admin && h("span", { class: "tab" }, () => t("nav.admin_tab")),
-        () =>
-          nav === "jobs" && activeJobs().length > 0 &&
+        () => nav === "jobs" && activeJobs().length > 0 &&
           h("span", { class: "nav-count" }, String(activeJobs().length)),
       )
     );
