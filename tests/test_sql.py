@@ -551,7 +551,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "operations.personas_too_long": ("SCAN personas",),
     "operations.quick_integrity": NOTHING,
     "operations.schema_parts": ("SCAN sqlite_master",),
-    "operations.share_links_end": ("share_links",),
+    "operations.share_links_end": NOTHING,
     "operations.invitations_end": ("SCAN invitations",),
     "operations.sessions_end": NOTHING,
     "operations.wrong_counts": ("SCAN personas", "SCAN generation_jobs", "SCAN media_items"),
