@@ -7,10 +7,10 @@ ENGINES_STAMP := .venv-engines/.installed
 BENCH_STAMP := .venv/.installed-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test processes engines browser screenshots fuzz lint format bench bench-shared weigh soak clean
+.PHONY: help serve test test-postgresql processes engines browser screenshots fuzz lint format bench bench-shared weigh soak clean
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 $(SERVE_STAMP): setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "SEIDRA needs Python 3.11 or newer.")'
@@ -39,6 +39,9 @@ test: $(STAMP) ## run the tests, in parallel
 
 processes: $(STAMP) ## kill, start, back up and package whole instances: the tests that take long
 	@$(BIN)/pytest -n auto --dist worksteal -m processes
+
+test-postgresql: $(STAMP) ## run the tests on PostgreSQL (SEIDRA_TEST_POSTGRESQL=url, or a server of their own)
+	@SEIDRA_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal
 
 $(ENGINES_STAMP): setup.cfg tests/diffusers/constraints.txt
 	@echo "Setting up .venv-engines with PyTorch for the processor: 1.5 GB, some minutes, once."

@@ -168,7 +168,7 @@ LEFT JOIN personas AS p ON p.id = m.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+            AND EXISTS (SELECT 1 FROM sharers AS h WHERE h.user_id = p.user_id)
         )
     )
 WHERE (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id))

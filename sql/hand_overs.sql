@@ -59,12 +59,11 @@ SELECT 1 FROM users WHERE id = :to_id AND deleted_at IS NULL;
 -- Some of the personas that go, after a moment and an id, the oldest first.
 -- family: which safe: AND p.is_nsfw = FALSE
 -- family: which all:
--- family: what shared: AND p.id IN (SELECT q.id FROM personas AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id)
--- family: what all:
+-- family: what all: p.user_id = :from_id
+-- family: what shared: p.user_id = :from_id AND p.id IN (SELECT q.id FROM personas AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id)
 SELECT p.id, p.created_at
 FROM personas AS p
 WHERE p.user_id = :from_id AND p.is_nsfw = FALSE
-    AND p.id IN (SELECT q.id FROM personas AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id)
     AND p.created_at >= :since AND (p.created_at > :since OR p.id > :after)
 ORDER BY p.created_at, p.id
 LIMIT :limit;
@@ -78,12 +77,11 @@ UPDATE personas SET user_id = :to_id, version = version + 1 WHERE id = :id AND u
 -- left to do. Of what is shared go the pictures too that stand in a shared collection, or for a shared persona.
 -- family: which safe: AND m.is_nsfw = FALSE
 -- family: which all:
--- family: what shared: AND m.id IN (SELECT q.id FROM media_items AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id UNION SELECT x.media_id FROM collections AS c CROSS JOIN collection_media AS x WHERE c.user_id = :from_id AND c.visibility = 'shared' AND x.collection_id = c.id UNION SELECT p.avatar_media_id FROM personas AS p WHERE p.visibility = 'shared' AND p.avatar_media_id IS NOT NULL AND p.user_id + 0 IN (:from_id, :to_id) AND (p.is_nsfw = FALSE OR :nsfw = TRUE))
--- family: what all:
+-- family: what all: m.user_id = :from_id
+-- family: what shared: m.user_id = :from_id AND m.id IN (SELECT q.id FROM media_items AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id UNION SELECT x.media_id FROM collections AS c CROSS JOIN collection_media AS x WHERE c.user_id = :from_id AND c.visibility = 'shared' AND x.collection_id = c.id UNION SELECT p.avatar_media_id FROM personas AS p WHERE p.visibility = 'shared' AND p.avatar_media_id IS NOT NULL AND p.user_id + 0 IN (:from_id, :to_id) AND (p.is_nsfw = FALSE OR :nsfw = TRUE))
 SELECT m.id, m.created_at, m.file_size, m.job_id
 FROM media_items AS m
 WHERE m.user_id = :from_id AND m.is_nsfw = FALSE
-    AND m.id IN (SELECT q.id FROM media_items AS q WHERE q.visibility = 'shared' AND q.user_id + 0 = :from_id UNION SELECT x.media_id FROM collections AS c CROSS JOIN collection_media AS x WHERE c.user_id = :from_id AND c.visibility = 'shared' AND x.collection_id = c.id UNION SELECT p.avatar_media_id FROM personas AS p WHERE p.visibility = 'shared' AND p.avatar_media_id IS NOT NULL AND p.user_id + 0 IN (:from_id, :to_id) AND (p.is_nsfw = FALSE OR :nsfw = TRUE))
     AND m.created_at >= :since AND (m.created_at > :since OR m.id > :after)
     AND NOT EXISTS (
         SELECT 1 FROM generation_jobs AS j WHERE j.id = m.job_id AND j.status IN ('queued', 'processing')

@@ -19,7 +19,7 @@ LEFT JOIN personas AS p ON p.id = m.persona_id
         p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+            AND EXISTS (SELECT 1 FROM sharers AS h WHERE h.user_id = p.user_id)
         )
     )
 WHERE m.id = :id
@@ -53,7 +53,7 @@ LEFT JOIN (
     WHERE p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+            AND EXISTS (SELECT 1 FROM sharers AS h WHERE h.user_id = p.user_id)
         )
 ) AS p ON p.found_persona_id = m.persona_id
 ORDER BY created_at DESC, id DESC;
@@ -101,7 +101,7 @@ LEFT JOIN (
     WHERE p.user_id = :user_id
         OR (
             p.visibility = 'shared'
-            AND EXISTS (SELECT 1 FROM sharers AS o WHERE o.user_id = p.user_id)
+            AND EXISTS (SELECT 1 FROM sharers AS h WHERE h.user_id = p.user_id)
         )
 ) AS p ON p.found_persona_id = m.persona_id
 ORDER BY created_at DESC, id DESC;

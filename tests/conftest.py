@@ -16,11 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
-import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from postgresql_server import URL_VARIABLE, postgresql_server
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -77,6 +75,11 @@ _remember_builders()
 
 ENGINE = os.environ.get("SEIDRA_TEST_DATABASE", "sqlite")
 """The engine that the tests run on: sqlite or postgresql."""
+
+if ENGINE == "postgresql":
+    # The environment of `make engines` has no driver.
+    import psycopg
+    from postgresql_server import URL_VARIABLE, postgresql_server
 
 _running = ExitStack()
 

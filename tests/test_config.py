@@ -240,7 +240,18 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
                 "sqlite:///a%00b",
             ],
         ),
-        ("names PostgreSQL", ["postgresql://host/db", "postgres://host/db", "postgresql:///db"]),
+        (
+            "must be postgresql://user:password@host:port/database",
+            ["postgresql:x", "postgresql://", "postgresql://host", "postgres://host/?x=1"],
+        ),
+        (
+            "must have %20 and the like in the place of special characters",
+            ["postgresql://u:hunter2%zz@host/db", "postgresql://host/a b", "postgresql://h/d%00"],
+        ),
+        (
+            "must have a number as its port, and an IPv6 address in brackets",
+            ["postgresql://u:p@host:x/db", "postgresql://::1/db", "postgresql://h:5432,i:y/db"],
+        ),
         (
             "must name a file: an in-memory database",
             ["sqlite:///:memory:", "sqlite:///file::memory:?cache=shared"],
@@ -564,6 +575,39 @@ def test_the_file_of_a_database_url(bare: Path, url: str, path: Path) -> None:
     assert settings.database_path == path
     assert settings.data_dir == path.parent
     assert settings.media_dir == path.parent / "media"
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://host/db", "postgresql://host/db"),
+        ("postgres://me:hunter2@host:5433/db", "postgresql://me@host:5433/db"),
+        ("postgresql://me:hunter2@[::1]:5433/db", "postgresql://me@[::1]:5433/db"),
+        ("postgresql://a,b:5433/db?password=hunter2", "postgresql://a,b:5433/db"),
+        ("postgresql:///db?host=/run/postgresql", "postgresql:///db"),
+    ],
+)
+def test_a_database_of_a_server_is_shown_without_its_password(
+    bare: Path, url: str, place: str
+) -> None:
+    settings = Settings.load({"SEIDRA_DATABASE_URL": url, "SEIDRA_JWT_SECRET": SECRET})
+    assert settings.database_place == place
+    assert settings.shown_values()["SEIDRA_DATABASE_URL"] == place
+    assert settings.data_dir == CHECKOUT / "data"
+    with pytest.raises(StartError, match="is no SQLite file, which this needs") as raised:
+        _ = settings.database_path
+    assert "hunter2" not in str(raised.value)
+
+
+def test_nodes_of_a_server_must_be_given_what_they_share(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = {"SEIDRA_DATABASE_URL": "postgresql://host/db"}
+    with pytest.raises(StartError, match="SEIDRA_JWT_SECRET must be given with PostgreSQL"):
+        Settings.load(url)
+    monkeypatch.setattr("seidra.config.in_checkout", lambda: False)
+    with pytest.raises(StartError, match="SEIDRA_DATA_DIR must be given with PostgreSQL"):
+        Settings.load({**url, "SEIDRA_JWT_SECRET": SECRET})
 
 
 def test_a_data_folder_of_its_own_moves_the_files_but_not_the_database(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(
         for path in (
             [*base.rglob("*")]
             if base.name == "seidra"
-            else [*base.glob("sql/*"), *base.glob("migrations/*")]
+            else [*base.glob("sql/**/*.sql"), *base.glob("migrations/**/*.sql")]
         )
         if path.is_file()
     }
@@ -200,7 +200,7 @@ def test_an_editable_install_runs_from_the_checkout(copy: Path, tmp_path: Path) 
 def test_an_incomplete_installation_is_a_clear_error(installed: Path, tmp_path: Path) -> None:
     broken = tmp_path / "site"
     shutil.copytree(installed, broken)
-    for file in (broken / "seidra" / "migrations").iterdir():
+    for file in (broken / "seidra" / "migrations").glob("*.sql"):
         file.unlink()
     done = run(
         "-m", "flask", "init", cwd=tmp_path, path=broken, **environment(tmp_path / "instance")

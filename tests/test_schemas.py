@@ -286,7 +286,7 @@ def test_keys_are_the_same(sqlite: sqlite3.Connection, postgresql: psycopg.Conne
             primary[table] = re.findall(r"\w+", text.removeprefix("PRIMARY KEY"))
         elif kind == "f":
             match = re.fullmatch(
-                r"FOREIGN KEY \((\w+)\) REFERENCES (\w+)\((\w+)\) ON DELETE ([A-Z ]+)", text
+                r"FOREIGN KEY \((\w+)\) REFERENCES (\w+)\((\w+)\) ON DELETE (\w+(?: \w+)?)", text
             )
             assert match is not None, text
             foreign.add((table, match[1], match[2], match[3], match[4]))

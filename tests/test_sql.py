@@ -113,7 +113,10 @@ ALONE = {
         "search.plan_for_values",
         "search.containing",
         *(f"upkeep.{name}" for name in ("take_chores", "leave_chores", "server_clock")),
-        *(f"upkeep.fold_{name}_counts" for name in ("persona", "job", "media", "shared_persona", "shared_media")),
+        *(
+            f"upkeep.fold_{name}_counts"
+            for name in ("persona", "job", "media", "shared_persona", "shared_media")
+        ),
     },
 }
 """What only one engine is asked."""
@@ -133,6 +136,9 @@ _ALLOWED = {
     "database/postgresql/connect.py": re.compile(
         r"BEGIN|BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY|COMMIT|ROLLBACK|LISTEN "
         r"|; SELECT PG_ADVISORY_XACT_LOCK\("
+    ),
+    "database/postgresql/migrate.py": re.compile(
+        r"SELECT PG_ADVISORY_LOCK\(%s\)|SELECT TO_REGCLASS\(%s\)|SELECT migration_id FROM "
     ),
     "database/sqlite/writer.py": re.compile(
         r"BEGIN IMMEDIATE|COMMIT|ROLLBACK|SAVEPOINT block|ROLLBACK TO block"
@@ -179,7 +185,7 @@ SEEN = "(m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s
 SHARING = re.compile(r"\bshared_media\b|\bvisibility = 'shared'")
 PERSONAS_SHARED = re.compile(
     r"([pq])\.visibility = 'shared'\s+"
-    r"AND EXISTS \(SELECT 1 FROM sharers AS o WHERE o\.user_id = \1\.user_id\)"
+    r"AND EXISTS \(SELECT 1 FROM sharers AS (\w) WHERE \2\.user_id = \1\.user_id\)"
 )
 """The one that says which personas others may see; their media are none by that."""
 SHOWN = re.compile(r"'shared'\s+AND (?:\w\.)?user_id <> :user_id")

@@ -20,8 +20,14 @@ SCRIPTS = sorted(STATIC.rglob("*.js"))
 
 def words_of(language: str) -> dict[str, str]:
     """The texts of a language, by key."""
-    text = (STATIC / "i18n" / f"{language}.js").read_text()
-    return dict(re.findall(r'^  "?([\w.\-]+)"?:\s+"(.*)",$', text, re.M))
+    files = [STATIC / "i18n" / name for name in (f"{language}.js", f"{language}.more.js")]
+    pairs = [
+        pair
+        for file in files
+        for pair in re.findall(r'^  "?([\w.\-]+)"?:\s+"(.*)",$', file.read_text(), re.M)
+    ]
+    assert len(dict(pairs)) == len(pairs), "a key has words twice"
+    return dict(pairs)
 
 
 def test_the_page_answers_at_each_of_its_paths(client: FlaskClient) -> None:

@@ -16,7 +16,7 @@ DROP TRIGGER personas_shared_delete ON personas;
 
 DROP TRIGGER personas_shared_insert ON personas;
 
-DROP FUNCTION count_shared_persona();
+DROP FUNCTION count_shared_persona;
 
 DROP TABLE shared_persona_counts;
 

@@ -1,7 +1,5 @@
--- A persona is its owner's alone, or everybody's on the instance to see and to make pictures with. Of the shared ones
--- there are few: their list has partial indexes of its own, so that the lists of owners stay what they were, and its
--- totals have counters of their own, by owner, for those of a disabled account do not count.
--- What others make with a shared persona names it too: what an owner reads by persona goes by persona and owner.
+-- As on SQLite: a persona is its owner's alone, or everybody's on the instance; lists and totals of the shared ones have
+-- indexes and counters of their own.
 
 ALTER TABLE personas ADD COLUMN visibility TEXT COLLATE "C" NOT NULL DEFAULT 'private'
 CONSTRAINT personas_visibility CHECK (visibility IN ('private', 'shared'));
@@ -26,13 +24,12 @@ CREATE INDEX shared_persona_counts_user ON shared_persona_counts (user_id, is_ns
 
 CREATE FUNCTION count_shared_persona() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP <> 'INSERT' THEN
+    IF TG_OP <> 'INSERT' AND old.visibility = 'shared' THEN
         INSERT INTO shared_persona_counts (user_id, is_nsfw, n)
-        SELECT old.user_id, old.is_nsfw, -1 FROM users WHERE id = old.user_id AND old.visibility = 'shared';
+        SELECT old.user_id, old.is_nsfw, -1 FROM users WHERE id = old.user_id;
     END IF;
-    IF TG_OP <> 'DELETE' THEN
-        INSERT INTO shared_persona_counts (user_id, is_nsfw, n)
-        SELECT new.user_id, new.is_nsfw, 1 WHERE new.visibility = 'shared';
+    IF TG_OP <> 'DELETE' AND new.visibility = 'shared' THEN
+        INSERT INTO shared_persona_counts (user_id, is_nsfw, n) VALUES (new.user_id, new.is_nsfw, 1);
     END IF;
     RETURN NULL;
 END
@@ -47,7 +44,8 @@ FOR EACH ROW WHEN (old.visibility = 'shared') EXECUTE FUNCTION count_shared_pers
 CREATE TRIGGER personas_shared_update AFTER UPDATE OF visibility, is_nsfw ON personas
 FOR EACH ROW WHEN (
     old.visibility <> new.visibility OR (new.visibility = 'shared' AND old.is_nsfw <> new.is_nsfw)
-) EXECUTE FUNCTION count_shared_persona();
+)
+EXECUTE FUNCTION count_shared_persona();
 
 DROP INDEX jobs_persona;
 

@@ -1,6 +1,4 @@
-DROP VIEW nsfw_viewers;
-
-CREATE VIEW nsfw_viewers AS
+CREATE OR REPLACE VIEW nsfw_viewers AS
 SELECT own.user_id
 FROM nsfw_settings AS own
 INNER JOIN users AS account ON account.id = own.user_id

@@ -1,7 +1,4 @@
--- What is given to others: media to everybody on the instance, media in collections, and links for outsiders.
--- with_details: prompt, parameters and tags are given too. collection_media.media_id is a plain column: what lies in
--- the trash is in no collection, and is in its own again when it comes back; triggers forget what goes for ever.
--- share_links: what a picture or a collection is given by to whoever has the token, of which the hash alone is kept.
+-- As on SQLite: media for everybody on the instance, collections, and links for outsiders.
 
 ALTER TABLE media_items ADD COLUMN visibility TEXT COLLATE "C" NOT NULL DEFAULT 'private'
 CONSTRAINT media_visibility CHECK (visibility IN ('private', 'shared'));
@@ -21,14 +18,13 @@ CREATE INDEX shared_media_counts_user ON shared_media_counts (user_id, is_nsfw);
 
 CREATE FUNCTION count_shared_media() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
-    IF TG_OP <> 'INSERT' THEN
+    IF TG_OP <> 'INSERT' AND old.visibility = 'shared' THEN
         INSERT INTO shared_media_counts (user_id, is_nsfw, n, bytes)
-        SELECT old.user_id, old.is_nsfw, -1, -old.file_size
-        FROM users WHERE id = old.user_id AND old.visibility = 'shared';
+        SELECT old.user_id, old.is_nsfw, -1, -old.file_size FROM users WHERE id = old.user_id;
     END IF;
-    IF TG_OP <> 'DELETE' THEN
+    IF TG_OP <> 'DELETE' AND new.visibility = 'shared' THEN
         INSERT INTO shared_media_counts (user_id, is_nsfw, n, bytes)
-        SELECT new.user_id, new.is_nsfw, 1, new.file_size WHERE new.visibility = 'shared';
+        VALUES (new.user_id, new.is_nsfw, 1, new.file_size);
     END IF;
     RETURN NULL;
 END
@@ -43,14 +39,16 @@ FOR EACH ROW WHEN (old.visibility = 'shared') EXECUTE FUNCTION count_shared_medi
 CREATE TRIGGER media_shared_update AFTER UPDATE OF visibility, is_nsfw ON media_items
 FOR EACH ROW WHEN (
     old.visibility <> new.visibility OR (new.visibility = 'shared' AND old.is_nsfw <> new.is_nsfw)
-) EXECUTE FUNCTION count_shared_media();
+)
+EXECUTE FUNCTION count_shared_media();
 
 CREATE TABLE collections (
     id TEXT COLLATE "C" PRIMARY KEY,
     user_id BIGINT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
     name TEXT COLLATE "C" NOT NULL CONSTRAINT collections_name CHECK (name <> ''),
     description TEXT COLLATE "C" NOT NULL,
-    visibility TEXT COLLATE "C" NOT NULL CONSTRAINT collections_visibility CHECK (visibility IN ('private', 'shared')),
+    visibility TEXT COLLATE "C" NOT NULL
+        CONSTRAINT collections_visibility CHECK (visibility IN ('private', 'shared')),
     with_details BOOLEAN NOT NULL,
     version BIGINT NOT NULL DEFAULT 1,
     created_at TEXT COLLATE "C" NOT NULL,
@@ -72,7 +70,7 @@ CREATE INDEX collection_media_order ON collection_media (collection_id, position
 
 CREATE INDEX collection_media_item ON collection_media (media_id);
 
-CREATE FUNCTION forget_collected_media() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION leave_collections() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM trash AS t WHERE t.kind = 'media' AND t.item_id = old.id) THEN
         DELETE FROM collection_media WHERE media_id = old.id;
@@ -82,9 +80,9 @@ END
 $$;
 
 CREATE TRIGGER media_collection_deletion AFTER DELETE ON media_items
-FOR EACH ROW EXECUTE FUNCTION forget_collected_media();
+FOR EACH ROW EXECUTE FUNCTION leave_collections();
 
-CREATE FUNCTION forget_collected_trash() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+CREATE FUNCTION forget_collections() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT 1 FROM media_items AS m WHERE m.id = old.item_id) THEN
         DELETE FROM collection_media WHERE media_id = old.item_id;
@@ -94,7 +92,7 @@ END
 $$;
 
 CREATE TRIGGER trash_collection_deletion AFTER DELETE ON trash
-FOR EACH ROW WHEN (old.kind = 'media') EXECUTE FUNCTION forget_collected_trash();
+FOR EACH ROW WHEN (old.kind = 'media') EXECUTE FUNCTION forget_collections();
 
 CREATE TABLE share_links (
     id TEXT COLLATE "C" PRIMARY KEY,
@@ -116,7 +114,6 @@ CREATE INDEX share_links_collection ON share_links (collection_id);
 
 CREATE INDEX share_links_expiry ON share_links (expires_at);
 
--- Which media are given to everybody on the instance, one by one or in a collection, while their owner is there.
 CREATE VIEW shared_media AS
 SELECT m.id AS media_id, m.with_details
 FROM media_items AS m

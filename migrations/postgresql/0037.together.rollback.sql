@@ -1,22 +1,20 @@
 DROP TRIGGER collections_links_owner ON collections;
 
+DROP FUNCTION end_collection_links;
+
 DROP TRIGGER media_links_owner ON media_items;
+
+DROP FUNCTION end_media_links;
 
 DROP TRIGGER media_shared_owner ON media_items;
 
 DROP TRIGGER personas_shared_owner ON personas;
 
-DROP FUNCTION end_collection_links();
-
-DROP FUNCTION end_media_links();
-
 DROP INDEX invitations_group;
 
 ALTER TABLE invitations DROP COLUMN group_id;
 
-DROP VIEW shared_media;
-
-CREATE VIEW shared_media AS
+CREATE OR REPLACE VIEW shared_media AS
 SELECT m.id AS media_id, m.with_details
 FROM media_items AS m
 INNER JOIN users AS u ON u.id = m.user_id AND u.is_active = TRUE

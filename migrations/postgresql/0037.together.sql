@@ -1,6 +1,4 @@
--- What joins sharing, limits and leaving.
--- sharers: the accounts that are there and may share, by their own word or else by that of their group. What is shared is
--- shared while its owner is one of them, and is again once they are again.
+-- As on SQLite: what joins sharing, limits and leaving.
 
 CREATE VIEW sharers AS
 SELECT u.id AS user_id
@@ -10,10 +8,7 @@ WHERE u.is_active = TRUE
         u.may_share, (SELECT g.may_share FROM account_groups AS g WHERE g.id = u.group_id), TRUE
     ) = TRUE;
 
-DROP VIEW shared_media;
-
--- Which media are given to everybody on the instance, one by one or in a collection, while their owner may share.
-CREATE VIEW shared_media AS
+CREATE OR REPLACE VIEW shared_media AS
 SELECT m.id AS media_id, m.with_details
 FROM media_items AS m
 INNER JOIN sharers AS u ON u.user_id = m.user_id
@@ -31,14 +26,12 @@ ALTER TABLE invitations ADD COLUMN group_id BIGINT REFERENCES account_groups (id
 
 CREATE INDEX invitations_group ON invitations (group_id);
 
--- What of an item or a persona is shared goes along with it; links to an item were its old owner's word, and die.
-
 CREATE TRIGGER personas_shared_owner AFTER UPDATE OF user_id ON personas
-FOR EACH ROW WHEN (old.user_id <> new.user_id AND old.visibility = 'shared' AND new.visibility = 'shared')
+FOR EACH ROW WHEN (old.user_id <> new.user_id AND old.visibility = 'shared')
 EXECUTE FUNCTION count_shared_persona();
 
 CREATE TRIGGER media_shared_owner AFTER UPDATE OF user_id ON media_items
-FOR EACH ROW WHEN (old.user_id <> new.user_id AND old.visibility = 'shared' AND new.visibility = 'shared')
+FOR EACH ROW WHEN (old.user_id <> new.user_id AND old.visibility = 'shared')
 EXECUTE FUNCTION count_shared_media();
 
 CREATE FUNCTION end_media_links() RETURNS TRIGGER LANGUAGE plpgsql AS $$

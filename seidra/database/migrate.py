@@ -88,8 +88,10 @@ class Engine(Protocol):
         ...
 
     def is_locked(self, settings: Settings) -> bool:
-        """Whether a killed process left its row in yoyo's lock table, or there is none. Raises
-        StartError for a database that cannot be written."""
+        """Whether a killed process left its row in yoyo's lock table, or there is no such table.
+
+        Raises StartError for a database that cannot be written.
+        """
         ...
 
     def open_backend(self, settings: Settings) -> AbstractContextManager[Any]:

@@ -72,7 +72,7 @@ class GoneEngines:
     def fail_jobs(self, database: Database, now: float) -> None:
         """Look whether they are back; fail what waits for one that was away for ten minutes of the
         monotonic clock, of which `now` is the time."""
-        if now - self._looked > GONE_SECONDS / 2:
+        if now - self._looked > GONE_SECONDS:
             # Another worker has kept house meanwhile, who may have seen them.
             self._missed = {}
         self._looked = now

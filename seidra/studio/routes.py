@@ -37,6 +37,8 @@ PATHS = (
     "/settings",
     "/admin",
     "/admin/users",
+    "/admin/groups",
+    "/admin/usage",
     "/admin/instance",
 )
 """Where the page answers; which of its pages that is, the page itself finds out."""

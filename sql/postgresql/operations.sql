@@ -1,8 +1,7 @@
 -- name: quick_integrity
 -- What is wrong with the database as a whole, as far as the server says it: indexes that were not made to their end.
 -- One row `ok` when nothing is.
-SELECT
-    COALESCE('the index ' || STRING_AGG(CAST(CAST(i.indexrelid AS REGCLASS) AS TEXT), ', ') || ' is not valid', 'ok') AS message
+SELECT COALESCE('not valid: ' || STRING_AGG(CAST(CAST(i.indexrelid AS REGCLASS) AS TEXT), ', '), 'ok') AS message
 FROM pg_index AS i
 WHERE i.indisvalid = FALSE;
 

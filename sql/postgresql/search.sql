@@ -17,15 +17,15 @@ SELECT SET_CONFIG('plan_cache_mode', 'force_custom_plan', TRUE);
 -- The ids of all personas whose texts match each of some patterns; with none, of all. Four of them the index is asked
 -- for (the pattern % where there are fewer); in the form that no index serves, all are looked for in the owner's texts:
 -- words without a trigram of letters and digits, for which the index would be read whole, or for an owner of few.
--- family: by index: t.search_text LIKE :word_1 AND t.search_text LIKE :word_2 AND t.search_text LIKE :word_3 AND t.search_text LIKE :word_4
+-- family: by index: search_text LIKE :word_1 AND search_text LIKE :word_2 AND search_text LIKE :word_3 AND search_text LIKE :word_4
 -- family: by scan: CAST(:word_1 AS TEXT) IS NOT NULL
-SELECT '[' || COALESCE(STRING_AGG(CAST(t.persona_id AS TEXT), ','), '') || ']'
-FROM persona_texts AS t
-WHERE t.user_id = CAST(:user_id AS BIGINT)
-    AND t.search_text LIKE :word_1 AND t.search_text LIKE :word_2 AND t.search_text LIKE :word_3 AND t.search_text LIKE :word_4
-    AND t.search_text || '' LIKE ALL(CAST(:others AS TEXT[]))
-    AND (t.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (CAST(:favorite AS BOOLEAN) IS NULL OR t.is_favorite = :favorite);
+SELECT '[' || COALESCE(STRING_AGG(CAST(persona_id AS TEXT), ','), '') || ']'
+FROM persona_texts
+WHERE user_id = CAST(:user_id AS BIGINT)
+    AND search_text LIKE :word_1 AND search_text LIKE :word_2 AND search_text LIKE :word_3 AND search_text LIKE :word_4
+    AND search_text || '' LIKE ALL(CAST(:others AS TEXT[]))
+    AND (is_nsfw = FALSE OR :nsfw = TRUE)
+    AND (CAST(:favorite AS BOOLEAN) IS NULL OR is_favorite = :favorite);
 
 -- name: shared$
 -- The ids of all personas of others that are shared and contain each of some words, and have each of some tags (JSON

@@ -69,9 +69,7 @@ HAVING SUM(n) <> 0 OR SUM(bytes) <> 0;
 WITH gone AS (
     DELETE FROM shared_persona_counts
     WHERE (user_id, is_nsfw) IN (
-        SELECT c.user_id, c.is_nsfw FROM shared_persona_counts AS c
-        GROUP BY c.user_id, c.is_nsfw
-        HAVING COUNT(*) > 1
+        SELECT c.user_id, c.is_nsfw FROM shared_persona_counts AS c GROUP BY c.user_id, c.is_nsfw HAVING COUNT(*) > 1
     )
     RETURNING user_id, is_nsfw, n
 )
@@ -87,9 +85,7 @@ HAVING SUM(n) <> 0;
 WITH gone AS (
     DELETE FROM shared_media_counts
     WHERE (user_id, is_nsfw) IN (
-        SELECT c.user_id, c.is_nsfw FROM shared_media_counts AS c
-        GROUP BY c.user_id, c.is_nsfw
-        HAVING COUNT(*) > 1
+        SELECT c.user_id, c.is_nsfw FROM shared_media_counts AS c GROUP BY c.user_id, c.is_nsfw HAVING COUNT(*) > 1
     )
     RETURNING user_id, is_nsfw, n, bytes
 )
@@ -98,4 +94,4 @@ INSERT INTO shared_media_counts (user_id, is_nsfw, n, bytes)
 SELECT user_id, is_nsfw, SUM(n) AS n, SUM(bytes) AS bytes
 FROM gone
 GROUP BY user_id, is_nsfw
-HAVING SUM(n) <> 0 OR SUM(bytes) <> 0;
+HAVING SUM(n) <> 0;

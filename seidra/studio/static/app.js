@@ -1,6 +1,6 @@
 /** The studio: finds out who is here, and opens the page of the address. @module */
 import { h } from "./lib/element.js";
-import { t } from "./lib/i18n.js";
+import { loadMoreWords, t } from "./lib/i18n.js";
 import { addressOf, openPage, place, restoreScroll, startRouter } from "./lib/router.js";
 import { computed, effect, scope, signal } from "./lib/signal.js";
 import { startLive } from "./data/live.js";
@@ -36,7 +36,7 @@ async function showPage(wanted) {
     const element = h("div", { class: "empty-state" }, h("h1", {}, () => t("page.missing")), home);
     return shown.set({ element, dispose() {} });
   }
-  const { default: build } = await found.page.load();
+  const [{ default: build }] = await Promise.all([found.page.load(), found.page.more && loadMoreWords()]);
   if (mine !== opening) return;
   const kept = found.page.kept;
   if (kept && shown.peek()?.kept === kept) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { secondsText, t } from "../lib/i18n.js";
+import { secondsText, t, timeText } from "../lib/i18n.js";
 import { BASE } from "../lib/router.js";
 import { signal } from "../lib/signal.js";
 import { freshToken } from "./session.js";
@@ -14,6 +14,22 @@ export const serverReached = signal(true);
 /** The seconds until what was too much at once is asked again; 0 where nothing waits for that. */
 export const heldBack = signal(0);
 
+/**
+ * What is said of a refusal: in the reader's words where there are some, else in the server's.
+ *
+ * @param {number} status
+ * @param {any} problem
+ * @param {number} retryAfter
+ */
+function wordsOf(status, problem, retryAfter) {
+  const key = `refused.${problem?.code}`;
+  const { limit, used, until } = problem ?? {};
+  const said = t(key, { limit, used, until: timeText(until) });
+  if (said !== key) return said;
+  const wait = retryAfter ? ` ${t("server.wait", { time: secondsText(retryAfter) })}` : "";
+  return (problem?.detail ?? `${status}`) + wait;
+}
+
 /** A refused request, as the server said it (RFC 9457). */
 export class ApiError extends Error {
   /**
@@ -22,8 +38,7 @@ export class ApiError extends Error {
    * @param {number} retryAfter seconds, 0 where the server names none
    */
   constructor(status, problem, retryAfter) {
-    const wait = retryAfter ? ` ${t("server.wait", { time: secondsText(retryAfter) })}` : "";
-    super((problem?.detail ?? `${status}`) + wait);
+    super(wordsOf(status, problem, retryAfter));
     this.status = status;
     /** @type {string} */
     this.code = problem?.code ?? "";
@@ -118,7 +133,7 @@ const textOfBody = (body) =>
 
 /** The paths of what makes something. */
 const MAKING =
-  /^\/(personas(\/\d+\/(duplicate|preview)|\/from-picture)?|previews|jobs(\/[^/]+\/(retry|again))?|admin\/users|media|exports|imports(\/[^/]+\/(apply|undo))?)$/;
+  /^\/(personas(\/\d+\/(duplicate|preview)|\/from-picture)?|previews|jobs(\/[^/]+\/(retry|again))?|admin\/(users(\/\d+\/hand-over)?|groups)|media|exports|imports(\/[^/]+\/(apply|undo))?)$/;
 
 /**
  * The keys of what was sent and not answered: sent again under its key, it makes nothing more.

@@ -9,6 +9,9 @@ import { ApiError, refusal, send, serverReached } from "./api.js";
 
 const KEY = "seidra.refresh";
 
+/** Kept where somebody left by themselves: no proxy brings them back in before they ask for it. */
+export const LEFT = "seidra.left";
+
 /** @typedef {{ id: number, username: string, email: string, is_admin: boolean, settings: any }} User */
 
 /** The account, null for nobody, undefined until it is known. */
@@ -34,6 +37,7 @@ export function beginSession(token, keep) {
   const lasting = keep ?? localStorage.getItem(KEY) !== null;
   (lasting ? sessionStorage : localStorage).removeItem(KEY);
   (lasting ? localStorage : sessionStorage).setItem(KEY, token.refresh_token);
+  sessionStorage.removeItem(LEFT);
   accessToken = token.access_token;
   expiresAt = performance.now() + (token.expires_in - 30) * 1000;
   user.set(token.user);
@@ -96,6 +100,7 @@ export async function resumeSession() {
 export async function endSession() {
   const token = await freshToken().catch(() => null);
   if (token) await send("POST", "/auth/logout", {}, token).catch(() => null);
+  sessionStorage.setItem(LEFT, "yes");
   forgetSession();
 }
 

@@ -9,8 +9,15 @@ import { signal } from "./signal.js";
 /** The languages, by the name that each gives itself. */
 export const LANGUAGES = { en: "English", fr: "Français" };
 
-/** @type {Record<string, () => Promise<{ default: Record<string, string> }>>} */
-const LOADERS = { en: () => Promise.resolve({ default: en }), fr: () => import("../i18n/fr.js") };
+/**
+ * The words of each language: those of every page, and those of the pages that few see.
+ *
+ * @type {Record<string, Array<() => Promise<{ default: Record<string, string> }>>>}
+ */
+const LOADERS = {
+  en: [() => Promise.resolve({ default: en }), () => import("../i18n/en.more.js")],
+  fr: [() => import("../i18n/fr.js"), () => import("../i18n/fr.more.js")],
+};
 
 /** @type {import("./signal.js").Signal<Record<string, string>>} */
 const words = signal(en);
@@ -18,14 +25,38 @@ const words = signal(en);
 /** The tag of the language in use. */
 export const language = signal("en");
 
+let chosen = "en";
+let files = 1;
+let turns = 0;
+/** @type {Promise<void>} */
+let speaking = Promise.resolve();
+
 /**
  * Speak another language; an unknown one is English.
  *
  * @param {string} tag
  */
-export async function useLanguage(tag) {
-  const known = tag.slice(0, 2) in LOADERS ? tag.slice(0, 2) : "en";
-  words.set((await LOADERS[known]()).default);
+export function useLanguage(tag) {
+  chosen = tag.slice(0, 2) in LOADERS ? tag.slice(0, 2) : "en";
+  return speaking = speak(chosen, ++turns);
+}
+
+/** Have the words too that only few pages need; a page that says `more` is built after that. */
+export function loadMoreWords() {
+  if (files > 1) return speaking;
+  files = 2;
+  return useLanguage(chosen).catch((error) => {
+    files = 1;
+    throw error;
+  });
+}
+
+/** @param {string} known @param {number} turn @returns {Promise<void>} */
+async function speak(known, turn) {
+  const loaded = await Promise.all(LOADERS[known].slice(0, files).map((load) => load()));
+  // Another language was asked for meanwhile: that one counts.
+  if (turn !== turns) return speaking;
+  words.set(Object.assign({}, ...loaded.map((file) => file.default)));
   language.set(known);
   document.documentElement.lang = known;
 }

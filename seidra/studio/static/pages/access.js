@@ -3,9 +3,10 @@ import { h } from "../lib/element.js";
 import { t, timeText } from "../lib/i18n.js";
 import { signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
-import { confirmed, tellError, toast } from "../parts/dialog.js";
+import { confirmed, tellError } from "../parts/dialog.js";
 import { choice, field, form } from "../parts/field.js";
 import { roundButton } from "../parts/icons.js";
+import { secretBox } from "./forms.js";
 
 /** Where one is logged in. */
 export function sessions() {
@@ -102,14 +103,6 @@ export function keys() {
     await ask("DELETE", `/auth/keys/${key.id}`).catch(tellError);
     read();
   }
-  async function copy() {
-    // Without a secure context there is no clipboard: the key is selected, to be copied by hand.
-    if (navigator.clipboard) {
-      await navigator.clipboard.writeText(made.peek());
-      toast(t("key.copied"));
-    } else getSelection()?.selectAllChildren(secret);
-  }
-  const secret = h("code", { class: "secret" }, made);
   const row = (/** @type {any} */ key) =>
     h(
       "li",
@@ -144,8 +137,7 @@ export function keys() {
         "div",
         { hidden: () => !made(), role: "status" },
         h("p", {}, () => made() && t("key.made")),
-        secret,
-        h("button", { type: "button", class: "button quiet", onclick: copy }, () => t("key.copy")),
+        secretBox(made),
       ),
       field({ name: "name", label: () => t("key.name"), input: name, errors }),
       field({ name: "scope", label: () => t("key.scope"), input: scope, errors }),

@@ -9,10 +9,13 @@ import { tellError, toast } from "../parts/dialog.js";
 
 /** The head of the pages for administrators, with the ways between them. */
 export function adminBar() {
-  const parts = [["/admin", "admin.engines"], ["/admin/users", "admin.users"], [
-    "/admin/instance",
-    "admin.instance",
-  ]];
+  const parts = [
+    ["/admin", "admin.engines"],
+    ["/admin/users", "admin.users"],
+    ["/admin/groups", "admin.groups"],
+    ["/admin/usage", "admin.usage"],
+    ["/admin/instance", "admin.instance"],
+  ];
   return h(
     "div",
     { class: "bar" },

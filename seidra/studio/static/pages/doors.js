@@ -5,7 +5,7 @@ import { addressOf, openPage, place } from "../lib/router.js";
 import { signal } from "../lib/signal.js";
 import { ask, refusal, send } from "../data/api.js";
 import { savePrefs, theme, THEMES } from "../data/prefs.js";
-import { beginSession } from "../data/session.js";
+import { beginSession, LEFT } from "../data/session.js";
 import { choice, field, form } from "../parts/field.js";
 import { mark } from "../parts/icons.js";
 
@@ -62,12 +62,32 @@ export default function doors() {
 
   // Where nobody has an account yet, the first one is made; nobody begins to write before that is known.
   const ready = signal(first);
-  if (!first) {
-    send("GET", "/instance", {}, null)
-      .then((response) => (response.ok ? response.json() : null))
-      .catch(() => null)
-      .then((instance) => (instance?.needs_setup ? openPage("/setup", { replace: true }) : ready.set(true)));
+  /** Whether one can come in by a proxy, and what it said. */
+  const byProxy = signal(false);
+  const told = signal("");
+  async function findWay() {
+    const response = await send("GET", "/instance", {}, null).catch(() => null);
+    const instance = response?.ok ? await response.json() : null;
+    if (instance?.needs_setup) return openPage("/setup", { replace: true });
+    const ways = instance?.login;
+    byProxy.set(Boolean(ways?.proxy) && !isNew);
+    // Who left by themselves is not brought back in before they ask for it.
+    if (byProxy.peek() && !sessionStorage.getItem(LEFT) && (await enterByProxy())) return;
+    ready.set(ways?.password !== false);
   }
+  /** Come in as whom the proxy in front says; whether that was so. */
+  async function enterByProxy() {
+    told.set("");
+    try {
+      beginSession(await postOpen("/auth/proxy", undefined), true);
+      openPage(query.get("to") ?? "/personas", { replace: true });
+      return true;
+    } catch (/** @type {any} */ error) {
+      told.set(error.status ? error.message : t("server.gone"));
+      return false;
+    }
+  }
+  if (!first) findWay();
 
   return h(
     "section",
@@ -75,6 +95,11 @@ export default function doors() {
     h("div", { class: "door-mark" }, mark()),
     h("h1", {}, () => t(first ? "door.setup" : isNew ? "door.register" : "door.login")),
     h("p", { class: "door-words" }, () => t(first ? "door.setup_words" : "door.words")),
+    h("p", { class: "refused", role: "alert" }, told),
+    () =>
+      byProxy() &&
+      h("button", { class: "button wide proxy-login", type: "button", onclick: enterByProxy }, () =>
+        t("door.proxy")),
     form(
       { class: "stack", hidden: () => !ready() },
       enter,
@@ -109,7 +134,7 @@ export default function doors() {
     ),
     !first && h(
       "p",
-      { class: "door-other" },
+      { class: "door-other", hidden: () => !ready() },
       h(
         "a",
         { href: addressOf(isNew ? "/login" : "/register") },

@@ -9,6 +9,7 @@
  * @property {string} [kept] pages of one name are one: going between them builds nothing anew
  * @property {boolean} [open] also for those who are not logged in
  * @property {boolean} [admin] for administrators
+ * @property {boolean} [more] it needs the words that only few pages need
  */
 
 /** @type {Page[]} */
@@ -35,10 +36,12 @@ export const PAGES = [
   { path: "/jobs", load: () => import("./jobs.js"), nav: "jobs" },
   { path: "/tags", load: () => import("./tags.js") },
   { path: "/trash", load: () => import("./trash.js") },
-  { path: "/settings", load: () => import("./settings.js"), nav: "settings" },
-  { path: "/admin", load: () => import("./admin.js"), nav: "admin", admin: true },
-  { path: "/admin/users", load: () => import("./accounts.js"), admin: true },
-  { path: "/admin/instance", load: () => import("./instance.js"), admin: true },
+  { path: "/settings", load: () => import("./settings.js"), nav: "settings", more: true },
+  { path: "/admin", load: () => import("./admin.js"), nav: "admin", admin: true, more: true },
+  { path: "/admin/users", load: () => import("./accounts.js"), admin: true, more: true },
+  { path: "/admin/groups", load: () => import("./groups.js"), admin: true, more: true },
+  { path: "/admin/usage", load: () => import("./usage.js"), admin: true, more: true },
+  { path: "/admin/instance", load: () => import("./instance.js"), admin: true, more: true },
 ];
 
 /**

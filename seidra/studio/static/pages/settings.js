@@ -9,11 +9,23 @@ import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { check, choice, field, form } from "../parts/field.js";
 import { keys, sessions } from "./access.js";
 import { languageChoice, themeChoice } from "./doors.js";
+import { leftToMe, myLimits } from "./mine.js";
 
 export default function settings() {
   return [
     h("div", { class: "bar" }, h("h1", {}, () => t("nav.settings"))),
-    h("div", { class: "columns" }, appearance(), nsfw(), account(), sessions(), keys(), leaving()),
+    h(
+      "div",
+      { class: "columns" },
+      leftToMe(),
+      appearance(),
+      nsfw(),
+      myLimits(),
+      account(),
+      sessions(),
+      keys(),
+      leaving(),
+    ),
   ];
 }
 
