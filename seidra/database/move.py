@@ -52,8 +52,6 @@ class Digest:
 class Side(Protocol):
     """One database that is read from or written to, in one transaction."""
 
-    errors: type[Exception]
-
     def tables(self) -> dict[str, tuple[str, ...]]:
         """Every table of SEIDRA's."""
         ...

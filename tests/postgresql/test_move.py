@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import re
+import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
@@ -12,18 +15,24 @@ from typing import Any
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 from instances import server
 
-from seidra.config import Settings
-from seidra.database import migrate, move
+from seidra.cli import database as cli
+from seidra.config import Settings, ensure_runtime_directories
+from seidra.database import migrate, move, open_database
+from seidra.database.sqlite import migrate as sqlite_migrations
 from seidra.database.sqlite.connect import open_connection
 from seidra.errors import StartError
+from seidra.operations import backup, restore
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from test_migrations import ROWS, content, tables
 
 __all__ = ["server"]
 """The fixture."""
+
+MEDIA = "6f6f6f6f-6f6f-4f6f-8f6f-6f6f6f6f6f6f"
 
 
 def last(settings: Settings) -> str:
@@ -229,3 +238,93 @@ def test_a_row_of_nobody_is_refused(here: Settings, there: Settings) -> None:
 def test_a_url_that_is_none_is_refused(there: Settings) -> None:
     with pytest.raises(StartError, match="The URL must be"):
         there.with_url("mysql://x")
+
+
+@pytest.fixture
+def one_version(there: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SQLite's migrations are those that PostgreSQL has a twin of."""
+    folder = tmp_path / "migrations"
+    folder.mkdir()
+    for path in sqlite_migrations.folder().glob("*.sql"):
+        if path.name[:4] <= last(there):
+            shutil.copy(path, folder)
+    monkeypatch.setattr(sqlite_migrations, "folder", lambda: folder)
+
+
+def quiet(count: int) -> None:
+    """Progress that nobody watches."""
+
+
+def put_back(archive: Path, settings: Settings) -> restore.Restored:
+    """What `flask restore` does."""
+    restore.check_place(settings)
+    with restore.opened(archive) as reader:
+        restore.check_archive(settings, reader, quiet)
+        return restore.restore(settings, reader, quiet)
+
+
+def saved(settings: Settings, archive: Path) -> backup.Report:
+    """What `flask backup` does."""
+    with closing(open_database(settings)) as database:
+        assert backup.expected_bytes(settings, database) > 0
+        return backup.backup(settings, database, archive, quiet)
+
+
+@pytest.mark.usefixtures("one_version")
+def test_a_backup_of_one_engine_restores_into_the_other(
+    here: Settings, there: Settings, tmp_path: Path
+) -> None:
+    picture = b"the picture of m1"
+    here = dataclasses.replace(
+        here, media_dir=tmp_path / "pictures", thumbnail_dir=tmp_path / "thumbnails"
+    )
+    with closing(sqlite3.connect(here.database_path)) as connection:
+        # Ids as they are made, so that they are keys of files.
+        connection.execute("UPDATE media_items SET id = ?", (MEDIA,))
+        connection.execute("DELETE FROM trash")
+        connection.execute("DELETE FROM media_tags")
+        connection.execute("DELETE FROM media_loras")
+        connection.commit()
+    ensure_runtime_directories(here)
+    (here.media_dir / MEDIA[:2]).mkdir()
+    (here.media_dir / MEDIA[:2] / f"{MEDIA}.png").write_bytes(picture)
+    assert saved(here, tmp_path / "one.tar").media == 1
+    assert put_back(tmp_path / "one.tar", there) == restore.Restored(1, 0, 0)
+    assert (there.media_dir / MEDIA[:2] / f"{MEDIA}.png").read_bytes() == picture
+    assert count(there, "personas") == 1 and count(there, "sessions") == 0
+    with pytest.raises(StartError, match="rows in .* already"):
+        put_back(tmp_path / "one.tar", there)
+    assert saved(there, tmp_path / "two.tar").media == 1
+    back = dataclasses.replace(
+        here.with_database(tmp_path / "again" / "seidra.db"),
+        media_dir=tmp_path / "again" / "media",
+        thumbnail_dir=tmp_path / "again" / "thumbnails",
+    )
+    ensure_runtime_directories(back)
+    assert put_back(tmp_path / "two.tar", back) == restore.Restored(1, 0, 0)
+    assert (back.media_dir / MEDIA[:2] / f"{MEDIA}.png").read_bytes() == picture
+    ended = ("sessions", "refresh_tokens", "api_keys", "password_links")
+    dropped = ("job_frames", "idempotency_keys", "exports", "job_events", "workers")
+    before, after = rows(here), rows(back)
+    for table in (*ended, *dropped, "numbers", "file_deletions", "persona_texts"):
+        before.pop(table), after.pop(table)
+    assert after == before
+
+
+@pytest.mark.usefixtures("one_version")
+def test_the_command(
+    here: Settings, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"seidra_{os.urandom(6).hex()}"
+    with psycopg.connect(server, autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name}")
+        monkeypatch.setattr(cli, "get_settings", lambda: here)
+        url = f"{server.rpartition('/')[0]}/{name}"
+        # Into a database without a schema, which it makes.
+        told = CliRunner().invoke(cli.db, ["copy", url])
+        assert told.exit_code == 0, told.output
+        assert re.search(r"Copied \d+ rows to .*, and read the same back.", told.output)
+        assert "copied personas: 1 rows" in told.output
+        again = CliRunner().invoke(cli.db, ["copy", url])
+        assert again.exit_code != 0 and "already" in again.output
+        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")

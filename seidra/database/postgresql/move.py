@@ -43,8 +43,6 @@ _SETTINGS = (
 
 
 class _Side:
-    errors = psycopg.Error
-
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._types: dict[str, dict[str, str]] = {}
@@ -74,7 +72,6 @@ class _Side:
         )
         keys = ", ".join(f'"{n}"' for n in columns if n not in sums)
         end = f" GROUP BY {keys} HAVING SUM(n) <> 0" if sums else ""
-        # `numeric` sums are read by the connection's own loader, which reads texts.
         with self._connection.cursor("rows", row_factory=tuple_row) as cursor:
             cursor.itersize = 2000
             cursor.execute(f'SELECT {names} FROM "{table}"{end}'.encode())

@@ -31,8 +31,6 @@ AND name NOT LIKE '%yoyo!_%' ESCAPE '!' AND name NOT LIKE 'persona!_search%' ESC
 
 
 class _Side:
-    errors = sqlite3.Error
-
     def __init__(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = None
         self._connection = connection
