@@ -192,8 +192,8 @@ def _check_nul(table: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> No
             key = "id" if "id" in columns else columns[0]
             raise StartError(
                 f"The column {column} of the table {table} has a NUL character, which PostgreSQL"
-                f" does not keep, in the row {key} = {row[columns.index(key)]!r}: mend or delete the"
-                " row first."
+                f" does not keep, in the row {key} = {row[columns.index(key)]!r}: mend or delete"
+                " the row first."
             )
 
 

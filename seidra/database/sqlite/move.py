@@ -26,7 +26,8 @@ _PUT_TEXTS = """INSERT INTO persona_texts (favor, safety, doc_id, search_text)
 VALUES (CASE ?1 WHEN 1 THEN 'fav' ELSE 'oth' END, CASE ?2 WHEN 1 THEN 'nsf' ELSE 'sfw' END,
     (?5 << 32) | ?3, ?4)"""
 
-_TABLES = """SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
+_TABLES = """SELECT name FROM sqlite_master WHERE type = 'table'
+AND name NOT LIKE 'sqlite!_%' ESCAPE '!'
 AND name NOT LIKE '%yoyo!_%' ESCAPE '!' AND name NOT LIKE 'persona!_search%' ESCAPE '!'"""
 
 
