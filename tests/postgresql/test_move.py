@@ -171,7 +171,7 @@ def test_what_is_not_empty_is_refused_and_stays(here: Settings, there: Settings)
 def test_an_older_target_is_refused(here: Settings, there: Settings) -> None:
     with psycopg.connect(there.database_url) as connection:
         connection.execute("UPDATE _yoyo_migration SET migration_id = '0001.other'")
-    with pytest.raises(StartError):
+    with pytest.raises(StartError, match="up to 0001"):
         move.copy_rows(here, there)
 
 

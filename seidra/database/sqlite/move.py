@@ -57,8 +57,6 @@ class _Side:
             if "decode" not in str(error):
                 raise
             raise UnicodeError from error
-        finally:
-            cursor.close()
 
     def undecodable(self, table: str, columns: tuple[str, ...]) -> str | None:
         """The key of the first row with a text that is not UTF-8."""
