@@ -490,6 +490,14 @@ class Settings:
             self, database_url=f"{parsers.SQLITE}/{quote(str(path).lstrip('/'))}"
         )
 
+    def with_url(self, url: str) -> Settings:
+        """These settings with the database of another URL. Raises StartError for one that breaks
+        SEIDRA_DATABASE_URL's rule."""
+        try:
+            return dataclasses.replace(self, database_url=parsers.database_url(url))
+        except ValueError as error:
+            raise StartError(f"The URL {error}.") from None
+
     def runtime_folders(self) -> list[Path]:
         """The runtime folders that `ensure_runtime_directories` makes."""
         return [

@@ -11,6 +11,7 @@ from seidra.database import (
     DatabaseService,
     init_database,
     migrate,
+    move,
     seed_default_nsfw_settings,
     seed_default_user,
 )
@@ -32,7 +33,7 @@ def init() -> None:
 
 @click.group(cls=CheckedGroup)
 def db() -> None:
-    """Migrate the database."""
+    """Migrate the database, or copy it."""
 
 
 @db.command("upgrade")
@@ -64,6 +65,19 @@ def roll_back_schema(count: int, to: str | None, everything: bool) -> None:
         click.echo(f"rolled back {id}")
     if not undone:
         click.echo("There is no migration to roll back.")
+
+
+@db.command("copy")
+@click.argument("url")
+def copy_database(url: str) -> None:
+    """Copy the instance's database into the empty one of URL, of either engine; it is migrated
+    first. Stop the server and the workers, so that nothing is written meanwhile."""
+    settings = get_settings()
+    target = settings.with_url(url)
+    with migrate.start_lock(target):
+        count = move.copy(settings, target, click.echo)
+    click.echo(f"Copied {count} rows to {target.database_place}, and read the same back.")
+    click.echo("Not copied: job events and workers. Set SEIDRA_DATABASE_URL, then start.")
 
 
 @db.command("status")

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from seidra.config import Settings
-from seidra.database import migrate
+from seidra.database import migrate, move
 from seidra.database.base import Connection, Database, required_row
 from seidra.database.queries import queries
 from seidra.database.sqlite.connect import open_connection
@@ -46,7 +46,8 @@ class Report:
 def expected_bytes(settings: Settings, database: Database) -> int:
     """About how many bytes `backup` will report as progress."""
     media = required_row(queries.operations.media_total(database.connection))
-    return int(media["bytes"]) + settings.database_path.stat().st_size
+    size = settings.database_path.stat().st_size if settings.database_engine == "sqlite" else 0
+    return int(media["bytes"]) + size
 
 
 def backup(settings: Settings, database: Database, target: Path, progress: Progress) -> Report:
@@ -64,7 +65,7 @@ def backup(settings: Settings, database: Database, target: Path, progress: Progr
         ) from None
     try:
         copy, archive = folder / "seidra.db", folder / "archive"
-        queries.operations.copy(database.connection, path=str(copy))
+        _copy(settings, database, copy)
         with (
             open(archive, "xb", opener=private) as file,
             tempfile.TemporaryFile(dir=folder) as lines,
@@ -83,6 +84,15 @@ def backup(settings: Settings, database: Database, target: Path, progress: Progr
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return report
+
+
+def _copy(settings: Settings, database: Database, copy: Path) -> None:
+    """The database as it is now, as a file of SQLite, whichever engine it has: so an archive of one
+    is an archive for the other."""
+    if settings.database_engine == "sqlite":
+        queries.operations.copy(database.connection, path=str(copy))
+    else:
+        move.copy(settings, settings.with_database(copy))
 
 
 def _fill(

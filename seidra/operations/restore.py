@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from seidra.config import Settings, ensure_runtime_directories
-from seidra.database import migrate, open_database
+from seidra.database import migrate, move, open_database
 from seidra.database.queries import queries
 from seidra.errors import Problem, StartError
 from seidra.files import open_files
@@ -58,10 +58,15 @@ def opened(path: Path) -> Iterator[Reader]:
 
 def check_place(settings: Settings) -> None:
     """Raise StartError unless there is neither a database nor a picture where things will go."""
-    path = settings.database_path
-    for name in (path, path.with_name(f"{path.name}-wal")):
-        if name.exists():
-            raise StartError(f"There is a database {path} already; restore into an empty place.")
+    if settings.database_engine == "sqlite":
+        path = settings.database_path
+        for name in (path, path.with_name(f"{path.name}-wal")):
+            if name.exists():
+                raise StartError(
+                    f"There is a database {path} already; restore into an empty place."
+                )
+    else:
+        move.check_empty(settings)
     try:
         if not open_files(settings).is_empty():
             where = settings.media_dir if settings.media_url is None else "the bucket"
@@ -75,7 +80,9 @@ def check_place(settings: Settings) -> None:
 def check_archive(settings: Settings, reader: Reader, progress: Progress) -> None:
     """Verify everything and write nothing. Raises StartError for what is damaged, newer, or too
     large for the disk."""
-    known = {step.id for step in migrate.list_migrations(settings)}
+    # The archive's database is a file of SQLite, whichever engine it came from or goes to.
+    staged = settings.with_database(_staged(settings))
+    known = {step.id for step in migrate.list_migrations(staged)}
     newer = [id for id in reader.about["migrations"] if id not in known]
     if newer:
         raise StartError(
@@ -84,7 +91,7 @@ def check_archive(settings: Settings, reader: Reader, progress: Progress) -> Non
     needed = reader.about["bytes"] + reader.about["database"]["size"]
     # What goes into a bucket is unpacked here first.
     pictures = settings.media_dir if settings.media_url is None else settings.tmp_dir
-    for folder in (pictures, settings.database_path.parent):
+    for folder in (pictures, _staged(settings).parent):
         if (free := free_bytes(folder)) < needed:
             raise StartError(
                 f"There are {free:,} bytes free for {folder}; the archive needs {needed:,}."
@@ -105,14 +112,14 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
         check_place(settings)
         ensure_runtime_directories(settings)
         open_files(settings).check()
-        staged = settings.database_path.with_name(f".{settings.database_path.name}.restored")
+        staged = _staged(settings)
         folder = Path(tempfile.mkdtemp(prefix="restore-", dir=settings.tmp_dir))
         try:
             media = _unpack(reader, folder, staged, open_files(settings), progress)
             applied = len(_prepare_database(settings.with_database(staged)))
             lost = _lost(settings.with_database(staged), folder / "media")
             _put_in_place(settings, folder / "media", staged)
-        except open_database(settings).errors as error:
+        except open_database(settings.with_database(staged)).errors as error:
             raise Damaged(f"The database in the archive is damaged: {error}.") from None
         except OSError as error:
             raise StartError(
@@ -125,6 +132,14 @@ def restore(settings: Settings, reader: Reader, progress: Progress) -> Restored:
             for end in ("", "-wal", "-shm", "-journal"):
                 staged.with_name(staged.name + end).unlink(missing_ok=True)
     return Restored(media, lost, applied)
+
+
+def _staged(settings: Settings) -> Path:
+    """Where the archive's database is made ready: beside its place, for a rename, or where it is
+    copied from."""
+    if settings.database_engine == "sqlite":
+        return settings.database_path.with_name(f".{settings.database_path.name}.restored")
+    return settings.tmp_dir / "seidra.db.restored"
 
 
 def _unpack(reader: Reader, folder: Path, staged: Path, files: Files, progress: Progress) -> int:
@@ -239,5 +254,9 @@ def _put_in_place(settings: Settings, media: Path, staged: Path) -> None:
     """The pictures first, then the database, which makes the instance."""
     os.sync()
     with open_files(settings).adopted(media):
-        os.rename(staged, settings.database_path)
-    sync_folder(settings.database_path.parent)
+        if settings.database_engine == "sqlite":
+            os.rename(staged, settings.database_path)
+        else:
+            move.copy(settings.with_database(staged), settings)
+    if settings.database_engine == "sqlite":
+        sync_folder(settings.database_path.parent)
