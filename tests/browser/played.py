@@ -126,6 +126,8 @@ def persona(number: int) -> dict[str, Any]:
         "id": number + 1_000_000,
         "name": f"Persona {number}",
         "tags": ["people"],
+        "is_mine": True,
+        "visibility": "private",
         "is_favorite": False,
         "is_nsfw": False,
         "cover": None,

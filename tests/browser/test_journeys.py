@@ -482,6 +482,7 @@ def test_a_picture_is_looked_at_closely_and_tagged(studio: Studio) -> None:
 def test_the_gallery_stands_month_by_month(studio: Studio) -> None:
     page = studio.register()
     item = {"is_nsfw": False, "is_favorite": False, "tags": [], "metadata": {}, "thumbnails": []}
+    item["is_mine"] = True
     items = [item | {"id": str(at), "url": "/favicon.ico", "width": 9} for at in range(9)]
     months = [{"month": "2026-03", "count": 7}, {"month": "2025-12", "count": 2}]
     page.route(re.compile(r"/api/media\?"), lambda r: r.fulfill(json={"total": 9, "items": items}))
