@@ -100,7 +100,7 @@ def test_the_page_stays_small() -> None:
     def packed(ending: str) -> int:
         return sum(len(file.compressed) for name, file in files.items() if name.endswith(ending))
 
-    assert packed(".js") <= 72 * 1024
+    assert packed(".js") <= 84 * 1024
     # What every page shares is there before the first one; each page comes when it is opened.
     assert packed("app.js") <= 27 * 1024
     assert packed(".css") <= 12 * 1024
