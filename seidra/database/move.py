@@ -25,7 +25,7 @@ COUNTERS = {
     "job_counts": ("n", "seconds"),
     "media_counts": ("n", "bytes"),
     "shared_persona_counts": ("n",),
-    "media_shared_counts": ("n", "bytes"),
+    "shared_media_counts": ("n", "bytes"),
 }
 """Tables of counters, and what is added up in them."""
 

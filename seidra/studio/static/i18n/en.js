@@ -380,7 +380,6 @@ export default {
   "share.details": "With prompt and parameters",
   "share.ended": "“{name}” is shared no more.",
   "share.here": "Here",
-  "share.link_copied": "The link is copied.",
   "share.made": "This is the link. It is shown this once:",
   "share.make": "Make a link",
   "share.others_words":

@@ -380,7 +380,6 @@ export default {
   "share.details": "Avec prompt et paramètres",
   "share.ended": "« {name} » n’est plus partagé.",
   "share.here": "Ici",
-  "share.link_copied": "Le lien est copié.",
   "share.made": "Voici le lien. Il n’est montré que cette fois :",
   "share.make": "Créer un lien",
   "share.others_words":

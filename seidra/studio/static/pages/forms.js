@@ -58,9 +58,13 @@ export function secretBox(text) {
   const shown = h("code", { class: "secret" }, text);
   async function copy() {
     getSelection()?.selectAllChildren(shown);
-    if (navigator.clipboard) await navigator.clipboard.writeText(text());
-    else if (!document.execCommand("copy")) return;
-    toast(t("key.copied"));
+    try {
+      if (navigator.clipboard) await navigator.clipboard.writeText(text());
+      else if (!document.execCommand("copy")) return;
+      toast(t("key.copied"));
+    } catch {
+      // Not allowed: it is selected, to be copied by keys.
+    }
   }
   return [
     shown,

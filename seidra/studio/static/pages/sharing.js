@@ -3,9 +3,10 @@ import { h } from "../lib/element.js";
 import { t, timeText } from "../lib/i18n.js";
 import { scope, signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
-import { confirmed, hostToasts, tellError, toast } from "../parts/dialog.js";
+import { confirmed, hostToasts, tellError } from "../parts/dialog.js";
 import { check, field, form } from "../parts/field.js";
 import { roundButton } from "../parts/icons.js";
+import { secretBox } from "./forms.js";
 
 /** For how many days a link is made unless another number is said. */
 const DAYS = 30;
@@ -109,10 +110,6 @@ function byLink(path) {
     made.set("");
     read();
   }
-  const secret = h("code", { class: "secret" }, made);
-  async function copy() {
-    if (await copyText(secret)) toast(t("share.link_copied"));
-  }
   const row = (/** @type {any} */ link) => {
     const until = t("key.expires", { time: timeText(link.expires_at) });
     return h(
@@ -141,29 +138,11 @@ function byLink(path) {
         "div",
         { class: "stack made", hidden: () => !made(), role: "status" },
         h("p", {}, () => made() && t("share.made")),
-        secret,
-        h("button", { type: "button", class: "button quiet", onclick: copy }, t("key.copy")),
+        secretBox(made),
       ),
       field({ name: "days", label: () => t("share.days"), input: days, errors }),
       details,
       h("button", { class: "button quiet", type: "submit" }, t("share.make")),
     ),
   );
-}
-
-/**
- * Copy the text of an element; resolves to whether it was copied. Where there is no secure context
- * there is no clipboard either: the text is selected, and copied as by keys.
- *
- * @param {HTMLElement} element
- */
-async function copyText(element) {
-  getSelection()?.selectAllChildren(element);
-  try {
-    if (!navigator.clipboard) return document.execCommand("copy");
-    await navigator.clipboard.writeText(element.textContent ?? "");
-    return true;
-  } catch {
-    return false;
-  }
 }
