@@ -167,7 +167,7 @@ def test_a_link_opens_for_an_outsider_until_it_is_taken_back(
     dialog.get_by_label("Days it is good for").fill("7")
     link = make_link(page)
     press(page, "Copy")
-    expect(page.locator(".toast")).to_contain_text("The link is copied.")
+    expect(page.locator(".toast")).to_contain_text("Copied.")
     assert page.evaluate("() => navigator.clipboard.readText()") == link
     expect(dialog.locator("li")).to_contain_text("Without prompt and parameters")
     outside = browser.new_context(java_script_enabled=False)
@@ -202,7 +202,7 @@ def test_a_link_is_copied_on_plain_http_too(browser: Any, server: Server) -> Non
     assert link.startswith(studio.origin)
     assert page.evaluate("() => navigator.clipboard") is None
     press(page, "Copy")
-    expect(page.locator(".toast")).to_contain_text("The link is copied.")
+    expect(page.locator(".toast")).to_contain_text("Copied.")
     page.locator(DIALOG).get_by_label("Days it is good for").focus()
     page.keyboard.press("Escape")
     page.locator(".lightbox .tag-input input").focus()
