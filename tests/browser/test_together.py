@@ -58,7 +58,7 @@ def test_a_group_an_invitation_and_a_refusal_in_words(browser: Any, studio: Stud
         None,
     )
 
-    page.get_by_role("link", name="Accounts").click()
+    page.get_by_role("link", name="Accounts", exact=True).click()
     invite = page.locator("form").filter(has_text="Invite somebody")
     invite.get_by_label("Note").fill("for Bob")
     invite.get_by_role("button", name="Make the link").click()

@@ -393,4 +393,9 @@ export default {
   "share.take_back": "Take the link back",
   "share.take_back_question": "Take the link back? Who has it sees nothing any more.",
   "share.with_all": "Everybody here sees it",
+  "accounts.media_one": "one picture",
+  "accounts.media_other": "{n} pictures",
+  "accounts.personas_one": "one persona",
+  "accounts.personas_other": "{n} personas",
+  "instance.looking": "Looking…",
 };

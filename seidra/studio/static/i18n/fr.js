@@ -393,4 +393,9 @@ export default {
   "share.take_back": "Retirer le lien",
   "share.take_back_question": "Retirer le lien ? Qui l’a ne verra plus rien.",
   "share.with_all": "Tout le monde ici la voit",
+  "accounts.media_one": "une image",
+  "accounts.media_other": "{n} images",
+  "accounts.personas_one": "un persona",
+  "accounts.personas_other": "{n} personas",
+  "instance.looking": "Examen…",
 };
