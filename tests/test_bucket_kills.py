@@ -12,6 +12,7 @@ from collections import Counter
 from contextlib import ExitStack, closing
 from pathlib import Path
 
+import pytest
 from buckets import KEYS, SECRET, BucketServer, bucket_server, names
 from conftest import Person, environment, wait_for
 from test_start import variables
@@ -24,7 +25,9 @@ from seidra.operations.media import MediaCheck
 from seidra.values import timestamp_in
 from seidra.web.services import services_of
 
-JOBS, KILLS, WORKERS = 110, 10, 2
+pytestmark = pytest.mark.processes
+
+JOBS, KILLS, WORKERS = 60, 6, 2
 SEED = 17
 
 

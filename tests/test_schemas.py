@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -53,23 +53,27 @@ def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sqlite3.Connect
 @pytest.fixture(scope="module")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[psycopg.Connection[Any]]:
     """An empty database of PostgreSQL at the newest schema."""
-    with postgresql_server() as url:
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgresql_server())
+        except (RuntimeError, OSError) as error:
+            pytest.skip(f"there is no server of PostgreSQL: {error}")
         name = "seidra_schemas"
-        with psycopg.connect(f"{url}/postgres", autocommit=True) as server:
-            server.execute(f"DROP DATABASE IF EXISTS {name}")
-            server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-            settings = Settings.load(
-                {
-                    "SEIDRA_DATABASE_URL": f"{url}/{name}",
-                    "SEIDRA_DATA_DIR": str(tmp_path_factory.mktemp("p")),
-                    "SEIDRA_JWT_SECRET": SECRET,
-                }
-            )
-            with migrate.start_lock(settings):
-                migrate.apply_migrations(settings)
-            with psycopg.connect(settings.database_url, autocommit=True) as connection:
-                yield connection
-            server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        server = stack.enter_context(psycopg.connect(f"{url}/postgres", autocommit=True))
+        server.execute(f"DROP DATABASE IF EXISTS {name}")
+        server.execute(f"CREATE DATABASE {name} TEMPLATE template0")
+        settings = Settings.load(
+            {
+                "SEIDRA_DATABASE_URL": f"{url}/{name}",
+                "SEIDRA_DATA_DIR": str(tmp_path_factory.mktemp("p")),
+                "SEIDRA_JWT_SECRET": SECRET,
+            }
+        )
+        with migrate.start_lock(settings):
+            migrate.apply_migrations(settings)
+        with psycopg.connect(settings.database_url, autocommit=True) as connection:
+            yield connection
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def plain(text: str | None) -> str:

@@ -26,7 +26,10 @@ from seidra.files import open_files
 from seidra.files.base import Files, StoreUnavailable
 from seidra.operations import checks
 
-pytestmark = pytest.mark.skipif(bool(swift.MISSING), reason=swift.REASON)
+pytestmark = [
+    pytest.mark.skipif(bool(swift.MISSING), reason=swift.REASON),
+    pytest.mark.processes,
+]
 
 bucket, placed, instance = test_bucket.bucket, test_bucket.placed, test_bucket.instance
 
