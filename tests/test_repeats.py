@@ -268,5 +268,6 @@ def test_the_document_names_the_header_where_it_is_taken(app: Flask) -> None:
         "/api/imports/{import_id}/undo",
         "/api/personas/from-picture",
         "/api/admin/users",
+        "/api/admin/groups",
         "/api/admin/users/{user_id}/hand-over",
     }

@@ -24,6 +24,7 @@ from openapi_spec_validator import validate as validate_openapi
 from PIL import Image
 from werkzeug.test import TestResponse
 
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.exchange.belongings import Chosen
 from seidra.exchange.exports import ask_export
@@ -381,6 +382,10 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
     with services_of(person.client.application).database.transaction() as tx:
         frame = (job, 1, picture.getvalue())
         tx.execute("INSERT INTO job_frames (job_id, n, webp) VALUES (?, ?, ?)", frame)
+        group = {"name": f"Group of {person.name}", "name_key": f"group of {person.name}"}
+        limits = dict.fromkeys(("engines", "models", "engine_minutes_a_day", "max_pictures"))
+        limits |= {"max_bytes": None, "may_share": None, "nsfw_allowed": True}
+        group_id = queries.limits.group_create(tx, **group, **limits, now=timestamp())
         export = ask_export(tx, person.id, "seidra", Chosen(None, nsfw=True), 1)["id"]
     assert worker.work_long()
     media = person.get("/api/media").get_json()["items"][0]["id"]
@@ -400,6 +405,7 @@ def furnish(person: Person, worker: Worker) -> dict[str, Any]:
         "session": next(each["id"] for each in sessions if not each["current"]),
         "key": person.post("/api/auth/keys", json=key).get_json()["id"],
         "account": person.id,
+        "group": group_id,
     }
 
 
@@ -450,7 +456,8 @@ def test_every_route_but_the_public_ones_refuses_bad_tokens(
             assert answer.headers["WWW-Authenticate"].startswith("Bearer"), (method, rule)
             # Nor is anything told about what stands behind it.
             problem(alice.client.open(fill(rule, NOTHING), method=method, headers=headers), 401)
-    assert alice.get("/api/auth/me").get_json() == alice.token["user"]
+    me = alice.get("/api/auth/me").get_json()
+    assert me | alice.token["user"] == me
     assert len(alice.get("/api/personas").get_json()) == 1
 
 

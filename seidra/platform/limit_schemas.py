@@ -165,11 +165,11 @@ class UsageFigures(Schema):
 
 
 class UsageItemSchema(UsageFigures):
-    """The figures of an account, or of a day."""
+    """The figures of an account, or of a day: what they are not of is null."""
 
-    user_id = fields.Integer()
-    username = fields.String()
-    day = fields.Date()
+    user_id = fields.Integer(allow_none=True)
+    username = fields.String(allow_none=True)
+    day = fields.Date(allow_none=True)
 
 
 class UsageSchema(Schema):

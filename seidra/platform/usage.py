@@ -71,7 +71,8 @@ _FIGURES = ("engine_seconds", "pictures", "bytes")
 
 
 def _shown(row: Row) -> dict[str, Any]:
-    return dict(row) | {"engine_seconds": round(row["engine_seconds"], 3)}
+    nobody = dict.fromkeys(name for names in _KEYS.values() for name in names)
+    return nobody | dict(row) | {"engine_seconds": round(row["engine_seconds"], 3)}
 
 
 _EXAMPLE = {
@@ -84,6 +85,7 @@ _EXAMPLE = {
         {
             "user_id": 3,
             "username": "bob",
+            "day": None,
             "engine_seconds": 1834.2,
             "pictures": 214,
             "bytes": 201_326_592,
