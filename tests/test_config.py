@@ -201,7 +201,16 @@ GOOD: dict[str, list[tuple[str, Any]]] = {
             ("1/second", "1/second"),
             (" 5 per 2 hours; 9/day ", "5 per 2 hours; 9/day"),
         ]
-        for name in ("login", "register", "account", "refresh", "preview", "links", "general")
+        for name in (
+            "login",
+            "register",
+            "account",
+            "refresh",
+            "preview",
+            "links",
+            "shared",
+            "general",
+        )
     },
     "frontend_routes": [("off", False), ("on", True)],
     "metrics": [("ON", "on"), ("off", "off"), ("a-token_of.16+/=", "a-token_of.16+/=")],
@@ -443,7 +452,16 @@ BAD: dict[str, list[tuple[str, list[str]]]] = {
         f"rate_{name}": [
             ("must be a rate such as 10/minute", ["many", "10", "0/minute", "-1/second", ";"])
         ]
-        for name in ("login", "register", "account", "refresh", "preview", "links", "general")
+        for name in (
+            "login",
+            "register",
+            "account",
+            "refresh",
+            "preview",
+            "links",
+            "shared",
+            "general",
+        )
     },
     "frontend_routes": [("must be true or false", ["maybe", "2"])],
     "metrics": [
