@@ -175,7 +175,12 @@ def statements_of(folder: Path) -> Iterator[Statement]:
 
 def texts_of(statements: list[Statement]) -> list[str]:
     """Every variant of the statements as SQLite runs it."""
-    return [text for statement in statements for text in statement.variants("sqlite").values()]
+    return [
+        text
+        for statement in statements
+        if "sqlite" in statement.engines
+        for text in statement.variants("sqlite").values()
+    ]
 
 
 def count_refused(statements: list[Statement], *, portable: bool = True) -> int:

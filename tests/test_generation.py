@@ -100,7 +100,7 @@ def test_what_is_given_goes_before_the_personas(alice: Person) -> None:
     assert job["parameters"] == DEFAULTS | {
         "width": 512, "seed": 7, "own": 1, "num_inference_steps": 9, "model_name": "m",
     }  # fmt: skip
-    assert job["persona"] == {"id": persona["id"], "name": "Nova"}
+    assert job["persona"] == {"id": persona["id"], "name": "Nova", "owner": None}
     assert (job["persona_revision"], job["metadata"]["tags"]) == (1, ["sea"])
     alice.patch(f"/api/personas/{persona['id']}", json={"description": "x"})
     assert made(alice, persona_id=persona["id"])["persona_revision"] == 2

@@ -37,7 +37,7 @@ def test_a_draft_is_previewed_as_it_would_be_saved(alice: Person, worker: Worker
     for name in ("prompt", "negative_prompt", "loras", "parameters", "engine", "count", "is_nsfw"):
         assert job[name] == alike[name], name
     assert (job["persona_id"], job["persona_revision"]) == (None, None)
-    assert job["persona"] == {"id": None, "name": "Sol"}
+    assert job["persona"] == {"id": None, "name": "Sol", "owner": None}
     assert (job["job_type"], job["told"]["persona_id"]) == ("persona_preview", None)
     while worker.work_one():
         pass
@@ -140,5 +140,5 @@ def test_a_draft_can_be_tried_again(alice: Person) -> None:
     assert alice.post(f"/api/jobs/{job['job_id']}/cancel").status_code == 200
     for how in ("retry", "again"):
         made = alice.post(f"/api/jobs/{job['job_id']}/{how}").get_json()
-        assert made["persona"] == {"id": None, "name": "Sol"}
+        assert made["persona"] == {"id": None, "name": "Sol", "owner": None}
         assert made["prompt"] == job["prompt"]

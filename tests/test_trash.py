@@ -98,7 +98,7 @@ def test_a_persona_comes_back_to_its_jobs_and_pictures(alice: Person, worker: Wo
     assert alice.get("/api/personas?search=luna").get_json() == []
     shown = alice.get(f"/api/jobs/{job}").get_json()
     assert shown["persona_id"] is None
-    assert shown["persona"] == {"id": None, "name": made["name"]}
+    assert shown["persona"] == {"id": None, "name": made["name"], "owner": None}
     assert alice.get(f"/api/media/{item['id']}").get_json()["persona_id"] is None
     [entry] = trash_of(alice)
     assert (entry["kind"], entry["item_id"], entry["name"]) == ("persona", made["id"], made["name"])

@@ -95,7 +95,7 @@ export default function doors() {
     h("div", { class: "door-mark" }, mark()),
     h("h1", {}, () => t(first ? "door.setup" : isNew ? "door.register" : "door.login")),
     h("p", { class: "door-words" }, () => t(first ? "door.setup_words" : "door.words")),
-    h("p", { class: "refused", role: "alert" }, told),
+    () => told() && h("p", { class: "refused", role: "alert" }, told),
     () =>
       byProxy() &&
       h("button", { class: "button wide proxy-login", type: "button", onclick: enterByProxy }, () =>
