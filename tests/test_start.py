@@ -208,6 +208,7 @@ from pathlib import Path
 import yoyo
 from seidra.config import Settings, packaged_dir
 from seidra.database import init_database
+from seidra.database import migrate as schema
 from seidra.database.sqlite import migrate
 
 # Parsing takes most of a start: done once, for the forks to inherit.
@@ -264,8 +265,8 @@ def start_in_peace(folder, part):
     if part is None:
         init_database(settings)
     else:
-        with migrate.start_lock(settings):
-            assert migrate.apply_migrations(settings, {part}) in ([], [part])
+        with schema.start_lock(settings):
+            assert schema.apply_migrations(settings, {part}) in ([], [part])
 
 def contents(folder):
     with closing(sqlite3.connect(folder / "seidra.db")) as connection:
