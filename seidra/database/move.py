@@ -107,13 +107,13 @@ def copy(source: Settings, target: Settings, progress: Progress = lambda line: N
 def copy_rows(source: Settings, target: Settings, progress: Progress = lambda line: None) -> int:
     """What `copy` does, between two databases that have their schema."""
     _check_versions(source, target)
-    with _reading(source) as old:
+    with _engine_of(source).reading(source) as old:
         tables = {name: found for name, found in sorted(old.tables().items()) if name not in LEFT}
         digests = {}
         for table, columns in tables.items():
             digests[table] = _digest(old, table, columns)
             progress(f"read {table}: {digests[table].rows} rows")
-        with _writing(target) as new:
+        with _engine_of(target).writing(target) as new:
             _check_empty(target, new, tables)
             with new.loading():
                 new.clear(MARKS)
@@ -130,14 +130,14 @@ def copy_rows(source: Settings, target: Settings, progress: Progress = lambda li
                         f" {found.rows} that differ: nothing was copied."
                     )
             progress("compared")
-    _tidy(target)
+    _engine_of(target).tidy(target)
     return sum(digest.rows for digest in digests.values())
 
 
 def check_empty(target: Settings) -> None:
     """Raise StartError for a database with rows in it; one without a schema is empty."""
     if any(step.applied for step in migrate.list_migrations(target)):
-        with _writing(target) as side:
+        with _engine_of(target).writing(target) as side:
             _check_empty(target, side, side.tables())
 
 
@@ -197,28 +197,27 @@ def _check_nul(table: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> No
             )
 
 
-def _reading(settings: Settings) -> AbstractContextManager[Side]:
+class Engine(Protocol):
+    """What an engine's `move.py` gives."""
+
+    def reading(self, settings: Settings) -> AbstractContextManager[Side]:
+        """The database as it is at one moment."""
+        ...
+
+    def writing(self, settings: Settings) -> AbstractContextManager[Target]:
+        """One transaction, for the length of a `with` block."""
+        ...
+
+    def tidy(self, settings: Settings) -> None:
+        """What is done once all has been written."""
+        ...
+
+
+def _engine_of(settings: Settings) -> Engine:
     if settings.database_engine == "sqlite":
         from seidra.database.sqlite import move as sqlite
 
-        return sqlite.reading(settings)
+        return sqlite
     from seidra.database.postgresql import move as postgresql
 
-    return postgresql.reading(settings)
-
-
-def _writing(settings: Settings) -> AbstractContextManager[Target]:
-    if settings.database_engine == "sqlite":
-        from seidra.database.sqlite import move as sqlite
-
-        return sqlite.writing(settings)
-    from seidra.database.postgresql import move as postgresql
-
-    return postgresql.writing(settings)
-
-
-def _tidy(settings: Settings) -> None:
-    if settings.database_engine == "postgresql":
-        from seidra.database.postgresql import move as postgresql
-
-        postgresql.tidy(settings)
+    return postgresql

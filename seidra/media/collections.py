@@ -3,7 +3,7 @@ instance, private ones too: that is what sharing it means."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from seidra.database.base import Connection, Row
@@ -191,7 +191,11 @@ def order_media(tx: Connection, user_id: int, collection_id: str, ids: Sequence[
 
 
 def _write(
-    tx: Connection, user_id: int, collection_id: str, what: Sequence[Any], write: Any
+    tx: Connection,
+    user_id: int,
+    collection_id: str,
+    what: Sequence[object],
+    write: Callable[[], object],
 ) -> None:
     """Write, where there is something to write, and that the collection has changed."""
     if what:

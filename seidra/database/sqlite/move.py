@@ -149,6 +149,10 @@ def writing(settings: Settings) -> Iterator[_Target]:
         connection.execute("COMMIT")
 
 
+def tidy(settings: Settings) -> None:
+    """Nothing: what was loaded is whole, indexes and all."""
+
+
 @contextmanager
 def _failing(settings: Settings) -> Iterator[None]:
     try:
