@@ -286,6 +286,9 @@ def test_a_backup_of_one_engine_restores_into_the_other(
         connection.execute("DELETE FROM trash")
         connection.execute("DELETE FROM media_tags")
         connection.execute("DELETE FROM media_loras")
+        connection.execute(
+            "UPDATE share_links SET media_id = ? WHERE media_id IS NOT NULL", (MEDIA,)
+        )
         connection.commit()
     ensure_runtime_directories(here)
     (here.media_dir / MEDIA[:2]).mkdir()
@@ -305,8 +308,16 @@ def test_a_backup_of_one_engine_restores_into_the_other(
     ensure_runtime_directories(back)
     assert put_back(tmp_path / "two.tar", back) == restore.Restored(1, 0, 0)
     assert (back.media_dir / MEDIA[:2] / f"{MEDIA}.png").read_bytes() == picture
-    ended = ("sessions", "refresh_tokens", "api_keys", "password_links")
+    ended = (
+        "sessions",
+        "refresh_tokens",
+        "api_keys",
+        "password_links",
+        "share_links",
+        "invitations",
+    )
     dropped = ("job_frames", "idempotency_keys", "exports", "job_events", "workers")
+    assert [count(back, table) for table in ended] == [0] * len(ended)
     before, after = rows(here), rows(back)
     for table in (*ended, *dropped, "numbers", "file_deletions", "persona_texts"):
         before.pop(table), after.pop(table)
