@@ -100,6 +100,10 @@ class Database(ABC):
         wherever there is a reason for that."""
         return nullcontext(True)
 
+    @abstractmethod
+    def size_bytes(self) -> int:
+        """What it takes on its disk, with the log that stands beside it."""
+
     def fold_counters(self) -> None:  # noqa: B027 (most have nothing to do)
         """Bring together what triggers have counted, where they count apart."""
 

@@ -355,8 +355,7 @@ def read_state(query: dict[str, Any]) -> Response:
         oldest = queries.platform.oldest_queued(connection)
         media_bytes = queries.platform.media_bytes(connection)
         workers = queries.workers.list_all(connection)
-    path, alive = settings.database_path, timestamp_in(-SILENCE_SECONDS)
-    files = [file for file in (path, path.with_name(f"{path.name}-wal")) if file.exists()]
+    alive = timestamp_in(-SILENCE_SECONDS)
     return reply(
         {
             "version": _VERSION,
@@ -364,7 +363,7 @@ def read_state(query: dict[str, Any]) -> Response:
             "checks": [asdict(check) for check in found],
             "disk": {
                 "media_bytes": media_bytes,
-                "database_bytes": sum(file.stat().st_size for file in files),
+                "database_bytes": database.size_bytes(),
                 "free_bytes": min(map(checks.free_bytes, settings.runtime_folders())),
             },
             "queue": {

@@ -162,11 +162,10 @@ class _State:
     def _disk(self) -> Iterator[GaugeMetricFamily]:
         from prometheus_client.core import GaugeMetricFamily
 
-        database = self._settings.database_path
-        files = [database, database.with_name(f"{database.name}-wal")]
-        size = sum(path.stat().st_size for path in files if path.exists())
         yield GaugeMetricFamily(
-            "seidra_database_bytes", "Bytes of the database and its log.", value=size
+            "seidra_database_bytes",
+            "Bytes of the database and its log.",
+            value=self._database.size_bytes(),
         )
         free = GaugeMetricFamily(
             "seidra_disk_free_bytes", "Bytes free for SEIDRA.", labels=["folder"]
@@ -174,7 +173,10 @@ class _State:
         total = GaugeMetricFamily(
             "seidra_disk_bytes", "Bytes of the file system.", labels=["folder"]
         )
-        for name, path in (("database", database.parent), ("media", self._settings.media_dir)):
+        folders = {"media": self._settings.media_dir}
+        if self._settings.database_engine == "sqlite":
+            folders = {"database": self._settings.database_path.parent, **folders}
+        for name, path in folders.items():
             space = os.statvfs(path)
             free.add_metric([name], space.f_bavail * space.f_frsize)
             total.add_metric([name], space.f_blocks * space.f_frsize)

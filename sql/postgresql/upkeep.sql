@@ -10,6 +10,10 @@ SELECT PG_ADVISORY_UNLOCK(CAST(:number AS INTEGER), 0);
 -- The seconds since 1970 by the server's clock.
 SELECT CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION);
 
+-- name: size$
+-- The bytes of the database on the server's disk.
+SELECT PG_DATABASE_SIZE(CURRENT_DATABASE());
+
 -- name: fold_persona_counts!
 -- Bring together what triggers have counted of personas since the last time.
 WITH gone AS (

@@ -1,10 +1,12 @@
-"""A PostgreSQL database for each test, on the server that SEIDRA_TEST_POSTGRESQL names."""
+"""A PostgreSQL database for each test: on the server that SEIDRA_TEST_POSTGRESQL names, or on one
+that the tests start."""
 
 from __future__ import annotations
 
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -17,14 +19,19 @@ from seidra.start.service import init_database
 
 psycopg = pytest.importorskip("psycopg", reason="PostgreSQL's driver is an extra")
 
+from postgresql_server import URL_VARIABLE, postgresql_server  # noqa: E402 (it needs the driver)
+
 
 @pytest.fixture(scope="session")
-def server() -> str:
+def server() -> Iterator[str]:
     """The URL of a server's own database, where others can be made."""
-    url = os.environ.get("SEIDRA_TEST_POSTGRESQL")
-    if not url:
-        pytest.skip("SEIDRA_TEST_POSTGRESQL names no server")
-    return url
+    with ExitStack() as stack:
+        try:
+            url = stack.enter_context(postgresql_server())
+        except (RuntimeError, OSError) as error:
+            pytest.skip(f"there is no server of PostgreSQL: {error}")
+        # One that is given names a database already.
+        yield url if os.environ.get(URL_VARIABLE) else f"{url}/postgres"
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ from test_migrations import ROWS, content, tables
 __all__ = ["server"]
 """The fixture."""
 
+pytestmark = pytest.mark.processes
+
 MEDIA = "6f6f6f6f-6f6f-4f6f-8f6f-6f6f6f6f6f6f"
 
 

@@ -28,6 +28,8 @@ from seidra.values import timestamp, timestamp_in
 __all__ = ["pg", "pg_settings", "server"]
 """The fixtures."""
 
+pytestmark = pytest.mark.processes
+
 ENGINE = "mock"
 _PROCESSES = multiprocessing.get_context("forkserver")
 _PROCESSES.set_forkserver_preload(["instances", "seidra.database.postgresql.connect"])

@@ -13,6 +13,8 @@ from seidra.database.queries import Statement, parameters_of, queries
 __all__ = ["pg", "pg_settings", "server"]
 """The fixtures."""
 
+pytestmark = pytest.mark.processes
+
 STATEMENTS: list[Statement] = [
     statement
     for statements in vars(queries).values()

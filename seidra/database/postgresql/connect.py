@@ -206,6 +206,10 @@ class PostgresqlDatabase(Database):
             if mine and not connection.closed:
                 queries.upkeep.leave_chores(connection, number=_CHORES)
 
+    def size_bytes(self) -> int:
+        size: int = queries.upkeep.size(self.connection)
+        return size
+
     def fold_counters(self) -> None:
         for fold in (
             queries.upkeep.fold_persona_counts,

@@ -116,6 +116,10 @@ class SqliteDatabase(Database):
             )
         return error
 
+    def size_bytes(self) -> int:
+        files = (self.path, self.path.with_name(f"{self.path.name}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists())
+
     def release(self) -> None:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is not None and connection.in_transaction:

@@ -1,0 +1,33 @@
+"""The app on PostgreSQL, by HTTP: what asks for a file on SQLite."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Person
+from instances import pg_settings, server
+
+from seidra import create_app
+from seidra.config import Settings
+from seidra.platform import metrics
+from seidra.web.services import services_of
+
+__all__ = ["pg_settings", "server"]
+"""The fixtures."""
+
+pytestmark = pytest.mark.processes
+
+
+def test_administrators_and_metrics_are_told_the_size(pg_settings: Settings) -> None:
+    app = create_app(pg_settings)
+    database = services_of(app).database
+    try:
+        instance = Person(app, "admin").get("/api/admin/instance")
+        assert instance.status_code == 200, instance.text
+        assert instance.get_json()["disk"]["database_bytes"] > 1_000_000
+        # Asked as /metrics asks it, without the files that count over processes.
+        gauges = {gauge.name: gauge for gauge in metrics._State(database, pg_settings).collect()}
+        assert gauges["seidra_database_bytes"].samples[0].value > 1_000_000
+        (free,) = gauges["seidra_disk_free_bytes"].samples
+        assert free.labels == {"folder": "media"}
+    finally:
+        database.close()
