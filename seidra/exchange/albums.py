@@ -28,7 +28,7 @@ from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
 from seidra.media.crops import read_crop
 from seidra.media.trash import add_loras
-from seidra.media.write import IMPORT, JOB, UPLOAD, check_room, search_text, write_tag_keys
+from seidra.media.write import IMPORT, JOB, PRIVATE, UPLOAD, check_room, search_text, write_tag_keys
 from seidra.nsfw import policy
 from seidra.values import from_json, packed, timestamp_in, to_json, unpacked
 from seidra.web.fields import Tags, check_json
@@ -302,6 +302,9 @@ def _add(tx: Connection, user_id: int, picture: Row, ready: Mapping[str, Any]) -
         file_key=picture["file_key"],
         color=fields.get("color"),
         model=fields.get("model"),
+        # Whatever it was where it comes from: who shares something here says so here.
+        visibility=PRIVATE,
+        with_details=False,
         search_text=ready["search_text"],
         version=1,
         created_at=fields["created_at"],
