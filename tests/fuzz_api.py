@@ -64,6 +64,7 @@ checks.positive_data_acceptance.expected-statuses = [
         "PATCH /api/admin/users/{user_id}",
         "POST /api/admin/groups",
         "PATCH /api/admin/groups/{group_id}",
+        "POST /api/admin/groups/{group_id}/members",
         "POST /api/admin/users/{user_id}/hand-over",
         "POST /api/admin/invitations",
         "POST /api/personas/{persona_id}/duplicate",
@@ -79,6 +80,7 @@ checks.positive_data_acceptance.expected-statuses = [
         "POST /api/imports",
         "POST /api/personas/from-picture",
         "POST /api/imports/{import_id}/apply",
+        "POST /api/imports/{import_id}/undo",
         "POST /api/exports",
     )
 )

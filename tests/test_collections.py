@@ -277,3 +277,16 @@ def test_a_grid_veils_what_is_nsfw(alice: Person, bob: Person) -> None:
     alice.patch("/api/settings/nsfw", json={"enabled": False})
     assert shy["id"] not in bob.client.get(f"{link['url']}?show=1").text
     assert bob.client.get(f"{link['url']}/{shy['id']}/picture").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/api/personas", "/api/media", "/api/collections", "/api/shares"])
+@pytest.mark.parametrize("scope", ["mine", "shared", "all"])
+@pytest.mark.parametrize("offset", [2**63 - 1, 2**63, 10**30])
+def test_pages_behind_all_numbers_are_empty(
+    alice: Person, path: str, scope: str, offset: int
+) -> None:
+    item_of(alice)
+    answer = alice.get(path, query_string={"scope": scope, "offset": offset, "limit": 44})
+    assert answer.status_code == 200, answer.text
+    shown = answer.get_json()
+    assert (shown if isinstance(shown, list) else shown["items"]) == []

@@ -13,6 +13,7 @@ from seidra.media.links import Links
 from seidra.media.view import picture_links
 from seidra.media.write import SHARED, check_may_share, visible_item
 from seidra.values import new_uid, timestamp
+from seidra.web.fields import page_reach
 
 MAX_COLLECTIONS = 1_000
 """Collections of an account."""
@@ -76,8 +77,7 @@ def collections_page(
     if scope != "all":
         rows = queries.collections.page(connection, scope=scope, **asked)
         return rows, queries.collections.count(connection, scope=scope, user_id=user_id)
-    reach = query["limit"] + query["offset"]
-    rows = queries.collections.both(connection, **asked, reach=reach)
+    rows = queries.collections.both(connection, **asked, reach=page_reach(query))
     mine, shared = (
         queries.collections.count(connection, scope=each, user_id=user_id) for each in _SCOPES
     )

@@ -11,6 +11,7 @@ from seidra import folding
 from seidra.database.base import Connection, Row, required_row
 from seidra.database.queries import queries
 from seidra.values import parse_timestamp, timestamp, to_json
+from seidra.web.fields import page_reach
 
 _FILTERS = ("persona_id", "job_id", "model", "lora")
 """Filters that are None where they are not asked for."""
@@ -68,8 +69,7 @@ def seen_page(
     if scope == "shared":
         rows = queries.shared_media.page(connection, **asked)
     else:
-        reach = query["limit"] + query["offset"]
-        rows = queries.shared_media.both(connection, **asked, reach=reach)
+        rows = queries.shared_media.both(connection, **asked, reach=page_reach(query))
     return rows, seen_counts(connection, user_id, nsfw, scope)["total"]
 
 

@@ -8,7 +8,7 @@ document tells the truth. Query parameters are text by nature and use the `Query
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import cached_property
 from itertools import islice
@@ -436,6 +436,12 @@ class PageQuery(Query):
 
     limit = QueryWhole(1, 100, load_default=20, metadata={"description": "How many to answer."})
     offset = QueryWhole(0, load_default=0, metadata={"description": "How many to pass over."})
+
+
+def page_reach(query: Mapping[str, Any]) -> int:
+    """How many rows there are up to the end of the page that a PageQuery asks for, as far as a
+    database counts."""
+    return min(int(query["offset"]) + int(query["limit"]), MAX_INTEGER)
 
 
 def one_of(*names: str) -> Callable[[Any], Any]:
