@@ -309,6 +309,7 @@ def test_all_that_match_go_into_a_collection_that_is_there(people: tuple[Studio,
     expect(page.locator(".shot")).to_have_count(2)
     # The way back from a picture keeps the collection.
     page.locator(".shot").first.click()
+    expect(page.locator(".lightbox img")).to_be_visible()
     first = page.url
     page.keyboard.press("ArrowRight")
     page.wait_for_function("first => location.href !== first", arg=first)
