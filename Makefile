@@ -6,6 +6,10 @@ STAMP := .venv/.installed-dev
 ENGINES_STAMP := .venv-engines/.installed
 BENCH_STAMP := .venv/.installed-bench
 
+# Where the environment forbids it, each of the hundreds of processes that tests start would compile
+# all of SEIDRA anew, and each process of pytest all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help serve test test-postgresql processes engines browser screenshots fuzz lint format bench bench-shared weigh soak clean
 
