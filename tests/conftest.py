@@ -115,15 +115,17 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ[URL_VARIABLE] = _running.enter_context(postgresql_server())
 
 
-# What the imports and ten thousand tests are made of stays until the end: the collector would walk
-# over all of it again and again, for a fifth of the whole time.
-gc.disable()
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    gc.collect()
-    gc.freeze()
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What imports and ten thousand tests are made of stays until the end: the collector would walk
+    over all of it again and again, for a fifth of the whole time."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
