@@ -762,7 +762,7 @@ class Server:
             self.process.wait(60)
 
     def ready(self) -> Server:
-        wait_for(self._answers, 60)
+        wait_for(self._answers, 180)
         return self
 
     def _answers(self) -> bool:
