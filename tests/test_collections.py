@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 from conftest import Person
 from test_downloads import SECRET
 from test_shared_media import change, item_of, listed
+from werkzeug.test import TestResponse
 
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 
 PATH = "/api/collections"
@@ -215,6 +218,71 @@ def test_what_lies_in_the_trash_comes_back_to_its_place(
     assert alice.delete("/api/trash").status_code == 204
     rows = database.connection.execute("SELECT media_id FROM collection_media").fetchall()
     assert [row[0] for row in rows] == [two["id"]]
+
+
+def test_counts_are_what_a_count_says(alice: Person, bob: Person, database: SqliteDatabase) -> None:
+    """Whatever is done to pictures and collections, in the order of a die."""
+    alice.allow_nsfw()
+    die = random.Random(5)
+    items = [item_of(alice)["id"] for _ in range(6)]
+    albums = [made(alice, name=f"{n}", visibility="shared")["id"] for n in range(3)]
+
+    def add(album: str, item: str) -> TestResponse:
+        return alice.post(f"{PATH}/{album}/media", json={"ids": [item]})
+
+    def take(album: str, item: str) -> TestResponse:
+        return alice.delete(f"{PATH}/{album}/media", json={"ids": [item]})
+
+    def veil(_: str, item: str) -> TestResponse:
+        return alice.patch(f"/api/media/{item}", json={"is_nsfw": die.random() < 0.5})
+
+    def trash(_: str, item: str) -> TestResponse:
+        return alice.delete(f"/api/media/{item}")
+
+    def restore(_: str, item: str) -> TestResponse:
+        body = {"ids": [{"kind": "media", "item_id": item}]}
+        return alice.post("/api/trash/restore", json=body)
+
+    def purge(*_: str) -> TestResponse:
+        gone = alice.get("/api/trash?include_nsfw=true").get_json()["items"]
+        items.extend(item_of(alice)["id"] for _ in gone)
+        for entry in gone:
+            items.remove(entry["item_id"])
+        return alice.delete("/api/trash")
+
+    def renew(album: str, _: str) -> TestResponse:
+        albums.remove(album)
+        albums.append(made(alice, name="new", visibility="shared")["id"])
+        return alice.delete(f"{PATH}/{album}")
+
+    steps = [add] * 8 + [take, veil, veil, trash, trash, restore, restore, renew]
+    done = set()
+    for number in range(150):
+        step = purge if number % 40 == 39 else die.choice(steps)
+        answer = step(die.choice(albums), die.choice(items))
+        assert answer.status_code in (200, 204, 404), answer.text
+        if answer.status_code != 404:
+            done.add(step.__name__)
+        wrong = queries.operations.wrong_counts(database.connection)
+        assert wrong is not None
+        assert set(wrong) == {0}, (number, step.__name__, dict(wrong))
+        if number % 10 == 0:
+            for person in (alice, bob):
+                _check_numbers(person, albums)
+    assert len(done) == 7
+    assert bob.get(f"{PATH}?scope=shared").get_json()["total"] == len(albums)
+
+
+def _check_numbers(person: Person, albums: list[str]) -> None:
+    """What collections say of themselves is what somebody sees in them."""
+    for shy in ("", "?include_nsfw=true"):
+        listed_ones = person.get(f"{PATH}{shy or '?'}&scope=all").get_json()["items"]
+        assert sorted(each["id"] for each in listed_ones) == sorted(albums)
+        for each in listed_ones:
+            page = person.get(f"{PATH}/{each['id']}/media{shy}").get_json()
+            assert each["count"] == page["total"] == len(page["items"])
+            first = page["items"][0]["id"] if page["items"] else None
+            assert (each["cover"] and each["cover"]["media_id"]) == first
 
 
 def test_collections_and_their_pictures_are_bounded(
