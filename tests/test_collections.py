@@ -358,3 +358,71 @@ def test_pages_behind_all_numbers_are_empty(
     assert answer.status_code == 200, answer.text
     shown = answer.get_json()
     assert (shown if isinstance(shown, list) else shown["items"]) == []
+
+
+def test_the_list_of_media_is_filtered_by_a_collection(alice: Person, bob: Person) -> None:
+    """One's own, or one that is shared; with every other filter, and no more than it gives."""
+    bob.allow_nsfw()
+    alice.allow_nsfw()
+    one, two = item_of(alice, tags=["open"]), item_of(alice, tags=["sea"])
+    shy, beside = item_of(alice, is_nsfw="true"), item_of(alice, tags=["sea"])
+    kept = made(alice, one, two, shy)
+    given = made(alice, two, shy, visibility="shared")
+    change(alice, beside, visibility="shared")
+
+    def ids_of(person: Person, collection: str, **query: Any) -> list[str]:
+        query |= {"collection": collection}
+        page = person.get("/api/media", query_string=query).get_json()
+        assert page["total"] == len(page["items"])
+        facets = person.get("/api/media/facets", query_string=query).get_json()
+        assert facets["total"] == page["total"]
+        if "scope" not in query:
+            months = person.get("/api/media/timeline", query_string=query).get_json()
+            assert sum(month["count"] for month in months) == page["total"]
+        return [item["id"] for item in page["items"]]
+
+    first, second, third = (item["id"] for item in (one, two, shy))
+    assert ids_of(alice, kept["id"]) == [second, first]
+    assert ids_of(alice, kept["id"].upper(), sort="created_at") == [first, second]
+    assert ids_of(alice, kept["id"], include_nsfw="true") == [third, second, first]
+    assert ids_of(alice, kept["id"], tag="sea") == [second]
+    assert ids_of(alice, kept["id"], search="open") == [first]
+    assert ids_of(alice, kept["id"], date_to="2000-01-01") == []
+    assert ids_of(alice, kept["id"], scope="all") == [second, first]
+    assert ids_of(alice, given["id"], scope="shared") == []
+    assert ids_of(alice, "00000000-0000-4000-8000-000000000000") == []
+    # Another's is one's own by no scope, and a private one by none at all.
+    for scope in ("mine", "shared", "all"):
+        assert ids_of(bob, kept["id"], scope=scope) == []
+        wanted = [] if scope == "mine" else [second]
+        assert ids_of(bob, given["id"], scope=scope) == wanted
+    shared = {"scope": "shared"}
+    assert ids_of(bob, given["id"], include_nsfw="true", **shared) == [third, second]
+    # What is not shown is not found, until it is given.
+    assert ids_of(bob, given["id"], tag="sea", **shared) == []
+    assert ids_of(bob, given["id"], search="sea", **shared) == []
+    path = f"{PATH}/{given['id']}"
+    assert alice.patch(path, json={"with_details": True}).status_code == 200
+    assert ids_of(bob, given["id"], tag="sea", **shared) == [second]
+    assert ids_of(bob, given["id"], search="sea", **shared) == [second]
+    assert alice.patch(path, json={"visibility": "private"}).status_code == 200
+    assert ids_of(bob, given["id"], **shared) == []
+    answer = alice.get("/api/media?collection=x")
+    assert (answer.status_code, set(answer.get_json()["errors"])) == (422, {"collection"})
+
+
+def test_a_bulk_action_takes_what_a_collection_has(alice: Person, bob: Person) -> None:
+    one, two = item_of(alice), item_of(alice)
+    collection = made(alice, one, visibility="shared")
+
+    def tag(person: Person) -> dict[str, Any]:
+        body = {"action": "tag", "tags": ["album"], "filter": {"collection": collection["id"]}}
+        answer = person.post("/api/media/bulk", json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.get_json()
+        return found
+
+    assert tag(bob)["done"] == 0
+    assert tag(alice) == {"done": 1, "failed": [], "remaining": 0}
+    tags = [alice.get(f"/api/media/{item['id']}").get_json()["tags"] for item in (one, two)]
+    assert ["album" in each for each in tags] == [True, False]

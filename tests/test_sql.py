@@ -115,7 +115,7 @@ ALONE = {
         *(f"upkeep.{name}" for name in ("take_chores", "leave_chores", "server_clock", "size")),
         *(
             f"upkeep.fold_{name}_counts"
-            for name in ("persona", "job", "media", "shared_persona", "shared_media")
+            for name in ("persona", "job", "media", "shared_persona", "shared_media", "collection")
         ),
     },
 }
@@ -786,7 +786,7 @@ PLANS |= {
     "collections.delete": (COLLECTION,),
     "collections.get": (COLLECTION, MEMBERS, MEDIA, VIEWER),
     "collections.media": (COLLECTION, MEMBERS, MEDIA, JOB, GIVEN),
-    "collections.media_count": (COLLECTION, MEMBERS, MEDIA),
+    "collections.media_count": (COLLECTION, "SEARCH q USING ", "collection_id=?"),
     "collections.members": (MEMBERS,),
     "collections.page[mine]": ("INDEX collections_owner (user_id=?)", COLLECTION, MEMBERS, MEDIA),
     "collections.page[shared]": ("i USING INDEX collections_shared", COLLECTION, MEMBERS, MEDIA),
@@ -799,6 +799,7 @@ PLANS |= {
     "collections.place": (MEMBER,),
     "collections.remove": (MEMBER,),
     "collections.update": (COLLECTION,),
+    "media.matching[collection]": (COLLECTION, "x USING", "(collection_id=?)", MEDIA),
     "search.shared_media_page": (MEDIA, JOB, GIVEN),
     "share_links.count[collection]": ("INDEX share_links_collection (collection_id=?)",),
     "share_links.count[media]": ("INDEX share_links_media (media_id=?)",),
@@ -818,7 +819,8 @@ PLANS |= {
     "shared_media.by_date": ("INDEX media_shared (created_at>?)",),
     "shared_media.counts": ("SCAN c", ROWID),
     "shared_media.get": (MEDIA, VIEWER, GIVEN, JOB),
-    "shared_media.matching": ("INDEX media_shared (created_at>? AND created_at<?)",),
+    "shared_media.matching[each]": ("INDEX media_shared (created_at>? AND created_at<?)",),
+    "shared_media.matching[collection]": (COLLECTION, "x USING", "(collection_id=?)", MEDIA),
 }
 for _order in ("created_at", "-created_at"):
     PLANS |= {
