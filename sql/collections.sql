@@ -193,3 +193,26 @@ DELETE FROM collection_media WHERE collection_id = :id AND media_id = :media_id;
 -- name: place*!
 -- Write where in a collection a picture stands.
 UPDATE collection_media SET position = :position WHERE collection_id = :id AND media_id = :media_id;
+
+-- name: holding
+-- The collections of a user that have a picture, and where in them it stands.
+SELECT c.id, c.name, c.description, c.created_at, c.updated_at, x.position
+FROM collection_media AS x
+CROSS JOIN collections AS c
+WHERE x.media_id = :media_id AND c.id = x.collection_id AND c.user_id = :user_id
+ORDER BY c.created_at, c.id;
+
+-- name: owner$
+-- Whose collection has an id.
+SELECT user_id FROM collections WHERE id = :id;
+
+-- name: bring_back!
+-- A collection comes with a library, as a private one.
+INSERT INTO collections (id, user_id, name, description, visibility, with_details, created_at, updated_at)
+VALUES (:id, :user_id, :name, :description, 'private', FALSE, :created_at, :updated_at);
+
+-- name: drop_brought!
+-- One that came with a library, was not touched since, and has nothing left in it, goes again.
+DELETE FROM collections
+WHERE id = :id AND user_id = :user_id AND version = 1
+    AND NOT EXISTS (SELECT 1 FROM collection_media AS x WHERE x.collection_id = collections.id);

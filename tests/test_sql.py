@@ -625,6 +625,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "trash.purgeable": ("INDEX trash_deleted (deleted_at<?)",),
     "trash.remove": (ENTRY,),
     "search.media_facets": (MEDIA,),
+    "search.own_media": (MEDIA, VIEWER),
     "search.persona_facets": (ROWID,),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
     "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),
@@ -788,6 +789,10 @@ PLANS |= {
     "collections.media": (COLLECTION, MEMBERS, MEDIA, JOB, GIVEN),
     "collections.media_count": (COLLECTION, "SEARCH q USING ", "collection_id=?"),
     "collections.members": (MEMBERS,),
+    "collections.holding": (GIVEN, COLLECTION),
+    "collections.owner": (COLLECTION,),
+    "collections.bring_back": NOTHING,
+    "collections.drop_brought": (COLLECTION, "x USING", "(collection_id=?)"),
     "collections.page[mine]": ("INDEX collections_owner (user_id=?)", COLLECTION, MEMBERS, MEDIA),
     "collections.page[shared]": ("i USING INDEX collections_shared", COLLECTION, MEMBERS, MEDIA),
     "collections.both": (
