@@ -9,15 +9,14 @@ SELECT COUNT(*) FROM collections WHERE user_id = :user_id;
 
 -- name: get^
 -- One collection that a user may see, their own or shared, with what they may see of its pictures: how many there are,
--- and the first.
+-- from the counters, and the first.
 SELECT
     c.id, c.user_id AS owner_id, o.username AS owner_name, c.name, c.description, c.visibility, c.with_details,
     c.version, c.created_at, c.updated_at,
     (
-        SELECT COUNT(*) FROM collection_media AS x
-        CROSS JOIN media_items AS m
-        WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
-            AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
+        SELECT COALESCE(SUM(q.n), 0) FROM collection_counts AS q
+        WHERE q.collection_id = c.id AND q.user_id = c.user_id
+            AND (q.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
     ) AS n,
     k.id AS cover_id, k.width AS cover_width, k.height AS cover_height
 FROM collections AS c
@@ -47,10 +46,8 @@ SELECT
     c.id, c.user_id AS owner_id, o.username AS owner_name, c.name, c.description, c.visibility, c.with_details,
     c.version, c.created_at, c.updated_at,
     (
-        SELECT COUNT(*) FROM collection_media AS x
-        CROSS JOIN media_items AS m
-        WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
-            AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(q.n), 0) FROM collection_counts AS q
+        WHERE q.collection_id = c.id AND q.user_id = c.user_id AND (q.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS n,
     k.id AS cover_id, k.width AS cover_width, k.height AS cover_height
 FROM (
@@ -61,12 +58,15 @@ FROM (
 ) AS page
 INNER JOIN collections AS c ON c.id = page.id
 INNER JOIN users AS o ON o.id = c.user_id
-LEFT JOIN media_items AS k ON k.id = (
+LEFT JOIN media_items AS k ON k.id = CASE WHEN EXISTS (
+    SELECT 1 FROM collection_counts AS f
+    WHERE f.collection_id = c.id AND f.user_id = c.user_id AND f.n > 0 AND (f.is_nsfw = FALSE OR :nsfw = TRUE)
+) THEN (
     SELECT m.id FROM collection_media AS x
     CROSS JOIN media_items AS m
     WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY x.position, x.media_id LIMIT 1
-)
+) END
 ORDER BY c.created_at DESC, c.id DESC;
 
 -- name: both
@@ -75,10 +75,8 @@ SELECT
     c.id, c.user_id AS owner_id, o.username AS owner_name, c.name, c.description, c.visibility, c.with_details,
     c.version, c.created_at, c.updated_at,
     (
-        SELECT COUNT(*) FROM collection_media AS x
-        CROSS JOIN media_items AS m
-        WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
-            AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
+        SELECT COALESCE(SUM(q.n), 0) FROM collection_counts AS q
+        WHERE q.collection_id = c.id AND q.user_id = c.user_id AND (q.is_nsfw = FALSE OR :nsfw = TRUE)
     ) AS n,
     k.id AS cover_id, k.width AS cover_width, k.height AS cover_height
 FROM (
@@ -106,12 +104,15 @@ FROM (
 ) AS page
 INNER JOIN collections AS c ON c.id = page.id
 INNER JOIN users AS o ON o.id = c.user_id
-LEFT JOIN media_items AS k ON k.id = (
+LEFT JOIN media_items AS k ON k.id = CASE WHEN EXISTS (
+    SELECT 1 FROM collection_counts AS f
+    WHERE f.collection_id = c.id AND f.user_id = c.user_id AND f.n > 0 AND (f.is_nsfw = FALSE OR :nsfw = TRUE)
+) THEN (
     SELECT m.id FROM collection_media AS x
     CROSS JOIN media_items AS m
     WHERE x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
     ORDER BY x.position, x.media_id LIMIT 1
-)
+) END
 ORDER BY c.created_at DESC, c.id DESC;
 
 -- name: count$
@@ -175,12 +176,10 @@ WHERE (m.user_id = :user_id OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.m
 ORDER BY page.place, page.page_id;
 
 -- name: media_count$
--- How many pictures that is in all.
-SELECT COUNT(*) FROM collections AS c
-CROSS JOIN collection_media AS x
-CROSS JOIN media_items AS m
-WHERE c.id = :id AND x.collection_id = c.id AND m.id = x.media_id AND m.user_id = c.user_id
-    AND (m.is_nsfw = FALSE OR :nsfw = TRUE);
+-- How many pictures that is in all, from the counters.
+SELECT COALESCE(SUM(q.n), 0) FROM collections AS c
+CROSS JOIN collection_counts AS q
+WHERE c.id = :id AND q.collection_id = c.id AND q.user_id = c.user_id AND (q.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: add*!
 -- Put a picture into a collection; one that is in it stays where it is.
@@ -194,3 +193,26 @@ DELETE FROM collection_media WHERE collection_id = :id AND media_id = :media_id;
 -- name: place*!
 -- Write where in a collection a picture stands.
 UPDATE collection_media SET position = :position WHERE collection_id = :id AND media_id = :media_id;
+
+-- name: holding
+-- The collections of a user that have a picture, and where in them it stands.
+SELECT c.id, c.name, c.description, c.created_at, c.updated_at, x.position
+FROM collection_media AS x
+CROSS JOIN collections AS c
+WHERE x.media_id = :media_id AND c.id = x.collection_id AND c.user_id = :user_id
+ORDER BY c.created_at, c.id;
+
+-- name: owner$
+-- Whose collection has an id.
+SELECT user_id FROM collections WHERE id = :id;
+
+-- name: bring_back!
+-- A collection comes with a library, as a private one.
+INSERT INTO collections (id, user_id, name, description, visibility, with_details, created_at, updated_at)
+VALUES (:id, :user_id, :name, :description, 'private', FALSE, :created_at, :updated_at);
+
+-- name: drop_brought!
+-- One that came with a library, was not touched since, and has nothing left in it, goes again.
+DELETE FROM collections
+WHERE id = :id AND user_id = :user_id AND version = 1
+    AND NOT EXISTS (SELECT 1 FROM collection_media AS x WHERE x.collection_id = collections.id);

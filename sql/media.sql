@@ -276,6 +276,7 @@ ORDER BY created_at DESC, id DESC;
 -- family: by persona: m.persona_id = :persona_id AND m.user_id = :user_id
 -- family: by model: m.user_id = :user_id AND m.model = :model
 -- family: by job: m.job_id = (SELECT q.id FROM generation_jobs AS q WHERE q.id = :job_id AND q.user_id = :user_id)
+-- family: by collection: m.user_id + 0 = :user_id AND m.id IN (SELECT x.media_id FROM collections AS c CROSS JOIN collection_media AS x WHERE c.id = :collection AND c.user_id = :user_id AND x.collection_id = c.id)
 -- family: by lora: m.id IN (SELECT media_id FROM media_loras WHERE user_id = :user_id AND name = :lora)
 -- family: by tag: m.id IN (SELECT media_id FROM media_tags WHERE user_id = :user_id AND tag_key IN (:tag_1, :tag_2, :tag_3, :tag_4, :tag_5, :tag_6, :tag_7, :tag_8))
 SELECT m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text, m.created_at
@@ -301,6 +302,13 @@ WHERE m.user_id = :user_id
     AND (
         CAST(:job_id AS TEXT) IS NULL
         OR m.job_id = (SELECT j.id FROM generation_jobs AS j WHERE j.id = :job_id AND j.user_id = :user_id)
+    )
+    AND (
+        CAST(:collection AS TEXT) IS NULL
+        OR EXISTS (
+            SELECT 1 FROM collections AS c CROSS JOIN collection_media AS x
+            WHERE c.id = :collection AND c.user_id = :user_id AND x.collection_id = c.id AND x.media_id = m.id
+        )
     )
     AND (CAST(:model AS TEXT) IS NULL OR m.model = :model)
     AND (

@@ -138,7 +138,22 @@ SELECT
             GROUP BY d.user_id, d.is_nsfw
             HAVING SUM(d.n) <> 0 OR SUM(d.bytes) <> 0
         ) AS wrong
-    ) AS shared_media;
+    ) AS shared_media,
+    (
+        SELECT COUNT(*) FROM (
+            SELECT d.collection_id FROM (
+                SELECT collection_id, user_id, is_nsfw, -n AS n FROM collection_counts
+                UNION ALL
+                SELECT x.collection_id, m.user_id, m.is_nsfw, COUNT(*) AS n
+                FROM collection_media AS x
+                CROSS JOIN media_items AS m
+                WHERE m.id = x.media_id
+                GROUP BY x.collection_id, m.user_id, m.is_nsfw
+            ) AS d
+            GROUP BY d.collection_id, d.user_id, d.is_nsfw
+            HAVING SUM(d.n) <> 0
+        ) AS wrong
+    ) AS collections;
 
 -- name: overdue_jobs^
 -- How many jobs have waited for a worker since before a moment, and how many a worker holds now.

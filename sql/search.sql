@@ -201,6 +201,13 @@ WHERE p.id = found.value AND (
     AND (p.is_nsfw = FALSE OR :nsfw = TRUE)
 GROUP BY p.tags, p.is_favorite = TRUE AND p.user_id = :user_id, p.is_nsfw;
 
+-- name: own_media
+-- Which of some media items, whose ids are a JSON list, are a user's whom the NSFW settings in force let see them.
+SELECT m.id FROM JSON_EACH(:ids) AS found
+CROSS JOIN media_items AS m
+WHERE m.id = found.value AND m.user_id = :user_id
+    AND (m.is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id));
+
 -- name: media_facets
 -- The same as `facets` of media.sql, of those that a search has found.
 SELECT m.tags, m.is_favorite, m.is_nsfw, COUNT(*) AS n

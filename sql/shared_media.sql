@@ -117,18 +117,28 @@ CROSS JOIN sharers AS u
 WHERE u.user_id = c.user_id AND c.user_id <> :user_id AND (c.is_nsfw = FALSE OR :nsfw = TRUE);
 
 -- name: matching
--- All that others share one by one of a time, newest first, which contains a word (the empty one is in all) and that each
--- filter lets through which is not NULL. What a picture was made with is looked into only where it is given too: else
--- a search would tell what is not shown.
+-- All that others share one by one of a time, or in a collection, newest first, which contains a word (the empty one is in
+-- all) and that each filter lets through which is not NULL. What a picture was made with is looked into only where it
+-- is given too: else a search would tell what is not shown.
+-- family: of each: m.visibility = 'shared' AND m.user_id <> :user_id
+-- family: of collection: m.id IN (SELECT x.media_id FROM collections AS c CROSS JOIN collection_media AS x WHERE c.id = :collection AND c.visibility = 'shared' AND x.collection_id = c.id) AND m.user_id IN (SELECT c.user_id FROM collections AS c WHERE c.id = :collection AND c.visibility = 'shared' AND c.user_id <> :user_id)
 SELECT
     m.id, CASE WHEN :texts = TRUE THEN m.search_text END AS search_text, m.created_at, m.is_nsfw,
-    CASE WHEN m.with_details = TRUE THEN m.tags ELSE '[]' END AS tags
+    CASE
+        WHEN m.with_details = TRUE
+            OR EXISTS (SELECT 1 FROM shared_media AS d WHERE d.media_id = m.id AND d.with_details = TRUE)
+            THEN m.tags
+        ELSE '[]'
+    END AS tags
 FROM media_items AS m
 INNER JOIN sharers AS u ON u.user_id = m.user_id
 WHERE m.visibility = 'shared' AND m.user_id <> :user_id
     AND m.created_at >= :date_from AND m.created_at <= :date_to
     AND (m.is_nsfw = FALSE OR :nsfw = TRUE)
-    AND (m.with_details = TRUE OR :looks_inside = FALSE)
+    AND (
+        :looks_inside = FALSE OR m.with_details = TRUE
+        OR EXISTS (SELECT 1 FROM shared_media AS s WHERE s.media_id = m.id AND s.with_details = TRUE)
+    )
     AND m.search_text LIKE :pattern ESCAPE '\'
     AND (CAST(:model AS TEXT) IS NULL OR m.model = :model)
     AND (

@@ -563,6 +563,7 @@ def test_deletion_leaves_nothing_of_the_user_and_all_of_the_others(
         "collection_media",
         "share_links",
         "shared_media_counts",
+        "collection_counts",
         "shared_persona_counts",
     }
     assert same == empty | {name for name in before if "yoyo" in name}

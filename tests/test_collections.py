@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import pytest
 from conftest import Person
 from test_downloads import SECRET
 from test_shared_media import change, item_of, listed
+from werkzeug.test import TestResponse
 
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 
 PATH = "/api/collections"
@@ -217,6 +220,71 @@ def test_what_lies_in_the_trash_comes_back_to_its_place(
     assert [row[0] for row in rows] == [two["id"]]
 
 
+def test_counts_are_what_a_count_says(alice: Person, bob: Person, database: SqliteDatabase) -> None:
+    """Whatever is done to pictures and collections, in the order of a die."""
+    alice.allow_nsfw()
+    die = random.Random(5)
+    items = [item_of(alice)["id"] for _ in range(6)]
+    albums = [made(alice, name=f"{n}", visibility="shared")["id"] for n in range(3)]
+
+    def add(album: str, item: str) -> TestResponse:
+        return alice.post(f"{PATH}/{album}/media", json={"ids": [item]})
+
+    def take(album: str, item: str) -> TestResponse:
+        return alice.delete(f"{PATH}/{album}/media", json={"ids": [item]})
+
+    def veil(_: str, item: str) -> TestResponse:
+        return alice.patch(f"/api/media/{item}", json={"is_nsfw": die.random() < 0.5})
+
+    def trash(_: str, item: str) -> TestResponse:
+        return alice.delete(f"/api/media/{item}")
+
+    def restore(_: str, item: str) -> TestResponse:
+        body = {"ids": [{"kind": "media", "item_id": item}]}
+        return alice.post("/api/trash/restore", json=body)
+
+    def purge(*_: str) -> TestResponse:
+        gone = alice.get("/api/trash?include_nsfw=true").get_json()["items"]
+        items.extend(item_of(alice)["id"] for _ in gone)
+        for entry in gone:
+            items.remove(entry["item_id"])
+        return alice.delete("/api/trash")
+
+    def renew(album: str, _: str) -> TestResponse:
+        albums.remove(album)
+        albums.append(made(alice, name="new", visibility="shared")["id"])
+        return alice.delete(f"{PATH}/{album}")
+
+    steps = [add] * 8 + [take, veil, veil, trash, trash, restore, restore, renew]
+    done = set()
+    for number in range(150):
+        step = purge if number % 40 == 39 else die.choice(steps)
+        answer = step(die.choice(albums), die.choice(items))
+        assert answer.status_code in (200, 204, 404), answer.text
+        if answer.status_code != 404:
+            done.add(step.__name__)
+        wrong = queries.operations.wrong_counts(database.connection)
+        assert wrong is not None
+        assert set(wrong) == {0}, (number, step.__name__, dict(wrong))
+        if number % 10 == 0:
+            for person in (alice, bob):
+                _check_numbers(person, albums)
+    assert len(done) == 7
+    assert bob.get(f"{PATH}?scope=shared").get_json()["total"] == len(albums)
+
+
+def _check_numbers(person: Person, albums: list[str]) -> None:
+    """What collections say of themselves is what somebody sees in them."""
+    for shy in ("", "?include_nsfw=true"):
+        listed_ones = person.get(f"{PATH}{shy or '?'}&scope=all").get_json()["items"]
+        assert sorted(each["id"] for each in listed_ones) == sorted(albums)
+        for each in listed_ones:
+            page = person.get(f"{PATH}/{each['id']}/media{shy}").get_json()
+            assert each["count"] == page["total"] == len(page["items"])
+            first = page["items"][0]["id"] if page["items"] else None
+            assert (each["cover"] and each["cover"]["media_id"]) == first
+
+
 def test_collections_and_their_pictures_are_bounded(
     alice: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,3 +358,71 @@ def test_pages_behind_all_numbers_are_empty(
     assert answer.status_code == 200, answer.text
     shown = answer.get_json()
     assert (shown if isinstance(shown, list) else shown["items"]) == []
+
+
+def test_the_list_of_media_is_filtered_by_a_collection(alice: Person, bob: Person) -> None:
+    """One's own, or one that is shared; with every other filter, and no more than it gives."""
+    bob.allow_nsfw()
+    alice.allow_nsfw()
+    one, two = item_of(alice, tags=["open"]), item_of(alice, tags=["sea"])
+    shy, beside = item_of(alice, is_nsfw="true"), item_of(alice, tags=["sea"])
+    kept = made(alice, one, two, shy)
+    given = made(alice, two, shy, visibility="shared")
+    change(alice, beside, visibility="shared")
+
+    def ids_of(person: Person, collection: str, **query: Any) -> list[str]:
+        query |= {"collection": collection}
+        page = person.get("/api/media", query_string=query).get_json()
+        assert page["total"] == len(page["items"])
+        facets = person.get("/api/media/facets", query_string=query).get_json()
+        assert facets["total"] == page["total"]
+        if "scope" not in query:
+            months = person.get("/api/media/timeline", query_string=query).get_json()
+            assert sum(month["count"] for month in months) == page["total"]
+        return [item["id"] for item in page["items"]]
+
+    first, second, third = (item["id"] for item in (one, two, shy))
+    assert ids_of(alice, kept["id"]) == [second, first]
+    assert ids_of(alice, kept["id"].upper(), sort="created_at") == [first, second]
+    assert ids_of(alice, kept["id"], include_nsfw="true") == [third, second, first]
+    assert ids_of(alice, kept["id"], tag="sea") == [second]
+    assert ids_of(alice, kept["id"], search="open") == [first]
+    assert ids_of(alice, kept["id"], date_to="2000-01-01") == []
+    assert ids_of(alice, kept["id"], scope="all") == [second, first]
+    assert ids_of(alice, given["id"], scope="shared") == []
+    assert ids_of(alice, "00000000-0000-4000-8000-000000000000") == []
+    # Another's is one's own by no scope, and a private one by none at all.
+    for scope in ("mine", "shared", "all"):
+        assert ids_of(bob, kept["id"], scope=scope) == []
+        wanted = [] if scope == "mine" else [second]
+        assert ids_of(bob, given["id"], scope=scope) == wanted
+    shared = {"scope": "shared"}
+    assert ids_of(bob, given["id"], include_nsfw="true", **shared) == [third, second]
+    # What is not shown is not found, until it is given.
+    assert ids_of(bob, given["id"], tag="sea", **shared) == []
+    assert ids_of(bob, given["id"], search="sea", **shared) == []
+    path = f"{PATH}/{given['id']}"
+    assert alice.patch(path, json={"with_details": True}).status_code == 200
+    assert ids_of(bob, given["id"], tag="sea", **shared) == [second]
+    assert ids_of(bob, given["id"], search="sea", **shared) == [second]
+    assert alice.patch(path, json={"visibility": "private"}).status_code == 200
+    assert ids_of(bob, given["id"], **shared) == []
+    answer = alice.get("/api/media?collection=x")
+    assert (answer.status_code, set(answer.get_json()["errors"])) == (422, {"collection"})
+
+
+def test_a_bulk_action_takes_what_a_collection_has(alice: Person, bob: Person) -> None:
+    one, two = item_of(alice), item_of(alice)
+    collection = made(alice, one, visibility="shared")
+
+    def tag(person: Person) -> dict[str, Any]:
+        body = {"action": "tag", "tags": ["album"], "filter": {"collection": collection["id"]}}
+        answer = person.post("/api/media/bulk", json=body)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.get_json()
+        return found
+
+    assert tag(bob)["done"] == 0
+    assert tag(alice) == {"done": 1, "failed": [], "remaining": 0}
+    tags = [alice.get(f"/api/media/{item['id']}").get_json()["tags"] for item in (one, two)]
+    assert ["album" in each for each in tags] == [True, False]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import http.client
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from conftest import PASSWORD, Person, environment
 from flask import Flask
 from flask.testing import FlaskClient
@@ -20,7 +21,7 @@ from werkzeug.test import TestResponse
 from seidra import create_app
 from seidra.auth import proxy
 from seidra.cli.users import users
-from seidra.config import Settings
+from seidra.config import Settings, get_settings
 from seidra.errors import StartError
 from seidra.values import timestamp_in
 from seidra.web.services import services_of
@@ -420,17 +421,40 @@ def test_a_bad_invitation_names_its_field(admin: Person, body: dict[str, Any], f
     assert admin.get("/api/admin/invitations").get_json()["total"] == 0
 
 
-def test_the_command_line_invites(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, make_app: Make
-) -> None:
-    from click.testing import CliRunner
-
+@pytest.fixture
+def command_line(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Result]]:
+    """Runs a command on the instance of the test."""
     for name, value in environment(settings.data_dir).items():
         monkeypatch.setenv(name, value)
+    get_settings.cache_clear()
+    yield CliRunner().invoke
+    get_settings.cache_clear()
+
+
+def test_the_command_line_invites(command_line: Callable[..., Result], make_app: Make) -> None:
     app = make_app(registration="closed")
     Person(app, "admin")
-    ran = CliRunner().invoke(users, ["invite", "--days", "3", "--note", "Bob"])
+    ran = command_line(users, ["invite", "--days", "3", "--note", "Bob"])
     assert ran.exit_code == 0, ran.output
     link = next(line for line in ran.output.splitlines() if "/join#" in line)
     assert join(app, "bob", link.partition("#")[2]).status_code == 201
-    assert CliRunner().invoke(users, ["invite", "--days", "99"]).exit_code == 2
+    assert command_line(users, ["invite", "--days", "99"]).exit_code == 2
+
+
+def test_the_command_line_invites_into_a_group(
+    command_line: Callable[..., Result], make_app: Make
+) -> None:
+    app = make_app(registration="closed")
+    admin = Person(app, "admin")
+    group = admin.post("/api/admin/groups", json={"name": "Kids"}).get_json()["id"]
+    ran = command_line(users, ["invite", "--group", "kids"])
+    assert ran.exit_code == 0, ran.output
+    link = next(line for line in ran.output.splitlines() if "/join#" in line)
+    assert join(app, "bob", link.partition("#")[2]).status_code == 201
+    members = admin.get(f"/api/admin/users?group_id={group}").get_json()["users"]
+    assert [each["username"] for each in members] == ["bob"]
+    ran = command_line(users, ["invite", "--group", "nobodies"])
+    assert (ran.exit_code, ran.output) == (1, "Error: There is no group nobodies.\n")
+    assert admin.get("/api/admin/invitations").get_json()["total"] == 1

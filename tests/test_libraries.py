@@ -267,6 +267,105 @@ def test_on_the_same_instance_it_becomes_ones_own(
     assert {warning["code"] for warning in said[2]} == {"pictures_known"}
 
 
+def collections_of(person: Person) -> list[tuple[str, str, str, list[str]]]:
+    """Name, words, visibility and pictures, in their order, of each collection."""
+    found = person.get("/api/collections?include_nsfw=true").get_json()["items"]
+    pages = {
+        each["id"]: person.get(f"/api/collections/{each['id']}/media?include_nsfw=true").get_json()
+        for each in found
+    }
+    for each in found:
+        assert each["count"] == pages[each["id"]]["total"]
+    return [
+        (
+            each["name"],
+            each["description"],
+            each["visibility"],
+            [item["id"] for item in pages[each["id"]]["items"]],
+        )
+        for each in found
+    ]
+
+
+def put_together(person: Person) -> None:
+    """Two collections, one of them shared, and with pictures in an order of its own; and an empty
+    one."""
+    ids = [item["id"] for item in person.get("/api/media?include_nsfw=true").get_json()["items"]]
+    for name, chosen, visibility in (
+        ("Tides", [ids[2], ids[0], ids[1]], "shared"),
+        ("Moons", [ids[1]], "private"),
+        ("Nothing yet", [], "private"),
+    ):
+        body = {"name": name, "description": f"{name} of mine", "visibility": visibility}
+        made = person.post("/api/collections", json=body).get_json()["id"]
+        if chosen:
+            answer = person.post(f"/api/collections/{made}/media", json={"ids": chosen})
+            assert answer.status_code == 200, answer.text
+
+
+def test_collections_come_along_as_private_ones(
+    alice: Person, bob: Person, carol: Person, worker: Worker
+) -> None:
+    furnish_more(alice, worker)
+    put_together(alice)
+    before, data = collections_of(alice), library_of(alice)
+    assert [name for name, *_ in before] == ["Nothing yet", "Moons", "Tides"]
+    first = import_library(carol, data)
+    wanted = [(name, words, "private", ids) for name, words, _, ids in before if ids]
+    assert collections_of(carol) == wanted
+    assert content(library_of(carol)) == content(data)
+    # The same once more changes nothing; and nothing of it is left when it is undone, but for
+    # what somebody has touched.
+    import_library(carol, data)
+    assert collections_of(carol) == wanted
+    (moons, _) = carol.get("/api/collections?include_nsfw=true").get_json()["items"]
+    path = f"/api/collections/{moons['id']}"
+    assert carol.patch(path, json={"name": "My moons"}).status_code == 200
+    undo(carol, first)
+    assert collections_of(carol) == [("My moons", "Moons of mine", "private", [])]
+    # Beside those of whoever has them on the same instance, they are others.
+    bob.allow_nsfw()
+    import_library(bob, data)
+    assert [(name, len(ids)) for name, _, _, ids in collections_of(bob)] == [
+        ("Moons", 1),
+        ("Tides", 3),
+    ]
+    assert collections_of(alice) == before
+    # What a few personas hold says nothing of them.
+    persona = alice.get("/api/personas?include_nsfw=true").get_json()[0]["id"]
+    answer = alice.post("/api/exports", json={"ids": [persona], "to": "seidra"}, buffered=True)
+    assert answer.status_code in (200, 202), answer.text
+    if answer.status_code == 200 and answer.data.startswith(b"PK"):
+        given = lines(zipfile.ZipFile(io.BytesIO(answer.data)), MEDIA)
+        assert not any("collections" in line for line in given)
+    lines_of = lines(zipfile.ZipFile(io.BytesIO(data)), MEDIA)
+    assert any(line["collections"] for line in lines_of)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"id": "x"},
+        {"name": " "},
+        {"name": "x" * 101},
+        {"description": 7},
+        {"position": True},
+        {"position": -1},
+        {"created_at": "yesterday"},
+    ],
+)
+def test_a_collection_that_is_none_is_passed_over(wrong: dict[str, Any]) -> None:
+    good = {
+        "id": "9bc89ecf-8ecb-54e6-a0f0-88635923984f",
+        "name": "Tides",
+        "description": "",
+        "position": 1,
+        "created_at": "2026-01-31T12:00:00.180000Z",
+        "updated_at": "2026-01-31T12:00:00.180000Z",
+    }
+    assert own._collections([7, good | wrong, good, None]) == [good]
+
+
 def test_what_may_not_come_in(alice: Person, carol: Person, worker: Worker) -> None:
     furnish_more(alice, worker)
     data = library_of(alice)

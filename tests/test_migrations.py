@@ -146,6 +146,7 @@ COUNTERS = {
     "job_counts",
     "media_counts",
     "shared_media_counts",
+    "collection_counts",
 }
 
 
@@ -986,6 +987,8 @@ def test_deleting_media_queues_its_file_once(filled: Connection) -> None:
         "collection_media",
         "share_links",
     }
+    # A counter stays, at nothing.
+    assert [row["n"] for row in filled.execute("SELECT n FROM collection_counts")] == [0]
 
 
 def test_a_file_is_kept_while_its_item_or_the_trash_has_it(filled: Connection) -> None:

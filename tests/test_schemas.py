@@ -27,6 +27,7 @@ COUNTERS = {
     "media_counts",
     "shared_persona_counts",
     "shared_media_counts",
+    "collection_counts",
 }
 """One row a kind on SQLite, whose key is its primary key; rows that are added up on PostgreSQL."""
 
@@ -303,14 +304,14 @@ def test_keys_are_the_same(sqlite: sqlite3.Connection, postgresql: psycopg.Conne
 def test_indexes_are_the_same(
     sqlite: sqlite3.Connection, postgresql: psycopg.Connection[Any]
 ) -> None:
-    theirs = {}
+    ours, theirs = sqlite_indexes(sqlite), {}
     for name, table, unique, text in ask(postgresql, INDEXES):
-        if table in OWN_TABLES or table in COUNTERS:
+        if table in OWN_TABLES or (table in COUNTERS and name not in ours):
             continue
         match = re.fullmatch(r"CREATE .*? USING btree \((.*?)\)(?: WHERE (.*))?", text)
         assert match is not None, text
         theirs[name] = (table, unique, plain(match[1]), plain(match[2]))
-    assert theirs == sqlite_indexes(sqlite)
+    assert theirs == ours
 
 
 def test_each_later_migration_is_there_for_both() -> None:

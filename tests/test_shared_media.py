@@ -280,7 +280,13 @@ def test_who_is_gone_shares_nothing(
     assert listed(bob) == []
     assert bob.client.get(link["url"]).status_code == 404
     purge_account(database)
-    for table in ("share_links", "collections", "collection_media", "shared_media_counts"):
+    for table in (
+        "share_links",
+        "collections",
+        "collection_media",
+        "collection_counts",
+        "shared_media_counts",
+    ):
         left = database.connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]
         assert left == 0, table
 

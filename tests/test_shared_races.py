@@ -125,6 +125,7 @@ def test_a_hand_over_while_the_owner_edits_and_shares(
     nobody, and a link that was made before is dead."""
     personas = [bob.persona(name=f"P{number}")["id"] for number in range(12)]
     media = [item_of(bob)["id"] for _ in range(6)]
+    album = bob.post("/api/collections", json={"name": "Tides"}).get_json()["id"]
     offered = offer(admin, bob, alice)
     last: dict[str, str] = {}
     links: list[str] = []
@@ -133,6 +134,9 @@ def test_a_hand_over_while_the_owner_edits_and_shares(
         said = "shared" if number % 2 else "private"
         answers = []
         paths = [f"/api/personas/{id}" for id in personas] + [f"/api/media/{id}" for id in media]
+        paths.append(f"/api/collections/{album}")
+        method = "POST" if number % 2 else "DELETE"
+        answers.append(call(method, f"/api/collections/{album}/media", {"ids": media[:3]}))
         for path in paths:
             status = call("PATCH", path, {"visibility": said})
             answers.append(status)
@@ -149,10 +153,11 @@ def test_a_hand_over_while_the_owner_edits_and_shares(
 
     owner = Busy(app, bob, act)
     with busy(owner):
-        wait_for(lambda: len(last) == len(personas) + len(media) and links)
+        wait_for(lambda: len(last) == len(personas) + len(media) + 1 and links)
         accept(alice, offered)
         work(app)
-        wait_for(lambda: 404 in owner.statuses)
+        # What another shares is not his to change, and what another keeps is not there.
+        wait_for(lambda: {403, 404} & set(owner.statuses))
     assert set(owner.statuses) <= {200, 201, 403, 404, 409}
     for path, said in last.items():
         assert alice.get(path).get_json()["visibility"] == said, path

@@ -17,9 +17,11 @@ from test_sql import TEXTS
 from werkzeug.test import TestResponse
 
 from seidra import folding
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.media.links import thumbnail_variant
+from seidra.values import to_json
 from seidra.web.services import services_of
 
 Json = dict[str, Any]
@@ -714,3 +716,51 @@ def test_the_words_are_the_same_everywhere(name: str) -> None:
     for path in [*root.rglob("*.sql"), *root.rglob("*.py")]:
         for word in re.findall(r"visibility = '(\w+)'", path.read_text()):
             assert word in ("private", "shared"), path
+
+
+def test_what_is_read_by_ids_is_asked_again_who_may_see_it(
+    alice: Person, bob: Person, admin: Person, worker: Worker, database: SqliteDatabase
+) -> None:
+    """Behind a filter that let a private one through stands another: whoever asks for its very id
+    gets no row, no figure and no name of it."""
+    alice.allow_nsfw()
+    private = alice.persona(tags=["moon"], **SMALL)["id"]
+    shared = alice.persona(tags=["sun"], **SMALL, visibility="shared")["id"]
+    shy = alice.persona(visibility="shared", is_nsfw=True)["id"]
+    mine = picture(bob, worker, shared)
+    ids = to_json([private, shared, shy])
+    page = {"order": "-created_at", "limit": 9, "offset": 0}
+    words = {"words": "[]", "tag_keys": "[]", "untagged": False}
+    connection = database.connection
+    for person in (bob, admin):
+        asked: dict[str, Any] = {"user_id": person.id, "nsfw": False}
+        rows = queries.search.persona_page(connection, ids=ids, **asked)
+        assert [row["id"] for row in rows] == [shared]
+        rows = queries.search.persona_facets(connection, ids=ids, **asked)
+        assert [(row["tags"], row["n"]) for row in rows] == [('["sun"]', 1)]
+        found = queries.search.sorted_page(
+            connection, which="seen", ids=to_json([private, shared]), user_id=person.id, **page
+        )
+        assert found == to_json([shared])
+        assert queries.search.shared(connection, **asked, **words) == to_json([shared])
+        for which in ("few", "many"):
+            found = queries.search.sorted_page(
+                connection, which=which, ids=ids, user_id=person.id, **page
+            )
+            assert found == "[]"
+    assert bob.patch(f"/api/media/{mine}", json={"tags": ["mine"]}).get_json()["persona_id"]
+    share(alice, shared, "private")
+    asked = {"user_id": bob.id, "nsfw": True}
+    rows = queries.search.persona_page(connection, ids=ids, **asked)
+    assert [row["id"] for row in rows] == [shy]
+    rows = queries.search.persona_facets(connection, ids=ids, **asked)
+    assert [row["tags"] for row in rows] == ["[]"]
+    # Whose persona a picture of one's own was made with is a number no more.
+    for answer in (
+        bob.get(f"/api/media/{mine}"),
+        bob.patch(f"/api/media/{mine}", json={"tags": ["still mine"]}),
+    ):
+        assert answer.get_json()["persona_id"] is None
+    for query in ("", "?search=mine", "?scope=all", "?scope=all&tag=still+mine"):
+        items = bob.get(f"/api/media{query}").get_json()["items"]
+        assert [item["persona_id"] for item in items] == [None], query

@@ -115,7 +115,7 @@ ALONE = {
         *(f"upkeep.{name}" for name in ("take_chores", "leave_chores", "server_clock", "size")),
         *(
             f"upkeep.fold_{name}_counts"
-            for name in ("persona", "job", "media", "shared_persona", "shared_media")
+            for name in ("persona", "job", "media", "shared_persona", "shared_media", "collection")
         ),
     },
 }
@@ -625,6 +625,7 @@ PLANS: dict[str, tuple[str, ...]] = {
     "trash.purgeable": ("INDEX trash_deleted (deleted_at<?)",),
     "trash.remove": (ENTRY,),
     "search.media_facets": (MEDIA,),
+    "search.own_media": (MEDIA, VIEWER),
     "search.persona_facets": (ROWID,),
     "users.by_email": ("users USING INDEX sqlite_autoindex_users_2 (email_key=?)",),
     "users.by_username": ("users USING INDEX sqlite_autoindex_users_1 (username_key=?)",),
@@ -786,8 +787,12 @@ PLANS |= {
     "collections.delete": (COLLECTION,),
     "collections.get": (COLLECTION, MEMBERS, MEDIA, VIEWER),
     "collections.media": (COLLECTION, MEMBERS, MEDIA, JOB, GIVEN),
-    "collections.media_count": (COLLECTION, MEMBERS, MEDIA),
+    "collections.media_count": (COLLECTION, "SEARCH q USING ", "collection_id=?"),
     "collections.members": (MEMBERS,),
+    "collections.holding": (GIVEN, COLLECTION),
+    "collections.owner": (COLLECTION,),
+    "collections.bring_back": NOTHING,
+    "collections.drop_brought": (COLLECTION, "x USING", "(collection_id=?)"),
     "collections.page[mine]": ("INDEX collections_owner (user_id=?)", COLLECTION, MEMBERS, MEDIA),
     "collections.page[shared]": ("i USING INDEX collections_shared", COLLECTION, MEMBERS, MEDIA),
     "collections.both": (
@@ -799,6 +804,7 @@ PLANS |= {
     "collections.place": (MEMBER,),
     "collections.remove": (MEMBER,),
     "collections.update": (COLLECTION,),
+    "media.matching[collection]": (COLLECTION, "x USING", "(collection_id=?)", MEDIA),
     "search.shared_media_page": (MEDIA, JOB, GIVEN),
     "share_links.count[collection]": ("INDEX share_links_collection (collection_id=?)",),
     "share_links.count[media]": ("INDEX share_links_media (media_id=?)",),
@@ -818,7 +824,8 @@ PLANS |= {
     "shared_media.by_date": ("INDEX media_shared (created_at>?)",),
     "shared_media.counts": ("SCAN c", ROWID),
     "shared_media.get": (MEDIA, VIEWER, GIVEN, JOB),
-    "shared_media.matching": ("INDEX media_shared (created_at>? AND created_at<?)",),
+    "shared_media.matching[each]": ("INDEX media_shared (created_at>? AND created_at<?)",),
+    "shared_media.matching[collection]": (COLLECTION, "x USING", "(collection_id=?)", MEDIA),
 }
 for _order in ("created_at", "-created_at"):
     PLANS |= {

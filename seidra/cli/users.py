@@ -66,14 +66,20 @@ def create_user(username: str, email: str, password: str, admin: bool) -> None:
     help="How long it is good.",
 )
 @click.option("--note", default="", help="For the list of invitations.")
-def invite_user(email: str | None, days: int, note: str) -> None:
+@click.option("--group", metavar="NAME", help="The group that the account is put into.")
+def invite_user(email: str | None, days: int, note: str, group: str | None) -> None:
     """Make a link at which one person makes an account, once."""
     # The rules of the API, with its words.
     body = NewInvitationSchema().load({"email": email, "days": days, "note": note})
     with DatabaseService() as service:
         with service.database.transaction(INSTANCE) as tx:
             made = invitations.invite(
-                tx, None, email=body["email"], days=body["days"], note=body["note"]
+                tx,
+                None,
+                email=body["email"],
+                days=body["days"],
+                note=body["note"],
+                group_id=None if group is None else _existing_group(tx, group),
             )
         click.echo(f"{first_account.base_url(service.settings)}{made.path}")
     click.echo(f"Good until {made.expires_at}, once.", err=True)

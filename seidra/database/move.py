@@ -26,6 +26,7 @@ COUNTERS = {
     "media_counts": ("n", "bytes"),
     "shared_persona_counts": ("n",),
     "shared_media_counts": ("n", "bytes"),
+    "collection_counts": ("n",),
 }
 """Tables of counters, and what is added up in them."""
 

@@ -26,6 +26,7 @@ from seidra.exchange.own import FoundPicture, Library
 from seidra.files.base import Files
 from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
+from seidra.media.collections import MAX_COLLECTIONS, MAX_PICTURES
 from seidra.media.crops import read_crop
 from seidra.media.trash import add_loras
 from seidra.media.write import IMPORT, JOB, PRIVATE, UPLOAD, check_room, search_text, write_tag_keys
@@ -230,6 +231,7 @@ class AlbumWork:
             version = queries.media.version(tx, id=media_id, user_id=user_id)
             if version == 1:
                 queries.media.delete(tx, id=media_id, user_id=user_id)
+                _drop_collections(tx, user_id, picture)
             state = "kept" if version not in (1, None) else "undone" if undo else "planned"
             queries.import_pictures.move(tx, import_id=row["id"], n=picture["n"], state=state)
 
@@ -312,7 +314,47 @@ def _add(tx: Connection, user_id: int, picture: Row, ready: Mapping[str, Any]) -
     )
     write_tag_keys(tx, user_id, picture["media_id"], ready["tags"])
     add_loras(tx, user_id, picture["media_id"], ready["loras"])
+    for collection in fields.get("collections", ()):
+        _collect(tx, user_id, picture["media_id"], collection)
     return "done"
+
+
+def _collect(tx: Connection, user_id: int, media_id: str, collection: Mapping[str, Any]) -> None:
+    """Put a picture where it stood in a collection, which comes along as a private one unless it
+    is here. What is beyond the bounds of collections stays out of them."""
+    collection_id, is_here = _collection_here(tx, user_id, collection["id"])
+    if is_here:
+        count = queries.collections.media_count(tx, id=collection_id, nsfw=True)
+        if count >= MAX_PICTURES:
+            return
+    elif queries.collections.count_owned(tx, user_id=user_id) >= MAX_COLLECTIONS:
+        return
+    else:
+        columns = ("name", "description", "created_at", "updated_at")
+        queries.collections.bring_back(
+            tx, id=collection_id, user_id=user_id, **{name: collection[name] for name in columns}
+        )
+    place = {"id": collection_id, "media_id": media_id, "position": collection["position"]}
+    queries.collections.add(tx, [place])
+
+
+def _collection_here(tx: Connection, user_id: int, collection_id: str) -> tuple[str, bool]:
+    """The id that a collection of a library has here, and whether it is here: its own, or, where
+    another has that, one that is the same at each import."""
+    owner = queries.collections.owner(tx, id=collection_id)
+    if owner in (None, user_id):
+        return collection_id, owner is not None
+    own = str(uuid.uuid5(_OWN_IDS, f"{user_id} {collection_id}"))
+    return own, queries.collections.owner(tx, id=own) is not None
+
+
+def _drop_collections(tx: Connection, user_id: int, picture: Row) -> None:
+    """What a picture's collections came with goes with the last of their pictures."""
+    fields = from_json(unpacked(picture["document"]).decode())
+    for collection in fields.get("collections", ()):
+        collection_id, is_here = _collection_here(tx, user_id, collection["id"])
+        if is_here:
+            queries.collections.drop_brought(tx, id=collection_id, user_id=user_id)
 
 
 def drop_album(database: Database, import_id: str) -> None:

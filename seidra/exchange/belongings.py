@@ -258,7 +258,16 @@ class Belongings:
             yield self._picture(row)
 
     def _picture(self, row: Row) -> GivenPicture:
-        return GivenPicture(_picture_line(row), partial(self._files.open, row_key(row)))
+        line = _picture_line(row)
+        if self._chosen.ids is None:
+            # Who is given some personas is not told in what their pictures are put together.
+            line["collections"] = [
+                dict(each)
+                for each in queries.collections.holding(
+                    self._database.connection, media_id=row["id"], user_id=self._user_id
+                )
+            ]
+        return GivenPicture(line, partial(self._files.open, row_key(row)))
 
 
 def _revision(row: Row) -> dict[str, Any]:

@@ -55,6 +55,9 @@ _LONGEST_LINE = 16 << 20
 _LISTS = 1 << 30
 """Bytes of personas.jsonl and media.jsonl together."""
 
+_COLLECTIONS = 1_000
+"""Collections that a picture may be in."""
+
 _LINES = 2_000_000
 """Lines that either may have, empty ones too."""
 
@@ -100,7 +103,12 @@ PICTURE_FIELDS: Mapping[str, type | tuple[type, ...]] = {
 }
 """What a line of media.jsonl must have, and of which JSON type."""
 
-_OPTIONAL_PICTURE_FIELDS: Mapping[str, type] = {"color": str, "model": str, "source": str}
+_OPTIONAL_PICTURE_FIELDS: Mapping[str, type] = {
+    "color": str,
+    "model": str,
+    "source": str,
+    "collections": list,
+}
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -475,7 +483,30 @@ class Library:
             return _bad_picture(locator, f"{member} is missing or of another size.", id)
         if not (_is_time(fields["created_at"]) and _is_time(fields["updated_at"])):
             return _bad_picture(locator, "It has no good created_at or updated_at.", id)
+        if "collections" in fields:
+            fields["collections"] = _collections(fields["collections"])
         return FoundPicture(id, _uuid(value.get("persona_uid")), fields, member, sha256)
+
+
+def _collections(values: list[Any]) -> list[dict[str, Any]]:
+    """The collections that a picture's line names; what is none is passed over."""
+    found = []
+    for value in values[:_COLLECTIONS]:
+        if not isinstance(value, dict) or (id := _uuid(value.get("id"))) is None:
+            continue
+        name, words, place = (value.get(key) for key in ("name", "description", "position"))
+        times = {key: value.get(key) for key in ("created_at", "updated_at")}
+        if (
+            isinstance(name, str)
+            and 0 < len(name.strip()) <= 100
+            and isinstance(words, str)
+            and len(words) <= 2_000
+            and type(place) is int
+            and 0 <= place < 1 << 31
+            and all(_is_time(each) for each in times.values())
+        ):
+            found.append({"id": id, "name": name, "description": words, "position": place, **times})
+    return found
 
 
 def _bad_picture(locator: str, sentence: str, id: str = "") -> FoundPicture:

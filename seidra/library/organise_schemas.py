@@ -144,6 +144,7 @@ class MediaFilter(Body):
     date_to = QueryTime(load_default=lambda: "~", end_of_day=True)
     persona_id = Whole(0, MAX_INTEGER, load_default=None, allow_none=True)
     job_id = UuidText(load_default=None, allow_none=True)
+    collection = UuidText(load_default=None, allow_none=True)
     model = Text(1, 200, load_default=None, allow_none=True)
     lora = Text(1, 200, load_default=None, allow_none=True)
     include_nsfw = Flag(load_default=False)

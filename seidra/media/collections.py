@@ -11,8 +11,8 @@ from seidra.database.queries import queries
 from seidra.errors import Conflict, Forbidden, NotFound, QuotaExceeded
 from seidra.media.links import Links
 from seidra.media.view import picture_links
-from seidra.media.write import SHARED, check_may_share, visible_item
-from seidra.values import new_uid, timestamp
+from seidra.media.write import SHARED, check_may_share
+from seidra.values import new_uid, timestamp, to_json
 from seidra.web.fields import page_reach
 
 MAX_COLLECTIONS = 1_000
@@ -133,8 +133,9 @@ def change_collection(tx: Connection, user_id: int, row: Row, change: Mapping[st
 def add_media(tx: Connection, user_id: int, collection_id: str, ids: Sequence[str]) -> None:
     """Put a user's items at the end of a collection, all or none; those that are in it stay where
     they are. Raises NotFound and QuotaExceeded."""
-    for media_id in ids:
-        visible_item(tx, user_id, media_id)
+    seen = queries.search.own_media(tx, ids=to_json(list(ids)), user_id=user_id)
+    if {row["id"] for row in seen} != set(ids):
+        raise NotFound("media item")
     members = queries.collections.members(tx, id=collection_id)
     there = {row["media_id"] for row in members}
     new = [media_id for media_id in dict.fromkeys(ids) if media_id not in there]

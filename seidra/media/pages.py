@@ -13,7 +13,7 @@ from seidra.database.queries import queries
 from seidra.values import parse_timestamp, timestamp, to_json
 from seidra.web.fields import page_reach
 
-_FILTERS = ("persona_id", "job_id", "model", "lora")
+_FILTERS = ("persona_id", "job_id", "collection", "model", "lora")
 """Filters that are None where they are not asked for."""
 
 _Which = Literal["safe", "all", "favorites", "model"]
@@ -77,7 +77,8 @@ def seen_matching(
     connection: Connection, user_id: int, nsfw: bool, query: Mapping[str, Any]
 ) -> list[Row]:
     """The rows (id, search text, created_at, ...) of all that such a query matches, newest first.
-    Favourites, personas and jobs are one's own alone."""
+    Favourites, personas and jobs are one's own alone; in a collection that is shared its pictures
+    are given, private ones too."""
     mine: list[Row] = []
     if query["scope"] == "all":
         mine = _matching_rows(connection, user_id, nsfw, query)
@@ -85,13 +86,17 @@ def seen_matching(
         return mine
     words = folding.words(query.get("search", "")) or [""]
     tags = sorted({folding.fold(tag) for tag in query["tag"]})
-    asked = {name: query[name] for name in ("date_from", "date_to", "model", "lora")}
+    asked = {name: query[name] for name in ("date_from", "date_to", "collection", "model", "lora")}
     asked |= {f"tag_{n + 1}": tags[n] if n < len(tags) else None for n in range(8)}
-    asked["looks_inside"] = is_filtered({**query, "date_from": "", "date_to": _LATER})
+    # When a picture was made, and that it is in a collection, is shown in any case.
+    asked["looks_inside"] = is_filtered(
+        {**query, "date_from": "", "date_to": _LATER, "collection": None}
+    )
 
     def matching(word: str, texts: bool) -> list[Row]:
         return queries.shared_media.matching(
             connection,
+            of="each" if query["collection"] is None else "collection",
             **asked,
             user_id=user_id,
             nsfw=nsfw,
@@ -190,12 +195,14 @@ def _matching_rows(
 
 def _looked_up(
     query: Mapping[str, Any],
-) -> Literal["time", "persona", "model", "job", "lora", "tag"]:
+) -> Literal["time", "persona", "model", "job", "collection", "lora", "tag"]:
     """The filter that leaves the fewest, as far as one can know."""
     if query["job_id"] is not None:
         return "job"
     if query["persona_id"] is not None:
         return "persona"
+    if query["collection"] is not None:
+        return "collection"
     if query["tag"]:
         return "tag"
     if query["lora"] is not None:

@@ -202,6 +202,10 @@ class MediaQuery(Query):
     )
     persona_id = QueryWhole(0, MAX_INTEGER, load_default=None)
     job_id = UuidText(load_default=None)
+    collection = UuidText(
+        load_default=None,
+        metadata={"description": "The id of a collection, mine or shared, that has them."},
+    )
     model = Text(
         1, 200, load_default=None, metadata={"description": "The model that was asked for."}
     )

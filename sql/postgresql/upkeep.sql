@@ -99,3 +99,21 @@ SELECT user_id, is_nsfw, SUM(n) AS n, SUM(bytes) AS bytes
 FROM gone
 GROUP BY user_id, is_nsfw
 HAVING SUM(n) <> 0;
+
+-- name: fold_collection_counts!
+-- Bring together what triggers have counted of the pictures of collections since the last time.
+WITH gone AS (
+    DELETE FROM collection_counts
+    WHERE (collection_id, user_id, is_nsfw) IN (
+        SELECT c.collection_id, c.user_id, c.is_nsfw FROM collection_counts AS c
+        GROUP BY c.collection_id, c.user_id, c.is_nsfw
+        HAVING COUNT(*) > 1
+    )
+    RETURNING collection_id, user_id, is_nsfw, n
+)
+
+INSERT INTO collection_counts (collection_id, user_id, is_nsfw, n)
+SELECT collection_id, user_id, is_nsfw, SUM(n) AS n
+FROM gone
+GROUP BY collection_id, user_id, is_nsfw
+HAVING SUM(n) <> 0;

@@ -305,7 +305,7 @@ def test_counters_agree_while_they_are_folded(pg: Database, pg_settings: Setting
     wrong = queries.operations.wrong_counts(pg.connection)
     assert wrong is not None
     assert dict(wrong) == dict.fromkeys(
-        ("personas", "shared_personas", "jobs", "media", "shared_media"), 0
+        ("personas", "shared_personas", "jobs", "media", "shared_media", "collections"), 0
     )
 
 

@@ -217,6 +217,7 @@ class PostgresqlDatabase(Database):
             queries.upkeep.fold_media_counts,
             queries.upkeep.fold_shared_persona_counts,
             queries.upkeep.fold_shared_media_counts,
+            queries.upkeep.fold_collection_counts,
         ):
             with self.transaction() as tx:
                 fold(tx)

@@ -221,7 +221,7 @@ export default function accounts() {
     more,
     () => anyChosen() && selection(),
     newAccount((account) => (reload(), makeLink(account))),
-    invitations(),
+    invitations(groups, groupChoice),
     handOvers(offers),
   ];
 }

@@ -6,6 +6,7 @@ import { addressOf, openPage, place } from "../lib/router.js";
 import { computed, effect, signal } from "../lib/signal.js";
 import { ask, queryOf } from "../data/api.js";
 import { nsfwLooks, nsfwShown } from "../data/prefs.js";
+import { mayShare } from "../data/rights.js";
 import { confirmed, openQuestion, tellError, toast } from "../parts/dialog.js";
 import { field } from "../parts/field.js";
 import { icon, skein } from "../parts/icons.js";
@@ -116,7 +117,7 @@ function album(path, stored) {
       h("h1", {}, () => stored().name),
       is_mine && [
         h("button", { class: "button quiet", onclick: edit }, () => t("collections.edit")),
-        button("share", "share", share),
+        () => (mayShare() || stored().visibility === "shared") && button("share", "share", share),
         button("trash", "delete", remove),
       ],
     ),

@@ -9,16 +9,23 @@ import { openForm, secretBox } from "./forms.js";
 import { figuresText } from "./limits.js";
 import { pagedList, readAll } from "./paged.js";
 
-/** Invitations: the list, and a form that makes one. */
-export function invitations() {
+/**
+ * Invitations: the list, and a form that makes one.
+ *
+ * @param {() => any[]} groups
+ * @param {(none: string, value: string) => HTMLElement} groupChoice
+ */
+export function invitations(groups, groupChoice) {
   const { found, reload, more } = pagedList(() => "/admin/invitations", "invitations", 20);
   const made = signal(/** @type {{ url: string, until: string } | null} */ (null));
   const errors = signal(/** @type {Record<string, string[]>} */ ({}));
   const email = h("input", { type: "email", autocomplete: "off" });
   const days = h("input", { type: "number", min: 1, max: 30, value: "7", required: true });
   const note = h("input", { type: "text" });
+  let group = /** @type {any} */ (null);
   async function invite() {
-    const body = { email: email.value || null, days: Number(days.value), note: note.value };
+    const group_id = group?.value ? Number(group.value) : null;
+    const body = { email: email.value || null, days: Number(days.value), note: note.value, group_id };
     const { data } = await ask("POST", "/admin/invitations", { body });
     made.set({ url: new URL(data.url, location.href).href, until: data.expires_at });
     email.value = note.value = "";
@@ -90,6 +97,11 @@ export function invitations() {
         }),
         field({ name: "days", label: () => t("invitations.days"), input: days, errors }),
         field({ name: "note", label: () => t("invitations.note"), input: note, max: 200, errors }),
+        () => {
+          if (!groups().length) return null;
+          group = groupChoice("accounts.no_group", group?.value ?? "");
+          return field({ name: "group_id", label: () => t("accounts.group"), input: group, errors });
+        },
         h("button", { class: "button", type: "submit" }, () => t("invitations.make")),
       ),
     ),

@@ -12,7 +12,7 @@ import { cancelButton } from "../parts/dock.js";
 import { choice, field, form } from "../parts/field.js";
 import { icon } from "../parts/icons.js";
 import { picture, sizesOf } from "../parts/picture.js";
-import { jobWords, threads } from "../parts/progress.js";
+import { failureWords, jobWords, threads } from "../parts/progress.js";
 
 const SIZES = ["", "512x512", "768x768", "1024x1024", "832x1216", "1216x832", "1344x768", "768x1344"];
 
@@ -174,7 +174,7 @@ function result(job) {
     { class: "result" },
     h("div", { class: "row" }, h("p", { class: "result-words" }, job.prompt), waiting && cancelButton(job)),
     !waiting && job.status !== "completed" &&
-      h("p", { class: "finding error" }, job.error_message || jobWords(job)),
+      h("p", { class: "finding error" }, job.error_message ? failureWords(job) : jobWords(job)),
     waiting && h("p", { class: "mute" }, jobWords(job)),
     threads(() => (job.status === "processing" ? job : undefined)),
     h(

@@ -10,7 +10,7 @@ import { confirmed, tellError } from "../parts/dialog.js";
 import { cancelButton, jobTitle } from "../parts/dock.js";
 import { roundButton, skein } from "../parts/icons.js";
 import { picture, sizesOf } from "../parts/picture.js";
-import { jobWords, threads } from "../parts/progress.js";
+import { failureWords, jobWords, threads } from "../parts/progress.js";
 
 const PAGE = 20;
 
@@ -111,7 +111,7 @@ function jobRow(job) {
       "div",
       { class: "job-words" },
       h("strong", {}, jobTitle(job)),
-      h("span", {}, job.status === "failed" ? job.error_message : jobWords(job)),
+      job.status === "failed" ? failureWords(job) : h("span", {}, jobWords(job)),
       job.persona?.owner &&
         h("span", {}, t("job.persona_by", { name: job.persona.name, owner: job.persona.owner.username })),
       h("span", { class: "mute" }, `${job.engine} · ${timeText(job.completed_at ?? job.created_at)}`),

@@ -5,6 +5,7 @@ import { addressOf, openPage } from "../lib/router.js";
 import { computed, effect, onDispose, signal, untracked } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { nsfwLooks, nsfwSettings, nsfwShown } from "../data/prefs.js";
+import { mayShare } from "../data/rights.js";
 import { forgetItem } from "../data/trash.js";
 import { hostToasts, tellError, toast } from "../parts/dialog.js";
 import { icon, roundButton } from "../parts/icons.js";
@@ -169,7 +170,7 @@ export function lightbox(first, grid, reload, pathOf) {
           item().is_mine && [
             roundButton("looks", "picture.persona", makePersona),
             roundButton("collect", "select.collect", collect),
-            roundButton("share", "share", share),
+            (mayShare() || item().visibility === "shared") && roundButton("share", "share", share),
             roundButton("trash", "delete", remove),
           ],
           roundButton("close", "close", close),

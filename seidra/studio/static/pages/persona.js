@@ -7,6 +7,7 @@ import { ask, queryOf } from "../data/api.js";
 import { readEngines, readNames } from "../data/catalogue.js";
 import { endListeners, jobs } from "../data/live.js";
 import { nsfwLooks, nsfwSettings, nsfwShown } from "../data/prefs.js";
+import { mayShare } from "../data/rights.js";
 import { coverSizes, queuePreview } from "../parts/card.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { check, field, form } from "../parts/field.js";
@@ -237,16 +238,17 @@ function editor(start, began) {
           onchange: (/** @type {any} */ e) => put("is_nsfw", e.target.checked),
         }),
     ),
-    h(
-      "fieldset",
-      {},
-      h("legend", {}, () => t("share")),
-      check(() => t("share.persona"), {
-        checked: draft.peek().visibility === "shared",
-        onchange: (/** @type {any} */ e) => put("visibility", e.target.checked ? "shared" : "private"),
-      }),
-      h("p", { class: "mute" }, () => t("share.persona_words")),
-    ),
+    () =>
+      (mayShare() || stored.peek()?.visibility === "shared") && h(
+        "fieldset",
+        {},
+        h("legend", {}, () => t("share")),
+        check(() => t("share.persona"), {
+          checked: draft.peek().visibility === "shared",
+          onchange: (/** @type {any} */ e) => put("visibility", e.target.checked ? "shared" : "private"),
+        }),
+        h("p", { class: "mute" }, () => t("share.persona_words")),
+      ),
     () =>
       changes().length > 0 &&
       h(

@@ -1,6 +1,6 @@
 /** A job's progress as a bundle of threads, and its words. @module */
 import { h } from "../lib/element.js";
-import { secondsText, t } from "../lib/i18n.js";
+import { loadMoreWords, secondsText, t } from "../lib/i18n.js";
 
 /** @param {any} job */
 export function jobWords(job) {
@@ -12,6 +12,27 @@ export function jobWords(job) {
   }
   if (job.status !== "processing") return t(`job.${job.status}`);
   return `${t("job.processing")} · ${Math.round(job.progress * 100)} %${left}`;
+}
+
+/**
+ * Why a job failed: in the reader's words where there are some for its code, and what the server says of
+ * it, in English, where that is more.
+ *
+ * @param {any} job
+ */
+export function failureWords({ error_code: code, error_message: sentence }) {
+  loadMoreWords().catch(() => {});
+  const words = () => t(`failed.${code}`);
+  const isSaid = () => words() !== `failed.${code}`;
+  return [
+    h("span", { hidden: () => !isSaid() }, words),
+    " ",
+    h(
+      "span",
+      { lang: "en", class: () => (isSaid() ? "mute" : ""), hidden: () => words() === sentence },
+      sentence,
+    ),
+  ];
 }
 
 /** @param {() => any} read the job, or undefined */

@@ -4,6 +4,7 @@ import { t } from "../lib/i18n.js";
 import { onDispose, signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { libraryChanges } from "../data/catalogue.js";
+import { mayShare } from "../data/rights.js";
 import { restoreEntries } from "../data/trash.js";
 import { askText, confirmed, tellError, toast } from "./dialog.js";
 import { chip } from "./filters.js";
@@ -126,6 +127,7 @@ export function selection({ list, filter, actions, others = {}, enabled = () => 
       {
         class: "button quiet",
         disabled: () => !everything() && !chosen().size,
+        hidden: () => action === "share" && !mayShare(),
         onclick: () => act(action),
       },
       () => t(action === "delete" || action === "preview" ? action : `select.${action}`),

@@ -1,7 +1,7 @@
 /** Where a picture appears while it is made. @module */
 import { h } from "../lib/element.js";
 import { picture, sizesOf } from "./picture.js";
-import { jobWords, threads } from "./progress.js";
+import { failureWords, jobWords, threads } from "./progress.js";
 
 /**
  * @param {() => any} job the job that is made here, or undefined
@@ -24,7 +24,7 @@ export function stage(job, sizes, isNsfw) {
       h(
         "p",
         { class: "stage-words", role: "status" },
-        job().status === "failed" ? job().error_message : jobWords(job()),
+        job().status === "failed" ? failureWords(job()) : jobWords(job()),
       ),
     threads(() => (job()?.status === "processing" ? job() : undefined)),
   );
