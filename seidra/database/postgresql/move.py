@@ -3,15 +3,16 @@ Its statements are made from the catalogue."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from itertools import islice
 from typing import Any
 
 import psycopg
 from psycopg.rows import tuple_row
 
 from seidra.config import Settings
-from seidra.database.move import COUNTERS
+from seidra.database.move import COUNTERS, Digest, Side
 from seidra.database.postgresql.connect import Connection, open_connection
 from seidra.errors import StartError
 
@@ -61,21 +62,34 @@ class _Side:
 
     def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
         """A table's rows."""
+        with self._connection.cursor("rows", row_factory=tuple_row) as cursor:
+            cursor.itersize = 2000
+            cursor.execute(self._select(table, columns).encode())
+            yield from cursor
+
+    def lines(self, table: str, columns: tuple[str, ...]) -> Iterator[list[bytes]]:
+        """A table's rows as CSV."""
+        types = self._types[table]
+        quoted = [f'"{name}"' for name in columns if types[name] in ("text", "bytea")]
+        options = ["FORMAT csv"] + ([f"FORCE_QUOTE ({', '.join(quoted)})"] if quoted else [])
+        copy = f"COPY ({self._select(table, columns)}) TO STDOUT WITH ({', '.join(options)})"
+        with self._connection.cursor() as cursor, cursor.copy(copy.encode()) as stream:
+            while lines := [bytes(line) for line in islice(stream, 1000)]:
+                yield lines
+
+    def _select(self, table: str, columns: tuple[str, ...]) -> str:
         types, sums = self._types[table], COUNTERS.get(table, ())
         names = ", ".join(
             f'SUM("{n}") AS "{n}"'
             if n in sums
-            else f'"{n}"::INT'
+            else f'"{n}"::INT AS "{n}"'
             if types[n] == "boolean"
             else f'"{n}"'
             for n in columns
         )
         keys = ", ".join(f'"{n}"' for n in columns if n not in sums)
         end = f" GROUP BY {keys} HAVING SUM(n) <> 0" if sums else ""
-        with self._connection.cursor("rows", row_factory=tuple_row) as cursor:
-            cursor.itersize = 2000
-            cursor.execute(f'SELECT {names} FROM "{table}"{end}'.encode())
-            yield from cursor
+        return f'SELECT {names} FROM "{table}"{end}'
 
     def undecodable(self, table: str, columns: tuple[str, ...]) -> str | None:
         """None: the server takes no text that is not UTF-8."""
@@ -115,15 +129,16 @@ class _Target(_Side):
         """Delete a table's rows."""
         self._run(f'DELETE FROM "{table}"')
 
-    def load(self, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Write rows, as texts: 0 and 1 are booleans too."""
+    def load(self, table: str, columns: tuple[str, ...], source: Side, digest: Digest) -> None:
+        """Write the rows of another one. A table that is emptied in the same transaction takes them
+        as rows that everybody sees, so that nothing writes to them again to note that."""
         names = ", ".join(f'"{name}"' for name in columns)
-        with (
-            self._connection.cursor() as cursor,
-            cursor.copy(f'COPY "{table}" ({names}) FROM STDIN'.encode()) as stream,
-        ):
-            for row in rows:
-                stream.write_row(row)
+        self._run(f'TRUNCATE "{table}"')
+        copy = f'COPY "{table}" ({names}) FROM STDIN WITH (FORMAT csv, FREEZE)'
+        with self._connection.cursor() as cursor, cursor.copy(copy.encode()) as stream:
+            for lines in source.lines(table, columns):
+                digest.add(lines)
+                stream.write(b"".join(lines))
 
     def number_on(self, numbers: Mapping[str, int]) -> None:
         """Give away only numbers behind these."""
