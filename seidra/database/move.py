@@ -200,9 +200,7 @@ def _telling(progress: Progress, text: str) -> Callable[[int], object]:
     return lambda rows: progress(f"{text}: {rows} rows so far")
 
 
-def _load(
-    new: Target, table: str, columns: tuple[str, ...], old: Side, digest: Digest
-) -> None:
+def _load(new: Target, table: str, columns: tuple[str, ...], old: Side, digest: Digest) -> None:
     try:
         new.load(table, columns, old, digest)
     except UnicodeError:

@@ -22,7 +22,15 @@ from psycopg.types.numeric import Int8Dumper
 
 from seidra import values
 from seidra.config import Settings
-from seidra.database.base import Database, Owner, conflict_of, dangling_conflict
+from seidra.database.base import (
+    Database,
+    Owner,
+    Server,
+    conflict_of,
+    dangling_conflict,
+    required_row,
+)
+from seidra.database.postgresql.migrate import server_faults
 from seidra.database.queries import queries
 from seidra.errors import Unavailable
 
@@ -209,6 +217,22 @@ class PostgresqlDatabase(Database):
     def size_bytes(self) -> int:
         size: int = queries.upkeep.size(self.connection)
         return size
+
+    def server(self) -> Server:
+        found = required_row(queries.upkeep.server(self.connection))
+        worries = (
+            []
+            if found["sees_letters"]
+            else [
+                f"The database's locale ({found['letters']}) knows no letters beyond ASCII: searches"
+                " for words of other scripts are right, but read the search index of all accounts."
+            ]
+        )
+        return Server(
+            f"PostgreSQL {found['version']}, {found['encoding']}, letters by {found['letters']}.",
+            server_faults(found["number"], found["encoding"], self.place),
+            worries,
+        )
 
     def fold_counters(self) -> None:
         for fold in (

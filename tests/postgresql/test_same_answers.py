@@ -1,0 +1,323 @@
+"""The same library on both engines answers the same: some thousand random searches, lists and
+figures, compared whole; and what a list or search of an account reads on PostgreSQL is its own."""
+
+from __future__ import annotations
+
+import random
+import re
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+import pytest
+from conftest import CHEAP, Person
+from flask import Flask
+from instances import pg_settings, server
+
+from seidra import create_app, folding
+from seidra.config import Settings
+from seidra.database import move
+from seidra.database.migrate import apply_migrations
+from seidra.database.sqlite.connect import open_connection
+from seidra.personas import search, trigrams
+from seidra.values import timestamp, to_json
+from seidra.web.services import services_of
+
+__all__ = ["pg_settings", "server"]
+"""The fixtures."""
+
+pytestmark = pytest.mark.processes
+
+REQUESTS = 2_400
+SEED = 17
+PERSONAS = {"alice": 1_500, "bob": 900, "carol": 600}
+"""Whose, and how many; of jobs and media as many."""
+
+_SAMPLE = (
+    "portrait light ocean moon maine retina painted aine ve e zeppelin "
+    "Élodie straße STRAẞE ΣΊΣΥΦΟΣ Ёлка İstanbul ISTANBUL ıslak Łódź Ærø œuvre ﬁne ＦＵＬＬ z\u0301 "
+    "مُحَمَّد שָׁלוֹם हिन्दी क़लम ｶﾞﾗｽ がぎ 한국 \u1112\u1161\u11ab ที่ 東京タワー 漢字 "
+    "👩\u200d🎨 🌊🎈 🏳️\u200d🌈 100% 50%off % _ a_b ___ %_% back\\slash \\ \\\\ \\% \\_ "
+    "\"q\" ' it's '' '; -- -- DROP {brace} [x] (p) $1 :word ?1 ? %s %(x)s * ^c a:b ~ `t` "
+    "\x01 \x1f\x7f x\x0by \x85 NULL null 1 12 007 3.14 1e9 \\N \\. \u00ad \u200b\u2060 "
+    "😀 \U0001f9d1\U0001f3fd zw\u200dj é e\u0301 ø o/ ~tilde Ω ω K \u212b \ufb03 \ufffd \U0010ffff"
+)
+WORDS = _SAMPLE.split(" ")
+
+TAGS = [word for word in WORDS if folding.fold(word)][:40]
+MODELS = ("sdxl-base", "SDXL-Base", "flux%", "modèle_1", "")
+LORAS = ("film-grain", "Film-Grain", "ink_wash", "100%")
+STATUSES = ("queued", "completed", "failed", "cancelled")
+SORTS = ("-created_at", "created_at", "-updated_at", "updated_at", "-name", "name")
+
+_SIGNED = re.compile(r"\?user=[^\"]*")
+"""What a signed link ends in: when it expires, and the signature."""
+
+
+@dataclass(frozen=True)
+class Both:
+    """One library on both engines, and the tokens that are good on both."""
+
+    sqlite: Flask
+    postgresql: Flask
+    headers: dict[str, dict[str, str]]
+    ids: dict[str, int]
+
+    def answer(self, app: Flask, name: str, path: str) -> tuple[int, str, str | None]:
+        """The status, the body without what says the time, and the total."""
+        answer = app.test_client().get(path, headers=self.headers[name])
+        return (
+            answer.status_code,
+            _SIGNED.sub("", answer.get_data(as_text=True)),
+            answer.headers.get("X-Total-Count"),
+        )
+
+
+def text(rng: random.Random, most: int) -> str:
+    return " ".join(rng.choices(WORDS, k=rng.randint(1, most)))
+
+
+def fill(connection: Any, owner: int, count: int, first: int) -> None:
+    """Write personas, jobs and media of an owner as the app writes them; many at the same time, so
+    that only their ids say their order."""
+    rng = random.Random(owner)
+    began = datetime(2025, 1, 1)
+
+    def put(table: str, **row: Any) -> None:
+        names, marks = ", ".join(row), ", ".join("?" * len(row))
+        connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))
+
+    for n in range(count):
+        id = first + n
+        made, changed = (timestamp(began + timedelta(days=rng.randint(0, 90))) for _ in "12")
+        shared = "shared" if rng.random() < 0.15 else "private"
+        own = {
+            "user_id": owner,
+            "is_nsfw": int(rng.random() < 0.15),
+            "created_at": made,
+            "updated_at": changed,
+        }
+        tags = sorted(set(rng.choices(TAGS, k=rng.choice((0, 0, 1, 2, 4)))))
+        keys = sorted({folding.fold(tag) for tag in tags})
+        favorite = int(rng.random() < 0.2)
+        persona = {
+            "name": text(rng, 4)[:100] or "x",
+            "description": text(rng, 6),
+            "style_prompt": text(rng, 12) + ".",
+            "tags": tags,
+        }
+        put(
+            "personas",
+            id=id,
+            uid=str(uuid.UUID(int=id)),
+            **persona | {"tags": to_json(tags)},
+            name_key=folding.sort_key(persona["name"]),
+            is_favorite=favorite,
+            visibility=shared,
+            **own,
+        )
+        put(
+            "persona_texts",
+            doc_id=(owner << 32) | id,
+            safety="nsf" if own["is_nsfw"] else "sfw",
+            favor="fav" if favorite else "oth",
+            search_text=search.search_text(persona),
+        )
+        for key in keys:
+            put("persona_tags", user_id=owner, tag_key=key, persona_id=id)
+        job_id, media_id = (str(uuid.UUID(int=rng.getrandbits(128), version=4)) for _ in range(2))
+        status, prompt, model = rng.choice(STATUSES), text(rng, 10), rng.choice(MODELS)
+        of = first + rng.randrange(n + 1)
+        put(
+            "generation_jobs",
+            id=job_id,
+            persona_id=of,
+            job_type=rng.choice(("generation", "persona_preview")),
+            status=status,
+            progress=rng.random(),
+            prompt=prompt,
+            model_name=model,
+            engine=rng.choice(("mock", "Mock", "other")),
+            run_after=made,
+            seconds=rng.choice((None, rng.random() * 100, 0.1, 3.0)),
+            search_text=folding.document([prompt]),
+            completed_at=None if status == "queued" else changed,
+            **own,
+        )
+        put(
+            "media_items",
+            id=media_id,
+            job_id=job_id,
+            persona_id=of,
+            file_type="image",
+            mime_type="image/png",
+            width=rng.randint(1, 2000),
+            height=rng.randint(1, 2000),
+            file_size=rng.randrange(2**33),
+            metadata=to_json({"prompt": prompt, "seed": n}),
+            tags=to_json(tags),
+            is_favorite=favorite,
+            visibility=shared,
+            with_details=rng.randint(0, 1),
+            model=model or None,
+            search_text=folding.document([prompt, *tags]),
+            **own,
+        )
+        for key in keys:
+            put("media_tags", user_id=owner, tag_key=key, media_id=media_id)
+        for lora in sorted(set(rng.choices(LORAS, k=rng.choice((0, 1, 2))))):
+            put("media_loras", user_id=owner, name=lora, media_id=media_id)
+
+
+@pytest.fixture(scope="module")
+def both(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both]:
+    folder = tmp_path_factory.mktemp("both")
+    secret = "0123456789abcdef0123456789abcdef"
+    here = Settings.load(
+        {
+            **CHEAP,
+            "SEIDRA_DATABASE_URL": f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}",
+            "SEIDRA_DATA_DIR": str(folder),
+            "SEIDRA_JWT_SECRET": secret,
+        }
+    )
+    sqlite = create_app(here)
+    Person(sqlite, "admin")
+    people = {name: Person(sqlite, name) for name in PERSONAS}
+    for person in people.values():
+        person.allow_nsfw()
+    first = 1
+    with closing(open_connection(here.database_path)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for name, count in PERSONAS.items():
+            fill(connection, people[name].id, count, first)
+            first += count
+        connection.execute("COMMIT")
+    name = f"seidra_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name}")
+        there = here.with_url(f"{server.rpartition('/')[0]}/{name}")
+        apply_migrations(there)
+        assert move.copy_rows(here, there) > 3 * sum(PERSONAS.values())
+        postgresql = create_app(there)
+        yield Both(
+            sqlite,
+            postgresql,
+            {name: person.headers for name, person in people.items()},
+            {name: person.id for name, person in people.items()},
+        )
+        for app in (sqlite, postgresql):
+            services_of(app).database.close()
+        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def search_word(rng: random.Random) -> str:
+    """Whole words, their parts, phrases, and marks."""
+    word = text(rng, 3)
+    kind = rng.random()
+    if kind < 0.3:
+        word = word.split(" ")[0]
+    elif kind < 0.5:
+        begin = rng.randrange(len(word))
+        word = word[begin : begin + rng.randint(1, 5)]
+    elif kind < 0.6:
+        word = "".join(rng.choices("%_\\'\"-*()?:~$", k=rng.randint(1, 4)))
+    return word[:100]
+
+
+def random_request(rng: random.Random) -> str:
+    """The path of a list or of figures, with some of its filters."""
+    path = rng.choices(
+        (
+            *("/api/personas", "/api/personas/facets", "/api/media", "/api/media/facets"),
+            *("/api/media/timeline", "/api/media/stats", "/api/jobs", "/api/jobs/stats"),
+            "/api/tags",
+        ),
+        (50, 8, 22, 5, 5, 1, 16, 1, 1),
+    )[0]
+    asked: list[tuple[str, Any]] = []
+
+    def maybe(share: float, name: str, *values: Any) -> None:
+        if rng.random() < share:
+            asked.append((name, rng.choice(values)))
+
+    if path.endswith(("/stats", "/tags")):
+        maybe(0.5, "include_nsfw", "true")
+        return f"{path}?{urlencode(asked)}"
+    is_list = not path.endswith(("/facets", "/timeline"))
+    maybe(0.6, "search", search_word(rng))
+    maybe(0.4, "include_nsfw", "true")
+    if is_list:
+        maybe(0.6, "limit", 1, 7, 20, 100)
+        maybe(0.4, "offset", 0, 1, 5, 50, 400, 5000, 2**62)
+    if path.startswith("/api/personas"):
+        maybe(0.4, "scope", "mine", "shared", "all")
+        maybe(0.3, "is_favorite", "true", "false")
+        maybe(0.1, "untagged", "true")
+        for _ in range(rng.choice((0, 0, 0, 1, 2))):
+            asked.append(("tag", rng.choice(TAGS)))
+        if is_list:
+            maybe(0.7, "sort", *SORTS)
+            maybe(0.2, "fields", "card")
+    elif path.startswith("/api/media"):
+        if not path.endswith("/timeline"):
+            maybe(0.4, "scope", "mine", "shared", "all")
+        maybe(0.25, "favorites_only", "true")
+        maybe(0.2, "model", *filter(None, MODELS), "sdxl")
+        maybe(0.15, "lora", *LORAS, "film")
+        maybe(0.15, "persona_id", rng.randint(1, 3_200))
+        maybe(0.2, "date_from", "2025-01-20", "2025-03-01T12:00:00Z")
+        maybe(0.2, "date_to", "2025-02-11", "2025-03-02T00:00:00Z")
+        maybe(0.3, "tz", "Asia/Kathmandu", "America/New_York")
+        for _ in range(rng.choice((0, 0, 0, 1, 3))):
+            asked.append(("tag", rng.choice(TAGS)))
+        if is_list:
+            maybe(0.4, "sort", "created_at", "-created_at")
+        if path.endswith("/timeline"):
+            maybe(0.5, "by", "day")
+    else:
+        for _ in range(rng.choice((0, 0, 1, 2))):
+            asked.append(("status", rng.choice(STATUSES)))
+        maybe(0.1, "active", "true")
+        maybe(0.2, "job_type", "generation", "persona_preview", "Generation")
+        maybe(0.2, "engine", "mock", "Mock", "none")
+        maybe(0.15, "persona_id", rng.randint(1, 3_200))
+        maybe(0.4, "sort", "created_at", "-created_at")
+    return f"{path}?{urlencode(asked)}"
+
+
+def test_random_requests_are_answered_alike(both: Both, monkeypatch: pytest.MonkeyPatch) -> None:
+    # So that alice's texts are looked up by the index, and her found ids along an order's.
+    monkeypatch.setattr(trigrams, "MANY", 1_000)
+    monkeypatch.setattr(search, "_FEW", 200)
+    rng = random.Random(SEED)
+    different, statuses, found = [], Counter[int](), Counter[str]()
+    for _ in range(REQUESTS):
+        name, path = rng.choice(tuple(PERSONAS)), random_request(rng)
+        ours = both.answer(both.sqlite, name, path)
+        theirs = both.answer(both.postgresql, name, path)
+        if ours != theirs:
+            different.append((name, path, ours, theirs))
+        statuses[ours[0]] += 1
+        found[path.partition("?")[0]] += ours[2] not in (None, "0")
+    assert different[:3] == [], len(different)
+    # What is compared has something in it.
+    assert statuses[200] > REQUESTS * 0.9, statuses
+    for listed in ("/api/personas", "/api/media", "/api/jobs"):
+        assert found[listed] > REQUESTS / 20, found
+
+
+@pytest.mark.parametrize("scope", ["mine", "all", "shared"])
+def test_what_one_after_another_pages_give_is_alike(both: Both, scope: str) -> None:
+    for path in ("/api/personas?sort=name&", "/api/media?"):
+        for offset in range(0, 3_000, 100):
+            asked = f"{path}scope={scope}&limit=100&offset={offset}&include_nsfw=true"
+            assert both.answer(both.sqlite, "bob", asked) == both.answer(
+                both.postgresql, "bob", asked
+            ), asked
