@@ -74,9 +74,9 @@ class Side(Protocol):
         ...
 
     def lines(self, table: str, columns: tuple[str, ...]) -> Iterator[list[bytes]]:
-        """A table's rows as lines of CSV in UTF-8, some at a time: texts in quotes, bytes too (`\\x`
-        and their digits), numbers in the fewest digits that tell them, booleans as 0 or 1, NULL as
-        nothing. Raises UnicodeError for a text that is none, or has a NUL character."""
+        """A table's rows as lines of CSV in UTF-8, some at a time: texts in quotes, bytes too
+        (`\\x` and their digits), numbers in the fewest digits that tell them, booleans as 0 or 1,
+        NULL as nothing. Raises UnicodeError for a text that is none, or has a NUL character."""
         ...
 
     def numbers(self) -> dict[str, int]:

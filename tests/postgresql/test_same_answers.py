@@ -1,5 +1,6 @@
 """The same library on both engines answers the same: some thousand random searches, lists and
-figures, compared whole; and what a list or search of an account reads on PostgreSQL is its own."""
+figures, compared whole; and what a list or search of an account reads on PostgreSQL is its own,
+among tens of thousands of others', in the plans that its statements get."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import psycopg
@@ -24,6 +25,8 @@ from seidra import create_app, folding
 from seidra.config import Settings
 from seidra.database import move
 from seidra.database.migrate import apply_migrations
+from seidra.database.postgresql.connect import Connection
+from seidra.database.postgresql.connect import open_connection as open_pg
 from seidra.database.sqlite.connect import open_connection
 from seidra.personas import search, trigrams
 from seidra.values import timestamp, to_json
@@ -321,3 +324,247 @@ def test_what_one_after_another_pages_give_is_alike(both: Both, scope: str) -> N
             assert both.answer(both.sqlite, "bob", asked) == both.answer(
                 both.postgresql, "bob", asked
             ), asked
+
+
+# -------------------------------------------------------------------------------- whose rows are read
+
+OTHERS = 30_000
+"""Rows of another account in each table, private ones."""
+
+LARGE = (
+    *("personas", "persona_texts", "persona_tags", "generation_jobs"),
+    *("media_items", "media_tags", "media_loras"),
+)
+"""What an account's lists must not read whole."""
+
+_OF_OTHERS = """
+INSERT INTO users (id, username, username_key, email, email_key, settings, created_at, updated_at)
+VALUES (900, 'other', 'other', 'o@x.org', 'o@x.org', '{}', '', '');
+INSERT INTO personas (id, uid, user_id, name, name_key, style_prompt, created_at, updated_at)
+SELECT 100000 + n, 'other' || n, 900, 'Maine ' || n, 'maine ' || n, 'portrait light тест',
+    '2025-01-0' || (1 + n % 9) || 'T00:00:00.000000Z', '2025-01-05T00:00:00.000000Z'
+FROM GENERATE_SERIES(1, :others) AS n;
+INSERT INTO persona_texts (persona_id, user_id, is_nsfw, is_favorite, search_text)
+SELECT id, 900, FALSE, FALSE, name_key || ' portrait light retina painted тест ve' FROM personas
+WHERE user_id = 900;
+INSERT INTO persona_tags (user_id, tag_key, persona_id)
+SELECT 900, 'ocean', id FROM personas WHERE user_id = 900;
+INSERT INTO generation_jobs (id, user_id, job_type, status, prompt, model_name, run_after,
+    search_text, created_at, updated_at, completed_at)
+SELECT uid, 900, 'generation', 'completed', 'portrait', 'sdxl-base', '', 'portrait light',
+    created_at, updated_at, updated_at FROM personas WHERE user_id = 900;
+INSERT INTO media_items (id, user_id, file_type, mime_type, width, height, file_size, metadata,
+    search_text, created_at, updated_at, job_id, persona_id, model)
+SELECT uid, 900, 'image', 'image/png', 1, 1, 1, '{}', 'portrait light', created_at, updated_at,
+    uid, id, 'sdxl-base' FROM personas WHERE user_id = 900;
+INSERT INTO media_tags (user_id, tag_key, media_id)
+SELECT 900, 'ocean', id FROM media_items WHERE user_id = 900;
+INSERT INTO media_loras (user_id, name, media_id)
+SELECT 900, 'film-grain', id FROM media_items WHERE user_id = 900;
+"""
+
+
+@pytest.fixture(scope="module")
+def crowded(both: Both) -> Iterator[Both]:
+    """The same with much of another account's, and what the server knows of it for its plans."""
+    database = services_of(both.postgresql).database
+    database.fold_counters()
+    with psycopg.connect(cast(Any, database).url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        connection.execute(_OF_OTHERS.replace(":others", str(OTHERS)))
+        connection.execute("VACUUM ANALYZE")
+    yield both
+    with psycopg.connect(cast(Any, database).url, autocommit=True) as connection:
+        connection.execute("SET session_replication_role = replica")
+        for table in (*LARGE, "users"):
+            key = "id" if table == "users" else "user_id"
+            connection.execute(f"DELETE FROM {table} WHERE {key} = 900")
+
+
+@dataclass
+class Asked:
+    """A statement that the app asks, and whether it is planned for its values."""
+
+    sql: str
+    values: Any
+    custom: bool
+
+
+def asked_by(both: Both, path: str, monkeypatch: pytest.MonkeyPatch) -> list[Asked]:
+    """The statements of a request of alice's."""
+    asked: list[Asked] = []
+    execute = Connection.execute
+    custom = False
+
+    def listen(self: Any, sql: Any, values: Any = None, **more: Any) -> Any:
+        nonlocal custom
+        text = sql.decode() if isinstance(sql, bytes) else sql
+        if text.startswith(("BEGIN", "COMMIT", "ROLLBACK")):
+            custom = False
+        elif "force_custom_plan" in text:
+            custom = True
+        else:
+            asked.append(Asked(text, values, custom))
+        return execute(self, sql, values, **more)
+
+    with monkeypatch.context() as listening:
+        listening.setattr(Connection, "execute", listen)
+        status, body, _ = both.answer(both.postgresql, "alice", path)
+        assert status == 200, body
+    return asked
+
+
+def plans_of(connection: Any, asked: Asked) -> list[dict[str, Any]]:
+    """The steps of the plan that such a statement gets once it is prepared, as it went."""
+    names: list[str] = []
+
+    def number(match: re.Match[str]) -> str:
+        if match[0] == "%%":
+            return "%"
+        if match[1] not in names:
+            names.append(match[1])
+        return f"${names.index(match[1]) + 1}"
+
+    sql = re.sub(r"%%|%\((\w+)\)s", number, asked.sql)
+    given = [asked.values[name] for name in names] if names else []
+    types = [
+        {bool: "BOOLEAN", int: "BIGINT", list: "TEXT[]", float: "FLOAT8"}.get(
+            type(value), "unknown"
+        )
+        for value in given
+    ]
+    mode = "force_custom_plan" if asked.custom else "force_generic_plan"
+    connection.execute(f"SET plan_cache_mode = {mode}".encode(), prepare=False)
+    head = f"PREPARE one ({', '.join(types)}) AS " if types else "PREPARE one AS "
+    connection.execute((head + sql).encode(), prepare=False)
+    literals = ", ".join(psycopg.sql.Literal(value).as_string(connection) for value in given)
+    explain = (
+        f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) EXECUTE one{f'({literals})' if types else ''}"
+    )
+    try:
+        (found,) = connection.execute(explain.encode(), prepare=False).fetchone()
+    finally:
+        connection.execute(b"DEALLOCATE one", prepare=False)
+    steps, left = [], [found[0]["Plan"]]
+    while left:
+        steps.append(left.pop())
+        left += steps[-1].get("Plans", [])
+    return steps
+
+
+def rows_read(step: dict[str, Any]) -> float:
+    """How many rows a step has looked at."""
+    looked = sum(
+        step.get(name, 0)
+        for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+    )
+    return float(looked * step["Actual Loops"])
+
+
+FILTERS = (
+    *("", "sort=-name", "sort=updated_at&offset=1000", "is_favorite=true", "is_favorite=false"),
+    *("tag=ocean", "tag=ocean&tag=moon", "untagged=true", "search=portrait", "search=ve"),
+    *("search=%D1%82%D0%B5%D1%81%D1%82", "search=%25", "search=!!!", "search=portrait+light"),
+    *("search=aine&sort=name", "search=e&tag=ocean", "search=%E6%9D%B1%E4%BA%AC"),
+    *("scope=shared", "scope=shared&search=light", "scope=all", "scope=all&search=portrait"),
+)
+MEDIA_FILTERS = (
+    *("", "favorites_only=true", "search=portrait", "search=ve", "tag=ocean", "model=sdxl-base"),
+    *("lora=film-grain", "persona_id=5", "date_from=2025-02-01&search=light", "scope=shared"),
+    *("scope=all", "scope=all&search=portrait", "offset=1000", "sort=created_at"),
+)
+JOB_FILTERS = (
+    *("", "status=completed", "active=true", "search=portrait", "persona_id=5", "engine=mock"),
+    *("job_type=generation", "sort=created_at&offset=500", "status=failed&search=ve"),
+)
+PATHS = (
+    *(f"/api/personas?include_nsfw=true&{each}" for each in FILTERS),
+    *(f"/api/personas/facets?{each}" for each in FILTERS if "sort" not in each),
+    *(f"/api/media?{each}" for each in MEDIA_FILTERS),
+    *("/api/media/facets?search=portrait", "/api/media/timeline?tag=ocean", "/api/media/timeline"),
+    *("/api/media/stats", "/api/jobs/stats", "/api/tags"),
+    *(f"/api/jobs?{each}" for each in JOB_FILTERS),
+)
+
+
+@pytest.mark.parametrize("many", [0, 10**9], ids=["index", "scan"])
+def test_lists_and_searches_read_the_rows_of_their_account(
+    crowded: Both, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    monkeypatch.setattr(trigrams, "MANY", many)
+    paths = PATHS if many else [path for path in PATHS if "search=" in path]
+    bound = 2 * (PERSONAS["alice"] + (PERSONAS["bob"] + PERSONAS["carol"]) // 4)
+    wrong, seen = [], Counter[str]()
+    with closing(open_pg(cast(Any, services_of(crowded.postgresql).database).url)) as connection:
+        connection.execute("BEGIN", {})
+        for path in paths:
+            for asked in asked_by(crowded, path, monkeypatch):
+                for step in plans_of(connection, asked):
+                    seen[step.get("Index Name", "")] += 1
+                    if step.get("Relation Name") not in LARGE:
+                        continue
+                    if step["Node Type"] == "Seq Scan" or rows_read(step) > bound:
+                        wrong.append((path, step["Node Type"], rows_read(step), asked.sql))
+        connection.execute("ROLLBACK", {})
+    assert wrong == []
+    assert (seen["persona_texts_search"] > 0) == (many == 0), seen
+
+
+def test_a_word_that_the_index_cannot_see_is_not_looked_for_in_it(
+    crowded: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigrams, "MANY", 0)
+    with closing(open_pg(cast(Any, services_of(crowded.postgresql).database).url)) as connection:
+        connection.execute("BEGIN", {})
+        for word, by_index in {"ve": 0, "!!!": 0, "%25": 0, "_a_": 0, "e": 0, "mai": 1}.items():
+            path = f"/api/personas?search={word}"
+            steps = [
+                step
+                for asked in asked_by(crowded, path, monkeypatch)
+                for step in plans_of(connection, asked)
+            ]
+            used = [s for s in steps if s.get("Index Name") == "persona_texts_search"]
+            assert len(used) == by_index, word
+            assert all("user_id = " in step["Index Cond"] for step in used)
+        connection.execute("ROLLBACK", {})
+
+
+def test_a_page_takes_as_many_statements_as_a_card(
+    both: Both, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for path in ("/api/personas?", "/api/personas?search=e&", "/api/media?", "/api/jobs?"):
+        one = asked_by(both, f"{path}limit=1", monkeypatch)
+        many = asked_by(both, f"{path}limit=100", monkeypatch)
+        assert len(one) == len(many) <= 8, path
+
+
+def test_what_a_connection_is_set_to_holds(both: Both) -> None:
+    with closing(open_pg(cast(Any, services_of(both.postgresql).database).url)) as connection:
+        # A number is BIGINT whatever its size: else the index over owners and texts is not used.
+        for number in (1, 40_000, 2**40):
+            sql = "SELECT CAST(PG_TYPEOF(%(n)s) AS TEXT)"
+            assert connection.execute(sql, {"n": number}).fetchone()[0] == "bigint"
+        # A sum of BIGINT is NUMERIC to the server, which JSON has no number for.
+        found = connection.execute("SELECT SUM(n), SUM(n) / 2.0 FROM persona_counts", {}).fetchone()
+        assert [type(value) for value in found] == [int, float]
+        # A statement that is asked again is planned once, also with LIMIT as a parameter.
+        sql = "SELECT id FROM personas WHERE user_id = %(user_id)s LIMIT %(limit)s"
+        for limit in range(1, 9):
+            connection.execute(sql, {"user_id": 1, "limit": limit})
+        plans = connection.execute(
+            "SELECT generic_plans, custom_plans FROM pg_prepared_statements"
+            " WHERE statement LIKE 'SELECT id FROM personas%%'",
+            {},
+        ).fetchall()
+        assert [tuple(row) for row in plans] == [(7, 0)]
+        # '~' is behind every digit only where texts compare by their bytes.
+        other = connection.execute(
+            "SELECT table_name, column_name FROM information_schema.columns"
+            " WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"
+            " AND table_name NOT LIKE '%%yoyo%%' AND table_name IN"
+            " (SELECT tablename FROM pg_tables WHERE schemaname = 'public')",
+            {},
+        ).fetchall()
+        assert other == []
+        # Trigrams have letters of all scripts.
+        assert connection.execute("SELECT CARDINALITY(SHOW_TRGM('тест'))", {}).fetchone()[0] > 3

@@ -224,8 +224,9 @@ class PostgresqlDatabase(Database):
             []
             if found["sees_letters"]
             else [
-                f"The database's locale ({found['letters']}) knows no letters beyond ASCII: searches"
-                " for words of other scripts are right, but read the search index of all accounts."
+                f"The database's locale ({found['letters']}) knows no letters beyond ASCII:"
+                " searches for words of other scripts are right, but read the search index of all"
+                " accounts."
             ]
         )
         return Server(
