@@ -326,7 +326,7 @@ def test_what_one_after_another_pages_give_is_alike(both: Both, scope: str) -> N
             ), asked
 
 
-# -------------------------------------------------------------------------------- whose rows are read
+# ------------------------------------------------------------------------------ whose rows are read
 
 OTHERS = 30_000
 """Rows of another account in each table, private ones."""
@@ -560,7 +560,8 @@ def test_what_a_connection_is_set_to_holds(both: Both) -> None:
         # '~' is behind every digit only where texts compare by their bytes.
         other = connection.execute(
             "SELECT table_name, column_name FROM information_schema.columns"
-            " WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'"
+            " WHERE table_schema = 'public' AND data_type = 'text'"
+            " AND collation_name IS DISTINCT FROM 'C'"
             " AND table_name NOT LIKE '%%yoyo%%' AND table_name IN"
             " (SELECT tablename FROM pg_tables WHERE schemaname = 'public')",
             {},
