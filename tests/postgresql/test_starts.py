@@ -117,7 +117,8 @@ def test_all_down_leaves_nothing(there: Settings) -> None:
     with migrate.start_lock(there):
         assert migrate.undo_migrations(there, None) == STEPS[::-1]
         assert content(there) == {}
-        assert [found for found in schema(there) if found] == []
+        left = [row for found in schema(there) for row in found]
+        assert [row for row in left if "yoyo" not in str(row)] == []
         assert migrate.apply_migrations(there) == STEPS
     assert schema(there) == before
 
