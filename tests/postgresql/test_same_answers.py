@@ -331,7 +331,7 @@ def test_what_one_after_another_pages_give_is_alike(both: Both, scope: str) -> N
 # ------------------------------------------------------------------------------ whose rows are read
 
 OTHERS = 30_000
-"""Rows of another account in each table, private ones."""
+"""Rows of two hundred other accounts in each table, private ones."""
 
 LARGE = (
     *("personas", "persona_texts", "persona_tags", "generation_jobs"),
@@ -341,34 +341,35 @@ LARGE = (
 
 _OF_OTHERS = """
 INSERT INTO users (id, username, username_key, email, email_key, settings, created_at, updated_at)
-VALUES (900, 'other', 'other', 'o@x.org', 'o@x.org', '{}', '', '');
+SELECT n, 'other' || n, 'other' || n, n || '@x.org', n || '@x.org', '{}', '', ''
+FROM GENERATE_SERIES(900, 1099) AS n;
 INSERT INTO personas (id, uid, user_id, name, name_key, style_prompt, created_at, updated_at)
-SELECT 100000 + n, 'other' || n, 900, 'Maine ' || n, 'maine ' || n, 'portrait light тест',
+SELECT 100000 + n, 'other' || n, 900 + n % 200, 'Maine ' || n, 'maine ' || n, 'portrait light тест',
     '2025-01-0' || (1 + n % 9) || 'T00:00:00.000000Z', '2025-01-05T00:00:00.000000Z'
 FROM GENERATE_SERIES(1, :others) AS n;
 INSERT INTO persona_texts (persona_id, user_id, is_nsfw, is_favorite, search_text)
-SELECT id, 900, FALSE, FALSE, name_key || ' portrait light retina painted тест ve' FROM personas
-WHERE user_id = 900;
+SELECT id, user_id, FALSE, FALSE, name_key || ' portrait light retina painted тест ve'
+FROM personas WHERE user_id >= 900;
 INSERT INTO persona_tags (user_id, tag_key, persona_id)
-SELECT 900, 'ocean', id FROM personas WHERE user_id = 900;
+SELECT user_id, 'ocean', id FROM personas WHERE user_id >= 900;
 INSERT INTO generation_jobs (id, user_id, job_type, status, prompt, model_name, run_after,
     search_text, created_at, updated_at, completed_at)
-SELECT uid, 900, 'generation', 'completed', 'portrait', 'sdxl-base', '', 'portrait light',
-    created_at, updated_at, updated_at FROM personas WHERE user_id = 900;
+SELECT uid, user_id, 'generation', 'completed', 'portrait', 'sdxl-base', '', 'portrait light',
+    created_at, updated_at, updated_at FROM personas WHERE user_id >= 900;
 INSERT INTO media_items (id, user_id, file_type, mime_type, width, height, file_size, metadata,
     search_text, created_at, updated_at, job_id, persona_id, model)
-SELECT uid, 900, 'image', 'image/png', 1, 1, 1, '{}', 'portrait light', created_at, updated_at,
-    uid, id, 'sdxl-base' FROM personas WHERE user_id = 900;
+SELECT uid, user_id, 'image', 'image/png', 1, 1, 1, '{}', 'portrait light', created_at, updated_at,
+    uid, id, 'sdxl-base' FROM personas WHERE user_id >= 900;
 INSERT INTO media_tags (user_id, tag_key, media_id)
-SELECT 900, 'ocean', id FROM media_items WHERE user_id = 900;
+SELECT user_id, 'ocean', id FROM media_items WHERE user_id >= 900;
 INSERT INTO media_loras (user_id, name, media_id)
-SELECT 900, 'film-grain', id FROM media_items WHERE user_id = 900;
+SELECT user_id, 'film-grain', id FROM media_items WHERE user_id >= 900;
 """
 
 
 @pytest.fixture(scope="module")
 def crowded(both: Both) -> Iterator[Both]:
-    """The same with much of another account's, and what the server knows of it for its plans."""
+    """The same with much of other accounts', and what the server knows of it for its plans."""
     database = services_of(both.postgresql).database
     database.fold_counters()
     with psycopg.connect(cast(Any, database).url, autocommit=True) as connection:
@@ -380,7 +381,7 @@ def crowded(both: Both) -> Iterator[Both]:
         connection.execute("SET session_replication_role = replica")
         for table in (*LARGE, "users"):
             key = "id" if table == "users" else "user_id"
-            connection.execute(f"DELETE FROM {table} WHERE {key} = 900")
+            connection.execute(f"DELETE FROM {table} WHERE {key} >= 900")
 
 
 @dataclass
