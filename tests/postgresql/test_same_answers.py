@@ -565,6 +565,9 @@ def test_what_a_connection_is_set_to_holds(both: Both) -> None:
             {},
         ).fetchall()
         assert [tuple(row) for row in plans] == [(7, 0)]
+        # Several processes for one page: a generic plan sorts all of an account's for it.
+        shown = connection.execute("SHOW max_parallel_workers_per_gather", {}).fetchone()
+        assert shown[0] == "0"
         # '~' is behind every digit only where texts compare by their bytes.
         other = connection.execute(
             "SELECT table_name, column_name FROM information_schema.columns"
