@@ -62,6 +62,11 @@ _SESSION = {
     "tcp_keepalives_count": "3",
     # Most statements take less than it costs to compile one.
     "jit": "off",
+    # Every statement is written to be read along an index, as SQLite reads it. Where few accounts
+    # are, a generic plan takes a page for a good part of all that there is, and reads all of it.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
     # Requests run side by side anyway; and of a page that several processes read a generic plan
     # expects fewer rows, so that it is preferred to the index that has them in order.
     "max_parallel_workers_per_gather": "0",
