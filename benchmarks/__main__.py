@@ -1,8 +1,9 @@
 """Measure and report: a table on standard output, all figures in benchmarks/latest.json.
 
 `BENCH_QUICK=1` takes a tenth of the data and shorter runs. `BENCH_SOUL=1` measures soul-cli too,
-which npm installs. `--only list,create` measures some groups and writes no file. Every ratio is of
-requests a second, and the median over rounds in which the two took turns.
+which npm installs; `BENCH_POSTGRESQL=1` PostgreSQL beside SQLite (`postgresql.py`). `--only
+list,create` measures some groups and writes no file. Every ratio is of requests a second, and the
+median over rounds in which the two took turns.
 """
 
 from __future__ import annotations
@@ -23,7 +24,18 @@ from typing import Any
 
 import orjson
 
-from benchmarks import data, exchange, inprocess, jobs, load, page, report, servers, texts
+from benchmarks import (
+    data,
+    exchange,
+    inprocess,
+    jobs,
+    load,
+    page,
+    postgresql,
+    report,
+    servers,
+    texts,
+)
 from benchmarks.data import LARGE, ROOT, SMALL, WORK, WRITER
 from benchmarks.load import Case, Rounds
 from benchmarks.peers.fastapi_app.copy import copy
@@ -243,6 +255,11 @@ class Bench:
         if "page" in self.groups:
             self.figures |= page.figures()
 
+    def of_postgresql(self) -> None:
+        """The same requests on both engines."""
+        if postgresql.wanted():
+            self.figures |= postgresql.figures(self.sizes)
+
     def of_exchange(self) -> None:
         """Imports and exports, on an instance of its own."""
         if "exchange" in self.groups:
@@ -280,6 +297,7 @@ def main() -> None:
         "Jobs": bench.of_jobs,
         "Page": bench.of_page,
         "In and out": bench.of_exchange,
+        "PostgreSQL": bench.of_postgresql,
     }
     for text, phase in phases.items():
         with _progress(text):
@@ -302,6 +320,8 @@ def main() -> None:
         },
     }
     report.show(found)
+    if postgresql.wanted():
+        postgresql.show(found)
     if groups == set(GROUPS):
         (ROOT / "benchmarks" / "latest.json").write_text(json.dumps(found, indent=2) + "\n")
 

@@ -81,7 +81,7 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
     """Make the database, and by `copy` the peer's, unless they are there; returns {"rows": {...},
     "seconds": n}."""
     folder = WORK / sizes.name
-    stamp, wanted = folder / "stamp.json", _fingerprint(sizes)
+    stamp, wanted = folder / "stamp.json", fingerprint(sizes)
     if stamp.is_file():
         known: dict[str, Any] = json.loads(stamp.read_text())
         if known["fingerprint"] == wanted:
@@ -116,7 +116,8 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
     return known
 
 
-def _fingerprint(sizes: Sizes) -> str:
+def fingerprint(sizes: Sizes) -> str:
+    """What the database is made of: another one is another database."""
     digest = hashlib.sha256(json.dumps(asdict(sizes)).encode())
     here = ROOT / "benchmarks"
     names = (

@@ -56,6 +56,9 @@ _TABLE: tuple[tuple[str, str, Callable[[float, float], bool] | None, float], ...
     ("export_pictures_per_second", "export: pictures of 100 KB into a ZIP, /s", None, 0),
     ("export_memory_mb", "export: memory beside, MB", _AT_MOST, 16),
     ("revision_vs_plain_change", "change that keeps a revision over one of tags", None, 0),
+    ("postgresql_copy_s", "PostgreSQL: a copy of the whole database, s", _AT_MOST, 360),
+    ("postgresql_lists_times", "PostgreSQL: the slowest list over SQLite", _AT_MOST, 3),
+    ("postgresql_searches_times", "PostgreSQL: the slowest search over SQLite", _AT_MOST, 5),
     ("rss_mb_per_worker", "resident memory of a server process, MB", _AT_MOST, 80),
     ("start_s", "start until it answers, s", None, 0),
 )

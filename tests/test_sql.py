@@ -112,7 +112,10 @@ ALONE = {
     "postgresql": {
         "search.plan_for_values",
         "search.containing",
-        *(f"upkeep.{name}" for name in ("take_chores", "leave_chores", "server_clock", "size")),
+        *(
+            f"upkeep.{name}"
+            for name in ("take_chores", "leave_chores", "server", "server_clock", "size")
+        ),
         *(
             f"upkeep.fold_{name}_counts"
             for name in ("persona", "job", "media", "shared_persona", "shared_media", "collection")

@@ -139,7 +139,8 @@ def end_access(
     tx: Connection, user_id: int, *, keep_session: str = "", keep_keys: bool = False
 ) -> None:
     """End what lets somebody into an account without its password: sessions, API keys, and a link
-    to a new password."""
+    to a new password. The caller has the account's turn, for a login that is under way would add to
+    them."""
     queries.users.end_sessions(tx, user_id=user_id, keep=keep_session)
     queries.users.password_link_drop(tx, user_id=user_id)
     if not keep_keys:

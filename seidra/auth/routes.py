@@ -356,7 +356,7 @@ def redeem_link(body: dict[str, Any]) -> Response:
 def _delete_me(body: dict[str, Any]) -> Response:
     accounts.check_not_system(g.user["id"])
     stored = confirmed_account(body["password"], "password")
-    with services().database.transaction(INSTANCE) as tx:
+    with services().database.transaction((INSTANCE, stored["id"])) as tx:
         accounts.delete_account(tx, unchanged_account(tx, stored))
     return no_content()
 

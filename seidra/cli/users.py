@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -12,7 +14,7 @@ from seidra.auth.schemas import RegisterSchema
 from seidra.cli.groups import CheckedGroup
 from seidra.config import PASSWORD_VARIABLE
 from seidra.database import DatabaseService
-from seidra.database.base import INSTANCE, Connection, Row
+from seidra.database.base import INSTANCE, Connection, Database, Row
 from seidra.database.queries import queries
 from seidra.engines import read_setup
 from seidra.platform.admin import RightsSchema
@@ -118,8 +120,7 @@ def enable_user(name: str) -> None:
 @click.confirmation_option(prompt="This deletes the account and everything it has. Go on?")
 def delete_user(name: str) -> None:
     """Delete an account and everything it has, pictures too."""
-    with DatabaseService() as service, service.database.transaction(INSTANCE) as tx:
-        row = _existing_account(tx, name)
+    with DatabaseService() as service, _account(service.database, name) as (tx, row):
         accounts.check_not_system(row["id"])
         accounts.delete_account(tx, row)
     click.echo(f"Deleted {name}; a worker removes what it had.")
@@ -149,10 +150,9 @@ def set_user_password(name: str, password: str) -> None:
     RegisterSchema(only=("password",)).load({"password": password})
     with DatabaseService() as service:
         digest = passwords.hash_password(password, service.settings)
-        with service.database.transaction(INSTANCE) as tx:
-            found = _existing_account(tx, name)
-            accounts.check_not_system(found["id"])
-            accounts.set_password(tx, found["id"], digest)
+        with _account(service.database, name) as (tx, row):
+            accounts.check_not_system(row["id"])
+            accounts.set_password(tx, row["id"], digest)
     click.echo(f"{name} has a new password.")
 
 
@@ -243,14 +243,25 @@ def _existing_group(connection: Connection, name: str) -> int:
 
 
 def _change_rights(name: str, *, active: bool | None = None, admin: bool | None = None) -> None:
-    with DatabaseService() as service, service.database.transaction(INSTANCE) as tx:
-        row = _existing_account(tx, name)
+    with DatabaseService() as service, _account(service.database, name) as (tx, row):
         accounts.set_rights(
             tx,
             row,
             active=bool(row["is_active"]) if active is None else active,
             admin=bool(row["is_admin"]) if admin is None else admin,
         )
+
+
+@contextmanager
+def _account(database: Database, name: str) -> Iterator[tuple[Connection, Row]]:
+    """A transaction with the turns of the instance and of an account, and the account. Raises
+    ClickException where there is none of this name (any more)."""
+    id = _existing_account(database.connection, name)["id"]
+    with database.transaction((INSTANCE, id)) as tx:
+        row = _existing_account(tx, name)
+        if row["id"] != id:
+            raise click.ClickException(f"The account {name} has just changed its name; try again.")
+        yield tx, row
 
 
 def _existing_account(connection: Connection, name: str) -> Row:

@@ -10,6 +10,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 from seidra.errors import Conflict, Problem
@@ -52,6 +53,15 @@ def required_row(row: Row | None) -> Row:
     if row is None:
         raise LookupError("a row that must exist does not")
     return row
+
+
+@dataclass(frozen=True)
+class Server:
+    """A database's server: what it is, and what of that does not do or is a worry, in sentences."""
+
+    seen: str
+    faults: list[str]
+    worries: list[str]
 
 
 class Database(ABC):
@@ -103,6 +113,10 @@ class Database(ABC):
     @abstractmethod
     def size_bytes(self) -> int:
         """What it takes on its disk, with the log that stands beside it."""
+
+    def server(self) -> Server | None:
+        """What serves the database; nothing where a library reads it."""
+        return None
 
     def fold_counters(self) -> None:  # noqa: B027 (most have nothing to do)
         """Bring together what triggers have counted, where they count apart."""

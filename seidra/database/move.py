@@ -1,16 +1,16 @@
 """A whole database copied into an empty one, of whichever engine: all or nothing, and compared.
 
-A row has one form for both engines: a tuple in the order of the columns' names, booleans 0 or 1,
-texts as texts, documents as bytes. What differs is each engine's to convert (`move.py` in its
-folder): the search texts, and counters, which are added up.
+A row has two forms that both engines make alike: a tuple in the order of the columns' names
+(booleans 0 or 1, texts as texts, documents as bytes), and a line of CSV, of which both sides are
+compared. What differs is each engine's to convert (`move.py` in its folder): the search texts, and
+counters, which are added up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from seidra.config import Settings
@@ -36,18 +36,31 @@ MARKS = "platform_state"
 TEXTS = "persona_texts"
 """What PostgreSQL has in columns and SQLite packs."""
 
+_TOLD = 100_000
+"""After so many rows of a table progress is told."""
+
 Tables = Mapping[str, tuple[str, ...]]
 """The columns of each table, in the order of their names."""
 
 Progress = Callable[[str], object]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Digest:
-    """How many rows, and a hash of them that does not ask for their order."""
+    """How many rows, and a hash of them that does not ask for their order: the sum of the lines'
+    hashes, of 64 bits each (SipHash, whose key is this process's)."""
 
-    rows: int
-    hash: int
+    rows: int = 0
+    hash: int = 0
+    tell: Callable[[int], object] = field(default=lambda rows: None, compare=False)
+    """Is told how many rows there were so far, each hundred thousand."""
+
+    def add(self, lines: list[bytes]) -> None:
+        """Count these lines in."""
+        before, self.rows = self.rows, self.rows + len(lines)
+        self.hash += sum(map(hash, lines))
+        if self.rows // _TOLD > before // _TOLD:
+            self.tell(self.rows)
 
 
 class Side(Protocol):
@@ -58,8 +71,13 @@ class Side(Protocol):
         ...
 
     def rows(self, table: str, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
-        """A table's rows, in the form that both engines have. Raises UnicodeError for a text that
-        is none."""
+        """A table's rows. Raises UnicodeError for a text that is none."""
+        ...
+
+    def lines(self, table: str, columns: tuple[str, ...]) -> Iterator[list[bytes]]:
+        """A table's rows as lines of CSV in UTF-8, some at a time: texts in quotes, bytes too
+        (`\\x` and their digits), numbers in the fewest digits that tell them, booleans as 0 or 1,
+        NULL as nothing. Raises UnicodeError for a text that is none, or has a NUL character."""
         ...
 
     def numbers(self) -> dict[str, int]:
@@ -67,7 +85,7 @@ class Side(Protocol):
         ...
 
     def undecodable(self, table: str, columns: tuple[str, ...]) -> str | None:
-        """The first value of the first row with a text that is not UTF-8."""
+        """The key of the first row with a text that is not UTF-8."""
         ...
 
 
@@ -83,8 +101,9 @@ class Target(Side, Protocol):
         """Delete a table's rows."""
         ...
 
-    def load(self, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Write rows."""
+    def load(self, table: str, columns: tuple[str, ...], source: Side, digest: Digest) -> None:
+        """Write the rows that another one has, and count in what was read there. Raises
+        UnicodeError as that does."""
         ...
 
     def number_on(self, numbers: Mapping[str, int]) -> None:
@@ -108,29 +127,31 @@ def copy(source: Settings, target: Settings, progress: Progress = lambda line: N
 def copy_rows(source: Settings, target: Settings, progress: Progress = lambda line: None) -> int:
     """What `copy` does, between two databases that have their schema."""
     _check_versions(source, target)
-    with _engine_of(source).reading(source) as old:
+    with (
+        _engine_of(source).reading(source) as old,
+        _engine_of(target).writing(target) as new,
+    ):
         tables = {name: found for name, found in sorted(old.tables().items()) if name not in LEFT}
         digests = {}
-        for table, columns in tables.items():
-            digests[table] = _digest(old, table, columns)
-            progress(f"read {table}: {digests[table].rows} rows")
-        with _engine_of(target).writing(target) as new:
-            _check_empty(target, new, tables)
-            with new.loading():
-                new.clear(MARKS)
-                for table, columns in tables.items():
-                    if digests[table].rows:
-                        new.load(table, columns, old.rows(table, columns))
-                        progress(f"copied {table}: {digests[table].rows} rows")
-                new.number_on(old.numbers())
-                progress("indexes and foreign keys")
+        _check_empty(target, new, tables)
+        with new.loading():
+            new.clear(MARKS)
             for table, columns in tables.items():
-                if (found := _digest(new, table, columns)) != digests[table]:
-                    raise StartError(
-                        f"The table {table} has {digests[table].rows} rows, and was read back as"
-                        f" {found.rows} that differ: nothing was copied."
-                    )
-            progress("compared")
+                digests[table] = Digest(tell=_telling(progress, f"copying {table}"))
+                _load(new, table, columns, old, digests[table])
+                progress(f"copied {table}: {digests[table].rows} rows")
+            new.number_on(old.numbers())
+            progress("indexes and foreign keys")
+        for table, columns in tables.items():
+            found = Digest(tell=_telling(progress, f"comparing {table}"))
+            count_in(new, table, columns, found)
+            if found != digests[table]:
+                raise StartError(
+                    f"The table {table} has {digests[table].rows} rows, and was read back as"
+                    f" {found.rows} that differ: nothing was copied."
+                )
+            progress(f"compared {table}: {found.rows} rows")
+    progress("counting for the plans")
     _engine_of(target).tidy(target)
     return sum(digest.rows for digest in digests.values())
 
@@ -170,32 +191,41 @@ def _check_versions(source: Settings, target: Settings) -> None:
         )
 
 
-def _digest(side: Side, table: str, columns: tuple[str, ...]) -> Digest:
-    count = total = 0
+def count_in(side: Side, table: str, columns: tuple[str, ...], digest: Digest) -> None:
+    """Count in what a table has. Raises UnicodeError as its lines do."""
+    for lines in side.lines(table, columns):
+        digest.add(lines)
+
+
+def _telling(progress: Progress, text: str) -> Callable[[int], object]:
+    return lambda rows: progress(f"{text}: {rows} rows so far")
+
+
+def _load(new: Target, table: str, columns: tuple[str, ...], old: Side, digest: Digest) -> None:
     try:
-        for row in side.rows(table, columns):
-            text = repr(row)
-            if "\\x00" in text:
-                _check_nul(table, columns, row)
-            count += 1
-            total += int.from_bytes(blake2b(text.encode(), digest_size=16).digest(), "big")
+        new.load(table, columns, old, digest)
     except UnicodeError:
+        _check_nul(old, table, columns)
         raise StartError(
             f"A text of the table {table} is not UTF-8, in the row {columns[0]} ="
-            f" {side.undecodable(table, columns)}: mend or delete the row first."
+            f" {old.undecodable(table, columns)}: mend or delete the row first."
         ) from None
-    return Digest(count, total)
 
 
-def _check_nul(table: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> None:
-    for column, value in zip(columns, row, strict=True):
-        if isinstance(value, str) and "\0" in value:
-            key = "id" if "id" in columns else columns[0]
-            raise StartError(
-                f"The column {column} of the table {table} has a NUL character, which PostgreSQL"
-                f" does not keep, in the row {key} = {row[columns.index(key)]!r}: mend or delete"
-                " the row first."
-            )
+def _check_nul(side: Side, table: str, columns: tuple[str, ...]) -> None:
+    """Raise StartError that names the first NUL, unless another text is what is wrong."""
+    try:
+        for row in side.rows(table, columns):
+            for column, value in zip(columns, row, strict=True):
+                if isinstance(value, str) and "\0" in value:
+                    key = "id" if "id" in columns else columns[0]
+                    raise StartError(
+                        f"The column {column} of the table {table} has a NUL character, which"
+                        f" PostgreSQL does not keep, in the row {key} ="
+                        f" {row[columns.index(key)]!r}: mend or delete the row first."
+                    )
+    except UnicodeError:
+        return
 
 
 class Engine(Protocol):

@@ -117,7 +117,7 @@ def examine(settings: Settings, *, whole: bool = True) -> Iterator[Check]:
         return
     yield Check("schema", OK, "The database has just this version's migrations.")
     with closing(database):
-        for name, check in _DATABASE_CHECKS.items():
+        for name, check in _database_checks(settings).items():
             if name in _LONG_CHECKS and not whole:
                 continue
             try:
@@ -406,6 +406,29 @@ def _engines(settings: Settings, database: Database) -> Check:
                 f"See that it runs; `flask engines check {name}` asks it now.",
             )
     return Check("engines", OK, f"There is {', '.join(setup.engines)}.")
+
+
+def _database_checks(settings: Settings) -> dict[str, Callable[[Settings, Database], Check]]:
+    if settings.database_engine == "sqlite":
+        return _DATABASE_CHECKS
+    return {"server": _server, **_DATABASE_CHECKS}
+
+
+def _server(settings: Settings, database: Database) -> Check:
+    """Whether the server and the database are such as SEIDRA needs."""
+    server = database.server()
+    if server is None:
+        return Check("server", OK, "There is none.")
+    if server.faults:
+        return Check("server", FAIL, " ".join(server.faults), "See docs/scaling.md.")
+    if server.worries:
+        return Check(
+            "server",
+            WARN,
+            " ".join(server.worries),
+            "Copy it into a database with --locale C.UTF-8 (docs/scaling.md).",
+        )
+    return Check("server", OK, server.seen)
 
 
 _DATABASE_CHECKS: dict[str, Callable[[Settings, Database], Check]] = {

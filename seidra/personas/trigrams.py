@@ -14,7 +14,7 @@ MANY = 5_000
 5 ms."""
 
 _ASKED = 4
-"""How many words the index is asked for; the longest ones leave the fewest texts."""
+"""How many words a search is asked for one by one; the longest ones leave the fewest texts."""
 
 _VISIBLE = re.compile(r"[^\W_]{3}")
 """What the index sees of a word: three letters or digits in a row. For a word without them it would
@@ -26,15 +26,17 @@ def found_ids(
 ) -> list[str]:
     """A JSON array of the ids of those that contain all of these words, in no order, as the only
     one of a list."""
-    asked = [word for word in words if _VISIBLE.search(word)][:_ASKED]
+    visible = [word for word in words if _VISIBLE.search(word)]
     queries.search.plan_for_values(connection)
     indexed = (
-        bool(asked)
+        bool(visible)
         and queries.personas.count(connection, user_id=user_id, nsfw=True, favorite=None) > MANY
     )
-    patterns = [folding.like(word) for word in asked] if indexed else []
-    patterns += ["%"] * (_ASKED - len(patterns))
-    others = [word for word in words if word not in asked] if indexed else words
+    asked = (visible if indexed else words)[:_ASKED]
+    others = [word for word in words if word not in asked]
+    # What a scan is asked for it looks for as it stands.
+    patterns = [folding.like(word) for word in asked] if indexed else asked
+    patterns = patterns + ["%" if indexed else ""] * (_ASKED - len(patterns))
     return [
         queries.search.containing(
             connection,

@@ -223,7 +223,7 @@ def change_account(body: dict[str, Any], user_id: int) -> Response:
     """Disable or enable an account, make it an administrator or not, put it into a group, and say
     what it may have and use: it holds at once."""
     check_engine_names(services().setup, body)
-    with services().database.transaction(INSTANCE) as tx:
+    with services().database.transaction((INSTANCE, user_id)) as tx:
         row = _account_for_update(tx, user_id)
         rights = {name: body.get(name, bool(row[name])) for name in RightsSchema.ONE_OF}
         if (rights["is_active"], rights["is_admin"]) != (row["is_active"], row["is_admin"]):
@@ -242,7 +242,7 @@ def change_account(body: dict[str, Any], user_id: int) -> Response:
 def delete_account(user_id: int) -> Response:
     """Delete an account: disabled and its names freed at once, everything it has removed in the
     background."""
-    with services().database.transaction(INSTANCE) as tx:
+    with services().database.transaction((INSTANCE, user_id)) as tx:
         row = _account_for_update(tx, user_id)
         accounts.check_not_system(user_id)
         accounts.delete_account(tx, row)
@@ -263,7 +263,7 @@ def delete_account(user_id: int) -> Response:
 def make_password_link(user_id: int) -> Response:
     """A link at which the account's owner sets a new password: once, within an hour. One made
     before is worth nothing any more."""
-    with services().database.transaction(INSTANCE) as tx:
+    with services().database.transaction((INSTANCE, user_id)) as tx:
         _account_for_update(tx, user_id)
         accounts.check_not_system(user_id)
         token, expires_at = accounts.make_password_link(tx, user_id)

@@ -41,7 +41,7 @@ def seed_system_user(database: Database, settings: Settings) -> None:
         digest = passwords.hash_password(password, settings)
     else:
         return
-    with database.transaction(INSTANCE) as tx:
+    with database.transaction((INSTANCE, SYSTEM_USER_ID)) as tx:
         queries.users.seed_password(tx, id=SYSTEM_USER_ID, password_hash=digest, now=timestamp())
         queries.users.end_sessions(tx, user_id=SYSTEM_USER_ID, keep="")
         queries.api_keys.end_all(tx, user_id=SYSTEM_USER_ID)

@@ -10,6 +10,15 @@ SELECT PG_ADVISORY_UNLOCK(CAST(:number AS INTEGER), 0);
 -- The seconds since 1970 by the server's clock.
 SELECT CAST(EXTRACT(EPOCH FROM CLOCK_TIMESTAMP()) AS DOUBLE PRECISION);
 
+-- name: server^
+-- The server's version, the database's encoding and rules for letters, and whether trigrams have those beyond ASCII.
+SELECT
+    CURRENT_SETTING('server_version') AS version, CAST(CURRENT_SETTING('server_version_num') AS INTEGER) AS number,
+    CURRENT_SETTING('server_encoding') AS encoding, d.datctype AS letters,
+    CARDINALITY(SHOW_TRGM('ж')) > 0 AS sees_letters
+FROM pg_database AS d
+WHERE d.datname = CURRENT_DATABASE();
+
 -- name: size$
 -- The bytes of the database on the server's disk.
 SELECT PG_DATABASE_SIZE(CURRENT_DATABASE());

@@ -142,8 +142,8 @@ def test_there_and_back_again(here: Settings, there: Settings, tmp_path: Path) -
     before, told = parts(there), []
     moved = move.copy_rows(here, there, told.append)
     assert moved > 20
-    assert "compared" in told
-    assert any("personas: 1 rows" in line for line in told)
+    assert "compared personas: 1 rows" in told
+    assert "copied personas: 1 rows" in told
     assert parts(there) == before
     with psycopg.connect(there.database_url) as connection:
         text = connection.execute(
@@ -218,11 +218,10 @@ def test_what_is_read_back_otherwise_is_not_kept(
 
     load = postgresql._Target.load
 
-    def wrong(self: Any, table: str, columns: Any, found: Any) -> None:
+    def wrong(self: Any, table: str, columns: Any, *others: Any) -> None:
+        load(self, table, columns, *others)
         if table == "personas":
-            at = columns.index("name")
-            found = [(*row[:at], "Lune", *row[at + 1 :]) for row in found]
-        load(self, table, columns, found)
+            self._run("UPDATE personas SET name = 'Lune'")
 
     monkeypatch.setattr(postgresql._Target, "load", wrong)
     with pytest.raises(StartError, match=r"table personas .* differ"):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import psycopg
 import pytest
-from conftest import Person
+from conftest import CHEAP, Person
 from instances import pg_settings, server
 
 from seidra import create_app
 from seidra.config import Settings
+from seidra.database.postgresql import migrate
+from seidra.errors import StartError
+from seidra.operations import checks
 from seidra.platform import metrics
+from seidra.start.service import init_database
 from seidra.web.services import services_of
 
 __all__ = ["pg_settings", "server"]
@@ -31,3 +39,56 @@ def test_administrators_and_metrics_are_told_the_size(pg_settings: Settings) -> 
         assert free.labels == {"folder": "media"}
     finally:
         database.close()
+
+
+def server_check(settings: Settings) -> checks.Check:
+    (found,) = (check for check in checks.examine(settings) if check.name == "server")
+    return found
+
+
+def test_the_doctor_tells_the_server(
+    pg_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {check.name: check for check in checks.examine(pg_settings)}
+    assert {name for name, check in found.items() if check.state == checks.FAIL} == set()
+    assert found["server"].state == checks.OK
+    assert found["server"].seen.startswith("PostgreSQL 1")
+    assert found["server"].seen.endswith("UTF8, letters by C.UTF-8.")
+    monkeypatch.setattr(migrate, "OLDEST_SERVER", 990000)
+    assert server_check(pg_settings).state == checks.FAIL
+    assert server_check(pg_settings).seen.endswith("is too old; SEIDRA needs 99.")
+
+
+def test_the_doctor_worries_about_a_locale_without_letters(server: str, tmp_path: Path) -> None:
+    name = f"seidra_{os.urandom(6).hex()}"
+    with psycopg.connect(server, autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
+        settings = Settings.load(
+            {
+                **CHEAP,
+                "SEIDRA_DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
+                "SEIDRA_DATA_DIR": str(tmp_path / "data"),
+                "SEIDRA_JWT_SECRET": "0123456789abcdef0123456789abcdef",
+            }
+        )
+        init_database(settings)
+        found = server_check(settings)
+        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    assert found.state == checks.WARN
+    assert "(C) knows no letters beyond ASCII" in found.seen
+
+
+def test_a_database_in_another_encoding_is_refused(server: str, tmp_path: Path) -> None:
+    name = f"seidra_{os.urandom(6).hex()}"
+    with psycopg.connect(server, autocommit=True) as owner:
+        owner.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+        settings = Settings.load(
+            {
+                "SEIDRA_DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
+                "SEIDRA_DATA_DIR": str(tmp_path / "data"),
+                "SEIDRA_JWT_SECRET": "0123456789abcdef0123456789abcdef",
+            }
+        )
+        with pytest.raises(StartError, match="keeps its texts in LATIN1; SEIDRA needs UTF8"):
+            init_database(settings)
+        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -22,7 +22,15 @@ from psycopg.types.numeric import Int8Dumper
 
 from seidra import values
 from seidra.config import Settings
-from seidra.database.base import Database, Owner, conflict_of, dangling_conflict
+from seidra.database.base import (
+    Database,
+    Owner,
+    Server,
+    conflict_of,
+    dangling_conflict,
+    required_row,
+)
+from seidra.database.postgresql.migrate import server_faults
 from seidra.database.queries import queries
 from seidra.errors import Unavailable
 
@@ -54,6 +62,14 @@ _SESSION = {
     "tcp_keepalives_count": "3",
     # Most statements take less than it costs to compile one.
     "jit": "off",
+    # Every statement is written to be read along an index, as SQLite reads it. Where few accounts
+    # are, a generic plan takes a page for a good part of all that there is, and reads all of it.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    # Requests run side by side anyway; and of a page that several processes read a generic plan
+    # expects fewer rows, so that it is preferred to the index that has them in order.
+    "max_parallel_workers_per_gather": "0",
     # LIMIT :limit is unknown to a generic plan, and so planned anew at each run otherwise.
     "plan_cache_mode": "force_generic_plan",
 }
@@ -209,6 +225,23 @@ class PostgresqlDatabase(Database):
     def size_bytes(self) -> int:
         size: int = queries.upkeep.size(self.connection)
         return size
+
+    def server(self) -> Server:
+        found = required_row(queries.upkeep.server(self.connection))
+        worries = (
+            []
+            if found["sees_letters"]
+            else [
+                f"The database's locale ({found['letters']}) knows no letters beyond ASCII:"
+                " searches for words of other scripts are right, but read the search index of all"
+                " accounts."
+            ]
+        )
+        return Server(
+            f"PostgreSQL {found['version']}, {found['encoding']}, letters by {found['letters']}.",
+            server_faults(found["number"], found["encoding"], self.place),
+            worries,
+        )
 
     def fold_counters(self) -> None:
         for fold in (

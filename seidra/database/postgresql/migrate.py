@@ -119,17 +119,21 @@ def _connect(url: str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def _check_server(settings: Settings, connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    version = connection.info.server_version
+    encoding = connection.info.parameter_status("server_encoding") or ""
+    for fault in server_faults(connection.info.server_version, encoding, settings.database_place):
+        raise StartError(fault)
+
+
+def server_faults(version: int, encoding: str, place: str) -> list[str]:
+    """Why a server, or a database of it, does not do: a sentence for each reason."""
+    faults = []
     if version < OLDEST_SERVER:
-        raise StartError(
+        faults.append(
             f"PostgreSQL {version // 10000} is too old; SEIDRA needs {OLDEST_SERVER // 10000}."
         )
-    encoding = connection.info.parameter_status("server_encoding")
     if encoding != "UTF8":
-        raise StartError(
-            f"The database {settings.database_place} keeps its texts in {encoding}; SEIDRA needs"
-            " UTF8."
-        )
+        faults.append(f"The database {place} keeps its texts in {encoding}; SEIDRA needs UTF8.")
+    return faults
 
 
 def _unusable(settings: Settings, error: psycopg.Error) -> StartError:

@@ -4,12 +4,13 @@ statements are made from the catalogue."""
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from decimal import Decimal
 from typing import Any
 
 from seidra.config import Settings
-from seidra.database.move import COUNTERS, TEXTS
+from seidra.database.move import COUNTERS, TEXTS, Digest, Side, count_in
 from seidra.database.sqlite.connect import open_connection
 from seidra.errors import StartError
 
@@ -21,6 +22,7 @@ _TEXTS = {
     "user_id": "doc_id >> 32",
 }
 """The search texts as PostgreSQL has them."""
+
 
 _PUT_TEXTS = """INSERT INTO persona_texts (favor, safety, doc_id, search_text)
 VALUES (CASE ?1 WHEN 1 THEN 'fav' ELSE 'oth' END, CASE ?2 WHEN 1 THEN 'nsf' ELSE 'sfw' END,
@@ -34,6 +36,7 @@ AND name NOT LIKE '%yoyo!_%' ESCAPE '!' AND name NOT LIKE 'persona!_search%' ESC
 class _Side:
     def __init__(self, connection: sqlite3.Connection) -> None:
         connection.row_factory = None
+        connection.create_function("FRACTION", 1, _fraction, deterministic=True)
         self._connection = connection
 
     def tables(self) -> dict[str, tuple[str, ...]]:
@@ -57,6 +60,50 @@ class _Side:
             if "decode" not in str(error):
                 raise
             raise UnicodeError from error
+
+    def lines(self, table: str, columns: tuple[str, ...]) -> Iterator[list[bytes]]:
+        """A table's rows as CSV."""
+        cursor = self._connection.execute(self._line(table, columns))
+        while found := cursor.fetchmany(1000):
+            lines = [line for (line,) in found]
+            if None in lines:
+                raise UnicodeError
+            # Whether they are UTF-8.
+            b"".join(lines).decode()
+            yield lines
+
+    def _line(self, table: str, columns: tuple[str, ...]) -> str:
+        """The statement that makes lines, and NULL for one with a NUL character: PRINTF would cut
+        the text there."""
+        kinds = {
+            name: (kind, required or key)
+            for name, kind, required, key in self._connection.execute(
+                'SELECT name, type, "notnull", pk FROM pragma_table_info(?)', (table,)
+            )
+        }
+        forms, values, nul = [], [], ["FALSE"]
+        for name in columns:
+            kind, required = kinds.get(name, ("INTEGER", 1))
+            form, value = "%s", f'"{name}"'
+            if kind == "REAL":
+                value = f"FRACTION({value})"
+            elif kind == "BLOB":
+                value = f"""'"\\x' || LOWER(HEX({value})) || '"'"""
+                value = f'IIF("{name}" IS NULL, NULL, {value})'
+            elif kind == "TEXT":
+                nul.append(f"INSTR({value}, CHAR(0))")
+                if required:
+                    # Quotation marks doubled.
+                    form = '"%w"'
+                else:
+                    value = f"""'"' || REPLACE({value}, '"', '""') || '"'"""
+            forms.append(form)
+            values.append(value)
+        return (
+            f"SELECT IIF({' OR '.join(nul)}, NULL,"
+            f" CAST(PRINTF('{','.join(forms)}\n', {', '.join(values)}) AS BLOB))"
+            f" FROM ({_select(table, columns)})"
+        )
 
     def undecodable(self, table: str, columns: tuple[str, ...]) -> str | None:
         """The key of the first row with a text that is not UTF-8."""
@@ -91,15 +138,17 @@ class _Side:
 class _Target(_Side):
     @contextmanager
     def loading(self) -> Iterator[None]:
-        """Triggers are away; they and the full-text index are made at the end of the block."""
-        triggers = self._connection.execute(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+        """Triggers and indexes are away; they and the full-text index are made at the end of the
+        block."""
+        parts = self._connection.execute(
+            "SELECT type, name, sql FROM sqlite_master"
+            " WHERE type IN ('index', 'trigger') AND sql IS NOT NULL ORDER BY type"
         ).fetchall()
-        for name, _ in triggers:
-            self._connection.execute(f'DROP TRIGGER "{name}"')
+        for kind, name, _ in parts:
+            self._connection.execute(f'DROP {kind} "{name}"')
         yield
         self._connection.execute("INSERT INTO persona_search (persona_search) VALUES ('rebuild')")
-        for _, text in triggers:
+        for _, _, text in parts:
             self._connection.execute(text)
         broken = self._connection.execute("PRAGMA foreign_key_check").fetchone()
         if broken is not None:
@@ -111,12 +160,13 @@ class _Target(_Side):
         """Delete a table's rows."""
         self._connection.execute(f'DELETE FROM "{table}"')
 
-    def load(self, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Write rows."""
+    def load(self, table: str, columns: tuple[str, ...], source: Side, digest: Digest) -> None:
+        """Write the rows of another one."""
         names = ", ".join(f'"{name}"' for name in columns)
         marks = ", ".join("?" * len(columns))
         put = _PUT_TEXTS if table == TEXTS else f'INSERT INTO "{table}" ({names}) VALUES ({marks})'
-        self._connection.executemany(put, rows)
+        self._connection.executemany(put, source.rows(table, columns))
+        count_in(source, table, columns, digest)
 
     def number_on(self, numbers: Mapping[str, int]) -> None:
         """Give away only numbers behind these, where numbers are never given twice."""
@@ -179,6 +229,18 @@ def summed(table: str, columns: tuple[str, ...]) -> str:
     names = ", ".join(f'SUM("{n}") AS "{n}"' if n in sums else f'"{n}"' for n in columns)
     keys = ", ".join(f'"{n}"' for n in columns if n not in sums)
     return f'SELECT {names} FROM "{table}" GROUP BY {keys} HAVING SUM(n) <> 0'
+
+
+def _fraction(value: float | None) -> str | None:
+    """A number in the fewest digits that tell it, as PostgreSQL writes it."""
+    if value is None:
+        return None
+    if not 1e15 <= abs(value) < 1e16:
+        return repr(value).removesuffix(".0")
+    sign, digits, _ = Decimal(repr(value)).normalize().as_tuple()
+    first, *others = map(str, digits)
+    point = "." if others else ""
+    return f"{'-' if sign else ''}{first}{point}{''.join(others)}e+15"
 
 
 def _is_utf8(value: bytes) -> bool:
