@@ -4,14 +4,13 @@ folder."""
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +78,7 @@ ENGINE = os.environ.get("SEIDRA_TEST_DATABASE", "sqlite")
 if ENGINE == "postgresql":
     # The environment of `make engines` has no driver.
     import psycopg
+    from postgresql_databases import Databases
     from postgresql_server import URL_VARIABLE, postgresql_server
 
 _running = ExitStack()
@@ -94,6 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    for databases in _on_server:
+        databases.close()
     _running.close()
 
 
@@ -119,42 +121,41 @@ def _take_question_marks() -> None:
 if ENGINE == "postgresql":
     _take_question_marks()
 
-_databases: dict[Path, str] = {}
-"""The databases that tests have made on the server, by their folders."""
+_on_server: list[Databases] = []
+"""The databases of this process on the server, once one is asked for."""
 
 
-def _ask_server(statement: str) -> None:
-    with psycopg.connect(f"{os.environ[URL_VARIABLE]}/postgres", autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[arg-type]
+def databases() -> Databases:
+    """The databases of this process on the server."""
+    if not _on_server:
+        _on_server.append(Databases(os.environ[URL_VARIABLE]))
+    return _on_server[0]
 
 
-def database_of(folder: Path, template: str = "template0") -> str:
-    """The name of the database of the instance that lives in `folder`; it is made where there is
-    none."""
-    if folder not in _databases:
-        name = f"seidra_{hashlib.sha256(str(folder).encode()).hexdigest()[:24]}"
-        _ask_server(f"CREATE DATABASE {name} TEMPLATE {template}")
-        _databases[folder] = name
-    return _databases[folder]
+def copy_instance(template: Path, folder: Path) -> Settings:
+    """The settings of an instance in `folder` that is a copy of that in `template`, to whose
+    database nobody is connected."""
+    shutil.copytree(template, folder)
+    if ENGINE == "postgresql":
+        databases().copy(template, folder)
+    return Settings.load(environment(folder))
 
 
 @pytest.fixture(autouse=True)
-def _drop_databases(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Drop what the test has made on the server below its folder."""
+def _end_databases(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End what the test has made on the server below its folder."""
     if ENGINE != "postgresql" or "tmp_path" not in request.fixturenames:
         yield
     else:
         own: Path = request.getfixturevalue("tmp_path")
         yield
-        for folder in [folder for folder in _databases if folder.is_relative_to(own)]:
-            with suppress(psycopg.Error):
-                _ask_server(f"DROP DATABASE {_databases.pop(folder)} WITH (FORCE)")
+        databases().end(own)
 
 
 def database_url(folder: Path) -> str:
     """Where the instance that lives in `folder` has its database."""
     if ENGINE == "postgresql":
-        return f"{os.environ[URL_VARIABLE]}/{database_of(folder)}"
+        return f"{os.environ[URL_VARIABLE]}/{databases().of(folder)}"
     return f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}"
 
 
@@ -268,10 +269,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(template: Path, tmp_path: Path) -> Settings:
     """The settings of a fresh instance."""
-    shutil.copytree(template, tmp_path / "instance")
-    if ENGINE == "postgresql":
-        database_of(tmp_path / "instance", _databases[template])
-    return Settings.load(environment(tmp_path / "instance"))
+    return copy_instance(template, tmp_path / "instance")
 
 
 @pytest.fixture
