@@ -80,8 +80,10 @@ if ENGINE == "postgresql":
     import psycopg
     from postgresql_databases import Databases
     from postgresql_server import URL_VARIABLE, postgresql_server
+    from reached import reaches
 
 _running = ExitStack()
+_on_server: list[Databases] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -91,6 +93,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if ENGINE == "postgresql":
         # One server a run; the processes of xdist find it by the variable.
         os.environ[URL_VARIABLE] = _running.enter_context(postgresql_server())
+        _on_server.append(Databases(os.environ[URL_VARIABLE]))
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -100,10 +103,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL run what can differ there: the tests whose code, or that of their fixtures or
+    of what these name, names `database_url`, which alone knows where an instance has its database,
+    or the server itself. So a test that asks for `app`, `settings` or `environment` is among them
+    by itself."""
     if ENGINE == "postgresql":
-        others = [item for item in items if item.get_closest_marker("sqlite_only")]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if not item.get_closest_marker("sqlite_only")]
+        chosen = [
+            item
+            for item in items
+            if not item.get_closest_marker("sqlite_only")
+            and reaches(item, "database_url", "postgresql_server")
+        ]
+        kept = set(chosen)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = chosen
 
 
 def _take_question_marks() -> None:
@@ -121,14 +134,9 @@ def _take_question_marks() -> None:
 if ENGINE == "postgresql":
     _take_question_marks()
 
-_on_server: list[Databases] = []
-"""The databases of this process on the server, once one is asked for."""
-
 
 def databases() -> Databases:
     """The databases of this process on the server."""
-    if not _on_server:
-        _on_server.append(Databases(os.environ[URL_VARIABLE]))
     return _on_server[0]
 
 
@@ -155,7 +163,7 @@ def _end_databases(request: pytest.FixtureRequest) -> Iterator[None]:
 def database_url(folder: Path) -> str:
     """Where the instance that lives in `folder` has its database."""
     if ENGINE == "postgresql":
-        return f"{os.environ[URL_VARIABLE]}/{databases().of(folder)}"
+        return f"{databases().server}/{databases().of(folder)}"
     return f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}"
 
 
@@ -163,7 +171,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     """The variables of an instance that lives in `folder`."""
     nodes = {
         "SEIDRA_DATA_DIR": str(folder),
-        "SEIDRA_JWT_SECRET": "a secret of at least 32 letters, for tests",
+        "SEIDRA_JWT_SECRET": "a secret for tests that is as long as the longest digest of all",
     }
     return {
         "SEIDRA_DATABASE_URL": database_url(folder),

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from conftest import PASSWORD, Person, environment
 from flask import Flask
 from flask.cli import FlaskGroup
+from stored import open_rows, rows
 
 from seidra import create_app
 from seidra.cli.database import db
@@ -79,11 +80,6 @@ def refused(result: Result) -> str:
     assert result.stderr.startswith("Error: ")
     assert result.stderr.count("\n") == 1
     return result.stderr.removeprefix("Error: ").removesuffix("\n")
-
-
-def rows(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
-    with closing(open_connection(settings.database_path)) as connection:
-        return [tuple(row) for row in connection.execute(statement)]
 
 
 def accounts(settings: Settings) -> dict[str, tuple[int, int]]:
@@ -615,7 +611,7 @@ def test_limits_are_said_shown_and_taken_back(flask: Flask_, ready: Settings) ->
 
 def test_a_group_is_named_and_its_word_shown(flask: Flask_, ready: Settings) -> None:
     said(make(flask, "carol"))
-    with closing(open_connection(ready.database_path)) as connection, connection:
+    with open_rows(ready) as connection:
         connection.execute(
             "INSERT INTO account_groups (name, name_key, max_pictures, created_at, updated_at)"
             " VALUES ('Children', 'children', 9, '', '')"
@@ -657,7 +653,7 @@ def test_usage_is_listed_by_account_and_by_day(flask: Flask_, ready: Settings) -
     said(make(flask, "carol"))
     said(make(flask, "dan"))
     [(carol,), (dan,)] = rows(ready, "SELECT id FROM users WHERE username <> 'system' ORDER BY id")
-    with closing(open_connection(ready.database_path)) as connection, connection:
+    with open_rows(ready) as connection:
         connection.executemany(
             "INSERT INTO usage_days VALUES (?, ?, ?, ?, ?)",
             [
