@@ -58,6 +58,13 @@ def all_rows(connection: Any) -> dict[str, list[str]]:
     }
 
 
+def dangling(connection: Any) -> list[Any]:
+    """The rows that refer to none, where that can be."""
+    if connection.engine == "postgresql":
+        return []
+    return list(connection.execute("PRAGMA foreign_key_check"))
+
+
 def dump(connection: Any) -> str:
     """All that the database holds, as text."""
     if connection.engine == "sqlite":

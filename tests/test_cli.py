@@ -426,6 +426,7 @@ def test_disabling_and_a_new_password_end_sessions(flask: Flask_, ready: Setting
 # ------------------------------------------------------------------------------------------- search
 
 
+@pytest.mark.sqlite_only("the index is SQLite's own")
 def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings) -> None:
     app = create_app(ready)
     alice = Person(app, "alice")
@@ -447,6 +448,7 @@ def test_the_search_index_is_checked_and_rebuilt(flask: Flask_, ready: Settings)
     services_of(app).database.close()
 
 
+@pytest.mark.sqlite_only("these are SQLite's migrations")
 def test_personas_are_found_again_after_their_index_was_undone_and_made_again(
     flask: Flask_, ready: Settings
 ) -> None:
@@ -552,6 +554,7 @@ def test_the_real_command(tmp_path: Path, where: str) -> None:
         assert list(folder.iterdir()) == []
 
 
+@pytest.mark.sqlite_only("it looks for the files of two databases")
 @pytest.mark.parametrize("where", [".", "below"])
 def test_a_command_from_elsewhere_means_the_same_instance(tmp_path: Path, where: str) -> None:
     """Flask reads the `.env` of the working folder and of those above it; SEIDRA the checkout's."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
@@ -13,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Person, environment
+from conftest import Person, copy_instance
 from flask import Flask
 from PIL import Image
 from test_exports import furnish, lines, unpacked
 
 from seidra import create_app
-from seidra.config import Settings
 from seidra.errors import Forbidden, Invalid, QuotaExceeded
 from seidra.exchange import own, plan, work
 from seidra.exchange.found import IncomingFile
@@ -39,8 +37,7 @@ def any_version(version: int) -> None:
 @pytest.fixture
 def empty(template: Path, tmp_path: Path) -> Iterator[Flask]:
     """Another instance, in which nobody has anything."""
-    shutil.copytree(template, tmp_path / "other")
-    app = create_app(Settings.load(environment(tmp_path / "other")))
+    app = create_app(copy_instance(template, tmp_path / "other"))
     yield app
     services_of(app).database.close()
 

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from seidra import create_app
 from seidra.config import Settings
-from seidra.database import migrate
+from seidra.database import migrate, open_database
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.files.keys import SIZES, is_picture_key
 from seidra.files.local import LocalFiles
@@ -334,7 +334,7 @@ def test_pictures_of_the_trash_that_are_gone_from_a_backup(
     with restore.opened(archive) as reader:
         restore.check_archive(place, reader, lambda count: None)
         assert restore.restore(place, reader, lambda count: None).lost == 1
-    with closing(SqliteDatabase(place)) as there:
+    with closing(open_database(place)) as there:
         kept = there.connection.execute("SELECT item_id FROM trash ORDER BY item_id").fetchall()
         assert [row[0] for row in kept] == [whole, lost]
 
