@@ -94,6 +94,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # One server a run; the processes of xdist find it by the variable.
         os.environ[URL_VARIABLE] = _running.enter_context(postgresql_server())
         _on_server.append(Databases(os.environ[URL_VARIABLE]))
+        # A thread that ends takes its connection along, as on SQLite, whose driver does not warn.
+        config.addinivalue_line("filterwarnings", "ignore:.*deleted while still:ResourceWarning")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

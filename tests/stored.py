@@ -3,7 +3,7 @@ each value, booleans as TRUE and FALSE."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -56,6 +56,33 @@ def all_rows(connection: Any) -> dict[str, list[str]]:
         name: sorted(repr(tuple(row)) for row in connection.execute(f'SELECT * FROM "{name}"'))
         for name in tables(connection)
     }
+
+
+@contextmanager
+def told(connection: Any) -> Iterator[list[str]]:
+    """The statements that a connection is told during the block."""
+    statements: list[str] = []
+    if connection.engine == "sqlite":
+        connection.set_trace_callback(statements.append)
+        try:
+            yield statements
+        finally:
+            connection.set_trace_callback(None)
+        return
+
+    def telling(run: Callable[..., Any]) -> Callable[..., Any]:
+        def tell(query: Any, *given: Any, **options: Any) -> Any:
+            statements.append(query.decode() if isinstance(query, bytes) else str(query))
+            return run(query, *given, **options)
+
+        return tell
+
+    connection.execute = telling(connection.execute)
+    connection.executemany = telling(connection.executemany)
+    try:
+        yield statements
+    finally:
+        del connection.execute, connection.executemany
 
 
 def dangling(connection: Any) -> list[Any]:

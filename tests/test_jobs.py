@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Person
 from flask import Flask
+from stored import told
 
 from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
@@ -289,10 +290,8 @@ def test_a_page_is_read_whole_however_many_jobs_it_has(
     for _ in range(2):
         for _ in range(5):
             alice.preview(persona["id"])
-        statements: list[str] = []
-        database.connection.set_trace_callback(statements.append)
-        assert listed(alice, query)
-        database.connection.set_trace_callback(None)
+        with told(database.connection) as statements:
+            assert listed(alice, query)
         counted.append(len(statements))
     assert counted[0] == counted[1] > 0
 

@@ -126,11 +126,11 @@ def furnish_more(person: Person, worker: Worker) -> None:
     with database.transaction() as tx:
         extensions = to_json({"swarmui": {"deep": [{"a": None}, 1.5, "é"]}})
         tx.execute("UPDATE personas SET extensions = ? WHERE id = ?", (extensions, plain["id"]))
-        source = (plain["id"], person.id, to_json({"bom": True}), timestamp())
+        source = (plain["id"], person.id, to_json({"bom": True}), b"", timestamp())
         tx.execute(
             "INSERT INTO persona_sources (persona_id, user_id, format, tool, file, entry, facts,"
             " sha256, original, base, revision, imported_at) VALUES (?, ?, 'a1111', 'A1111',"
-            " 'styles', '=1+1', ?, NULL, NULL, x'', 1, ?)",
+            " 'styles', '=1+1', ?, NULL, NULL, ?, 1, ?)",
             source,
         )
         packed = plan.packed(b'{"name": "=1+1"}')

@@ -14,7 +14,7 @@ from conftest import Person, copy_instance, segments
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from stored import open_rows
+from stored import open_rows, told
 from werkzeug.test import TestResponse
 
 from seidra import create_app, folding
@@ -636,13 +636,10 @@ def test_many_short_words_are_one_scan(
     persona = alice.persona(style_prompt=style)
     alice.preview(persona["id"])
     worker.work_one()
-    asked: list[str] = []
     for path, table in (("personas", "persona_texts"), ("jobs", "jobs"), ("media", "media_items")):
         for words, total in ((short, "1"), ([*short, "zz"], "0"), (["zzzz", *short], "0")):
-            asked.clear()
-            database.connection.set_trace_callback(asked.append)
-            answer = alice.get(f"/api/{path}", query_string={"search": " ".join(words)})
-            database.connection.set_trace_callback(None)
+            with told(database.connection) as asked:
+                answer = alice.get(f"/api/{path}", query_string={"search": " ".join(words)})
             assert answer.headers["X-Total-Count"] == total
             scans = [sql for sql in asked if table in sql and re.search("INSTR|LIKE", sql)]
             assert len(scans) == (0 if path == "personas" and "zzzz" in words else 1), scans

@@ -22,7 +22,7 @@ import pytest
 from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
 from PIL import Image
-from stored import columns, tables
+from stored import columns, tables, told
 
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
@@ -1399,13 +1399,11 @@ def test_a_deleted_account_is_purged_in_batches(
         ).fetchone()
         assert total[0] >= 7
         batches.append(total[0])
-    statements: list[str] = []
     with database.transaction() as tx:
-        tx.set_trace_callback(statements.append)
-    for _ in range(8):
-        keeper.run(idle=True)
-    with database.transaction() as tx:
-        tx.set_trace_callback(None)
+        writer = tx
+    with told(writer) as statements:
+        for _ in range(8):
+            keeper.run(idle=True)
     for table in largest:
         assert sum(f"DELETE FROM {table} WHERE id IN" in text for text in statements) >= 3, table
     owned = [
