@@ -173,7 +173,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     """The variables of an instance that lives in `folder`."""
     nodes = {
         "SEIDRA_DATA_DIR": str(folder),
-        "SEIDRA_JWT_SECRET": "a secret for tests that is as long as the longest digest of all",
+        "SEIDRA_JWT_SECRET": "a secret for the tests that is as long as the longest digest of all",
     }
     return {
         "SEIDRA_DATABASE_URL": database_url(folder),
