@@ -130,7 +130,15 @@ def _take_question_marks() -> None:
             query = query.replace("%", "%%").replace("?", "%s")
         return execute(self, query, *parameters, **options)
 
+    executemany = psycopg.Cursor.executemany
+
+    def executemany_either(self: Any, query: Any, *parameters: Any, **options: Any) -> Any:
+        if isinstance(query, bytes) and b"?" in query:
+            query = query.replace(b"%", b"%%").replace(b"?", b"%s")
+        return executemany(self, query, *parameters, **options)
+
     psycopg.Connection.execute = execute_either  # type: ignore[method-assign]
+    psycopg.Cursor.executemany = executemany_either  # type: ignore[method-assign]
 
 
 if ENGINE == "postgresql":

@@ -206,6 +206,7 @@ def _without_comments(text: str) -> str:
     return re.sub(r"(^|\s+)# .*$", "", text, flags=re.MULTILINE)
 
 
+@pytest.mark.sqlite_only("the guide asks the file by the program sqlite3")
 def test_guide_works(tmp_path: Path) -> None:
     """Every Python block, `flask` command and query of the guide, in its order, gives what stands
     below it."""

@@ -706,7 +706,7 @@ def test_pruning_goes_on_until_it_is_done(
     with database.transaction() as tx:
         tx.executemany(
             "INSERT INTO job_events (user_id, job_id, version, was_nsfw, created_at)"
-            " VALUES (?, 'x', 1, 0, '2026')",
+            " VALUES (?, 'x', 1, FALSE, '2026')",
             [(alice.id,)] * 1300,
         )
     Housekeeper(database, services_of(app).files, services_of(app).settings).run(idle=True)

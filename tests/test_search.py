@@ -645,6 +645,7 @@ def test_many_short_words_are_one_scan(
             assert len(scans) == (0 if path == "personas" and "zzzz" in words else 1), scans
 
 
+@OWN
 def test_the_index_is_merged_as_it_is_written(alice: Person, database: SqliteDatabase) -> None:
     for number in range(160):
         alice.persona(name=f"Élodie {number}", style_prompt=f"moonlit ocean {number}")

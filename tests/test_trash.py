@@ -198,7 +198,7 @@ def test_nothing_hidden_is_listed_or_comes_back(
     alice.delete(f"/api/media/{item['id']}")
     [entry] = trash_of(alice)
     with database.transaction() as tx:
-        tx.execute("UPDATE trash SET is_nsfw = 1")
+        tx.execute("UPDATE trash SET is_nsfw = TRUE")
     assert trash_of(alice) == trash_of(alice, include_nsfw="true") == []
     answer = alice.post("/api/trash/restore", json={"ids": [entry["id"]]})
     assert answer.status_code == 404
