@@ -274,6 +274,7 @@ SHOWN += ["search check", "db upgrade", "doctor"]
 """The commands whose transcripts are played, in this order on one instance."""
 
 
+@pytest.mark.sqlite_only("the page shows what they say on SQLite")
 def test_shown_commands_say_what_is_shown(
     flask: Any, instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
