@@ -13,7 +13,7 @@ from instances import pg_settings, server
 from seidra import create_app
 from seidra.config import Settings
 from seidra.database import open_database
-from seidra.database.base import INSTANCE
+from seidra.database.base import INSTANCE, Connection
 from seidra.database.queries import queries
 from seidra.errors import Unavailable
 from seidra.platform import metrics
@@ -41,13 +41,17 @@ def test_administrators_and_metrics_are_told_the_size(pg_settings: Settings) -> 
         database.close()
 
 
+def _ping_late(tx: Connection) -> None:
+    time.sleep(1)
+    queries.platform.ping(tx)
+
+
 def test_a_transaction_that_stands_still_for_too_long_is_503(pg_settings: Settings) -> None:
     impatient = "options=-c%20idle_in_transaction_session_timeout%3D50"
     url = f"{pg_settings.database_url}?{impatient}"
     with closing(open_database(dataclasses.replace(pg_settings, database_url=url))) as database:
         with pytest.raises(Unavailable), database.transaction(INSTANCE) as tx:
-            time.sleep(1)
-            queries.platform.ping(tx)
+            _ping_late(tx)
         # The next one has a connection of its own.
         with database.transaction(INSTANCE) as tx:
             assert queries.platform.ping(tx)
