@@ -233,10 +233,9 @@ def test_summary(flask: Flask_, ready: Settings) -> None:
 def test_a_command_on_a_database_that_is_not_initialised(
     flask: Flask_, instance: Path, command: tuple[str, ...]
 ) -> None:
-    assert (
-        refused(flask(*command))
-        == f"The database {get_settings().database_place} is not up to date: run `flask init` first."
-    )
+    place = get_settings().database_place
+    sentence = f"The database {place} is not up to date: run `flask init` first."
+    assert refused(flask(*command)) == sentence
     assert not instance.exists()
 
 
