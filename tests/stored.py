@@ -85,6 +85,19 @@ def told(connection: Any) -> Iterator[list[str]]:
         del connection.execute, connection.executemany
 
 
+def refuse_updates(connection: Any, table: str, column: str) -> None:
+    """Have the database refuse every change of a column from now on."""
+    trigger = f"CREATE TRIGGER refuse BEFORE UPDATE OF {column} ON {table}"
+    if connection.engine == "sqlite":
+        connection.execute(f"{trigger} BEGIN SELECT RAISE(ABORT, 'refused'); END")
+        return
+    connection.execute(
+        "CREATE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql"
+        " AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$"
+    )
+    connection.execute(f"{trigger} FOR EACH ROW EXECUTE FUNCTION refuse()")
+
+
 def dangling(connection: Any) -> list[Any]:
     """The rows that refer to none, where that can be."""
     if connection.engine == "postgresql":
