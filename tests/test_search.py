@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Person, copy_instance, segments
+from conftest import ENGINE, Person, copy_instance, segments
 from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -642,7 +642,9 @@ def test_many_short_words_are_one_scan(
                 answer = alice.get(f"/api/{path}", query_string={"search": " ".join(words)})
             assert answer.headers["X-Total-Count"] == total
             scans = [sql for sql in asked if table in sql and re.search("INSTR|LIKE", sql)]
-            assert len(scans) == (0 if path == "personas" and "zzzz" in words else 1), scans
+            # The full-text index of SQLite knows that there is no such word.
+            indexed = ENGINE == "sqlite" and path == "personas" and "zzzz" in words
+            assert len(scans) == (0 if indexed else 1), scans
 
 
 @OWN
