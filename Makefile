@@ -44,8 +44,8 @@ test: $(STAMP) ## run the tests, in parallel
 processes: $(STAMP) ## kill, start, back up and package whole instances: the tests that take long
 	@$(BIN)/pytest -n auto --dist worksteal -m processes
 
-test-postgresql: $(STAMP) ## run the tests on PostgreSQL (SEIDRA_TEST_POSTGRESQL=url, or a server of their own)
-	@SEIDRA_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal
+test-postgresql: $(STAMP) ## run those of the tests on PostgreSQL that can differ there (SEIDRA_TEST_POSTGRESQL=url: on this server)
+	@SEIDRA_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal -m 'not processes'
 
 $(ENGINES_STAMP): setup.cfg tests/diffusers/constraints.txt
 	@echo "Setting up .venv-engines with PyTorch for the processor: 1.5 GB, some minutes, once."

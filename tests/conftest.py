@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import hashlib
 import os
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +100,12 @@ ENGINE = os.environ.get("SEIDRA_TEST_DATABASE", "sqlite")
 if ENGINE == "postgresql":
     # The environment of `make engines` has no driver.
     import psycopg
+    from postgresql_databases import Databases
     from postgresql_server import URL_VARIABLE, postgresql_server
+    from reached import reaches
 
 _running = ExitStack()
+_on_server: list[Databases] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -113,6 +115,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if ENGINE == "postgresql":
         # One server a run; the processes of xdist find it by the variable.
         os.environ[URL_VARIABLE] = _running.enter_context(postgresql_server())
+        _on_server.append(Databases(os.environ[URL_VARIABLE]))
+        # A thread that ends takes its connection along, as on SQLite, whose driver does not warn.
+        config.addinivalue_line("filterwarnings", "ignore:.*deleted while still:ResourceWarning")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -129,14 +134,26 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    for databases in _on_server:
+        databases.close()
     _running.close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On PostgreSQL run what can differ there: the tests whose code, or that of their fixtures or
+    of what these name, names `database_url`, which alone knows where an instance has its database,
+    or the server itself. So a test that asks for `app`, `settings` or `environment` is among them
+    by itself."""
     if ENGINE == "postgresql":
-        others = [item for item in items if item.get_closest_marker("sqlite_only")]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if not item.get_closest_marker("sqlite_only")]
+        chosen = [
+            item
+            for item in items
+            if not item.get_closest_marker("sqlite_only")
+            and reaches(item, "database_url", "postgresql_server")
+        ]
+        kept = set(chosen)
+        config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+        items[:] = chosen
 
 
 def _take_question_marks() -> None:
@@ -148,48 +165,50 @@ def _take_question_marks() -> None:
             query = query.replace("%", "%%").replace("?", "%s")
         return execute(self, query, *parameters, **options)
 
+    executemany = psycopg.Cursor.executemany
+
+    def executemany_either(self: Any, query: Any, *parameters: Any, **options: Any) -> Any:
+        if isinstance(query, bytes) and b"?" in query:
+            query = query.replace(b"%", b"%%").replace(b"?", b"%s")
+        return executemany(self, query, *parameters, **options)
+
     psycopg.Connection.execute = execute_either  # type: ignore[method-assign]
+    psycopg.Cursor.executemany = executemany_either  # type: ignore[method-assign]
 
 
 if ENGINE == "postgresql":
     _take_question_marks()
 
-_databases: dict[Path, str] = {}
-"""The databases that tests have made on the server, by their folders."""
+
+def databases() -> Databases:
+    """The databases of this process on the server."""
+    return _on_server[0]
 
 
-def _ask_server(statement: str) -> None:
-    with psycopg.connect(f"{os.environ[URL_VARIABLE]}/postgres", autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[arg-type]
-
-
-def database_of(folder: Path, template: str = "template0") -> str:
-    """The name of the database of the instance that lives in `folder`; it is made where there is
-    none."""
-    if folder not in _databases:
-        name = f"seidra_{hashlib.sha256(str(folder).encode()).hexdigest()[:24]}"
-        _ask_server(f"CREATE DATABASE {name} TEMPLATE {template}")
-        _databases[folder] = name
-    return _databases[folder]
+def copy_instance(template: Path, folder: Path) -> Settings:
+    """The settings of an instance in `folder` that is a copy of that in `template`, to whose
+    database nobody is connected."""
+    shutil.copytree(template, folder)
+    if ENGINE == "postgresql":
+        databases().copy(template, folder)
+    return Settings.load(environment(folder))
 
 
 @pytest.fixture(autouse=True)
-def _drop_databases(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Drop what the test has made on the server below its folder."""
+def _end_databases(request: pytest.FixtureRequest) -> Iterator[None]:
+    """End what the test has made on the server below its folder."""
     if ENGINE != "postgresql" or "tmp_path" not in request.fixturenames:
         yield
     else:
         own: Path = request.getfixturevalue("tmp_path")
         yield
-        for folder in [folder for folder in _databases if folder.is_relative_to(own)]:
-            with suppress(psycopg.Error):
-                _ask_server(f"DROP DATABASE {_databases.pop(folder)} WITH (FORCE)")
+        databases().end(own)
 
 
 def database_url(folder: Path) -> str:
     """Where the instance that lives in `folder` has its database."""
     if ENGINE == "postgresql":
-        return f"{os.environ[URL_VARIABLE]}/{database_of(folder)}"
+        return f"{databases().server}/{databases().of(folder)}"
     return f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}"
 
 
@@ -197,7 +216,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     """The variables of an instance that lives in `folder`."""
     nodes = {
         "SEIDRA_DATA_DIR": str(folder),
-        "SEIDRA_JWT_SECRET": "a secret of at least 32 letters, for tests",
+        "SEIDRA_JWT_SECRET": "a secret for the tests that is as long as the longest digest of all",
     }
     return {
         "SEIDRA_DATABASE_URL": database_url(folder),
@@ -303,10 +322,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(template: Path, tmp_path: Path) -> Settings:
     """The settings of a fresh instance."""
-    shutil.copytree(template, tmp_path / "instance")
-    if ENGINE == "postgresql":
-        database_of(tmp_path / "instance", _databases[template])
-    return Settings.load(environment(tmp_path / "instance"))
+    return copy_instance(template, tmp_path / "instance")
 
 
 @pytest.fixture

@@ -65,9 +65,7 @@ def postgresql_server(*options: str) -> Iterator[str]:
     try:
         if account:
             if not bin.is_relative_to("/usr"):
-                # A checkout may be closed to the other account.
-                shutil.copytree(bin.parent, folder / "programs", symlinks=True)
-                bin = folder / "programs" / "bin"
+                bin = _copy_programs(bin, folder / "programs")
             os.chmod(folder, 0o755)
             (folder / "run").mkdir()
             os.chown(folder / "run", int(account["user"]), int(account["group"]))
@@ -77,6 +75,17 @@ def postgresql_server(*options: str) -> Iterator[str]:
             yield url
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_programs(bin: Path, folder: Path) -> Path:
+    """Copy the programs to where another account may read them, which a checkout may forbid;
+    returns their folder. Those of a wheel look for their libraries beside its package."""
+    package = bin.parents[1]
+    shutil.copytree(bin.parent, folder / package.name / bin.parent.name, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.is_dir():
+        shutil.copytree(libraries, folder / libraries.name)
+    return folder / package.name / bin.parent.name / bin.name
 
 
 @contextmanager

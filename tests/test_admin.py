@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, Person, environment
 from flask import Flask
+from stored import dump
 from test_access import alive, key_of, login
 from test_walks import ROUTES, fill, furnish
 from werkzeug.test import TestResponse
@@ -146,7 +147,7 @@ def test_a_link_sets_a_new_password_once_and_ends_everything(
     admin: Person, alice: Person, database: SqliteDatabase
 ) -> None:
     key, token = key_of(alice)["key"], link_for(admin, alice.id)
-    assert token not in "\n".join(database.connection.iterdump())
+    assert token not in dump(database.connection)
     common = redeem(alice, token, "password")
     assert (common.status_code, list(common.get_json()["errors"])) == (422, ["password"])
     assert alice.get("/api/auth/me").status_code == 200

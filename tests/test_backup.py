@@ -26,7 +26,7 @@ from test_start import GUNICORN, ROOT, Server, run, variables
 
 from seidra import create_app
 from seidra.config import Settings
-from seidra.database import migrate
+from seidra.database import migrate, open_database
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.mock import MockEngine
 from seidra.errors import StartError
@@ -72,7 +72,7 @@ def modes(folder: Path) -> dict[str, int]:
 
 def check_whole(settings: Settings) -> dict[str, int]:
     """Assert that an instance agrees with itself; returns how much it holds."""
-    database = SqliteDatabase(settings)
+    database = open_database(settings)
     with closing(database):
         connection = database.connection
         assert [tuple(row) for row in connection.execute("PRAGMA integrity_check")] == [("ok",)]
@@ -754,7 +754,7 @@ def test_unfinished_pictures_stay_out(
         tx.execute(f"INSERT INTO job_frames (job_id, n, webp) {frames}")
     backup.backup(filled, database, tmp_path / "with-frames.tar", quiet)
     put_back(tmp_path / "with-frames.tar", place)
-    with closing(SqliteDatabase(place)) as there:
+    with closing(open_database(place)) as there:
         kept = "SELECT (SELECT COUNT(*) FROM job_frames), (SELECT COUNT(*) FROM generation_jobs)"
         assert tuple(there.connection.execute(kept).fetchone()) == (0, 4)
     assert database.connection.execute("SELECT COUNT(*) FROM job_frames").fetchone()[0] == 4
@@ -771,6 +771,6 @@ def test_keys_of_repeats_stay_out(
     backup.backup(filled, database, tmp_path / "with-keys.tar", quiet)
     put_back(tmp_path / "with-keys.tar", place)
     count = "SELECT COUNT(*) FROM idempotency_keys"
-    with closing(SqliteDatabase(place)) as there:
+    with closing(open_database(place)) as there:
         assert there.connection.execute(count).fetchone()[0] == 0
     assert database.connection.execute(count).fetchone()[0] > 0

@@ -13,14 +13,15 @@ from conftest import Person
 from flask import Flask, Response, abort, after_this_request, g, request, send_file, session
 from flask.signals import got_request_exception, request_finished
 from marshmallow import fields
+from stored import open_rows
 
 from seidra.database.queries import queries
-from seidra.database.sqlite.connect import SqliteDatabase, open_connection
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.errors import NotFound
 from seidra.web.answers import reply
 from seidra.web.blueprint import Blueprint
 from seidra.web.fields import Body
-from seidra.web.services import services
+from seidra.web.services import services, services_of
 
 Make = Callable[..., Flask]
 
@@ -294,10 +295,9 @@ def test_no_request_leaves_a_transaction_open_behind_it(
     app.register_blueprint(blp)
     client = app.test_client()
     assert client.post("/new/thing").status_code == 404
-    assert not database.connection.in_transaction
-    other = open_connection(database.path)
-    other.execute("UPDATE users SET username = 'renamed'")
-    other.close()
+    # A statement that is no part of a transaction sees what others have written since.
+    with open_rows(services_of(app).settings) as other:
+        other.execute("UPDATE users SET username = 'renamed'")
     assert queries.users.list_all(database.connection)[0]["username"] == "renamed"
 
 

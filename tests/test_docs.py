@@ -206,6 +206,7 @@ def _without_comments(text: str) -> str:
     return re.sub(r"(^|\s+)# .*$", "", text, flags=re.MULTILINE)
 
 
+@pytest.mark.sqlite_only("the guide asks the file by the program sqlite3")
 def test_guide_works(tmp_path: Path) -> None:
     """Every Python block, `flask` command and query of the guide, in its order, gives what stands
     below it."""
@@ -273,6 +274,7 @@ SHOWN += ["search check", "db upgrade", "doctor"]
 """The commands whose transcripts are played, in this order on one instance."""
 
 
+@pytest.mark.sqlite_only("the page shows what they say on SQLite")
 def test_shown_commands_say_what_is_shown(
     flask: Any, instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

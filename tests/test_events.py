@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,11 +16,13 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, Person, wait_for
 from flask import Flask
+from stored import dangling
 from test_start import GUNICORN, Server
 from werkzeug.test import TestResponse
 
 from seidra.auth import tickets
 from seidra.config import Settings
+from seidra.database.base import Database
 from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.database.sqlite.writer import Connection
@@ -103,9 +104,9 @@ def stop(streams: Streams) -> None:
     streams.stopping = lambda: True
 
 
-def stored(reader: SqliteDatabase | Connection) -> list[tuple[Any, ...]]:
+def stored(reader: Database | Connection) -> list[tuple[Any, ...]]:
     """What the table of events holds, but for times; inside a transaction, what it sees of it."""
-    connection = reader.connection if isinstance(reader, SqliteDatabase) else reader
+    connection = reader.connection if isinstance(reader, Database) else reader
     rows = connection.execute("SELECT job_id, version, was_nsfw FROM job_events ORDER BY id")
     return [tuple(row) for row in rows]
 
@@ -209,7 +210,7 @@ def test_a_deleted_account_takes_its_events_along(
     assert alice.delete("/api/auth/me", json={"password": PASSWORD}).status_code == 204
     Housekeeper(database, services_of(app).files, services_of(app).settings).run(idle=True)
     assert stored(database) == [(kept, 1, 0)]
-    assert database.connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    assert dangling(database.connection) == []
 
 
 # ------------------------------------------------------------------------------------------ one job
@@ -645,7 +646,7 @@ def test_a_place_is_given_back_however_a_stream_ends(
     assert len(streams) == 0
 
     def broken(self: feed.Feed) -> list[bytes]:
-        raise sqlite3.OperationalError("disk I/O error")
+        raise database.errors("disk I/O error")
 
     with monkeypatch.context() as patched:
         patched.setattr(feed.Feed, "next_messages", broken)
@@ -705,7 +706,7 @@ def test_pruning_goes_on_until_it_is_done(
     with database.transaction() as tx:
         tx.executemany(
             "INSERT INTO job_events (user_id, job_id, version, was_nsfw, created_at)"
-            " VALUES (?, 'x', 1, 0, '2026')",
+            " VALUES (?, 'x', 1, FALSE, '2026')",
             [(alice.id,)] * 1300,
         )
     Housekeeper(database, services_of(app).files, services_of(app).settings).run(idle=True)

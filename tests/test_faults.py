@@ -21,6 +21,7 @@ from werkzeug.test import TestResponse
 
 from seidra import create_app
 from seidra.config import Settings
+from seidra.database import open_database
 from seidra.database.sqlite import writer
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import Engine, RenderContext, RenderedImage, RenderRequest
@@ -87,7 +88,7 @@ def problem(answer: TestResponse, status: int) -> str:
 
 def check_whole(settings: Settings) -> None:
     """Everything in the database and on the disk agrees."""
-    database = SqliteDatabase(settings)
+    database = open_database(settings)
     try:
         wait_until_idle(database, 120)
         assert list(at_rest(database, settings)) == []
@@ -127,7 +128,7 @@ def test_a_full_disk_refuses_writes_clearly_and_nothing_is_lost(
         log = server.log.read_text()
     assert "database cannot be written or read" in log
     assert "Exception on" not in log
-    database = SqliteDatabase(settings := Settings.load(environment(disk.folder)))
+    database = open_database(settings := Settings.load(environment(disk.folder)))
     assert [
         row[0] for row in database.connection.execute("SELECT id FROM personas ORDER BY id")
     ] == made
@@ -222,7 +223,7 @@ def test_a_picture_that_is_deleted_or_damaged_is_told_logged_found_and_put_back(
     damage(path)
     problem(alice.client.get(item["thumbnail_url"]), 404)
     assert f"file of media item {item['id']} is missing or damaged" in caplog.text
-    database = SqliteDatabase(settings)
+    database = open_database(settings)
     assert [finding.kind for finding in MediaCheck(settings, database).find(deep=True)] == [kind]
     path.write_bytes(whole)
     for name in ("url", "thumbnail_url"):

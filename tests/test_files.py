@@ -93,6 +93,17 @@ def test_a_put_that_fails_leaves_nothing(
     assert list(settings.tmp_dir.iterdir()) == []
 
 
+def test_a_folder_that_is_made_while_one_looks_is_no_stranger(
+    files: LocalFiles, settings: Settings
+) -> None:
+    note = settings.media_dir / "note.txt"
+    note.touch()
+    seen = files.scan()
+    assert next(seen).place == note
+    (settings.thumbnail_dir / "6f").mkdir()
+    assert list(seen) == []
+
+
 def test_a_file_is_complete_and_synced_before_it_has_its_name(
     files: LocalFiles, monkeypatch: pytest.MonkeyPatch
 ) -> None:

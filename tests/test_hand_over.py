@@ -10,13 +10,13 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
+from stored import rows
 from test_auth import keep_house
 from test_start import variables
 from test_walks import INFOTEXT
@@ -24,7 +24,7 @@ from test_walks import INFOTEXT
 from seidra import create_app
 from seidra.config import Settings
 from seidra.database.queries import queries
-from seidra.database.sqlite.connect import SqliteDatabase, open_connection
+from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.library import hand_over
 from seidra.library.hand_over import HandOverWork
@@ -462,13 +462,13 @@ def test_it_moves_while_the_owner_edits(
 
 
 PLANT = """
-WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+WITH RECURSIVE n (i) AS (SELECT 100000 UNION ALL SELECT i + 1 FROM n WHERE i < 99999 + {count})
 INSERT INTO media_items (
     id, user_id, file_type, mime_type, width, height, file_size, metadata, search_text, created_at,
     updated_at
 )
-SELECT PRINTF('%08x-0000-4000-8000-000000000000', i), {user_id}, 'image', 'image/png', 8, 8, 10,
-    '{{}}', '', PRINTF('2026-01-01T00:00:00.%06dZ', i % 1000), '2026-01-01T00:00:00.000000Z'
+SELECT '00' || i || '-0000-4000-8000-000000000000', {user_id}, 'image', 'image/png', 8, 8, 10,
+    '{{}}', '', '2026-01-01T00:00:00.' || i || 'Z', '2026-01-01T00:00:00.000000Z'
 FROM n
 """
 
@@ -487,8 +487,8 @@ def test_a_worker_that_is_killed_leaves_it_to_the_next(tmp_path: Path) -> None:
     accept(alice, offer(admin, bob, alice))
 
     def moved() -> int:
-        with closing(open_connection(settings.database_path)) as connection:
-            return int(connection.execute("SELECT media FROM hand_overs").fetchone()[0])
+        [(done,)] = rows(settings, "SELECT media FROM hand_overs")
+        return int(done)
 
     def start() -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "flask", "worker"]

@@ -11,12 +11,10 @@ import io
 import json
 import random
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ import pytest
 from conftest import Person, environment, wait_for
 from flask import Flask
 from PIL import Image
+from stored import open_rows
 from test_start import variables
 from werkzeug.test import TestResponse
 
@@ -960,7 +959,6 @@ def test_killed_in_the_middle_it_is_taken_back_at_the_next_start(
     instance, there = tmp_path / "instance", tmp_path / "there"
     app = create_app(Settings.load(environment(instance)))
     alice, database = Person(app, "alice"), services_of(app).database
-    assert isinstance(database, SqliteDatabase)
     alice.persona(name="Luna", style_prompt="mine")
     made = planned(alice, style("Luna", "theirs"), *[style(f"Style {n}") for n in range(7)])
     before = rows(database)
@@ -970,7 +968,7 @@ def test_killed_in_the_middle_it_is_taken_back_at_the_next_start(
         wait_for(there.exists)
         process.send_signal(signal.SIGKILL)
     assert len(personas(alice)) > 1
-    with closing(sqlite3.connect(instance / "seidra.db")) as connection, connection:
+    with open_rows(services_of(app).settings) as connection:
         # As if twenty seconds had passed.
         connection.execute("UPDATE imports SET leased_until = ?", (timestamp_in(-1),))
     subprocess.run([sys.executable, "-c", KILLED], env=env, check=True)

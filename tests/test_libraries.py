@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
-import shutil
 import tracemalloc
 import zipfile
 from collections.abc import Iterator
@@ -13,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Person, environment
+from conftest import Person, copy_instance
 from flask import Flask
 from PIL import Image
 from test_exports import furnish, lines, unpacked
 
 from seidra import create_app
-from seidra.config import Settings
 from seidra.errors import Forbidden, Invalid, QuotaExceeded
 from seidra.exchange import own, plan, work
 from seidra.exchange.found import IncomingFile
@@ -39,8 +37,7 @@ def any_version(version: int) -> None:
 @pytest.fixture
 def empty(template: Path, tmp_path: Path) -> Iterator[Flask]:
     """Another instance, in which nobody has anything."""
-    shutil.copytree(template, tmp_path / "other")
-    app = create_app(Settings.load(environment(tmp_path / "other")))
+    app = create_app(copy_instance(template, tmp_path / "other"))
     yield app
     services_of(app).database.close()
 
@@ -129,11 +126,11 @@ def furnish_more(person: Person, worker: Worker) -> None:
     with database.transaction() as tx:
         extensions = to_json({"swarmui": {"deep": [{"a": None}, 1.5, "é"]}})
         tx.execute("UPDATE personas SET extensions = ? WHERE id = ?", (extensions, plain["id"]))
-        source = (plain["id"], person.id, to_json({"bom": True}), timestamp())
+        source = (plain["id"], person.id, to_json({"bom": True}), b"", timestamp())
         tx.execute(
             "INSERT INTO persona_sources (persona_id, user_id, format, tool, file, entry, facts,"
             " sha256, original, base, revision, imported_at) VALUES (?, ?, 'a1111', 'A1111',"
-            " 'styles', '=1+1', ?, NULL, NULL, x'', 1, ?)",
+            " 'styles', '=1+1', ?, NULL, NULL, ?, 1, ?)",
             source,
         )
         packed = plan.packed(b'{"name": "=1+1"}')

@@ -17,6 +17,7 @@ from conftest import PASSWORD, Person
 from flask import Flask
 from flask.testing import FlaskClient
 from PIL import Image
+from stored import told
 from werkzeug.test import TestResponse
 
 from seidra.config import Settings
@@ -239,10 +240,8 @@ def test_a_page_takes_as_many_statements_however_long_it_is(
     alice: Person, make: Make, database: SqliteDatabase
 ) -> None:
     def statements(query: str) -> int:
-        seen: list[str] = []
-        database.connection.set_trace_callback(seen.append)
-        assert alice.get(f"/api/media{query}").status_code == 200
-        database.connection.set_trace_callback(None)
+        with told(database.connection) as seen:
+            assert alice.get(f"/api/media{query}").status_code == 200
         return len(seen)
 
     queries = ("", "?favorites_only=true", "?search=moon", "?tags=t", "?date_from=2000-01-01")

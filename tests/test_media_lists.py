@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import Person
+from stored import told
 
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
@@ -256,10 +257,8 @@ def test_a_timeline_reads_no_more_for_more_items(
     alice: Person, worker: Worker, database: SqliteDatabase
 ) -> None:
     def statements() -> int:
-        seen: list[str] = []
-        database.connection.set_trace_callback(seen.append)
-        assert len(alice.get("/api/media/timeline").get_json()) == 1
-        database.connection.set_trace_callback(None)
+        with told(database.connection) as seen:
+            assert len(alice.get("/api/media/timeline").get_json()) == 1
         return len(seen)
 
     make(alice, worker)

@@ -24,6 +24,10 @@ from seidra.database.sqlite.writer import Connection
 from seidra.errors import StartError
 from seidra.operations.rollback import rollback
 
+pytestmark = pytest.mark.sqlite_only(
+    "these are SQLite's migrations; test_schemas.py compares the two schemas"
+)
+
 NOW = "2026-01-31T12:00:00.000000Z"
 GONE = "gone0000-0000-0000-0000-000000000000"
 STEPS = sorted(

@@ -10,6 +10,7 @@ import pytest
 from conftest import Person
 from flask import Flask
 from flask.testing import FlaskClient
+from stored import refuse_updates
 
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
@@ -540,10 +541,7 @@ def test_marking_is_one_transaction(
     persona = alice.persona(generation_params=SMALL)
     alice.preview(persona["id"])
     assert worker.work_one()
-    database.connection.execute(
-        f"CREATE TRIGGER refuse BEFORE UPDATE OF is_nsfw ON {table} BEGIN"
-        " SELECT RAISE(ABORT, 'refused'); END"
-    )
+    refuse_updates(database.connection, table, "is_nsfw")
     assert alice.patch(f"/api/personas/{persona['id']}", json={"is_nsfw": True}).status_code == 500
     assert flags(database) == {"personas": [0], "generation_jobs": [0], "media_items": [0]}
 

@@ -13,7 +13,7 @@ from conftest import Person, environment
 from test_personas import version_of, wrong_fields
 
 from seidra.config import Settings
-from seidra.database import migrate
+from seidra.database import migrate, open_database
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.errors import Invalid, NotFound
 from seidra.jobs.worker import Worker
@@ -471,7 +471,7 @@ def test_a_backup_has_them(alice: Person, settings: Settings, tmp_path: Path) ->
     with restore.opened(tmp_path / "all.tar") as reader:
         restore.check_archive(place, reader, lambda count: None)
         restore.restore(place, reader, lambda count: None)
-    with closing(SqliteDatabase(place)) as restored:
+    with closing(open_database(place)) as restored:
         row = write.read_persona(restored.connection, alice.id, made["id"])
         first = revisions.read_revision(restored.connection, alice.id, row, 1)
         assert (first.values["name"], row["name"]) == ("Luna", "Nova")

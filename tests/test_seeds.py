@@ -7,18 +7,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import PASSWORD, Person, environment
 from flask import Flask
+from stored import open_rows, records, rows
 
 from seidra import create_app
 from seidra.config import Settings
 from seidra.database import init_database, seed_default_nsfw_settings, seed_default_user
-from seidra.database.sqlite.connect import open_connection
 from seidra.errors import StartError
 from seidra.web.services import services_of
 
@@ -29,15 +28,9 @@ VARIABLE = "SEIDRA_DEFAULT_USER_PASSWORD"
 Start = Callable[..., Flask]
 
 
-def rows(settings: Settings, statement: str) -> list[dict[str, Any]]:
-    """What a statement finds."""
-    with closing(open_connection(settings.database_path)) as connection:
-        return [dict(row) for row in connection.execute(statement)]
-
-
 def system(settings: Settings) -> dict[str, Any]:
     """The account `system` as it is stored."""
-    (row,) = rows(settings, "SELECT * FROM users WHERE id = 1")
+    (row,) = records(settings, "SELECT * FROM users WHERE id = 1")
     return row
 
 
@@ -94,7 +87,7 @@ def test_the_account_system(settings: Settings) -> None:
 
 
 def test_the_nsfw_default(settings: Settings) -> None:
-    (row,) = rows(settings, "SELECT * FROM nsfw_settings")
+    (row,) = records(settings, "SELECT * FROM nsfw_settings")
     assert (row["user_id"], row["enabled"], row["age_verified"], row["intensity"]) == (
         None,
         1,
@@ -133,7 +126,7 @@ def test_seeding_again_changes_nothing(settings: Settings) -> None:
 
 
 def test_what_is_missing_is_seeded_again(settings: Settings) -> None:
-    with closing(open_connection(settings.database_path)) as connection:
+    with open_rows(settings) as connection:
         connection.execute("DELETE FROM nsfw_settings")
         connection.execute("DELETE FROM users")
     seed_default_user(settings)
@@ -170,7 +163,7 @@ def test_a_persons_changes_outlive_a_start(start: Start) -> None:
 
 def test_the_system_accounts_settings_outlive_a_start(start: Start) -> None:
     settings = settings_of(start())
-    with closing(open_connection(settings.database_path)) as connection:
+    with open_rows(settings) as connection:
         connection.execute(
             "UPDATE users SET settings = ?, email = 'me@example.com' WHERE id = 1",
             ('{"theme": "dark"}',),
@@ -245,8 +238,8 @@ def test_another_cost_does_not_hash_an_unchanged_password_again(start: Start) ->
 
 def test_a_disabled_system_account_stays_disabled(start: Start) -> None:
     settings = settings_of(start(**{VARIABLE: FIRST}))
-    with closing(open_connection(settings.database_path)) as connection:
-        connection.execute("UPDATE users SET is_active = 0 WHERE id = 1")
+    with open_rows(settings) as connection:
+        connection.execute("UPDATE users SET is_active = FALSE WHERE id = 1")
     app = start(**{VARIABLE: FIRST})
     assert login(app, "system", FIRST) == 401
     assert system(settings)["is_active"] == 0

@@ -20,6 +20,10 @@ from seidra.database import stub
 from seidra.database.queries import Statement, parameters_of, queries
 from seidra.database.sqlite.connect import open_connection
 
+pytestmark = pytest.mark.sqlite_only(
+    "the plans are SQLite's; tests/postgresql runs every statement"
+)
+
 STATEMENTS: dict[str, Statement] = {
     statement.name: statement
     for statements in vars(queries).values()

@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from seidra import create_app
 from seidra.config import Settings
-from seidra.database import migrate
+from seidra.database import migrate, open_database
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.files.keys import SIZES, is_picture_key
 from seidra.files.local import LocalFiles
@@ -198,7 +198,7 @@ def test_nothing_hidden_is_listed_or_comes_back(
     alice.delete(f"/api/media/{item['id']}")
     [entry] = trash_of(alice)
     with database.transaction() as tx:
-        tx.execute("UPDATE trash SET is_nsfw = 1")
+        tx.execute("UPDATE trash SET is_nsfw = TRUE")
     assert trash_of(alice) == trash_of(alice, include_nsfw="true") == []
     answer = alice.post("/api/trash/restore", json={"ids": [entry["id"]]})
     assert answer.status_code == 404
@@ -334,7 +334,7 @@ def test_pictures_of_the_trash_that_are_gone_from_a_backup(
     with restore.opened(archive) as reader:
         restore.check_archive(place, reader, lambda count: None)
         assert restore.restore(place, reader, lambda count: None).lost == 1
-    with closing(SqliteDatabase(place)) as there:
+    with closing(open_database(place)) as there:
         kept = there.connection.execute("SELECT item_id FROM trash ORDER BY item_id").fetchall()
         assert [row[0] for row in kept] == [whole, lost]
 

@@ -3,7 +3,6 @@ that the test moves."""
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 import time
 import uuid
@@ -199,7 +198,7 @@ def test_a_claim_among_twenty_thousand_jobs_of_two_hundred_accounts_reads_one_of
     for number, owner in enumerate(owners):
         studio.add(owner, f"model {number % 3}", 100)
     studio.make()
-    connection: sqlite3.Connection = studio.database.connection  # type: ignore[assignment]
+    connection = studio.database.connection
     assert connection.execute("SELECT COUNT(*) FROM generation_jobs").fetchone()[0] == 20_000
     took = []
     for _ in range(20):

@@ -22,6 +22,7 @@ import pytest
 from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
 from PIL import Image
+from stored import columns, tables, told
 
 from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
@@ -1398,25 +1399,20 @@ def test_a_deleted_account_is_purged_in_batches(
         ).fetchone()
         assert total[0] >= 7
         batches.append(total[0])
-    statements: list[str] = []
     with database.transaction() as tx:
-        tx.set_trace_callback(statements.append)
-    for _ in range(8):
-        keeper.run(idle=True)
-    with database.transaction() as tx:
-        tx.set_trace_callback(None)
+        writer = tx
+    with told(writer) as statements:
+        for _ in range(8):
+            keeper.run(idle=True)
     for table in largest:
         assert sum(f"DELETE FROM {table} WHERE id IN" in text for text in statements) >= 3, table
-    tables = [
-        found[0]
-        for found in database.connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table'"
-        )
-        if "user_id"
-        in [column[1] for column in database.connection.execute(f"PRAGMA table_info({found[0]})")]
+    owned = [
+        table
+        for table in tables(database.connection)
+        if "user_id" in columns(database.connection, table)
     ]
-    assert len(tables) >= 9
-    for table in tables:
+    assert len(owned) >= 9
+    for table in owned:
         left = f"SELECT COUNT(*) FROM {table} WHERE user_id = ?"
         assert database.connection.execute(left, (alice.id,)).fetchone()[0] == 0, table
     assert (

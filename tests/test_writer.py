@@ -20,6 +20,8 @@ from seidra.database.sqlite.writer import Connection
 from seidra.errors import Conflict, NotFound, Unavailable
 from seidra.values import from_json, timestamp
 
+pytestmark = pytest.mark.sqlite_only("the one writer is SQLite's")
+
 Block = Callable[[Connection], object]
 
 

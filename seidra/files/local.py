@@ -106,9 +106,10 @@ class LocalFiles(TemporaryFiles):
 
     def scan(self) -> Iterator[Stored]:
         """Every file that is there. Those with keys come in the order of these."""
-        shards = {path.name for base in self._bases() for path in base.iterdir() if path.is_dir()}
-        for base in self._bases():
-            yield from (_stored(path, None) for path in base.iterdir() if path.name not in shards)
+        # Listed once: a folder that is made meanwhile, for a new picture, is no stranger.
+        found = [(entry.is_dir(), Path(entry)) for base in self._bases() for entry in _listed(base)]
+        shards = {path.name for is_folder, path in found if is_folder}
+        yield from (_stored(path, None) for _, path in found if path.name not in shards)
         for shard in sorted(shards):
             keyed = []
             for path in self._walk(shard):
@@ -241,6 +242,12 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    """What stands in a folder, with its kind as the folder says it."""
+    with os.scandir(folder) as entries:
+        return list(entries)
 
 
 def _stored(path: Path, key: str | None) -> Stored:

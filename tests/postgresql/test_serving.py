@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import time
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -12,8 +15,11 @@ from instances import pg_settings, server
 
 from seidra import create_app
 from seidra.config import Settings
+from seidra.database import open_database
+from seidra.database.base import INSTANCE, Connection
 from seidra.database.postgresql import migrate
-from seidra.errors import StartError
+from seidra.database.queries import queries
+from seidra.errors import StartError, Unavailable
 from seidra.operations import checks
 from seidra.platform import metrics
 from seidra.start.service import init_database
@@ -92,3 +98,19 @@ def test_a_database_in_another_encoding_is_refused(server: str, tmp_path: Path) 
         with pytest.raises(StartError, match="keeps its texts in LATIN1; SEIDRA needs UTF8"):
             init_database(settings)
         owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _ping_late(tx: Connection) -> None:
+    time.sleep(1)
+    queries.platform.ping(tx)
+
+
+def test_a_transaction_that_stands_still_for_too_long_is_503(pg_settings: Settings) -> None:
+    impatient = "options=-c%20idle_in_transaction_session_timeout%3D50"
+    url = f"{pg_settings.database_url}?{impatient}"
+    with closing(open_database(dataclasses.replace(pg_settings, database_url=url))) as database:
+        with pytest.raises(Unavailable), database.transaction(INSTANCE) as tx:
+            _ping_late(tx)
+        # The next one has a connection of its own.
+        with database.transaction(INSTANCE) as tx:
+            assert queries.platform.ping(tx)

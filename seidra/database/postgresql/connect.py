@@ -327,8 +327,15 @@ _BUSY = (
 )
 """Others kept what was needed, for longer than anybody waits."""
 
-_UNUSABLE = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
-"""A server that only follows another one, or that its operator has closed to writers."""
+_UNUSABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    # A server that only follows another one, or that its operator has closed to writers.
+    errors.ReadOnlySqlTransaction,
+    # This host stood still in the middle of a transaction for longer than the server waits.
+    errors.IdleInTransactionSessionTimeout,
+)
+"""A connection that is lost, or a server that does not do what it is there for."""
 
 
 class _Listener:
