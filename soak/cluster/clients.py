@@ -237,11 +237,12 @@ class Account:
     def _queue(self) -> bool:
         """Queue one job; False where there are enough."""
         waited = time.monotonic()
-        while len(self.jobs) - len(self.ended) >= WAITING:
+        while len(self.jobs.keys() - self.ended.keys()) >= WAITING:
             if time.monotonic() - waited > 600:
                 self.figures.complain(f"the jobs of {self.name} do not end, or are not told of")
                 return False
-            time.sleep(0.05)
+            time.sleep(1)
+            self._read()
         if not self._budget.take():
             return False
         count = self._random.choice((1, 1, 1, 1, 1, 1, 1, 2))
@@ -315,7 +316,8 @@ class Account:
                 self.figures.complain(f"the stream of {self.name} fails: {error!r}")
             finally:
                 connection.close()
-            self._over.wait(0.5)
+            # As every stream says (`retry`), and not all at the same moment.
+            self._over.wait(self._random.uniform(0.5, 1.5))
 
     def _follow_one(self, connection: http.client.HTTPConnection) -> None:
         headers = {"Authorization": f"Bearer {self.token}"}

@@ -94,7 +94,7 @@ def run(network: Network, folder: Path, jobs: int, minutes: float, seed: int) ->
         cluster.nodes.web,
         cluster.nodes.work,
         {machine.name: machine for machine in cluster.machines},
-        lambda: budget.taken / jobs,
+        lambda: max(budget.taken / jobs, (time.monotonic() - began) / 60 / minutes),
         seed,
     )
     began = time.monotonic()
