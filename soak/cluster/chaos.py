@@ -9,6 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from soak.cluster.machines import Machine
 from soak.cluster.network import CABLE, SILENCE, Network
@@ -33,7 +34,8 @@ class Outage:
 
 
 class Chaos:
-    """Threads that do this until `end`. `progress` says which part of the jobs is queued."""
+    """Threads that do this until `end`. `progress` says which part of the jobs is queued,
+    `serves` whether a node is at work."""
 
     def __init__(
         self,
@@ -42,6 +44,7 @@ class Chaos:
         work: Sequence[Machine],
         services: dict[str, Machine],
         progress: Callable[[], float],
+        serves: Callable[[Machine], bool],
         seed: int,
     ) -> None:
         self.done: Counter[str] = Counter()
@@ -52,6 +55,7 @@ class Chaos:
         self._progress = progress
         self._random = random.Random(seed)
         self._over = threading.Event()
+        self._serves = serves
         self._calm = threading.Lock()
         """Held while a web node is away, or a service."""
         self._threads = [
@@ -89,14 +93,13 @@ class Chaos:
         """One fault after another, each kind as often as the others."""
         while True:
             for fault in self._random.sample(faults, len(faults)):
-                if self._over.wait(self._random.uniform(1, 4)):
+                if self._over.wait(self._random.uniform(1, 6)):
                     return
                 machine = self._random.choice(list(machines))
-                if calm is None:
+                with calm or nullcontext():
                     self._strike(machine, fault)
-                else:
-                    with calm:
-                        self._strike(machine, fault)
+                    # The others go on meanwhile; that there are others is what this is about.
+                    self._wait_for(machine)
 
     def _strike(self, machine: Machine, fault: str) -> None:
         kind = machine.name.rstrip("0123456789")
@@ -114,6 +117,14 @@ class Chaos:
             machine.end(signal.SIGKILL if fault == KILL else signal.SIGTERM)
             time.sleep(self._random.uniform(0, 3))
             machine.start()
+
+    def _wait_for(self, machine: Machine) -> None:
+        deadline = time.monotonic() + 120
+        while not self._serves(machine):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{machine.name} does not come back:\n{machine.tail()}")
+            if self._over.wait(0.5):
+                return
 
     def _away(self, name: str, seconds: float) -> None:
         self._network.cut(name, self._random.choice((CABLE, SILENCE)))

@@ -84,6 +84,12 @@ class Machine:
                 self.restarts += 1
                 self.start()
 
+    @property
+    def pid(self) -> int:
+        """The number of its first process, 0 where there is none."""
+        process = self._process
+        return process.pid if process is not None else 0
+
     def tail(self) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-3000:] if self.log.exists() else ""

@@ -8,8 +8,11 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import psycopg
 
 from soak.cluster import audit, services
 from soak.cluster.chaos import Chaos
@@ -48,10 +51,8 @@ class Cluster:
         wait_for("nginx", lambda: listens(*services.FRONT), front)
         for node in self.nodes.all:
             node.start()
-        for node in self.nodes.web:
-            wait_for(
-                "SEIDRA", lambda at=ADDRESSES[node.name]: listens(at, services.WEB_PORT), node, 120
-            )
+        for node in self.nodes.all:
+            wait_for("SEIDRA", partial(self.serves, node), node, 180)
         code, said = self.nodes.flask(
             "web1",
             "users",
@@ -63,11 +64,16 @@ class Cluster:
         )
         if code != 0:
             raise RuntimeError(said)
-        deadline = time.monotonic() + 120
-        while len(audit.rows("SELECT id FROM workers")) < len(self.nodes.work):
-            if time.monotonic() > deadline:
-                raise RuntimeError(self.nodes.work[0].tail())
-            time.sleep(0.2)
+
+    def serves(self, node: Machine) -> bool:
+        """Whether a node is at work: it takes connections, or has said so since it was started."""
+        if node in self.nodes.web:
+            return listens(ADDRESSES[node.name], services.WEB_PORT)
+        seen = f"SELECT 1 FROM workers WHERE host = '{node.name}' AND pid = {node.pid}"
+        try:
+            return bool(audit.rows(seen))
+        except psycopg.Error:
+            return False
 
     @property
     def machines(self) -> list[Machine]:
@@ -95,6 +101,7 @@ def run(network: Network, folder: Path, jobs: int, minutes: float, seed: int) ->
         cluster.nodes.work,
         {machine.name: machine for machine in cluster.machines},
         lambda: max(budget.taken / jobs, (time.monotonic() - began) / 60 / minutes),
+        cluster.serves,
         seed,
     )
     began = time.monotonic()

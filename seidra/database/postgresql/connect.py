@@ -305,8 +305,15 @@ _BUSY = (
 )
 """Others kept what was needed, for longer than anybody waits."""
 
-_UNUSABLE = (psycopg.OperationalError, psycopg.InterfaceError, errors.ReadOnlySqlTransaction)
-"""A server that only follows another one, or that its operator has closed to writers."""
+_UNUSABLE = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    # A server that only follows another one, or that its operator has closed to writers.
+    errors.ReadOnlySqlTransaction,
+    # This node was cut off in a transaction, and finds it ended when it is back.
+    errors.IdleInTransactionSessionTimeout,
+)
+"""The server is away, or does not do what it is asked for reasons of its own."""
 
 
 class _Listener:
