@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from flask import Flask
 from PIL import Image
 
 from seidra.config import Settings
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import (
     Engine,
@@ -36,7 +38,7 @@ from seidra.engines.base import (
 )
 from seidra.engines.mock import MockEngine
 from seidra.files.local import LocalFiles
-from seidra.jobs import results
+from seidra.jobs import queue, results
 from seidra.jobs.engine_watch import EngineWatch
 from seidra.jobs.results import media_id
 from seidra.jobs.worker import Worker
@@ -1059,6 +1061,53 @@ def test_workers_hold_at_most_at_once_of_an_engines_jobs(
         assert hire(two).work_one() is True
         engine.released.set()
     assert {row(database, id)["status"] for id in (first, second)} == {"completed"}
+
+
+def test_where_an_engine_has_no_place_free_nobody_waits_for_its_turn(
+    alice: Person,
+    hire: Callable[..., Worker],
+    database: SqliteDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    persona = alice.persona()
+    for _ in range(2):
+        alice.preview(persona["id"])
+    engine = Held()
+    with background(database, hire(engine).work_one):
+        assert engine.entered.wait(30)
+        with monkeypatch.context() as patch:
+            patch.setattr(queue, "claim_job", lambda *_: pytest.fail("it waited for its turn"))
+            assert hire(plain()).work_one() is False
+        engine.released.set()
+    assert hire(plain()).work_one() is True
+
+
+def test_of_the_slots_of_a_process_one_claims_at_a_time(
+    alice: Person,
+    settings: Settings,
+    database: SqliteDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    persona = alice.persona()
+    jobs = [alice.preview(persona["id"]) for _ in range(6)]
+    claiming: list[int] = []
+    most: list[int] = []
+    due = queries.jobs.due
+
+    def slow_due(*arguments: Any, **more: Any) -> Any:
+        claiming.append(1)
+        most.append(len(claiming))
+        time.sleep(0.02)
+        claiming.pop()
+        return due(*arguments, **more)
+
+    monkeypatch.setattr(queries.jobs, "due", slow_due)
+    slots = [plain() for _ in range(3)]
+    for slot in slots:
+        slot.options = Options(at_once=3)
+    with started(make_worker(settings, database, slots, threading.Event())):
+        wait_for(lambda: {row(database, id)["status"] for id in jobs} == {"completed"}, 60)
+    assert max(most) == 1
 
 
 def test_what_a_lost_worker_held_comes_before_all_others_in_its_own_slot(
