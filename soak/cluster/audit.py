@@ -12,6 +12,9 @@ import obstore
 import psycopg
 from obstore.store import S3Store
 
+from seidra.config import Settings
+from seidra.database import open_database
+from seidra.database.queries import queries
 from seidra.files.keys import SIZES, derived_key
 from soak.cluster.clients import Account
 from soak.cluster.nodes import Nodes
@@ -45,22 +48,20 @@ _CLOCKS = 0.5
 _FINAL = "('completed', 'failed', 'cancelled')"
 
 
+def _connect() -> psycopg.Connection[Any]:
+    return psycopg.connect(DATABASE_URL, connect_timeout=5)
+
+
 def rows(statement: str) -> list[tuple[Any, ...]]:
-    """What a statement gives."""
-    with psycopg.connect(DATABASE_URL) as connection:
+    """What a statement gives. Raises psycopg.Error, also where the server is cut off."""
+    with _connect() as connection:
         return connection.execute(statement).fetchall()  # type: ignore[arg-type]
 
 
 def place_witness() -> None:
     """Have each change of a job noted."""
-    with psycopg.connect(DATABASE_URL) as connection:
+    with _connect() as connection:
         connection.execute(_WITNESS)
-
-
-def remove_witness() -> None:
-    """Leave the database as SEIDRA knows it."""
-    with psycopg.connect(DATABASE_URL) as connection:
-        connection.execute("DROP TRIGGER soak_note ON generation_jobs")
 
 
 def wait_until_done(seconds: float) -> str | None:
@@ -77,7 +78,7 @@ def wait_until_done(seconds: float) -> str | None:
 def run_out(seconds: float) -> str | None:
     """Let it be an hour later for the files that were announced and that no row came to name, and
     wait until workers have deleted them."""
-    with psycopg.connect(DATABASE_URL) as connection:
+    with _connect() as connection:
         connection.execute("UPDATE file_deletions SET due_at = NULL")
     deadline = time.monotonic() + seconds
     while left := rows("SELECT COUNT(*) FROM file_deletions")[0][0]:
@@ -206,24 +207,11 @@ def figures() -> dict[str, Any]:
     )
     jobs = dict(rows("SELECT status, COUNT(*) FROM generation_jobs GROUP BY status"))
     pictures = rows("SELECT COUNT(*) FROM media_items")[0][0]
-    ((began, ended),) = rows("SELECT MIN(created_at), MAX(completed_at) FROM generation_jobs")
-    settings = rows("SELECT COUNT(*) FROM users")[0][0]
-    return {
-        "jobs": jobs,
-        "pictures": pictures,
-        "claims": claims,
-        "claims taken over": taken,
-        "accounts": settings,
-        "span": (began, ended),
-    }
+    return {"jobs": jobs, "pictures": pictures, "claims": claims, "taken over": taken}
 
 
 def wrong_counts() -> dict[str, int]:
     """Counters that differ from what they count."""
-    from seidra.config import Settings
-    from seidra.database import open_database
-    from seidra.database.queries import queries
-
     database = open_database(
         Settings.load(
             {

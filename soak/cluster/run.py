@@ -177,7 +177,7 @@ def _report(
     lines = {
         "jobs": f"{jobs} {told['jobs']} with {told['pictures']} pictures in {took:.0f} s:"
         f" {jobs / took:.1f}/s; queued in {queued:.0f} s",
-        "claims": f"{told['claims']}, and {told['claims taken over']} taken over from lost workers",
+        "claims": f"{told['claims']}, and {told['taken over']} taken over from lost workers",
         "requests": f"{sum(figures.answered.values())} answered, {dict(figures.answered)}",
         "sent again": dict(figures.refused),
         "slowest s": {how: round(seconds, 2) for how, seconds in sorted(figures.longest.items())},

@@ -200,7 +200,8 @@ def front(network: Network, folder: Path) -> Machine:
     place = folder / "front"
     place.mkdir()
     conf = (ROOT / "deploy" / "nginx.conf").read_text()
-    nodes = "".join(f"    server {ADDRESSES[node]}:{WEB_PORT};\n" for node in WEB_NODES)
+    patience = "max_fails=2 fail_timeout=5s"
+    nodes = "".join(f"    server {ADDRESSES[node]}:{WEB_PORT} {patience};\n" for node in WEB_NODES)
     for old, new in (
         ("    server 127.0.0.1:8000;\n", nodes),
         ("proxy_connect_timeout 5s;", "proxy_connect_timeout 2s;"),
