@@ -37,6 +37,7 @@ from seidra.engines.base import (
     RenderRequest,
 )
 from seidra.engines.mock import MockEngine
+from seidra.errors import Unavailable
 from seidra.files.local import LocalFiles
 from seidra.jobs import queue, results
 from seidra.jobs.engine_watch import EngineWatch
@@ -697,6 +698,38 @@ def test_another_failure_is_tried_again_until_the_attempts_are_used_up(
     job = alice.get(f"/api/jobs/{job_id}").get_json()
     assert (job["status"], job["attempts"], job["error_message"]) == ("failed", 3, message)
     assert worker.work_one() is False
+
+
+def test_a_database_that_is_away_burns_no_attempts(
+    alice: Person,
+    hire: Callable[..., Worker],
+    database: SqliteDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither where it stays away while the job is to be given back."""
+    job_id = alice.preview(alice.persona()["id"])
+    away = [Unavailable("The database cannot be used right now; try again.")] * 2
+    give_back = queries.jobs.give_back
+
+    def fail(*arguments: Any, **more: Any) -> None:
+        raise away.pop()
+
+    def give_back_later(*arguments: Any, **more: Any) -> Any:
+        return fail() if away else give_back(*arguments, **more)
+
+    monkeypatch.setattr("seidra.jobs.attempt._DATABASE_PAUSE", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "add_picture", fail)
+        patch.setattr(queries.jobs, "give_back", give_back_later)
+        hire(plain()).work_one()
+    assert not away
+    found = row(database, job_id)
+    assert (found["status"], found["claim"], found["attempts"]) == ("processing", None, 0)
+    assert found["error_message"] is None
+    due_again(database, job_id)
+    assert hire(plain()).work_one() is True
+    found = row(database, job_id)
+    assert (found["status"], found["attempts"]) == ("completed", 1)
 
 
 def test_a_later_attempt_may_succeed(
