@@ -11,7 +11,7 @@ BENCH_STAMP := .venv/.installed-bench
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-postgresql processes engines browser screenshots fuzz lint lint-types lint-others format bench bench-shared weigh soak clean
+.PHONY: help serve test test-postgresql processes engines browser screenshots fuzz lint lint-types lint-others format bench bench-shared weigh soak soak-cluster clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -107,6 +107,9 @@ weigh: $(STAMP) ## what the house weighs (WEIGH=folder: another checkout)
 
 soak: $(STAMP) ## kills, contention and durability with real processes, some ten minutes (SOAK_QUICK=1: about one)
 	@$(BIN)/python -m soak
+
+soak-cluster: $(STAMP) ## two web and four worker nodes in network namespaces, killed and cut off; as root (CLUSTER_QUICK=1)
+	@$(BIN)/python -m soak.cluster
 
 clean: ## remove .venv and caches (not data/)
 	rm -rf .venv .venv-engines .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

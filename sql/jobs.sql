@@ -222,9 +222,14 @@ WHERE user_id = :user_id AND status IN ('queued', 'processing')
 RETURNING id;
 
 -- name: due$
--- Whether there is a job for an engine to claim, asked without the write lock.
-SELECT 1 FROM generation_jobs
-WHERE engine = :engine AND status IN ('queued', 'processing') AND run_after <= :now
+-- Whether there is a job for an engine to claim, and a place for it, asked without the write lock and the engine's turn:
+-- while at_once are held, the slots of all other workers need not wait for each other to find just that.
+SELECT 1 FROM generation_jobs AS q
+WHERE q.engine = :engine AND q.status IN ('queued', 'processing') AND q.run_after <= :now
+    AND (
+        SELECT COUNT(*) FROM generation_jobs AS j
+        WHERE j.engine = :engine AND j.status = 'processing' AND j.run_after > :now AND j.claim IS NOT NULL
+    ) < :at_once
 LIMIT 1;
 
 -- name: claim^

@@ -1,13 +1,8 @@
-"""OpenStack Swift as a server that speaks S3, and looks at signatures and the times in them: of
-Debian's packages, in processes of its own, on a folder and ports of its own."""
+"""OpenStack Swift (`soak/swift.py`) for the tests: in processes of its own, on free ports."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
 import subprocess
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,144 +11,13 @@ from buckets import KEYS, BucketServer
 from conftest import wait_for
 from test_start import free_port
 
-PYTHON = "/usr/bin/python3"
-"""Whose packages Debian's are."""
+from soak import swift
+from soak.swift import MISSING, REASON
 
-COMMANDS = (
-    "swift-proxy-server",
-    "swift-account-server",
-    "swift-container-server",
-    "swift-object-server",
-    "memcached",
-)
-MISSING = [command for command in COMMANDS if shutil.which(command) is None]
-REASON = (
-    f"{', '.join(MISSING)} are not installed (apt-get install --no-install-recommends"
-    " swift-proxy swift-account swift-container swift-object memcached)"
-)
+__all__ = ["MISSING", "PAGE", "REASON", "SwiftServer", "swift_server"]
 
 PAGE = 20
 """How many objects a list tells at once here."""
-
-ACCOUNT, USER = KEYS["AWS_ACCESS_KEY_ID"].split(":")
-
-# The rings say that there is one copy of everything, on the one device. What /etc/swift says is
-# another one's. The servers are children, so that the modules are loaded once.
-PROGRAM = """
-import os, signal, sys, traceback
-from swift.common import utils
-folder, *ports = sys.argv[1:]
-utils.set_swift_dir(folder)
-from swift.common import storage_policy
-storage_policy.reload_storage_policies()
-from swift.common.ring import RingBuilder
-from swift.common.wsgi import run_wsgi
-
-kinds = ("account", "container", "object", "proxy")
-for kind, port in zip(kinds, ports):
-    ring = RingBuilder(2, 1, 0)
-    ring.add_dev({"id": 0, "region": 1, "zone": 1, "ip": "127.0.0.1", "port": int(port),
-        "replication_ip": "127.0.0.1", "replication_port": int(port), "device": "one",
-        "weight": 1.0, "meta": ""})
-    ring.rebalance()
-    ring.get_ring().save(f"{folder}/{kind}.ring.gz")
-children = []
-
-def stop(*_):
-    for child in children:
-        os.kill(child, signal.SIGKILL)
-    os._exit(0)
-
-signal.signal(signal.SIGTERM, stop)
-for kind in kinds:
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        try:
-            run_wsgi(f"{folder}/{kind}-server.conf", f"{kind}-server")
-        except BaseException:
-            traceback.print_exc()
-        os._exit(1)
-    children.append(child)
-child, _ = os.wait()
-children.remove(child)
-stop()
-"""
-
-HASH = """
-[swift-hash]
-swift_hash_path_suffix = of-tests
-
-[storage-policy:0]
-name = one
-default = yes
-"""
-
-DEFAULT = """
-[DEFAULT]
-bind_ip = 127.0.0.1
-bind_port = {port}
-user = {user}
-swift_dir = {folder}
-workers = 0
-log_level = ERROR
-log_address = /dev/null
-"""
-
-STORE = """
-devices = {folder}/devices
-mount_check = false
-disable_fallocate = true
-fallocate_reserve = 0
-
-[pipeline:main]
-pipeline = {kind}-server
-
-[app:{kind}-server]
-use = egg:swift#{kind}
-"""
-
-PROXY = """
-[pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth slo dlo proxy-server
-
-[app:proxy-server]
-use = egg:swift#proxy
-account_autocreate = true
-
-[filter:catch_errors]
-use = egg:swift#catch_errors
-
-[filter:gatekeeper]
-use = egg:swift#gatekeeper
-
-[filter:healthcheck]
-use = egg:swift#healthcheck
-
-[filter:cache]
-use = egg:swift#memcache
-memcache_servers = 127.0.0.1:{memcached}
-
-[filter:listing_formats]
-use = egg:swift#listing_formats
-
-[filter:bulk]
-use = egg:swift#bulk
-
-[filter:s3api]
-use = egg:swift#s3api
-max_bucket_listing = {page}
-
-[filter:tempauth]
-use = egg:swift#tempauth
-user_{account}_{name} = {secret} .admin
-
-[filter:slo]
-use = egg:swift#slo
-
-[filter:dlo]
-use = egg:swift#dlo
-"""  # noqa: E501 (a pipeline is one line)
 
 
 class SwiftServer(BucketServer):
@@ -161,21 +25,9 @@ class SwiftServer(BucketServer):
 
     def make_bucket(self) -> str:
         """A new bucket's name."""
-        asked = urllib.request.Request(
-            f"{self.endpoint}/auth/v1.0",
-            headers={
-                "X-Auth-User": KEYS["AWS_ACCESS_KEY_ID"],
-                "X-Auth-Key": KEYS["AWS_SECRET_ACCESS_KEY"],
-            },
-        )
-        with urllib.request.urlopen(asked, timeout=60) as answer:
-            place, token = answer.headers["X-Storage-Url"], answer.headers["X-Auth-Token"]
         self._made += 1
         name = f"swift-{self._made}"
-        put = urllib.request.Request(
-            f"{place}/{name}", method="PUT", headers={"X-Auth-Token": token}
-        )
-        urllib.request.urlopen(put, timeout=60).close()
+        swift.make_bucket(self.endpoint, KEYS, name)
         return name
 
 
@@ -200,31 +52,13 @@ def _running(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 @contextmanager
 def swift_server(folder: Path) -> Iterator[SwiftServer]:
     """A running server, all of it in a folder."""
-    user = pwd.getpwuid(os.getuid()).pw_name
-    (folder / "devices" / "one").mkdir(parents=True)
-    (folder / "swift.conf").write_text(HASH)
-    memcached, *ports, proxy = (free_port() for _ in range(5))
-    for kind, port in zip(("account", "container", "object"), ports, strict=True):
-        text = DEFAULT.rstrip("\n") + STORE
-        text = text.format(port=port, user=user, folder=folder, kind=kind)
-        (folder / f"{kind}-server.conf").write_text(text)
-    text = (DEFAULT + PROXY).format(
-        port=proxy,
-        user=user,
-        folder=folder,
-        memcached=memcached,
-        page=PAGE,
-        account=ACCOUNT,
-        name=USER,
-        secret=KEYS["AWS_SECRET_ACCESS_KEY"],
-    )
-    (folder / "proxy-server.conf").write_text(text)
+    cache_port, account, container, objects, proxy = (free_port() for _ in range(5))
+    ports = (account, container, objects)
+    swift.write_settings(folder, ports, cache_port, ("127.0.0.1", proxy), KEYS, PAGE)
     server = SwiftServer(proxy)
-    cache = ("memcached", "-l", "127.0.0.1", "-p", str(memcached), "-U", "0", "-u", user)
-    swift = (PYTHON, "-I", "-c", PROGRAM, str(folder), *map(str, ports))
     with (
-        _running(*cache, log=folder / "memcached.log") as one,
-        _running(*swift, log=folder / "swift.log") as other,
+        _running(*swift.cache_command(cache_port), log=folder / "memcached.log") as one,
+        _running(*swift.command(folder, ports), log=folder / "swift.log") as other,
     ):
 
         def answers() -> bool:

@@ -632,3 +632,24 @@ def version_of_nginx() -> tuple[int, ...]:
     assert NGINX is not None
     said = subprocess.run([NGINX, "-v"], capture_output=True, text=True, timeout=60).stderr
     return tuple(int(part) for part in re.findall(r"nginx/(\d+)\.(\d+)\.(\d+)", said)[0])
+
+
+def test_one_of_two_nodes_is_enough(proxy: Proxy, tmp_path: Path) -> None:
+    """As docs/scaling.md changes the file for several nodes; the first of these is not there."""
+    path = tmp_path / "seidra.conf"
+    path.write_text(CONF)
+    told = (ROOT / "docs" / "scaling.md").read_text()
+    for command in re.findall(r"^(sed -i .+) /etc/nginx/conf.d/seidra.conf$", told, re.MULTILINE):
+        subprocess.run(f"{command} {path}", shell=True, check=True)
+    conf = path.read_text()
+    assert re.findall(r"proxy_(?:connect|read)_timeout (.+);", conf) == ["2s", "20s", "20s"]
+    assert conf.count("    server 10.0.0.3") == 2
+    conf = conf.replace("10.0.0.31:8000", "127.0.0.1:9").replace("10.0.0.32", "127.0.0.1")
+    with nginx(tmp_path / "two", proxy.server, conf) as both:
+        for n in range(8):
+            assert both.api("GET", "/api/personas")[0] == 200
+            assert (
+                both.api("POST", "/api/personas", {"name": f"N{n}", "style_prompt": "sea"})[0]
+                == 201
+            )
+        assert "Connection refused" in both.logs()

@@ -400,7 +400,10 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.counts": ("job_counts USING PRIMARY KEY (user_id=?)",),
     "jobs.create": NOTHING,
     "jobs.delete": (JOB,),
-    "jobs.due": ("INDEX jobs_queue (engine=? AND run_after<?)",),
+    "jobs.due": (
+        "INDEX jobs_queue (engine=? AND run_after<?)",
+        "INDEX jobs_held (engine=? AND run_after>?)",
+    ),
     "jobs.ended": ("INDEX jobs_created (user_id=?)",),
     "jobs.fail_gone": (JOB, "(engine=?)"),
     "engines.load_model": ("engines USING PRIMARY KEY (name=?)",),

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ from PIL import Image
 from stored import columns, tables, told
 
 from seidra.config import Settings
+from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.engines.base import (
     Engine,
@@ -36,8 +38,9 @@ from seidra.engines.base import (
     RenderRequest,
 )
 from seidra.engines.mock import MockEngine
+from seidra.errors import Unavailable
 from seidra.files.local import LocalFiles
-from seidra.jobs import results
+from seidra.jobs import queue, results
 from seidra.jobs.engine_watch import EngineWatch
 from seidra.jobs.results import media_id
 from seidra.jobs.worker import Worker
@@ -698,6 +701,38 @@ def test_another_failure_is_tried_again_until_the_attempts_are_used_up(
     assert worker.work_one() is False
 
 
+def test_a_database_that_is_away_burns_no_attempts(
+    alice: Person,
+    hire: Callable[..., Worker],
+    database: SqliteDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Neither where it stays away while the job is to be given back."""
+    job_id = alice.preview(alice.persona()["id"])
+    away = [Unavailable("The database cannot be used right now; try again.")] * 2
+    give_back = queries.jobs.give_back
+
+    def fail(*arguments: Any, **more: Any) -> None:
+        raise away.pop()
+
+    def give_back_later(*arguments: Any, **more: Any) -> Any:
+        return fail() if away else give_back(*arguments, **more)
+
+    monkeypatch.setattr("seidra.jobs.attempt._DATABASE_PAUSE", 0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(results, "add_picture", fail)
+        patch.setattr(queries.jobs, "give_back", give_back_later)
+        hire(plain()).work_one()
+    assert not away
+    found = row(database, job_id)
+    assert (found["status"], found["claim"], found["attempts"]) == ("processing", None, 0)
+    assert found["error_message"] is None
+    due_again(database, job_id)
+    assert hire(plain()).work_one() is True
+    found = row(database, job_id)
+    assert (found["status"], found["attempts"]) == ("completed", 1)
+
+
 def test_a_later_attempt_may_succeed(
     alice: Person, hire: Callable[..., Worker], database: SqliteDatabase
 ) -> None:
@@ -1060,6 +1095,53 @@ def test_workers_hold_at_most_at_once_of_an_engines_jobs(
         assert hire(two).work_one() is True
         engine.released.set()
     assert {row(database, id)["status"] for id in (first, second)} == {"completed"}
+
+
+def test_where_an_engine_has_no_place_free_nobody_waits_for_its_turn(
+    alice: Person,
+    hire: Callable[..., Worker],
+    database: SqliteDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    persona = alice.persona()
+    for _ in range(2):
+        alice.preview(persona["id"])
+    engine = Held()
+    with background(database, hire(engine).work_one):
+        assert engine.entered.wait(30)
+        with monkeypatch.context() as patch:
+            patch.setattr(queue, "claim_job", lambda *_: pytest.fail("it waited for its turn"))
+            assert hire(plain()).work_one() is False
+        engine.released.set()
+    assert hire(plain()).work_one() is True
+
+
+def test_of_the_slots_of_a_process_one_claims_at_a_time(
+    alice: Person,
+    settings: Settings,
+    database: SqliteDatabase,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    persona = alice.persona()
+    jobs = [alice.preview(persona["id"]) for _ in range(6)]
+    claiming: list[int] = []
+    most: list[int] = []
+    due = queries.jobs.due
+
+    def slow_due(*arguments: Any, **more: Any) -> Any:
+        claiming.append(1)
+        most.append(len(claiming))
+        time.sleep(0.02)
+        claiming.pop()
+        return due(*arguments, **more)
+
+    monkeypatch.setattr(queries.jobs, "due", slow_due)
+    slots = [plain() for _ in range(3)]
+    for slot in slots:
+        slot.options = Options(at_once=3)
+    with started(make_worker(settings, database, slots, threading.Event())):
+        wait_for(lambda: {row(database, id)["status"] for id in jobs} == {"completed"}, 60)
+    assert max(most) == 1
 
 
 def test_what_a_lost_worker_held_comes_before_all_others_in_its_own_slot(

@@ -32,6 +32,7 @@ from seidra.engines.base import (
     RenderRequest,
 )
 from seidra.engines.maps import apply_map
+from seidra.errors import Unavailable
 from seidra.files.base import Files, StoreUnavailable
 from seidra.jobs import queue, results
 from seidra.jobs.frames import FramePace, encode_frame
@@ -48,6 +49,9 @@ _PROGRESS_SECONDS = 0.2
 SHORTEST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 """Seconds until an engine that was away is tried again: as long as it has been away, within
 these."""
+
+_DATABASE_PAUSE = 1.0
+"""Seconds until a database that was away is tried again."""
 
 _SCHEDULER = "euler"
 """What a real engine is asked for where nobody chose a scheduler: every kind has it."""
@@ -144,8 +148,11 @@ class Attempt:
         except EngineError as error:
             self._fail(str(error), error.code, permanent=error.permanent)
         except Exception as error:
-            _log.exception("job failed", extra={"fields": {"job": self.job_id}})
-            self._fail(_reason(error), "failed")
+            if self._is_database_away(error):
+                self._wait_for_database()
+            else:
+                _log.exception("job failed", extra={"fields": {"job": self.job_id}})
+                self._fail(_reason(error), "failed")
         finally:
             done.set()
             heart.join()
@@ -157,9 +164,9 @@ class Attempt:
         self._leaving = True
         self.context.detach()
 
-    def give_back(self) -> None:
-        """Let another attempt take the job at once. This one does not count where nothing that it
-        sent goes on."""
+    def give_back(self, pause: float = 0.0) -> None:
+        """Let another attempt take the job, at once or after some seconds. This one does not count
+        where nothing that it sent goes on."""
         uncounted = self._counted and not self.context.state
         with self._shop.database.transaction() as tx:
             until = self._count_use(tx)
@@ -167,7 +174,7 @@ class Attempt:
                 tx,
                 id=self.job_id,
                 claim=self._claim,
-                run_after=timestamp(),
+                run_after=timestamp_in(pause),
                 counted=-1 if uncounted else 0,
                 error_message=None,
                 error_code=None,
@@ -464,6 +471,27 @@ class Attempt:
                 now=timestamp(),
             )
         _log.warning("the store of files is away", extra={"fields": {"job": self.job_id}})
+
+    def _is_database_away(self, error: Exception) -> bool:
+        database = self._shop.database
+        if isinstance(error, database.errors):
+            error = database.translate(error)
+        return isinstance(error, Unavailable)
+
+    def _wait_for_database(self) -> None:
+        """Give the job back, uncounted, as soon as the database answers; where that takes longer
+        than a lease, the lease has run out. Raises what it raised then."""
+        _log.warning("the database was away", extra={"fields": {"job": self.job_id}})
+        deadline = time.monotonic() + self._shop.settings.job_lease_seconds
+        while True:
+            try:
+                self.give_back(SHORTEST_PAUSE)
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_DATABASE_PAUSE)
+            else:
+                return
 
     def _wait_for_engine(self, error: EngineUnavailable) -> None:
         """Give the job back, uncounted, until the engine may be there again."""

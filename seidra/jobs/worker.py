@@ -13,9 +13,10 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from seidra.config import Settings
-from seidra.database.base import Database
+from seidra.database.base import Database, Row
 from seidra.database.queries import queries
 from seidra.engines.base import Engine
 from seidra.files.base import Files
@@ -33,12 +34,26 @@ LongWork = Callable[[threading.Event], bool]
 _log = logging.getLogger(__name__)
 
 
+class _Claimed(NamedTuple):
+    """A job that was claimed, by which claim, whether its engine has to load a model for it; when,
+    and how many seconds it is taken to need."""
+
+    job: Row
+    claim: str
+    loads: bool
+    began: str
+    estimated: float
+
+
 class _Slot:
     """One job at a time on one engine."""
 
-    def __init__(self, engine: Engine, workshop: Workshop, name: str) -> None:
+    def __init__(self, engine: Engine, workshop: Workshop, name: str, turn: threading.Lock) -> None:
         self.engine = engine
         self.wake = threading.Event()
+        self._turn = turn
+        """Of the slots of an engine in this process one claims at a time: they would only wait for
+        each other in the database, and others behind them."""
         self.attempt: Attempt | None = None
         self._shop = workshop
         self._name = name
@@ -48,30 +63,14 @@ class _Slot:
 
     def work_one(self) -> bool:
         """Claim and work off one job. Returns whether there was one."""
-        engine, database = self.engine.name, self._shop.database
         if time.monotonic() < self._away_until:
             return False
-        if queries.jobs.due(database.connection, engine=engine, now=timestamp()) is None:
-            return False
-        self._claims += 1
-        claim, began = f"{self._name}-{self._claims}", timestamp()
-        at_once = self.engine.options.at_once
-        # Of a turn counts what is over before it ends, as the job before went.
-        turn = max(self.engine.options.turn_s - self._estimate, 0.0)
-        # Claims of an engine take turns: each sees how many jobs are in hand, and who had how much.
-        with database.transaction(f"engine {engine}") as tx:
-            job = queue.claim_job(tx, engine, at_once, claim, self._shop.settings, turn)
-            if job is not None:
-                if queue.refuse_job(tx, job, claim):
-                    return True
-                # What is in hand counts as estimated, or its owner would have the next turn too.
-                estimated = self._estimate
-                queue.add_turn(tx, job, estimated, began)
-                loads = queue.note_load(tx, job)
-        if job is None:
-            return False
-        clock = time.monotonic()
-        self.attempt = Attempt(self._shop, self.engine, job, claim, loads)
+        with self._turn:
+            claimed = self._claim_one()
+        if isinstance(claimed, bool):
+            return claimed
+        database, clock = self._shop.database, time.monotonic()
+        self.attempt = Attempt(self._shop, self.engine, claimed.job, claimed.claim, claimed.loads)
         try:
             if not self.attempt.run():
                 # The others that wait for it would only find the same.
@@ -81,8 +80,29 @@ class _Slot:
             took = time.monotonic() - clock
             self._estimate = took
             with database.transaction(shared=True) as tx:
-                queue.add_turn(tx, job, took - estimated, began)
+                queue.add_turn(tx, claimed.job, took - claimed.estimated, claimed.began)
         return True
+
+    def _claim_one(self) -> _Claimed | bool:
+        """Claim one job; or whether there was one, which was refused."""
+        engine, database = self.engine.name, self._shop.database
+        at_once, now = self.engine.options.at_once, timestamp()
+        if queries.jobs.due(database.connection, engine=engine, now=now, at_once=at_once) is None:
+            return False
+        self._claims += 1
+        claim, began = f"{self._name}-{self._claims}", timestamp()
+        # Of a turn counts what is over before it ends, as the job before went.
+        turn = max(self.engine.options.turn_s - self._estimate, 0.0)
+        # Claims of an engine take turns: each sees how many jobs are in hand, and who had how much.
+        with database.transaction(f"engine {engine}") as tx:
+            job = queue.claim_job(tx, engine, at_once, claim, self._shop.settings, turn)
+            if job is None or queue.refuse_job(tx, job, claim):
+                return job is not None
+            # What is in hand counts as estimated, or its owner would have the next turn too.
+            estimated = self._estimate
+            queue.add_turn(tx, job, estimated, began)
+            loads = queue.note_load(tx, job)
+        return _Claimed(job, claim, loads, began, estimated)
 
 
 class Worker:
@@ -113,8 +133,9 @@ class Worker:
         names = list(dict.fromkeys(engine.name for engine in engines))
         self._presence = Presence(database, self.name, ", ".join(names))
         workshop = Workshop(settings, database, files, self._presence.show)
+        turns = {name: threading.Lock() for name in names}
         self._slots = [
-            _Slot(engine, workshop, f"{self.name}.{number}")
+            _Slot(engine, workshop, f"{self.name}.{number}", turns[engine.name])
             for number, engine in enumerate(engines)
         ]
         self._watch = EngineWatch(database, watched)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import socket
 import threading
 import time
 from collections import Counter
@@ -19,6 +20,7 @@ from seidra.auth import accounts
 from seidra.config import Settings
 from seidra.database import open_database
 from seidra.database.base import INSTANCE, Database
+from seidra.database.postgresql.connect import open_connection
 from seidra.database.queries import queries
 from seidra.errors import Conflict, Unavailable
 from seidra.jobs import queue
@@ -382,6 +384,60 @@ def test_a_lock_that_others_keep_is_503(pg: Database, monkeypatch: pytest.Monkey
     thread.join()
     with pg.transaction(7):
         pass
+
+
+def be_silent(pg: Database, turn: int | str, wait: Callable[[], None]) -> None:
+    """Take a turn, and say nothing in it until the server has ended it."""
+    pg.connection.execute("SET idle_in_transaction_session_timeout = '200ms'", {})
+    with pg.transaction(turn) as tx:
+        wait()
+        queries.platform.ping(tx)
+
+
+def test_a_node_that_was_cut_off_in_a_transaction_is_503_when_it_is_back(pg: Database) -> None:
+    with pytest.raises(Unavailable):
+        be_silent(pg, 7, lambda: time.sleep(0.5))
+    with pg.transaction(7) as tx:
+        assert queries.platform.ping(tx) == 1
+
+
+def test_who_waits_behind_a_node_that_is_cut_off_outlasts_it(pg: Database) -> None:
+    asked = "SELECT SETTING FROM pg_settings WHERE name = %(name)s"
+    waits, keeps = (
+        int(pg.connection.execute(asked, {"name": name}).fetchone()[0])
+        for name in ("lock_timeout", "idle_in_transaction_session_timeout")
+    )
+    assert 0 < keeps < waits
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        held.set()
+        assert done.wait(20)
+
+    def hold_turn() -> None:
+        with pytest.raises(Unavailable):
+            be_silent(pg, "engine mock", hold)
+        pg.leave()
+
+    thread = threading.Thread(target=hold_turn)
+    thread.start()
+    assert held.wait(20)
+    with pg.transaction("engine mock") as tx:
+        assert queries.platform.ping(tx) == 1
+    done.set()
+    thread.join()
+
+
+def test_a_server_that_goes_without_a_word_is_given_up(pg_settings: Settings) -> None:
+    """What is never answered too, which no limit on what was sent sees."""
+    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+    for more, right in (("", [10, 5, 3, 15_000]), ("?keepalives_idle=77", [77, 5, 3, 15_000])):
+        connection = open_connection(pg_settings.database_url + more)
+        with contextlib.closing(connection), socket.socket(fileno=connection.fileno()) as link:
+            found = [link.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names]
+            assert link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            link.detach()
+        assert found == right
 
 
 def test_a_swallowed_error_is_no_commit(pg: Database) -> None:

@@ -55,8 +55,9 @@ _SESSION = {
     "application_name": "seidra",
     "timezone": "UTC",
     "lock_timeout": f"{WAIT_SECONDS}s",
-    # A node that is cut off in the middle of a transaction keeps what it has locked for so long.
-    "idle_in_transaction_session_timeout": "15s",
+    # A node that is cut off in the middle of a transaction keeps what it has locked for so long:
+    # less than whoever waits behind it does.
+    "idle_in_transaction_session_timeout": f"{WAIT_SECONDS - 1}s",
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
@@ -74,6 +75,17 @@ _SESSION = {
     "plan_cache_mode": "force_generic_plan",
 }
 """What a connection is set to."""
+
+_LINK: dict[str, Any] = {
+    # What was sent and is not taken.
+    "tcp_user_timeout": 15_000,
+    # What was sent and taken, and is never answered: else a thread would wait for two hours.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
+"""When a server that has gone without a word is given up, where the URL does not say so itself:
+after 15 and 25 seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -140,7 +152,7 @@ def open_connection(url: str) -> Connection:
         row_factory=_make_rows,
         options=f"{options} {given.get('options') or ''}",
         connect_timeout=int(given.get("connect_timeout") or CONNECT_SECONDS),
-        tcp_user_timeout=15_000,
+        **{name: value for name, value in _LINK.items() if name not in given},
         client_encoding="utf8",
     )
     # By its size a number would be sent as one of three types, each of which is a prepared
@@ -332,10 +344,10 @@ _UNUSABLE = (
     psycopg.InterfaceError,
     # A server that only follows another one, or that its operator has closed to writers.
     errors.ReadOnlySqlTransaction,
-    # This host stood still in the middle of a transaction for longer than the server waits.
+    # This node was cut off in a transaction, and finds it ended when it is back.
     errors.IdleInTransactionSessionTimeout,
 )
-"""A connection that is lost, or a server that does not do what it is there for."""
+"""The server is away, or does not do what it is asked for reasons of its own."""
 
 
 class _Listener:

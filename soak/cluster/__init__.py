@@ -1,0 +1,1 @@
+"""Several machines for real: what `make soak-cluster` runs."""
