@@ -84,13 +84,15 @@ def test_a_sound_instance(filled: Settings) -> None:
     assert found[-4].seen == "1 items and 2 files agree."
 
 
+UNCHECKED = {
+    "sqlite": "PRAGMA foreign_keys = OFF",
+    "postgresql": "SET session_replication_role = replica",
+}
+"""What lets a connection write a reference to nothing."""
+
+
 def execute(settings: Settings, *statements: str) -> None:
-    unchecked = {
-        "sqlite": "PRAGMA foreign_keys = OFF",
-        "postgresql": "SET session_replication_role = replica",
-    }
     with open_rows(settings) as connection:
-        connection.execute(unchecked[connection.engine])
         for statement in statements:
             connection.execute(statement)
 
@@ -142,7 +144,11 @@ def damaged(settings: Settings) -> Settings:
 
 
 def dangling(settings: Settings) -> Settings:
-    execute(settings, "INSERT INTO persona_tags (user_id, tag_key, persona_id) VALUES (1, 'a', 77)")
+    execute(
+        settings,
+        UNCHECKED[ENGINE],
+        "INSERT INTO persona_tags (user_id, tag_key, persona_id) VALUES (1, 'a', 77)",
+    )
     return settings
 
 

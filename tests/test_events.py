@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import PASSWORD, Person, wait_for
+from conftest import ENGINE, PASSWORD, Person, wait_for
 from flask import Flask
 from stored import dangling
 from test_start import GUNICORN, Server
@@ -152,7 +152,8 @@ def test_a_change_that_is_taken_back_leaves_no_event(
     before = stored(database)
     with pytest.raises(RuntimeError), database.transaction() as tx:  # noqa: PT012 (the block is what is taken back)
         queries.jobs.cancel(tx, id=job, user_id=alice.id, now=timestamp())
-        assert len(stored(tx)) == len(before) + 1
+        # PostgreSQL writes them at the end, so that their ids follow the commits.
+        assert len(stored(tx)) == len(before) + (ENGINE == "sqlite")
         raise RuntimeError
     assert stored(database) == before
 

@@ -28,6 +28,7 @@ from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.jobs.worker import Worker
 from seidra.library import hand_over
 from seidra.library.hand_over import HandOverWork
+from seidra.personas import search
 from seidra.values import timestamp_in
 from seidra.web.services import services_of
 
@@ -89,7 +90,7 @@ def check_counts(database: SqliteDatabase) -> None:
     assert set(wrong) == {0}
     assert queries.search.strays(database.connection) == 0
     with database.transaction() as tx:
-        queries.search.check(tx)
+        search.text_index(tx).check_index(tx)
 
 
 # ------------------------------------------------------------------------------------ the whole way

@@ -505,7 +505,7 @@ NUMBERS = pytest.mark.sqlite_only("a boolean is a number there")
 @pytest.mark.parametrize(
     ("change", "constraint"),
     [
-        ("status = 'done'", "jobs_status"),
+        ("status = 'done'", "jobs_status|jobs_final_has_end"),
         ("status = 'completed'", "jobs_final_has_end"),
         ("completed_at = '2026'", "jobs_final_has_end"),
         ("status = 'queued', claim = 'x'", "jobs_claim_while_processing"),

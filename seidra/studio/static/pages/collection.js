@@ -44,7 +44,7 @@ function album(path, stored) {
     list: "media",
     filter: () => ({ include_nsfw: nsfwShown.peek() }),
     actions: [],
-    others: { uncollect },
+    others: { earlier: move(-1), later: move(1), uncollect },
     enabled: () => is_mine,
   });
   /** @type {import("../lib/grid.js").Grid<any>} */
@@ -66,6 +66,34 @@ function album(path, stored) {
     if (known) grid.reload();
     known = true;
   });
+
+  /**
+   * Let pictures stand one place earlier or later. They stay chosen, for the next step.
+   *
+   * @param {-1 | 1} by
+   * @returns {(which: import("../parts/selection.js").Chosen) => Promise<boolean>}
+   */
+  function move(by) {
+    return async ({ ids }) => {
+      try {
+        const filter = { include_nsfw: nsfwShown.peek() };
+        const order = (await readAll(`${path}/media`, filter)).map((item) => item.id);
+        const chosen = new Set(ids ?? order);
+        let end = 0;
+        for (const at of by < 0 ? [...order.keys()] : [...order.keys()].reverse()) {
+          const [id, other] = [order[at], order[at + by]];
+          if (!chosen.has(id) || !other || chosen.has(other)) continue;
+          [order[at], order[at + by]] = [other, id];
+          end = Math.max(end, at + 1, at + by + 1);
+        }
+        if (end) await ask("PUT", `${path}/order`, { body: { ids: order.slice(0, end) } });
+        grid.reload();
+      } catch (error) {
+        tellError(error);
+      }
+      return false;
+    };
+  }
 
   /** Take pictures out. @param {import("../parts/selection.js").Chosen} which */
   async function uncollect({ ids, filter }) {
