@@ -6,8 +6,12 @@ STAMP := .venv/.installed-dev
 ENGINES_STAMP := .venv-engines/.installed
 BENCH_STAMP := .venv/.installed-bench
 
+# Where the environment forbids it, each of the hundreds of processes that tests start would compile
+# all of SEIDRA anew, and each process of pytest all tests.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-postgresql processes engines browser screenshots fuzz lint format bench bench-shared weigh soak soak-cluster clean
+.PHONY: help serve test test-postgresql processes engines browser screenshots fuzz lint lint-types lint-others format bench bench-shared weigh soak soak-cluster clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -67,9 +71,15 @@ fuzz: $(STAMP) ## send requests made of the OpenAPI document (SEIDRA_FUZZ_EXAMPL
 	@PYTHONPATH=. $(BIN)/python tests/fuzz_api.py
 
 lint: $(STAMP) ## ruff, mypy --strict, the SQL linter, deno for the page, known holes in dependencies
+	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-others
+
+# mypy takes most of the time, and one core.
+lint-types:
+	$(BIN)/mypy
+
+lint-others:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/sqlfluff lint -q sql migrations
 	@$(BIN)/python tests/audit.py
 	$(BIN)/deno fmt --check --quiet

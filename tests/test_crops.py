@@ -120,9 +120,9 @@ def test_links_of_squares_are_signed_for_the_square(alice: Person, bob: Person) 
     crop = {"x": 600, "y": 100, "size": 500}
     url = avatar(alice, persona, media_id=media, crop=crop).get_json()["avatar_url"]
     assert "crop=600-100-500" in url
-    for other in (url.replace("600-100", "500-100"), url.replace("size=320", "size=640"),
-                  url.replace("crop=600-100-500&", "")):  # fmt: skip
+    for other in (url.replace("600-100", "500-100"), url.replace("crop=600-100-500&", "")):
         assert alice.client.get(other).status_code == 403
+    assert alice.client.get(url.replace("size=320", "size=640"), buffered=True).status_code == 200
     path = f"/api/media/{media}/thumbnail"
     for text, status in (("1-2-64", 200), ("1-2-64\n", 422), ("x", 422), ("1-2", 422),
                          ("9999-0-64", 404), ("0-0-1", 404)):  # fmt: skip

@@ -26,7 +26,7 @@ from dotenv import dotenv_values
 from flask import Flask
 from flask.testing import FlaskClient
 from test_cli import flask, instance
-from test_start import Server, variables
+from test_start import FirstStart, variables
 from werkzeug.test import TestResponse
 
 from seidra.config import Settings, variables_of
@@ -339,7 +339,7 @@ def test_the_readme_and_the_quick_start_can_be_pasted(tmp_path: Path) -> None:
         folder.mkdir()
         with ExitStack() as stack:
             server = stack.enter_context(
-                Server(folder, "-m", "flask", "serve", SEIDRA_WEB_WORKERS="1")
+                FirstStart(folder, "-m", "flask", "serve", SEIDRA_WEB_WORKERS="1")
             )
             server.ready()
             shell = stack.enter_context(
@@ -371,7 +371,7 @@ HERE = "http://127.0.0.1:8000/"
 
 def test_the_quick_start_shows_what_a_start_says(tmp_path: Path) -> None:
     (banner,) = (text for kind, text in blocks("docs/quickstart.md") if kind == "text")
-    with Server(tmp_path, "-m", "flask", "serve") as server:
+    with FirstStart(tmp_path, "-m", "flask", "serve") as server:
         server.ready()
         wait_for(lambda: "administrator)\n" in server.log.read_text())
         said = server.log.read_text().replace(f"127.0.0.1:{server.port}", "127.0.0.1:8000")

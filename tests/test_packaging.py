@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import environment
-from test_start import Server, variables
+from test_start import FirstStart, variables
 
 pytestmark = pytest.mark.processes
 
@@ -138,7 +138,7 @@ def test_an_installed_wheel_initialises_and_serves_outside_of_the_checkout(
 
 def test_an_installed_wheel_serves_by_one_command(installed: Path, tmp_path: Path) -> None:
     wheel = {"PYTHONPATH": str(installed), "FLASK_APP": ""}
-    with Server(tmp_path, "-m", "flask", "serve", **wheel) as server:
+    with FirstStart(tmp_path, "-m", "flask", "serve", **wheel) as server:
         server.ready().register()
         # A picture: each server process has its worker, and says so.
         assert server.picture(server.preview())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from seidra.files.keys import SIZES
 from seidra.jobs.worker import Worker
 from seidra.media import thumbnails
 from seidra.media.thumbnails import make_thumbnails
+from seidra.web.services import services_of
 
 AT_ONCE = {320, 640}
 
@@ -79,16 +81,34 @@ def test_a_small_picture_is_never_enlarged(
     assert size_of(alice.get(path, buffered=True).data) == (200, 64)
 
 
-def test_a_link_is_good_for_its_own_size(item: dict[str, Any], alice: Person) -> None:
+def test_one_signature_is_good_for_all_sizes_and_for_nothing_else(
+    item: dict[str, Any], alice: Person
+) -> None:
     client = alice.client
-    for size, url in links(item).items():
-        for other in {*SIZES} - {size}:
-            changed = re.sub(r"size=\d+&", "", url)
-            changed = changed if other == 320 else changed.replace("?", f"?size={other}&")
-            assert changed in links(item).values() or client.get(changed).status_code == 403
+    (plain,) = {re.sub(r"size=\d+&", "", url) for url in links(item).values()}
+    assert client.get(plain, buffered=True).status_code == 200
+    for changed in (
+        plain.replace("/thumbnail", "/content"),
+        plain.replace("/thumbnail", "/download"),
+        plain.replace("?", "?crop=0-0-64&"),
+    ):
+        assert client.get(changed).status_code == 403, changed
     for bad in ("0", "161", "321", "99999", "x", "-160"):
         answer = alice.get(f"/api/media/{item['id']}/thumbnail?size={bad}")
         assert (answer.status_code, set(answer.get_json()["errors"])) == (422, {"size"}), bad
+
+
+def test_links_whose_size_was_signed_go_on(
+    item: dict[str, Any], alice: Person, client: FlaskClient, app: Flask
+) -> None:
+    """As pages have them that were open while 0.2 was replaced."""
+    signer = services_of(app).links
+    expires = int(time.time()) + 600
+    for size, good in ((640, 200), (1600, 403)):
+        signature = signer._sign(item["id"], "thumbnail:640", alice.id, expires, "media")
+        query = f"size={size}&user={alice.id}&expires={expires}&signature={signature}"
+        answer = client.get(f"/api/media/{item['id']}/thumbnail?{query}", buffered=True)
+        assert answer.status_code == good
 
 
 def test_ranges_and_conditions_of_each_size(item: dict[str, Any], client: FlaskClient) -> None:

@@ -1,7 +1,8 @@
 """Signed links: how an <img> or <a> loads a picture without a header.
 
 A link names item, variant, user and expiry, and is signed over all four with a key of its own,
-derived from the JWT secret. A variant is a part of the path, and of a thumbnail its size too. The
+derived from the JWT secret. A variant is a part of the path, and of a thumbnail its size and the
+square that it shows too; its size is not signed, so that one signature is good for all sizes. The
 expiry is rounded up to a window, so that links, and with them browser caches, stay stable.
 """
 
@@ -12,6 +13,7 @@ import hashlib
 import hmac
 import re
 import time
+from collections.abc import Iterable
 from urllib.parse import parse_qs, urlsplit
 
 from marshmallow import ValidationError
@@ -42,12 +44,21 @@ class Links:
     def make(self, item_id: str, variant: str, user_id: int, section: str = MEDIA) -> str:
         """A link that is valid for one to two windows from now. `variant`: content, download, or
         what `thumbnail_variant` answers."""
-        signed = self._signed(item_id, variant, user_id, section)
+        signed = self._signed(item_id, _signed_variant(variant), user_id, section)
         name, _, size = variant.partition(":")
         size, _, crop = size.partition(":")
         query = f"size={size}&{signed}" if size else signed
         query = f"crop={crop}&{query}" if crop else query
         return f"{self._base}/api/{section}/{item_id}/{name}?{query}"
+
+    def make_thumbnails(self, item_id: str, sizes: Iterable[int], user_id: int) -> list[str]:
+        """What `make` answers for the thumbnails of an item in these sizes, signed once."""
+        address = f"{self._base}/api/{MEDIA}/{item_id}/thumbnail?"
+        signed = self._signed(item_id, "thumbnail", user_id)
+        return [
+            f"{address}{signed}" if size == SIZE else f"{address}size={size}&{signed}"
+            for size in sizes
+        ]
 
     def make_frame(self, job_id: str, number: int, user_id: int) -> str:
         """A link to the unfinished picture of a job, another one for each. Valid as long."""
@@ -79,13 +90,14 @@ class Links:
         """The user id that a link was made for, or None for one that is forged or expired."""
         if not (re.fullmatch(r"[0-9]{1,10}", user) and re.fullmatch(r"[0-9]{1,12}", expires)):
             return None
-        good = self._sign(item_id, variant, int(user), int(expires), section)
-        if (
-            not hmac.compare_digest(good.encode(), signature.encode())
-            or int(expires) <= time.time()
-        ):
+        # Until 0.2 a thumbnail's size was signed too: pages that are open go on.
+        good = [
+            self._sign(item_id, signed, int(user), int(expires), section).encode()
+            for signed in (_signed_variant(variant), variant)
+        ]
+        if not any(hmac.compare_digest(each, signature.encode()) for each in good):
             return None
-        return int(user)
+        return int(user) if int(expires) > time.time() else None
 
     def _sign(self, item_id: str, variant: str, user_id: int, expires: int, section: str) -> str:
         # Of media it says nothing: links of older versions go on.
@@ -102,6 +114,13 @@ def thumbnail_variant(size: int, crop: str = "") -> str:
     if crop:
         return f"thumbnail:{size}:{crop}"
     return "thumbnail" if size == SIZE else f"thumbnail:{size}"
+
+
+def _signed_variant(variant: str) -> str:
+    """What is signed of a variant: all but the size."""
+    name, _, shown = variant.partition(":")
+    crop = shown.partition(":")[2]
+    return f"{name}::{crop}" if crop else name
 
 
 def is_media_link(url: str) -> bool:

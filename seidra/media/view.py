@@ -9,7 +9,7 @@ from typing import Any
 from seidra.database.base import Row
 from seidra.files.keys import EXTENSIONS
 from seidra.folding import cut_text
-from seidra.media.links import Links, thumbnail_variant
+from seidra.media.links import Links
 from seidra.media.thumbnails import smaller_sizes
 from seidra.media.write import SHARED
 from seidra.values import json_fragment
@@ -96,14 +96,12 @@ def picture_links(
     links: Links, media_id: str, width: int, height: int, user_id: int
 ) -> dict[str, Any]:
     """The size of a picture in pixels, and its thumbnails: the sizes below its own."""
+    smaller = smaller_sizes(width, height)
+    urls = links.make_thumbnails(media_id, [size for size, *_ in smaller], user_id)
     return {
         "thumbnails": [
-            {
-                "url": links.make(media_id, thumbnail_variant(size), user_id),
-                "width": small_width,
-                "height": small_height,
-            }
-            for size, small_width, small_height in smaller_sizes(width, height)
+            {"url": url, "width": small_width, "height": small_height}
+            for url, (_, small_width, small_height) in zip(urls, smaller, strict=True)
         ],
         "width": width,
         "height": height,

@@ -107,13 +107,13 @@ def _show_made(persona_id: str) -> Response:
 def list_personas(query: dict[str, Any]) -> Response:
     """My personas, or those that others share, or both: a page of them, the total in
     X-Total-Count."""
-    links = services().links
+    links, user_id = services().links, g.user["id"]
     with services().database.snapshot() as connection:
-        nsfw = policy.may_list_nsfw(connection, g.user["id"], query["include_nsfw"])
-        rows, total = pages.read_page(connection, g.user["id"], nsfw, query)
+        nsfw = policy.may_list_nsfw(connection, user_id, query["include_nsfw"])
+        rows, total = pages.read_page(connection, user_id, nsfw, query)
     headers = page_headers(total, query["limit"], query["offset"])
     make_json = card_json if query["shown"] == "card" else persona_json
-    return reply([make_json(row, links, g.user["id"]) for row in rows], headers=headers)
+    return reply([make_json(row, links, user_id) for row in rows], headers=headers)
 
 
 @blp.route("/<id:persona_id>", methods=["GET"])

@@ -122,6 +122,7 @@ def _page_policy(page: str) -> str:
     )
 
 
+_VERSION = version("seidra")
 _SWAGGER_UI = Path(flask_swagger_ui.__file__).parent / "dist"
 
 _DESCRIPTION = """The backend of a self-hosted AI image studio: personas, previews, jobs and media.
@@ -168,7 +169,7 @@ def make_api(app: Flask, base_path: str) -> Api:
     at /api/docs, both below `base_path`, which is "" or such as /seidra."""
     app.config.update(
         API_TITLE="SEIDRA",
-        API_VERSION=version("seidra"),
+        API_VERSION=_VERSION,
         OPENAPI_VERSION="3.1.0",
         OPENAPI_URL_PREFIX="/api",
         OPENAPI_SWAGGER_UI_PATH="/docs",

@@ -53,6 +53,8 @@ async function showPage(wanted) {
   document.title = title ? `${title} · SEIDRA` : "SEIDRA";
 }
 
+// The page is on its way while it is found out who is here.
+findPage(path.peek())?.page.load().catch(() => null);
 startPrefs();
 startRouter();
 startKeys();

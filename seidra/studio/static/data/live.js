@@ -79,12 +79,18 @@ export async function readActive() {
   }
 }
 
+/** What runs, and what one may see, when no event has told what changed. */
+function readAnew() {
+  readNsfw();
+  return readActive();
+}
+
 channel.onmessage = (/** @type {MessageEvent} */ { data }) => {
   if (data.user !== userId.peek()) return;
   if (data.job) takeJob(data.job);
   else if (data.frame) takeFrame(data.frame);
   else if (data.gone) dropJob(data.gone);
-  else readActive().catch(() => null);
+  else readAnew().catch(() => null);
 };
 
 /**
@@ -95,7 +101,7 @@ function hear(event, data) {
   if (event === "job") takeJob(data);
   else if (event === "preview") takeFrame(data);
   else if (event === "gone") dropJob(data.job_id);
-  else readActive().catch(() => null);
+  else readAnew().catch(() => null);
   const told = { job: { job: data }, preview: { frame: data }, gone: { gone: data.job_id } }[event] ?? {};
   channel.postMessage({ ...told, user: userId.peek() });
 }
@@ -123,7 +129,7 @@ async function readStream(stop, last) {
   const query = nsfwShown.peek() ? "?include_nsfw=true" : "";
   const response = await send("GET", `/jobs/events${query}`, { signal: stop, headers }, await freshToken());
   if (!response.ok || !response.body) {
-    await readActive();
+    await readAnew();
     return { last, wait: RETRY_SECONDS };
   }
   if (!last) await readActive();

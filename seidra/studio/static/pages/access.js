@@ -8,12 +8,16 @@ import { choice, field, form } from "../parts/field.js";
 import { roundButton } from "../parts/icons.js";
 import { secretBox } from "./forms.js";
 
-/** Where one is logged in. */
-export function sessions() {
+/**
+ * Where one is logged in.
+ *
+ * @param {Array<Promise<void>>} reading - takes what it waits for before it can be shown
+ */
+export function sessions(reading) {
   const found = signal(/** @type {any[]} */ ([]));
   const read = () =>
     ask("GET", "/auth/sessions").then(({ data }) => found.set(data.sessions)).catch(tellError);
-  read();
+  reading.push(read());
 
   /** @param {string} method @param {string} path */
   async function end(method, path) {
@@ -70,8 +74,12 @@ export function browserName(agent) {
   return words.join(" · ") || text.slice(0, 60) || t("session.unknown");
 }
 
-/** Keys for programs. */
-export function keys() {
+/**
+ * Keys for programs.
+ *
+ * @param {Array<Promise<void>>} reading - takes what it waits for before it can be shown
+ */
+export function keys(reading) {
   const found = signal(/** @type {any[]} */ ([]));
   const made = signal("");
   const errors = signal(/** @type {Record<string, string[]>} */ ({}));
@@ -83,7 +91,7 @@ export function keys() {
   const scope = choice(scopes, { value: "read" });
   const days = h("input", { type: "number", min: 1, max: 3650 });
   const read = () => ask("GET", "/auth/keys").then(({ data }) => found.set(data.keys)).catch(tellError);
-  read();
+  reading.push(read());
 
   async function make() {
     const body = {

@@ -1,11 +1,12 @@
 /** For administrators: who is invited, and what is handed over from one account to another. @module */
 import { h } from "../lib/element.js";
-import { bytesText, t, timeText } from "../lib/i18n.js";
+import { t, timeText } from "../lib/i18n.js";
 import { signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { confirmed, tellError, toast } from "../parts/dialog.js";
 import { choice, field, form } from "../parts/field.js";
 import { openForm, secretBox } from "./forms.js";
+import { figuresText } from "./limits.js";
 import { pagedList, readAll } from "./paged.js";
 
 /** Invitations: the list, and a form that makes one. */
@@ -94,14 +95,6 @@ export function invitations() {
     ),
   );
 }
-
-/** How much is handed over, in words. @param {{ personas: number, media: number, bytes?: number }} figures */
-export const figuresText = ({ personas, media, bytes }) =>
-  [
-    t("accounts.personas", { n: personas }),
-    t("accounts.media", { n: media }),
-    bytes !== undefined && bytesText(bytes),
-  ].filter(Boolean).join(" · ");
 
 /** What was offered to whom, and what became of it. @param {ReturnType<typeof pagedList>} list */
 export function handOvers({ found, reload, more }) {

@@ -1,4 +1,4 @@
-/** What an account or a group may have and use: said in words, and written in a form. @module */
+/** What an account or a group has, and may have and use: said in words, and written in a form. @module */
 import { h } from "../lib/element.js";
 import { bytesText, t } from "../lib/i18n.js";
 import { signal } from "../lib/signal.js";
@@ -30,6 +30,14 @@ export const LIMITS = Object.keys(WORDS);
 
 /** What holds, in words. @param {string} name @param {any} value */
 export const limitText = (name, value) => WORDS[name](value);
+
+/** How much somebody has, or hands over, in words. @param {{ personas: number, media: number, bytes?: number }} figures */
+export const figuresText = ({ personas, media, bytes }) =>
+  [
+    t("accounts.personas", { n: personas }),
+    t("accounts.media", { n: media }),
+    bytes !== undefined && bytesText(bytes),
+  ].filter(Boolean).join(" · ");
 
 /** What is said of a group or an account, in one line; what nothing is said of is left out. @param {any} said */
 export function limitsLine(said) {

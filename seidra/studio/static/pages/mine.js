@@ -5,16 +5,19 @@ import { onDispose, signal } from "../lib/signal.js";
 import { ask } from "../data/api.js";
 import { confirmed, tellError } from "../parts/dialog.js";
 import { threads } from "../parts/progress.js";
-import { figuresText } from "./coming.js";
-import { LIMITS, limitText } from "./limits.js";
+import { figuresText, LIMITS, limitText } from "./limits.js";
 
 /** Milliseconds between two looks at what is on its way. */
 const PAUSE = 2000;
 
-/** One's limits, and what was used today. */
-export function myLimits() {
+/**
+ * One's limits, and what was used today.
+ *
+ * @param {Array<Promise<void>>} reading - takes what it waits for before it can be shown
+ */
+export function myLimits(reading) {
   const me = signal(/** @type {any} */ (null));
-  ask("GET", "/auth/me").then(({ data }) => me.set(data)).catch(tellError);
+  reading.push(ask("GET", "/auth/me").then(({ data }) => me.set(data)).catch(tellError));
   const shown = () => {
     const { limits, usage } = me();
     const minutes = Math.round(usage.engine_seconds / 6) / 10;
@@ -55,8 +58,12 @@ export function myLimits() {
   );
 }
 
-/** What others leave to one: to be answered, and on its way. */
-export function leftToMe() {
+/**
+ * What others leave to one: to be answered, and on its way.
+ *
+ * @param {Array<Promise<void>>} reading - takes what it waits for before it can be shown
+ */
+export function leftToMe(reading) {
   const found = signal(/** @type {any[]} */ ([]));
   let timer = 0;
   const read = async () => {
@@ -70,7 +77,7 @@ export function leftToMe() {
       tellError(error);
     }
   };
-  read();
+  reading.push(read());
   onDispose(() => clearTimeout(timer));
 
   /** @param {any} offer @param {"accept" | "decline"} answer */

@@ -12,21 +12,23 @@ import { languageChoice, themeChoice } from "./doors.js";
 import { leftToMe, myLimits } from "./mine.js";
 
 export default function settings() {
-  return [
-    h("div", { class: "bar" }, h("h1", {}, () => t("nav.settings"))),
-    h(
-      "div",
-      { class: "columns" },
-      leftToMe(),
-      appearance(),
-      nsfw(),
-      myLimits(),
-      account(),
-      sessions(),
-      keys(),
-      leaving(),
-    ),
-  ];
+  // The boxes are shown together when each has read what it begins with, so that none pushes another.
+  const reading = /** @type {Array<Promise<void>>} */ ([]);
+  const ready = signal(false);
+  const columns = h(
+    "div",
+    { class: "columns", hidden: () => !ready() },
+    leftToMe(reading),
+    appearance(),
+    nsfw(),
+    myLimits(reading),
+    account(),
+    sessions(reading),
+    keys(reading),
+    leaving(),
+  );
+  Promise.all(reading).then(() => ready.set(true));
+  return [h("div", { class: "bar" }, h("h1", {}, () => t("nav.settings"))), columns];
 }
 
 function appearance() {
