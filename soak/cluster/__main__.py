@@ -2,7 +2,7 @@
 
 Two web and four worker nodes, PostgreSQL, a server of S3, Redis and nginx, each in a network
 namespace of its own; nothing of it reaches the host's network. CLUSTER_JOBS says how many jobs are
-queued (10,000), CLUSTER_MINUTES how long that may take (45), CLUSTER_QUICK=1 takes about two
+queued (10,000), CLUSTER_MINUTES how long that may take (45), CLUSTER_QUICK=1 queues 600 in some
 minutes, CLUSTER_SEED repeats the choices, though not the timing. Everything else is in a temporary
 folder (TMPDIR says where), which is kept when something was lost. It needs root, and the packages
 of Debian that it names where they are missing.
