@@ -985,6 +985,7 @@ def test_deleting_media_queues_its_file_once(filled: Connection) -> None:
         "media_counts",
         "shared_media_counts",
         "collection_media",
+        "collection_counts",
         "share_links",
     }
     # A counter stays, at nothing.
