@@ -125,9 +125,12 @@ def test_firefox_goes_from_the_first_account_to_the_picture(
         await put("password", PASSWORD);
         (await seen("button[type=submit]")).click();
         (await seen(".card-play")).click();
-        const picture = await seen(".card img");
-        await picture.decode();
-        return picture.naturalWidth;
+        // While it is made its source changes, which ends a wait for the one before.
+        for (let tries = 0; tries < 20; tries++) {
+          const picture = await seen(".card img");
+          if (await picture.decode().then(() => true, () => false)) return picture.naturalWidth;
+        }
+        throw new Error("the picture cannot be decoded");
         """.replace("PASSWORD", json.dumps(PASSWORD))
     )
     assert decoded > 200
