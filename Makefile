@@ -41,8 +41,9 @@ serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1
 test: $(STAMP) ## run the tests, in parallel
 	@$(BIN)/pytest -n auto --dist worksteal -m 'not processes'
 
+# They wait more than they work: three at a time on two cores.
 processes: $(STAMP) ## kill, start, back up and package whole instances: the tests that take long
-	@$(BIN)/pytest -n auto --dist worksteal -m processes
+	@$(BIN)/pytest -n 3 --dist worksteal -m processes
 
 test-postgresql: $(STAMP) ## run those of the tests on PostgreSQL that can differ there (SEIDRA_TEST_POSTGRESQL=url: on this server)
 	@SEIDRA_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal -m 'not processes'
