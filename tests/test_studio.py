@@ -117,6 +117,30 @@ def test_the_page_stays_small() -> None:
     assert packed(".css") <= 12 * 1024
 
 
+NEVER_NOTHING = {
+    "dock.title",
+    "export.lost",
+    "jobs.cancel_question",
+    "plan.for",
+    "plan.undecided",
+    "restored",
+    "select.delete_question",
+    "select.failed",
+    "select.remaining",
+    "trash.empty_question",
+    "trash.words",
+    "unsaved",
+}
+"""What is said only where there is something to count, in whole numbers."""
+
+
+def test_french_says_the_number_where_it_counts_nothing_as_one() -> None:
+    words = "".join(path.read_text() for path in (STATIC / "i18n").glob("fr*.js"))
+    said = dict(re.findall(r'"([a-z_.]+)_one":\s+"([^"]*)"', words))
+    assert len(said) > 20
+    assert {key for key, text in said.items() if "{n}" not in text} == NEVER_NOTHING
+
+
 def source_lines(files: StudioFiles) -> Iterator[tuple[str, str, str]]:
     """Each line of a script that is sent, beside the name and the line of its source."""
     for name, file in files.files.items():
