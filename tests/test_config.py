@@ -628,6 +628,7 @@ def test_nodes_of_a_server_must_be_given_what_they_share(
         Settings.load({**url, "SEIDRA_JWT_SECRET": SECRET})
 
 
+@pytest.mark.sqlite_only("the database is a file in the folder")
 def test_a_data_folder_of_its_own_moves_the_files_but_not_the_database(tmp_path: Path) -> None:
     settings = Settings.load(environment(tmp_path / "db", SEIDRA_DATA_DIR=str(tmp_path / "files")))
     ensure_runtime_directories(settings)
@@ -669,6 +670,7 @@ def test_odd_characters_in_the_path_work_end_to_end(
     }
 
 
+@pytest.mark.sqlite_only("the database is a file in the folder")
 def test_runtime_folders_are_private(tmp_path: Path) -> None:
     settings = Settings.load(environment(tmp_path / "instance"))
     init_database(settings)
@@ -794,6 +796,10 @@ def test_settings_are_read_once(bare: Path, monkeypatch: pytest.MonkeyPatch) -> 
 # --------------------------------------------------------------------------------------- the secret
 
 
+OWN_SECRET = pytest.mark.sqlite_only("where nodes can be several, secrets are given, not made")
+
+
+@OWN_SECRET
 def test_the_signing_secret_is_made_once_and_private(settings: Settings) -> None:
     path = settings.data_dir / "jwt.secret"
     path.unlink(missing_ok=True)
@@ -805,6 +811,7 @@ def test_the_signing_secret_is_made_once_and_private(settings: Settings) -> None
     assert [file.name for file in settings.data_dir.glob("tmp*")] == ["tmp"]
 
 
+@OWN_SECRET
 def test_two_instances_have_different_secrets(tmp_path: Path) -> None:
     made = set()
     for name in ("one", "two", "three"):
@@ -821,6 +828,7 @@ def test_a_given_secret_is_used_and_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "jwt.secret").exists()
 
 
+@OWN_SECRET
 @pytest.mark.parametrize(
     "content", [b"", b"short", b"\xff" * 40], ids=["empty", "short", "no text"]
 )
@@ -832,6 +840,7 @@ def test_a_kept_secret_that_is_none_is_refused(tmp_path: Path, content: bytes) -
     assert (tmp_path / "jwt.secret").read_bytes() == content
 
 
+@OWN_SECRET
 def test_six_processes_at_once_make_one_secret(tmp_path: Path) -> None:
     # Ten races; in each, all wait for the last one to be ready, so that they race for the file and
     # not for the import.

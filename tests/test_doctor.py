@@ -40,6 +40,7 @@ NAMES = [
     "folders",
     "disk",
     "schema",
+    *(["server"] if ENGINE == "postgresql" else []),
     "integrity",
     "references",
     "counters",
