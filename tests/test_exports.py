@@ -23,6 +23,7 @@ from seidra.jobs.worker import Worker
 from seidra.operations import backup
 from seidra.operations.housekeeping import Housekeeper
 from seidra.operations.media import MediaCheck
+from seidra.values import timestamp_in
 from seidra.web.services import services_of
 
 NEVER = threading.Event()
@@ -394,8 +395,8 @@ def test_one_of_an_owner_at_a_time(
     with database.transaction() as tx:
         tx.execute(
             "UPDATE exports SET status = 'processing', claim = 'other', attempts = 1,"
-            " leased_until = strftime('%Y-%m-%dT%H:%M:%f000Z', 'now', '+20 seconds') WHERE id = ?",
-            (first["id"],),
+            " leased_until = ? WHERE id = ?",
+            (timestamp_in(20), first["id"]),
         )
     exporter = exporter_of(app)
     assert exporter.work_one(NEVER)

@@ -248,6 +248,7 @@ sys.stdin.read()
 """
 
 
+@pytest.mark.sqlite_only("one writer locks the file for all")
 def test_a_locked_database_is_503_until_it_is_free(
     app: Flask,
     alice: Person,
