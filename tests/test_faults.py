@@ -99,6 +99,7 @@ def check_whole(settings: Settings) -> None:
 # ----------------------------------------------------------------------------------------- the disk
 
 
+@pytest.mark.sqlite_only("the disk is the file's")
 def test_a_full_disk_refuses_writes_clearly_and_nothing_is_lost(
     tmp_path: Path, disk: SmallDisk
 ) -> None:
@@ -157,6 +158,7 @@ def apart(tmp_path: Path, disk: SmallDisk) -> Iterator[tuple[Flask, Worker]]:
 
 
 @pytest.mark.parametrize("fault", ["No space left on device", "Read-only file system"])
+@pytest.mark.sqlite_only("what agrees at the end is asked in SQLite's words")
 def test_a_preview_waits_until_the_picture_can_be_stored(
     apart: tuple[Flask, Worker], disk: SmallDisk, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -306,6 +308,7 @@ def test_jobs_written_while_the_clock_was_ahead_do_not_wait_for_it(
         assert alice.get(f"/api/jobs/{job}").get_json()["status"] == "completed"
 
 
+@pytest.mark.sqlite_only("what agrees at the end is asked in SQLite's words")
 def test_a_job_in_hand_outlives_a_jump_of_the_clock(
     alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
