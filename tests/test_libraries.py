@@ -19,7 +19,7 @@ from test_exports import furnish, lines, unpacked
 
 from seidra import create_app
 from seidra.errors import Forbidden, Invalid, QuotaExceeded
-from seidra.exchange import own, plan, work
+from seidra.exchange import albums, own, plan, work
 from seidra.exchange.found import IncomingFile
 from seidra.exchange.own import MANIFEST, MEDIA, PERSONAS, Library
 from seidra.jobs.worker import Worker
@@ -345,6 +345,11 @@ def test_collections_come_along_as_private_ones(
         {"id": "x"},
         {"name": " "},
         {"name": "x" * 101},
+        {"name": "two\nlines"},
+        {"name": "NUL\x00"},
+        {"name": "half \ud800"},
+        {"description": "NUL\x00"},
+        {"description": "x" * 2001},
         {"description": 7},
         {"position": True},
         {"position": -1},
@@ -360,7 +365,8 @@ def test_a_collection_that_is_none_is_passed_over(wrong: dict[str, Any]) -> None
         "created_at": "2026-01-31T12:00:00.180000Z",
         "updated_at": "2026-01-31T12:00:00.180000Z",
     }
-    assert own._collections([7, good | wrong, good, None]) == [good]
+    named = own._collections([7, good | wrong, good, None])
+    assert albums._taken_collections(named) == [good]
 
 
 def test_what_may_not_come_in(alice: Person, carol: Person, worker: Worker) -> None:

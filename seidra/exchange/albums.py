@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from marshmallow import ValidationError
 from PIL import Image
 
 from seidra.config import Settings
@@ -28,6 +29,7 @@ from seidra.files.keys import new_key
 from seidra.media.chores import ANNOUNCED_SECONDS
 from seidra.media.collections import MAX_COLLECTIONS, MAX_PICTURES
 from seidra.media.crops import read_crop
+from seidra.media.share_schemas import NewCollectionSchema
 from seidra.media.trash import add_loras
 from seidra.media.write import IMPORT, JOB, PRIVATE, UPLOAD, check_room, search_text, write_tag_keys
 from seidra.nsfw import policy
@@ -46,6 +48,7 @@ _OWN_IDS = uuid.UUID("0f1c2d6e-52c1-5d0c-9d7a-6f1d6a1f7a55")
 """The namespace of ids that are made of a user's and a picture's."""
 
 _TAGS = Tags()
+_COLLECTION = NewCollectionSchema(only=("name", "description"))
 
 
 class Album:
@@ -130,6 +133,16 @@ def _fits(picture: FoundPicture) -> bool:
     )
 
 
+def _taken_collections(named: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those of the collections that a picture's line names whose words the API takes too."""
+    taken = []
+    for each in named:
+        words = {name: each[name] for name in ("name", "description")}
+        with contextlib.suppress(ValidationError):
+            taken.append(each | _COLLECTION.load(words))
+    return taken
+
+
 def _id_here(connection: Connection, user_id: int, picture: FoundPicture) -> tuple[str, bool]:
     """The id that a picture has here, and whether it is here."""
     others = str(uuid.uuid5(_OWN_IDS, f"{user_id} {picture.id}"))
@@ -162,6 +175,7 @@ def keep_album(
             raise Unavailable("There is no room for a picture on the server's disk.") from None
         fields = dict(picture.fields)
         fields["tags"] = _TAGS.deserialize(fields["tags"])
+        fields["collections"] = _taken_collections(fields.get("collections", []))
         with database.transaction(user_id) as tx:
             if queries.media.announcement_take(tx, key=key):
                 queries.import_pictures.add(

@@ -498,9 +498,7 @@ def _collections(values: list[Any]) -> list[dict[str, Any]]:
         times = {key: value.get(key) for key in ("created_at", "updated_at")}
         if (
             isinstance(name, str)
-            and 0 < len(name.strip()) <= 100
             and isinstance(words, str)
-            and len(words) <= 2_000
             and type(place) is int
             and 0 <= place < 1 << 31
             and all(_is_time(each) for each in times.values())
