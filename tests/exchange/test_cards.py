@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_pictures import A1111, png, png_with
 
+from seidra import folding
 from seidra.engines import infotext
 from seidra.errors import Invalid
 from seidra.exchange import archives, cards
@@ -192,7 +193,7 @@ def test_ours_comes_back_whole_from_each_form(form: str) -> None:
 _FIELDS = st.fixed_dictionaries(
     {
         "name": st.text(st.characters(min_codepoint=33, exclude_categories=("Cs", "Cc", "Z")),
-                        min_size=1, max_size=40).filter(lambda t: not t.isspace()),
+                        min_size=1, max_size=40).filter(lambda text: not folding.is_blank(text)),
         "description": TEXTS,
         "style_prompt": PROMPTS,
         "negative_prompt": TEXTS,
