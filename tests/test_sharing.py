@@ -690,7 +690,9 @@ def test_the_counters_keep_up(alice: Person, bob: Person, database: SqliteDataba
 
     def counted() -> dict[int, int]:
         rows = database.connection.execute(
-            "SELECT is_nsfw, n FROM shared_persona_counts WHERE user_id = ? AND n > 0", [alice.id]
+            "SELECT is_nsfw, SUM(n) FROM shared_persona_counts WHERE user_id = ?"
+            " GROUP BY is_nsfw HAVING SUM(n) > 0",
+            [alice.id],
         ).fetchall()
         return {row[0]: row[1] for row in rows}
 

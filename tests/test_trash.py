@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import PASSWORD, Person, environment
 from flask import Flask
 from flask.testing import FlaskClient
@@ -339,6 +340,7 @@ def test_pictures_of_the_trash_that_are_gone_from_a_backup(
         assert [row[0] for row in kept] == [whole, lost]
 
 
+@pytest.mark.sqlite_only("PostgreSQL begins later than these migrations")
 def test_the_way_back_drops_trash_and_sizes_and_keeps_the_rest(
     app: Flask, alice: Person, worker: Worker
 ) -> None:
