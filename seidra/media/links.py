@@ -91,10 +91,10 @@ class Links:
         if not (re.fullmatch(r"[0-9]{1,10}", user) and re.fullmatch(r"[0-9]{1,12}", expires)):
             return None
         # Until 0.2 a thumbnail's size was signed too: pages that are open go on.
-        good = [
+        good = (
             self._sign(item_id, signed, int(user), int(expires), section).encode()
             for signed in (_signed_variant(variant), variant)
-        ]
+        )
         if not any(hmac.compare_digest(each, signature.encode()) for each in good):
             return None
         return int(user) if int(expires) > time.time() else None
