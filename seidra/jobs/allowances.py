@@ -101,11 +101,12 @@ def find_forbidden(
     return found
 
 
-def check_allowed(connection: Connection, user_id: int, engine: str, model_name: str) -> None:
-    """Raise Forbidden for an engine or a model that an account may not use, naming the field, and
-    EngineMinutesUsed where what it has queued needs all that it has left of today's minutes. The
-    last job may take longer than that."""
-    limits = limits_in_force(connection, user_id)
+def check_allowed(
+    connection: Connection, user_id: int, limits: Limits, engine: str, model_name: str
+) -> None:
+    """Raise Forbidden for an engine or a model that an account with these limits may not use,
+    naming the field, and EngineMinutesUsed where what it has queued needs all that it has left of
+    today's minutes. The last job may take longer than that."""
     models = known_models(connection, engine) if limits.models is not None else {}
     for finding in find_forbidden(limits, engine, model_name, models):
         raise Forbidden(

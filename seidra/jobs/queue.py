@@ -80,7 +80,8 @@ def add_job(
     """Queue a job; returns its id. `note` is kept with it for whoever asked. Raises CannotBeMade
     where its engine lacks what it needs, unless forced, Forbidden for an engine or a model that the
     user may not use, and a 429 Problem at the user's limits."""
-    check_allowed(tx, user_id, draft.engine, draft.model_name)
+    # By what the draft was made by: another answer than its findings' would be half of each.
+    check_allowed(tx, user_id, draft.limits, draft.engine, draft.model_name)
     if has_errors(draft.findings) and not force:
         raise CannotBeMade(draft.engine, draft.findings)
     look = draft.look
@@ -260,13 +261,12 @@ def _place_of(row: Row, setup: Setup) -> Place:
 
 def _add_again(tx: Connection, user_id: int, settings: Settings, columns: dict[str, Any]) -> str:
     """Queue a job that was queued before, which may be from an engine that is no more."""
-    setup = read_setup(settings)
+    setup, limits = read_setup(settings), limits_in_force(tx, user_id)
     if columns["engine"] not in setup.engines:
-        limits = limits_in_force(tx, user_id)
         usual = usual_engine(setup, limits)
         usable = usable_engines(setup, limits) or list(setup.engines)
         columns |= {"engine": usable[0] if usual == AUTO else usual}
-    check_allowed(tx, user_id, columns["engine"], columns["model_name"])
+    check_allowed(tx, user_id, limits, columns["engine"], columns["model_name"])
     return _add_job(tx, user_id, settings, columns)
 
 

@@ -77,8 +77,8 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A job as it would be queued, with the look that it is made with, if any. `seed_given` is
-    false where the seed was drawn for it."""
+    """A job as it would be queued, with the look that it is made with, if any, and the limits in
+    force when it was made. `seed_given` is false where the seed was drawn for it."""
 
     job_type: str
     look: Look | None
@@ -93,6 +93,7 @@ class Draft:
     options: Options
     images: dict[str, str]
     is_nsfw: bool
+    limits: Limits
     findings: list[Finding] = field(default_factory=list)
 
     @property
@@ -236,8 +237,10 @@ def draft_job(
     drafts = []
     for name in _least_busy(connection, setup, limits) if wanted == AUTO else [wanted]:
         defaults = _defaults_of(connection, setup, name, limits)
-        draft = _compose_draft(asked, look, name, setup.engines[name], job_type, warnings, defaults)
-        draft.findings.extend(_check_draft(connection, draft, limits))
+        draft = _compose_draft(
+            asked, look, name, setup.engines[name], job_type, warnings, defaults, limits
+        )
+        draft.findings.extend(_check_draft(connection, draft))
         if not findings.has_errors(draft.findings):
             return draft
         drafts.append(draft)
@@ -307,6 +310,7 @@ def _compose_draft(
     job_type: str,
     warnings: Sequence[dict[str, Any]],
     defaults: dict[str, Any] | None,
+    limits: Limits,
 ) -> Draft:
     composed = compose(look.layer if look else None, asked.layer, defaults)
     if is_blank(composed.prompt) and is_blank(composed.negative_prompt):
@@ -330,6 +334,7 @@ def _compose_draft(
         configured.options,
         dict(asked.images),
         asked.is_nsfw or (look is not None and look.is_nsfw),
+        limits,
     )
 
 
@@ -339,11 +344,11 @@ def persona_seed(persona_id: int) -> int:
     return int.from_bytes(digest[:8], "big") >> 11
 
 
-def _check_draft(connection: Connection, draft: Draft, limits: Limits) -> list[Finding]:
+def _check_draft(connection: Connection, draft: Draft) -> list[Finding]:
     """What of a draft its owner may not use, and what its engine, as it was last seen, lacks for it
     or does otherwise; nothing of that where it was never seen."""
     row = queries.engines.get(connection, name=draft.engine)
     seen = from_json(row["capabilities"]) if row is not None else {}
     can = read_capabilities(seen)
-    forbidden = find_forbidden(limits, draft.engine, draft.model_name, can.models)
+    forbidden = find_forbidden(draft.limits, draft.engine, draft.model_name, can.models)
     return [*forbidden, *(findings.check(draft.request(), can) if seen else [])]
