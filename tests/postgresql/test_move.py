@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import re
 import shutil
 import sqlite3
@@ -16,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from click.testing import CliRunner
-from instances import server
+from instances import new_database, server, settings_of
 
 from seidra.cli import database as cli
 from seidra.config import Settings, ensure_runtime_directories
@@ -44,19 +43,10 @@ def last(settings: Settings) -> str:
 @pytest.fixture
 def there(server: str, tmp_path: Path) -> Iterator[Settings]:
     """A migrated PostgreSQL without a row."""
-    name = f"seidra_{os.urandom(6).hex()}"
-    with psycopg.connect(server, autocommit=True) as owner:
-        owner.execute(f"CREATE DATABASE {name}")
-        settings = Settings.load(
-            {
-                "SEIDRA_DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
-                "SEIDRA_DATA_DIR": str(tmp_path / "there"),
-                "SEIDRA_JWT_SECRET": "0123456789abcdef0123456789abcdef",
-            }
-        )
+    with new_database(server) as url:
+        settings = settings_of(url, tmp_path / "there")
         migrate.apply_migrations(settings)
         yield settings
-        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def migrated(there: Settings, path: Path) -> Settings:
@@ -331,11 +321,8 @@ def test_a_backup_of_one_engine_restores_into_the_other(
 def test_the_command(
     here: Settings, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = f"seidra_{os.urandom(6).hex()}"
-    with psycopg.connect(server, autocommit=True) as owner:
-        owner.execute(f"CREATE DATABASE {name}")
+    with new_database(server) as url:
         monkeypatch.setattr(cli, "get_settings", lambda: here)
-        url = f"{server.rpartition('/')[0]}/{name}"
         # Into a database without a schema, which it makes.
         told = CliRunner().invoke(cli.db, ["copy", url])
         assert told.exit_code == 0, told.output
@@ -344,4 +331,3 @@ def test_the_command(
         again = CliRunner().invoke(cli.db, ["copy", url])
         assert again.exit_code != 0
         assert "already" in again.output
-        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from conftest import CHEAP, Person
 from flask import Flask
-from instances import pg_settings, server
+from instances import new_database, pg_settings, server
 
 from seidra import create_app, folding
 from seidra.config import Settings
@@ -204,10 +204,8 @@ def both(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both
             fill(connection, people[name].id, count, first)
             first += count
         connection.execute("COMMIT")
-    name = f"seidra_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as owner:
-        owner.execute(f"CREATE DATABASE {name}")
-        there = here.with_url(f"{server.rpartition('/')[0]}/{name}")
+    with new_database(server) as url:
+        there = here.with_url(url)
         apply_migrations(there)
         assert move.copy_rows(here, there) > 3 * sum(PERSONAS.values())
         postgresql = create_app(there)
@@ -219,7 +217,6 @@ def both(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Both
         )
         for app in (sqlite, postgresql):
             services_of(app).database.close()
-        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def search_word(rng: random.Random) -> str:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import time
 from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
-from conftest import CHEAP, Person
-from instances import pg_settings, server
+from conftest import Person
+from instances import new_database, pg_settings, server, settings_of
 
 from seidra import create_app
 from seidra.config import Settings
@@ -66,38 +64,19 @@ def test_the_doctor_tells_the_server(
 
 
 def test_the_doctor_worries_about_a_locale_without_letters(server: str, tmp_path: Path) -> None:
-    name = f"seidra_{os.urandom(6).hex()}"
-    with psycopg.connect(server, autocommit=True) as owner:
-        owner.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'")
-        settings = Settings.load(
-            {
-                **CHEAP,
-                "SEIDRA_DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
-                "SEIDRA_DATA_DIR": str(tmp_path / "data"),
-                "SEIDRA_JWT_SECRET": "0123456789abcdef0123456789abcdef",
-            }
-        )
+    with new_database(server, "TEMPLATE template0 ENCODING 'UTF8' LOCALE 'C'") as url:
+        settings = settings_of(url, tmp_path / "data")
         init_database(settings)
         found = server_check(settings)
-        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
     assert found.state == checks.WARN
     assert "(C) knows no letters beyond ASCII" in found.seen
 
 
 def test_a_database_in_another_encoding_is_refused(server: str, tmp_path: Path) -> None:
-    name = f"seidra_{os.urandom(6).hex()}"
-    with psycopg.connect(server, autocommit=True) as owner:
-        owner.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
-        settings = Settings.load(
-            {
-                "SEIDRA_DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
-                "SEIDRA_DATA_DIR": str(tmp_path / "data"),
-                "SEIDRA_JWT_SECRET": "0123456789abcdef0123456789abcdef",
-            }
-        )
+    with new_database(server, "TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'") as url:
+        settings = settings_of(url, tmp_path / "data")
         with pytest.raises(StartError, match="keeps its texts in LATIN1; SEIDRA needs UTF8"):
             init_database(settings)
-        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def _ping_late(tx: Connection) -> None:

@@ -3,7 +3,6 @@ that is killed within a migration, and nodes of two versions."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from conftest import CHEAP, Person
-from instances import server
+from conftest import Person
+from instances import new_database, server, settings_of
 from test_move import here, parts, there
 from test_races import _PROCESSES, together
 
@@ -39,18 +38,8 @@ STEPS = sorted(
 @pytest.fixture
 def empty(server: str, tmp_path: Path) -> Iterator[Settings]:
     """A database without a schema."""
-    name = f"seidra_{os.urandom(6).hex()}"
-    with psycopg.connect(server, autocommit=True) as owner:
-        owner.execute(f"CREATE DATABASE {name}")
-        yield Settings.load(
-            {
-                **CHEAP,
-                "SEIDRA_DATABASE_URL": f"{server.rpartition('/')[0]}/{name}",
-                "SEIDRA_DATA_DIR": str(tmp_path / "empty"),
-                "SEIDRA_JWT_SECRET": "0123456789abcdef0123456789abcdef",
-            }
-        )
-        owner.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with new_database(server) as url:
+        yield settings_of(url, tmp_path / "empty")
 
 
 def schema(settings: Settings) -> list[Any]:
