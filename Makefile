@@ -69,7 +69,7 @@ screenshots: $(STAMP) ## take the pictures of the studio for the docs
 	@$(BIN)/python tests/browser/screenshots.py
 
 fuzz: $(STAMP) ## send requests made of the OpenAPI document (SEIDRA_FUZZ_EXAMPLES each, default 10)
-	@PYTHONPATH=. $(BIN)/python tests/fuzz_api.py
+	@PYTHONPATH=. exec $(BIN)/python tests/fuzz_api.py
 
 lint: $(STAMP) ## ruff, mypy --strict, the SQL linter, deno for the page, known holes in dependencies
 	@$(MAKE) --no-print-directory --jobs=2 lint-types lint-others
