@@ -287,6 +287,44 @@ def test_a_collection_is_made_shared_and_taken_back(
     expect(page.locator(".empty-words")).to_be_visible()
 
 
+def test_who_may_not_share_finds_nothing_to_share_with(people: tuple[Studio, Studio]) -> None:
+    alice, _ = people
+    page = make_collection(alice)
+    collection = page.url.removeprefix(alice.origin)
+    # Each is there as long as one may.
+    places = {
+        collection: lambda: page.get_by_role("button", name="Share", exact=True),
+        "/personas": lambda: page.locator("fieldset").filter(has_text="Everybody here can use it"),
+        "/gallery": lambda: page.get_by_role("button", name="Share", exact=True),
+    }
+
+    def found(place: str) -> Any:
+        alice.open(place)
+        if place == "/personas":
+            page.locator(".card-link").first.click()
+            expect(page.locator("textarea[name=style_prompt]")).to_be_visible()
+        elif place == "/gallery":
+            press(page, "Choose several")
+            page.locator(".shot").first.click()
+            expect(page.get_by_role("button", name="Delete", exact=True)).to_be_visible()
+        else:
+            expect(page.locator(".shot img")).to_have_count(1)
+        return places[place]()
+
+    for place in places:
+        expect(found(place).first).to_be_visible()
+    alice.server.login()
+    (me,) = [
+        user
+        for user in alice.server.json("GET", "/api/admin/users")["users"]
+        if user["username"] == "alice"
+    ]
+    alice.server.json("PATCH", f"/api/admin/users/{me['id']}", {"may_share": False})
+    for place in places:
+        expect(found(place).filter(visible=True)).to_have_count(0)
+    assert findings(page) == []
+
+
 def test_all_that_match_go_into_a_collection_that_is_there(people: tuple[Studio, Studio]) -> None:
     alice, _ = people
     make_collection(alice)
@@ -312,6 +350,8 @@ def test_all_that_match_go_into_a_collection_that_is_there(people: tuple[Studio,
     page.locator(".shot").nth(1).focus()
     page.keyboard.press("Space")
     button = page.get_by_role("button", name="Move earlier", exact=True)
+    expect(button).to_be_visible()
+    assert findings(page) == []
     button.focus()
     page.keyboard.press("Enter")
     expect(page.locator(".shot").first).to_have_attribute("href", str(second))

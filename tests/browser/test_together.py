@@ -96,6 +96,30 @@ def test_a_group_an_invitation_and_a_refusal_in_words(browser: Any, studio: Stud
     guest.check()
 
 
+def test_an_invitation_puts_who_comes_into_a_group(browser: Any, studio: Studio) -> None:
+    studio.server.register()
+    group = make_group(studio)
+    page = studio.login()
+    page = studio.open("/admin/users")
+    invite = page.locator("form").filter(has_text="Invite somebody")
+    invite.get_by_label("Group").select_option(label="Children")
+    assert findings(page) == []
+    invite.get_by_role("button", name="Make the link").click()
+    link = page.locator(".secret").inner_text()
+    guest = Studio(browser, studio.server)
+    guest.page.goto(link)
+    guest.page.fill("input[name=username]", "bob")
+    guest.page.fill("input[name=email]", "bob@example.com")
+    guest.page.fill("input[name=password]", PASSWORD)
+    guest.page.click("button[type=submit]")
+    guest.page.wait_for_selector(".card")
+    guest.context.close()
+    guest.check()
+    studio.server.login()
+    users = studio.server.json("GET", "/api/admin/users")["users"]
+    assert [user["group_id"] for user in users if user["username"] == "bob"] == [group]
+
+
 def test_limits_of_an_account_are_read_written_and_refused(studio: Studio) -> None:
     studio.server.register()
     group = make_group(studio, engine_minutes_a_day=30)
