@@ -15,6 +15,7 @@ import statistics
 import sys
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pglast
@@ -39,7 +40,7 @@ def weigh(checkout: Path) -> list[tuple[str, str]]:
     """Every figure of a checkout: what it is, and how much."""
     sources = [path for path in python_files(checkout / "seidra") if "mock" not in path.parts]
     texts = [path.read_text(encoding="utf-8") for path in sources]
-    trees = [ast.parse(text) for text in texts]
+    trees = [parse(text) for text in texts]
     functions = [
         node
         for tree in trees
@@ -93,11 +94,18 @@ def name_words(name: str) -> list[str]:
     return [] if name.startswith("__") else [word for word in name.split("_") if word]
 
 
+@cache
+def parse(text: str) -> ast.Module:
+    """The tree of a text; several figures are read from one."""
+    return ast.parse(text)
+
+
+@cache
 def code_tokens(text: str) -> list[tokenize.TokenInfo]:
     """The tokens of what is code: no blank, comment or documentation."""
     documentation = {
         line
-        for node in ast.walk(ast.parse(text))
+        for node in ast.walk(parse(text))
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
     }
@@ -136,9 +144,11 @@ def share_wide(texts: list[str]) -> float:
 def count_settings(checkout: Path) -> int:
     """How many settings are declared anywhere in seidra/."""
     return sum(
-        isinstance(node, ast.Call) and ast.unparse(node.func) in ("_setting", "setting")
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("_setting", "setting")
         for path in python_files(checkout / "seidra")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(parse(path.read_text(encoding="utf-8")))
     )
 
 
@@ -189,6 +199,7 @@ def count_refused(statements: list[Statement], *, portable: bool = True) -> int:
     return sum(is_refused(text) for text in texts_of(chosen))
 
 
+@cache
 def is_refused(sql: str) -> bool:
     """Whether PostgreSQL's own parser cannot read a text."""
     try:
@@ -220,6 +231,7 @@ def count_comments(texts: list[str], part: str) -> int:
     return sum(
         token.type == tokenize.COMMENT and part in token.string
         for text in texts
+        if part in text
         for token in tokenize.generate_tokens(io.StringIO(text).readline)
     )
 
