@@ -42,7 +42,7 @@ test: $(STAMP) ## run the tests, in parallel
 	@$(BIN)/pytest -n auto --dist worksteal -m 'not processes'
 
 # They wait more than they work: three at a time on two cores.
-processes: $(STAMP) ## kill, start, back up and package whole instances: the tests that take long
+processes: $(STAMP) ## kill, start, back up and package whole instances, and play the docs: the tests that take long
 	@$(BIN)/pytest -n 3 --dist worksteal -m processes
 
 test-postgresql: $(STAMP) ## run those of the tests on PostgreSQL that can differ there (SEIDRA_TEST_POSTGRESQL=url: on this server)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from conftest import ENGINE, PASSWORD, Person, environment
+from conftest import ENGINE, PASSWORD, Person, copy_instance, environment
 from flask import Flask
 from flask.cli import FlaskGroup
 from stored import open_rows, rows
@@ -23,7 +23,6 @@ from seidra import create_app
 from seidra.cli.database import db
 from seidra.cli.users import users
 from seidra.config import PACKAGE_DIR, Settings, get_settings, packaged_dir
-from seidra.database import init_database
 from seidra.database.sqlite.connect import open_connection
 from seidra.web.services import services_of
 
@@ -61,9 +60,9 @@ def flask(instance: Path) -> Flask_:
 
 
 @pytest.fixture
-def ready(flask: Flask_, instance: Path) -> Settings:
+def ready(flask: Flask_, instance: Path, template: Path) -> Settings:
     """The settings of an initialised instance."""
-    init_database()
+    copy_instance(template, instance)
     return get_settings()
 
 
@@ -513,6 +512,7 @@ def test_rollback_to_a_migration(flask: Flask_, ready: Settings) -> None:
 # ----------------------------------------------------------------------------------- real processes
 
 
+@pytest.mark.processes
 @pytest.mark.parametrize("where", ["checkout", "empty"])
 def test_the_real_command(tmp_path: Path, where: str) -> None:
     """From an empty folder there is no wsgi.py: the commands do not need the app."""
@@ -554,6 +554,7 @@ def test_the_real_command(tmp_path: Path, where: str) -> None:
         assert list(folder.iterdir()) == []
 
 
+@pytest.mark.processes
 @pytest.mark.sqlite_only("it looks for the files of two databases")
 @pytest.mark.parametrize("where", [".", "below"])
 def test_a_command_from_elsewhere_means_the_same_instance(tmp_path: Path, where: str) -> None:

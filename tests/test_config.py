@@ -840,6 +840,7 @@ def test_a_kept_secret_that_is_none_is_refused(tmp_path: Path, content: bytes) -
     assert (tmp_path / "jwt.secret").read_bytes() == content
 
 
+@pytest.mark.processes
 @OWN_SECRET
 def test_six_processes_at_once_make_one_secret(tmp_path: Path) -> None:
     # Ten races; in each, all wait for the last one to be ready, so that they race for the file and

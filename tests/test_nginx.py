@@ -27,9 +27,10 @@ from seidra.config import Settings
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 
-pytestmark = pytest.mark.skipif(
-    NGINX is None, reason="nginx is not installed (apt-get install nginx)"
-)
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx)"),
+]
 
 GONE = "proxy_pass http://127.0.0.1:9"
 """A place where nobody listens."""

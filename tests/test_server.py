@@ -15,7 +15,10 @@ from test_start import GUNICORN, Server
 
 from seidra import server
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Cores are assigned on Linux.")
+pytestmark = [
+    pytest.mark.processes,
+    pytest.mark.skipif(sys.platform != "linux", reason="Cores are assigned on Linux."),
+]
 
 
 def cores(process: int) -> list[set[int]]:

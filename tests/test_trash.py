@@ -264,6 +264,7 @@ def test_an_account_takes_its_trash_along_and_nobody_elses(
     assert len(trash_of(bob)) == 2
 
 
+@pytest.mark.processes
 def test_a_backup_has_the_trash_and_no_derived_pictures(
     app: Flask, alice: Person, worker: Worker, tmp_path: Path
 ) -> None:
@@ -311,6 +312,7 @@ def test_a_backup_has_the_trash_and_no_derived_pictures(
         assert list(MediaCheck(place, services_of(other).database).find(deep=True)) == []
 
 
+@pytest.mark.processes
 def test_pictures_of_the_trash_that_are_gone_from_a_backup(
     app: Flask, alice: Person, worker: Worker, database: SqliteDatabase, tmp_path: Path
 ) -> None:
