@@ -11,7 +11,7 @@ BENCH_STAMP := .venv/.installed-bench
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-postgresql processes engines browser screenshots fuzz lint lint-types lint-others format bench bench-shared weigh soak soak-cluster clean
+.PHONY: help serve test test-postgresql test-slow engines browser screenshots fuzz lint lint-types lint-others format bench bench-shared weigh soak soak-cluster clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
@@ -39,14 +39,13 @@ serve: $(SERVE_STAMP) ## set up and run SEIDRA on SEIDRA_BIND (default 127.0.0.1
 	@exec $(BIN)/python -c '$(SERVE)'
 
 test: $(STAMP) ## run the tests, in parallel
-	@$(BIN)/pytest -n auto --dist worksteal -m 'not processes'
+	@$(BIN)/pytest -n auto --dist worksteal -m 'not slow'
 
-# They wait more than they work: three at a time on two cores.
-processes: $(STAMP) ## kill, start, back up and package whole instances, and play the docs: the tests that take long
-	@$(BIN)/pytest -n 3 --dist worksteal -m processes
+test-slow: $(STAMP) ## kill, start, copy and package whole instances, play the docs: the tests that take long
+	@$(BIN)/pytest -n auto --dist worksteal -m slow
 
 test-postgresql: $(STAMP) ## run those of the tests on PostgreSQL that can differ there (SEIDRA_TEST_POSTGRESQL=url: on this server)
-	@SEIDRA_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal -m 'not processes'
+	@SEIDRA_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal -m 'not slow'
 
 $(ENGINES_STAMP): setup.cfg tests/diffusers/constraints.txt
 	@echo "Setting up .venv-engines with PyTorch for the processor: 1.5 GB, some minutes, once."

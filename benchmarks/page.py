@@ -127,8 +127,8 @@ def first_view(browser: Any, origin: str, path: str, wanted: str, state: Any = N
         session.on("Network.requestWillBeSent", begin)
         session.on("Network.loadingFinished", end)
         page.goto(origin + path)
-        # What still comes belongs to the view: lists, chips, the stream. Only then is it asked: that
-        # compiles a script of Playwright in the page, which would make what is measured 25 ms later.
+        # What still comes belongs to the view: lists, chips, the stream. Only then is it asked:
+        # that compiles a script of Playwright in the page, which makes what is measured later.
         page.wait_for_timeout(1500)
         page.wait_for_function("wanted => watched.seen[wanted]", arg=wanted)
         seen = page.evaluate("watched")

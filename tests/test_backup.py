@@ -38,7 +38,7 @@ from seidra.operations.workers import make_worker
 from seidra.start.search_texts import check_texts
 from seidra.web.services import services_of
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 STRAY = "abababab-abab-abab-abab-abababababab"
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}

@@ -180,7 +180,7 @@ def test_what_is_adopted_is_taken_back_when_the_rest_fails(files: Files) -> None
     assert list(files.keys()) == [KEY]
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_list_has_pages_and_many_are_deleted_at_once(
     placed: Settings, server: BucketServer, bucket: str
 ) -> None:
@@ -271,7 +271,7 @@ def test_the_keys_are_read_under_their_own_names_and_never_shown(tmp_path: Path)
         assert value not in json.dumps(settings.shown_values())
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_without_its_client_the_start_says_what_to_install(tmp_path: Path) -> None:
     program = "import sys; sys.modules['obstore'] = None; import seidra.files.s3"
     done = run("-c", program, cwd=tmp_path, env=variables(tmp_path))
@@ -467,7 +467,7 @@ def test_what_an_attempt_has_put_and_abandons_is_no_orphan_and_goes(instance: In
     assert len(list(instance.files.keys())) == 2
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_bucket_that_is_away_is_told_and_nothing_is_lost(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -517,7 +517,7 @@ def test_a_bucket_that_is_away_is_told_and_nothing_is_lost(
 # ------------------------------------------------------------------------------------- moving house
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["bucket to folders", "folders to bucket", "bucket to bucket"])
 def test_a_backup_of_either_is_restored_into_either(
     settings: Settings, server: BucketServer, tmp_path: Path, way: str
@@ -548,7 +548,7 @@ def test_a_backup_of_either_is_restored_into_either(
         restore.check_place(place)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_files_move_into_a_bucket_and_back(
     settings: Settings, server: BucketServer, bucket: str, tmp_path: Path
 ) -> None:
@@ -652,7 +652,7 @@ def test_the_page_may_load_from_the_bucket(instance: Instance, server: BucketSer
 # ------------------------------------------------------------------------------------- behind nginx
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.skipif(NGINX is None, reason="nginx is not installed (apt-get install nginx)")
 def test_behind_nginx_the_bytes_come_from_the_bucket(
     server: BucketServer, bucket: str, tmp_path: Path

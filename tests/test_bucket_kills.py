@@ -25,7 +25,7 @@ from seidra.operations.media import MediaCheck
 from seidra.values import timestamp_in
 from seidra.web.services import services_of
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 JOBS, KILLS, WORKERS = 60, 6, 2
 SEED = 17

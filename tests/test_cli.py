@@ -512,7 +512,7 @@ def test_rollback_to_a_migration(flask: Flask_, ready: Settings) -> None:
 # ----------------------------------------------------------------------------------- real processes
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["checkout", "empty"])
 def test_the_real_command(tmp_path: Path, where: str) -> None:
     """From an empty folder there is no wsgi.py: the commands do not need the app."""
@@ -554,7 +554,7 @@ def test_the_real_command(tmp_path: Path, where: str) -> None:
         assert list(folder.iterdir()) == []
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.sqlite_only("it looks for the files of two databases")
 @pytest.mark.parametrize("where", [".", "below"])
 def test_a_command_from_elsewhere_means_the_same_instance(tmp_path: Path, where: str) -> None:

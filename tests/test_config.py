@@ -642,6 +642,7 @@ def test_a_data_folder_of_its_own_moves_the_files_but_not_the_database(tmp_path:
     assert list((tmp_path / "db").iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoded", [True, False], ids=["percent-encoded", "as-it-is"])
 @pytest.mark.parametrize(
     "name", ["a#b", "a?b", "a b", "über", "a%zb", "a&b=c", "a'b\"c", "a:b;c", "日本", "~a", "a\\b"]
@@ -840,7 +841,7 @@ def test_a_kept_secret_that_is_none_is_refused(tmp_path: Path, content: bytes) -
     assert (tmp_path / "jwt.secret").read_bytes() == content
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @OWN_SECRET
 def test_six_processes_at_once_make_one_secret(tmp_path: Path) -> None:
     # Ten races; in each, all wait for the last one to be ready, so that they race for the file and

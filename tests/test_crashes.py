@@ -33,7 +33,7 @@ from seidra.config import Settings
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.web.services import services_of
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 Start = Callable[..., subprocess.Popen[bytes]]
 

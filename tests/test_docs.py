@@ -206,7 +206,7 @@ def _without_comments(text: str) -> str:
     return re.sub(r"(^|\s+)# .*$", "", text, flags=re.MULTILINE)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.sqlite_only("the guide asks the file by the program sqlite3")
 def test_guide_works(tmp_path: Path) -> None:
     """Every Python block, `flask` command and query of the guide, in its order, gives what stands
@@ -275,7 +275,7 @@ SHOWN += ["search check", "db upgrade", "doctor"]
 """The commands whose transcripts are played, in this order on one instance."""
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.sqlite_only("the page shows what they say on SQLite")
 def test_shown_commands_say_what_is_shown(
     flask: Any, instance: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -313,7 +313,7 @@ def test_shown_commands_say_what_is_shown(
     assert played >= 20
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize("page", ["docs/families.md", "docs/teams.md"])
 def test_the_pages_for_households_and_teams_show_what_their_commands_print(
     flask: Any, page: str
@@ -338,7 +338,7 @@ def _checks(lines: str) -> list[str]:
     return re.findall(r"^(?:ok|warn|fail)\s+(\w+)", lines, re.MULTILINE)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_the_readme_and_the_quick_start_can_be_pasted(tmp_path: Path) -> None:
     for page in ("README.md", "docs/quickstart.md"):
         folder = tmp_path / page.replace("/", "-")
@@ -375,7 +375,7 @@ def test_the_readme_and_the_quick_start_can_be_pasted(tmp_path: Path) -> None:
 HERE = "http://127.0.0.1:8000/"
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_the_quick_start_shows_what_a_start_says(tmp_path: Path) -> None:
     (banner,) = (text for kind, text in blocks("docs/quickstart.md") if kind == "text")
     with FirstStart(tmp_path, "-m", "flask", "serve") as server:

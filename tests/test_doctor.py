@@ -350,7 +350,7 @@ def test_it_makes_nothing_where_there_is_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_the_command(filled: Settings, tmp_path: Path) -> None:
     def doctor() -> tuple[int, list[str], str]:
         done = run("-m", "flask", "doctor", cwd=tmp_path, env=variables(filled.data_dir))

@@ -229,7 +229,7 @@ def test_half_a_setup_does_not_start(
         create_app(dataclasses.replace(settings, **BEHIND | changes))
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_server_believes_its_own_peer_alone(tmp_path: Path) -> None:
     """Over real sockets: neither X-Forwarded-For nor a header with underscores passes for the
     proxy's."""

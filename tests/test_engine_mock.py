@@ -63,7 +63,7 @@ def chunk_kinds(data: bytes) -> list[bytes]:
     return kinds
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_same_bytes_in_every_process() -> None:
     script = (
         "import hashlib, sys; sys.path[:0] = sys.argv[1:]; import test_engine_mock as t;"

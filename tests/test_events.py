@@ -754,7 +754,7 @@ def has_room(server: Server) -> bool:
     return True
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server(
     tmp_path: Path,
 ) -> None:
@@ -783,7 +783,7 @@ def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server
     assert "ticket=" not in log
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_streams_work_across_processes(tmp_path: Path) -> None:
     alone = {
         "SEIDRA_EMBEDDED_WORKER": "false",

@@ -99,7 +99,7 @@ def check_whole(settings: Settings) -> None:
 # ----------------------------------------------------------------------------------------- the disk
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.sqlite_only("the disk is the file's")
 def test_a_full_disk_refuses_writes_clearly_and_nothing_is_lost(
     tmp_path: Path, disk: SmallDisk
@@ -158,7 +158,7 @@ def apart(tmp_path: Path, disk: SmallDisk) -> Iterator[tuple[Flask, Worker]]:
     database.close()
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", ["No space left on device", "Read-only file system"])
 @pytest.mark.sqlite_only("what agrees at the end is asked in SQLite's words")
 def test_a_preview_waits_until_the_picture_can_be_stored(
@@ -188,7 +188,7 @@ def test_a_preview_waits_until_the_picture_can_be_stored(
     check_whole(services_of(apart[0]).settings)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_start_on_a_read_only_disk_is_one_sentence_and_works_later(
     tmp_path: Path, disk: SmallDisk
 ) -> None:

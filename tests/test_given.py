@@ -313,6 +313,7 @@ def own_of(person: Person, worker: Worker, given: Json) -> Json:
     return NOTHING | {"persona": persona, "job": job, "media": media, "account": person.id}
 
 
+@pytest.mark.slow
 def test_what_is_kept_changes_no_answer_that_others_get(
     app: Flask, admin: Person, alice: Person, bob: Person, worker: Worker
 ) -> None:

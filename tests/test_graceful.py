@@ -23,7 +23,7 @@ import pytest
 from conftest import wait_for
 from test_start import GUNICORN, Server, variables
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 PREVIEW = {"width": 64, "height": 64, "quality": "draft"}
 

@@ -474,7 +474,7 @@ FROM n
 """
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_worker_that_is_killed_leaves_it_to_the_next(tmp_path: Path) -> None:
     """kill -9 in the middle: nothing is lost, nothing counted twice, and it goes on."""
     count = 6_000

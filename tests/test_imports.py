@@ -952,7 +952,7 @@ Housekeeper(parts.database, parts.files, parts.settings).run(True)
 """
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_killed_in_the_middle_it_is_taken_back_at_the_next_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,6 +29,8 @@ from seidra.operations.media import MediaCheck
 from seidra.values import timestamp, to_json
 from seidra.web.services import services_of
 
+pytestmark = pytest.mark.slow
+
 
 def any_version(version: int) -> None:
     """Whatever it is."""

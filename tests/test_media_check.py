@@ -354,7 +354,7 @@ def test_old_temporary_files_go(filled: Settings, database: SqliteDatabase) -> N
 # -------------------------------------------------------------------------------------- the command
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_the_command(filled: Settings, tmp_path: Path) -> None:
     def check(*options: str) -> tuple[int, str, str]:
         done = run(

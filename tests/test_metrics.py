@@ -52,7 +52,7 @@ def test_off_there_is_nothing(app: Flask, alice: Person) -> None:
     assert "metrics" not in app.view_functions
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_two_processes_count_together(tmp_path: Path) -> None:
     variables = {"SEIDRA_METRICS": TOKEN, "SEIDRA_WEB_WORKERS": "2", "SEIDRA_JOB_POLL_MS": "50"}
     with Server(tmp_path, *GUNICORN, **variables).ready() as server:
@@ -159,7 +159,7 @@ def test_the_counters_folder_outlives_the_sweep_of_temporary_files(
     assert services_of(app).files.temporary(older_than=-1) == [settings.tmp_dir / "of-nobody"]
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_what_accounts_had_of_the_engines_today_by_their_ids_alone(tmp_path: Path) -> None:
     """Of those who had something, in figures: no name and nothing of what they made."""
     with Server(tmp_path, *GUNICORN, SEIDRA_METRICS=TOKEN, SEIDRA_JOB_POLL_MS="50") as server:

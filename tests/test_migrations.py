@@ -231,6 +231,7 @@ def test_the_rows_of_these_tests_reach_every_table(filled: Connection) -> None:
     assert all(content(filled).values())
 
 
+@pytest.mark.slow
 def test_status_before_between_and_after(tmp_path: Path) -> None:
     settings = Settings.load(environment(tmp_path))
     assert migrate.list_migrations(settings) == [migrate.Status(id, False) for id in STEPS]
@@ -246,6 +247,7 @@ def test_status_before_between_and_after(tmp_path: Path) -> None:
     assert init_database(settings) == []
 
 
+@pytest.mark.slow
 def test_all_steps_down_and_up_again_with_rows(settings: Settings, filled: Connection) -> None:
     before = dump(filled)
     with migrate.start_lock(settings):
@@ -259,7 +261,7 @@ def test_all_steps_down_and_up_again_with_rows(settings: Settings, filled: Conne
         insert(filled, table)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", range(1, len(STEPS) + 1))
 def test_each_depth_down_and_up_again_with_rows(
     settings: Settings, filled: Connection, depth: int
@@ -331,6 +333,7 @@ def test_a_column_added_at_the_end_stands_in_nobodys_way(filled: Connection) -> 
     assert dump(filled) == before
 
 
+@pytest.mark.slow
 def test_the_way_back_to_cards_keeps_what_ids_have_reached(
     settings: Settings, filled: Connection
 ) -> None:
@@ -366,6 +369,7 @@ def test_the_way_back_to_cards_keeps_what_ids_have_reached(
     assert filled.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
+@pytest.mark.slow
 def test_the_way_back_to_cards_refuses_what_refers_to_no_persona(
     settings: Settings, filled: Connection
 ) -> None:
@@ -383,6 +387,7 @@ def depth_of(number: str) -> int:
     return len(STEPS) - next(n for n, id in enumerate(STEPS) if id.startswith(number))
 
 
+@pytest.mark.slow
 def test_names_of_loras_become_loras_and_the_other_way_round(
     settings: Settings, filled: Connection
 ) -> None:
@@ -406,6 +411,7 @@ def test_names_of_loras_become_loras_and_the_other_way_round(
     assert filled.execute("SELECT lora_models FROM generation_jobs").fetchone()[0] == '["grain"]'
 
 
+@pytest.mark.slow
 def test_personas_get_uids_of_the_moment_they_were_made(
     settings: Settings, filled: Connection
 ) -> None:
@@ -430,6 +436,7 @@ def test_personas_get_uids_of_the_moment_they_were_made(
     assert filled.execute("SELECT MAX(id) FROM personas").fetchone()[0] == 16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("column", "text"),
     [("description", "x" * 501), ("style_prompt", "x" * 1001), ("style_prompt", ""),
@@ -455,6 +462,7 @@ def test_the_way_back_refuses_texts_that_are_too_long(
     assert (dump(filled), content(filled)) == before
 
 
+@pytest.mark.slow
 def test_the_keys_of_files_that_go_become_ids_and_the_other_way_round(
     settings: Settings, filled: Connection
 ) -> None:

@@ -39,9 +39,7 @@ from seidra.operations.rollback import rollback
 from seidra.operations.workers import make_worker
 from seidra.web.services import services_of
 
-pytestmark = pytest.mark.processes
-
-pytestmark = pytest.mark.sqlite_only("0.1 had SQLite alone")
+pytestmark = [pytest.mark.slow, pytest.mark.sqlite_only("0.1 had SQLite alone")]
 
 OLD = Path(__file__).parent / "old"
 KEPT = [

@@ -15,7 +15,7 @@ import pytest
 from conftest import environment
 from test_start import FirstStart, variables
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 

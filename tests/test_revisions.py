@@ -479,6 +479,7 @@ def test_a_backup_has_them(alice: Person, settings: Settings, tmp_path: Path) ->
             revisions.read_revision(restored.connection, alice.id, row, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only("PostgreSQL begins later than these migrations")
 def test_the_way_back_drops_them_and_the_personas_go_on(
     alice: Person, settings: Settings, database: SqliteDatabase

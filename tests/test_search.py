@@ -387,6 +387,7 @@ def cut(data: st.DataObject, made: list[dict[str, Any]]) -> str:
     return " ".join(pieces)[:100]
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
 @given(personas, st.data())
 def test_search_finds_what_a_plain_filter_finds(

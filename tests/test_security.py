@@ -453,7 +453,7 @@ def test_two_lengths_and_lines_of_their_own_are_refused(server: Server) -> None:
             assert "request_id" in json.loads(line) or "message" in json.loads(line)
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_clients_that_dribble_do_not_hold_up_the_others(server: Server) -> None:
     whole, blanks = head(server, b"POST", b"/api/personas", b"Content-Length: 10"), b" " * 10
     step = len(whole) // 10 + 1

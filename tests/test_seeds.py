@@ -294,7 +294,7 @@ print(settings.database_path, settings.registration)
 """
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.sqlite_only("the guide opens its file")
 def test_the_guides_python(tmp_path: Path) -> None:
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SEIDRA_")}

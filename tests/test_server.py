@@ -16,7 +16,7 @@ from test_start import GUNICORN, Server
 from seidra import server
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="Cores are assigned on Linux."),
 ]
 

@@ -253,7 +253,7 @@ def test_a_group_is_deleted_while_its_members_act(
     assert alice.get("/api/auth/me").get_json()["limits"]["engines"] is None
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_unsharing_in_one_process_ends_it_in_every_other(tmp_path: Path) -> None:
     """Of a server with two processes, whichever answers: after the answer all is dead."""
     variables = {"SEIDRA_WEB_WORKERS": "2", "SEIDRA_JOB_POLL_MS": "50"}

@@ -31,7 +31,7 @@ from conftest import ENGINE, PASSWORD, environment, wait_for
 from seidra.config import Settings
 from seidra.database import init_database
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parent.parent
 GUNICORN = ("-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"))

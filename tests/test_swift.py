@@ -28,7 +28,7 @@ from seidra.operations import checks
 
 pytestmark = [
     pytest.mark.skipif(bool(swift.MISSING), reason=swift.REASON),
-    pytest.mark.processes,
+    pytest.mark.slow,
 ]
 
 bucket, placed, instance = test_bucket.bucket, test_bucket.placed, test_bucket.instance

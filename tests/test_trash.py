@@ -264,7 +264,7 @@ def test_an_account_takes_its_trash_along_and_nobody_elses(
     assert len(trash_of(bob)) == 2
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_backup_has_the_trash_and_no_derived_pictures(
     app: Flask, alice: Person, worker: Worker, tmp_path: Path
 ) -> None:
@@ -312,7 +312,7 @@ def test_a_backup_has_the_trash_and_no_derived_pictures(
         assert list(MediaCheck(place, services_of(other).database).find(deep=True)) == []
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_pictures_of_the_trash_that_are_gone_from_a_backup(
     app: Flask, alice: Person, worker: Worker, database: SqliteDatabase, tmp_path: Path
 ) -> None:
@@ -342,6 +342,7 @@ def test_pictures_of_the_trash_that_are_gone_from_a_backup(
         assert [row[0] for row in kept] == [whole, lost]
 
 
+@pytest.mark.slow
 @pytest.mark.sqlite_only("PostgreSQL begins later than these migrations")
 def test_the_way_back_drops_trash_and_sizes_and_keeps_the_rest(
     app: Flask, alice: Person, worker: Worker

@@ -191,6 +191,7 @@ def test_an_own_preview_of_the_loaded_model_comes_before_generations_of_it(
     assert studio.claim()[0]["prompt"] == "mine"
 
 
+@pytest.mark.slow
 def test_a_claim_among_twenty_thousand_jobs_of_two_hundred_accounts_reads_one_of_each(
     studio: Studio, accounts: Callable[[int], list[int]]
 ) -> None:

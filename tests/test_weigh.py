@@ -56,6 +56,7 @@ def test_a_small_house(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     ]
 
 
+@pytest.mark.slow
 def test_this_house() -> None:
     checkout = Path(weigh.__file__).parents[1]
     figures = dict(weigh.weigh(checkout))

@@ -1534,7 +1534,7 @@ def claimant(database: SqliteDatabase, job_id: str) -> int | None:
     return int(claim.rsplit("-", 3)[1]) if claim else None
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_job_whose_process_is_killed_is_made_once_by_another(
     alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
@@ -1559,7 +1559,7 @@ def test_a_job_whose_process_is_killed_is_made_once_by_another(
     ) == [".png", ".webp", ".webp"]
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
     alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:
@@ -1582,7 +1582,7 @@ def test_two_processes_share_a_hundred_jobs_and_do_none_twice(
     assert len(files(settings)) == 200
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_sigterm_ends_a_worker_well_and_gives_its_job_back(
     alice: Person, database: SqliteDatabase, settings: Settings
 ) -> None:

@@ -182,6 +182,7 @@ def test_its_folder_is_that_of_the_settings(settings: Settings) -> None:
     assert list(engines.without_own_worker(setup).engines) == ["mock"]
 
 
+@pytest.mark.slow
 def test_no_process_but_the_one_that_renders_imports_torch(folder: Path) -> None:
     """Stand-ins that end whoever imports them."""
     poison = folder / "poison"
@@ -206,7 +207,7 @@ def test_no_process_but_the_one_that_renders_imports_torch(folder: Path) -> None
     assert "painter" in done.stdout
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_a_server_process_serves_the_others_alone_and_stays_small(tmp_path: Path) -> None:
     with Server(tmp_path, *GUNICORN, SEIDRA_ENGINE="diffusers", SEIDRA_WEB_WORKERS="1") as server:
         server.ready().register()
@@ -228,7 +229,7 @@ def test_a_server_process_serves_the_others_alone_and_stays_small(tmp_path: Path
 SERVE = ("-m", "flask", "serve")
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_serving_keeps_a_worker_beside_that_ends_with_it(tmp_path: Path) -> None:
     with Server(tmp_path, *SERVE, SEIDRA_ENGINE="diffusers", SEIDRA_WEB_WORKERS="1") as server:
         server.ready().register()
@@ -244,7 +245,7 @@ def test_serving_keeps_a_worker_beside_that_ends_with_it(tmp_path: Path) -> None
         assert not Path(f"/proc/{second}").exists()
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 def test_the_worker_beside_ends_when_the_server_is_killed(tmp_path: Path) -> None:
     with Server(tmp_path, *SERVE, SEIDRA_ENGINE="diffusers", SEIDRA_WEB_WORKERS="1") as server:
         server.ready()
@@ -253,7 +254,7 @@ def test_the_worker_beside_ends_when_the_server_is_killed(tmp_path: Path) -> Non
         wait_for(lambda: not Path(f"/proc/{beside}").exists())
 
 
-@pytest.mark.processes
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more", [{}, {"SEIDRA_ENGINE": "diffusers", "SEIDRA_EMBEDDED_WORKER": "0"}]
 )

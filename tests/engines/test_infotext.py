@@ -478,6 +478,7 @@ def test_reading_gives_what_was_written(info: Infotext) -> None:
     )
 
 
+@pytest.mark.slow
 @given(_INFO.filter(lambda info: info.seed is not None and info.size is not None))
 def test_other_readers_find_the_seed(info: Infotext) -> None:
     *_, pairs = a1111_reads(infotext.write(info))

@@ -158,6 +158,7 @@ LONG: dict[str, Callable[[], bytes | str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LONG)
 def test_time_grows_with_the_length(kind: str) -> None:
     data = LONG[kind]()
@@ -276,6 +277,7 @@ def _claim(data: bytes) -> tuple[bytes, bytes]:
     return entry, entry[:24] + struct.pack("<L", 2**31) + entry[28:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_is_refused_and_how_much_it_takes(kind: str) -> None:
     make, code = REFUSED[kind]
@@ -294,6 +296,7 @@ def test_a_library_of_empty_lines_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     assert not read(library(b"\n" * 1_000)).entries
 
 
+@pytest.mark.slow
 def test_the_personas_of_a_library_are_read_one_at_a_time() -> None:
     filler = {"seidra": "x" * 200_000}
     lines = b"\n".join(json.dumps(persona(extensions=filler)).encode() for _ in range(200))

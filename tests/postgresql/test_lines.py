@@ -22,7 +22,7 @@ from seidra.database.sqlite.connect import open_connection
 __all__ = ["server", "there"]
 """The fixtures."""
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 TEXTS = [
     "",

@@ -20,7 +20,7 @@ from seidra.web.services import services_of
 __all__ = ["pg_settings", "server"]
 """The fixtures."""
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 ANOTHER = "another long phrase"
 PATIENCE = 60.0

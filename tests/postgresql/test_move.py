@@ -31,7 +31,7 @@ from test_migrations import ROWS, content, tables
 __all__ = ["server"]
 """The fixture."""
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 MEDIA = "6f6f6f6f-6f6f-4f6f-8f6f-6f6f6f6f6f6f"
 

@@ -30,7 +30,7 @@ from seidra.values import timestamp, timestamp_in
 __all__ = ["pg", "pg_settings", "server"]
 """The fixtures."""
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 ENGINE = "mock"
 _PROCESSES = multiprocessing.get_context("forkserver")

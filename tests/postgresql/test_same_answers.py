@@ -35,7 +35,7 @@ from seidra.web.services import services_of
 __all__ = ["pg_settings", "server"]
 """The fixtures."""
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 REQUESTS = 2_400
 SEED = 17

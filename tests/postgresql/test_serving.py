@@ -26,7 +26,7 @@ from seidra.web.services import services_of
 __all__ = ["pg_settings", "server"]
 """The fixtures."""
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 
 def test_administrators_and_metrics_are_told_the_size(pg_settings: Settings) -> None:

@@ -28,7 +28,7 @@ from seidra.web.services import services_of
 __all__ = ["here", "server", "there"]
 """The fixtures."""
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 STEPS = sorted(
     path.stem for path in postgresql.folder().glob("*.sql") if ".rollback" not in path.name

@@ -13,7 +13,7 @@ from seidra.database.queries import Statement, parameters_of, queries
 __all__ = ["pg", "pg_settings", "server"]
 """The fixtures."""
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 
 STATEMENTS: list[Statement] = [
     statement
