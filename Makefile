@@ -45,7 +45,7 @@ test-slow: $(STAMP) ## kill, start, copy and package whole instances, play the d
 	@$(BIN)/pytest -n auto --dist worksteal -m slow
 
 test-postgresql: $(STAMP) ## run those of the tests on PostgreSQL that can differ there (SEIDRA_TEST_POSTGRESQL=url: on this server)
-	@SEIDRA_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal -m 'not slow'
+	@SEIDRA_TEST_DATABASE=postgresql $(BIN)/pytest -n auto --dist worksteal --ignore tests/postgresql
 
 $(ENGINES_STAMP): setup.cfg tests/diffusers/constraints.txt
 	@echo "Setting up .venv-engines with PyTorch for the processor: 1.5 GB, some minutes, once."
@@ -61,7 +61,7 @@ engines: $(ENGINES_STAMP) ## render with diffusers for real, on tiny models made
 # The budgets alone: what they measure must not wait for other tests.
 browser: $(STAMP) ## play the studio in Chromium: units, journeys, accessibility, budgets
 	@$(BIN)/deno test --quiet tests/studio
-	@$(BIN)/pytest -n 2 tests/browser --ignore tests/browser/test_budgets.py
+	@$(BIN)/pytest -n 3 tests/browser --ignore tests/browser/test_budgets.py
 	@$(BIN)/pytest tests/browser/test_budgets.py
 
 screenshots: $(STAMP) ## take the pictures of the studio for the docs

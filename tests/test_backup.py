@@ -38,7 +38,10 @@ from seidra.operations.workers import make_worker
 from seidra.start.search_texts import check_texts
 from seidra.web.services import services_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sqlite_only("backups of a file; those of a server: tests/postgresql/test_move.py"),
+]
 
 STRAY = "abababab-abab-abab-abab-abababababab"
 SMALL = {"generation_params": {"width": 64, "height": 64, "quality": "draft"}}

@@ -4,17 +4,17 @@ over."""
 from __future__ import annotations
 
 import random
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from buckets import KEYS, SECRET, BucketServer, bucket_server, names
 from conftest import Person, environment, wait_for
+from stored import open_rows
 from test_start import variables
 
 from seidra import create_app
@@ -88,9 +88,7 @@ def test_killed_workers_lose_no_picture_and_leave_none(tmp_path: Path) -> None:
         alice = Person(app, "alice")
         persona = alice.persona(generation_params={"width": 256, "height": 256, "quality": "draft"})
         jobs = [alice.preview(persona["id"]) for _ in range(JOBS)]
-        watching = stack.enter_context(
-            closing(sqlite3.connect(parts.settings.database_path, timeout=60))
-        )
+        watching = stack.enter_context(open_rows(parts.settings))
 
         def count(what: str) -> int:
             return int(watching.execute(f"SELECT COUNT(*) FROM {what}").fetchone()[0])

@@ -390,6 +390,7 @@ def test_what_ends_after_its_worker_is_fetched(alice: Person, remote: Remote, st
     check_made_once(alice, remote, job_id, 1, [])
 
 
+@pytest.mark.sqlite_only("a statement that takes for ever is held open in the file")
 def test_killed_with_the_picture_stored_and_the_job_not_finished(
     alice: Person, remote: Remote, start: Start, database: SqliteDatabase, chosen: Settings
 ) -> None:

@@ -766,7 +766,7 @@ def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server
             for _ in range(20):
                 assert server.call("GET", "/api/jobs")[0] == 200
             server.preview()
-            while stays.next()[1]["status"] != "completed":
+            while stays.next()[1].get("status") != "completed":
                 pass
             # The place of a client that has gone is free at once, without waiting for a heartbeat.
             leaves.close()
@@ -776,7 +776,8 @@ def test_streams_starve_no_requests_notice_a_gone_client_and_end_with_the_server
             began = time.monotonic()
             server.process.send_signal(signal.SIGTERM)
             stays.rest()
-            assert time.monotonic() - began < 5
+            # Its time to answer what is under way is 30 s.
+            assert time.monotonic() - began < 20
         log = server.stop()
         assert time.monotonic() - began < 20
     assert f'"path":"{ALL}"' in log
@@ -799,7 +800,7 @@ def test_streams_work_across_processes(tmp_path: Path) -> None:
             assert single.next()[1]["status"] == "queued"
             with Server(tmp_path, "-m", "flask", "worker", **alone) as worker:
                 assert single.rest()[-1][1]["status"] == "completed"
-                while everything.next()[1]["status"] != "completed":
+                while everything.next()[1].get("status") != "completed":
                     pass
                 worker.stop()
         # A place in one process's stream is a place in the other's.

@@ -31,7 +31,10 @@ from conftest import ENGINE, PASSWORD, environment, wait_for
 from seidra.config import Settings
 from seidra.database import init_database
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.sqlite_only("starts on a file; those on a server: tests/postgresql/test_starts.py"),
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 GUNICORN = ("-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"))
