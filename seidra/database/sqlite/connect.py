@@ -16,9 +16,6 @@ from seidra.errors import Unavailable
 
 DatabaseError = sqlite3.DatabaseError
 
-_IDLE = 8
-"""How many connections wait for a thread that wants one; each keeps the schema, half a megabyte."""
-
 _UNIQUE = {
     "users.username_key": "users_username_taken",
     "users.email_key": "users_email_taken",
@@ -77,7 +74,8 @@ class SqliteDatabase(Database):
         self.place = str(self.path)
         self._synchronous = settings.sqlite_synchronous
         self._local = threading.local()
-        # The last one given back is the first one taken: of those that few need, the rest is idle.
+        # Each keeps the schema, half a megabyte: there are as many as threads have read at the same
+        # time, and not as threads.
         self._idle: list[Connection] = []
         self._writer = Writer(
             lambda: open_connection(self.path, self._synchronous, writer=True), self.translate
@@ -137,10 +135,7 @@ class SqliteDatabase(Database):
         del self._local.connection
         if connection.in_transaction:
             connection.rollback()
-        if len(self._idle) < _IDLE:
-            self._idle.append(connection)
-        else:
-            connection.close()
+        self._idle.append(connection)
 
     def leave(self) -> None:
         self.release()

@@ -47,8 +47,8 @@ class Canvas:
         self.fine = fine
         self.palette = palette
         self.detail = detail
-        # Given the picture, it needs no reference to this canvas: the two would keep each other, and
-        # the picture, in memory until Python looks for such circles.
+        # Given the picture, it needs no reference to this canvas: the two would keep each other,
+        # and the picture, in memory until Python looks for such circles.
         self._tell = tell
         self.width = size[0] * fine
         self.height = size[1] * fine
