@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
 import sys
 import threading
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops, ImageFont, ImageStat
 
-from seidra.engines import infotext
+from seidra.engines import infotext, mock
 from seidra.engines.base import (
     EngineError,
     Lora,
@@ -24,6 +26,7 @@ from seidra.engines.base import (
     RenderRequest,
 )
 from seidra.engines.mock import MockEngine, lettering
+from seidra.engines.mock.canvas import Canvas
 from seidra.engines.mock.lettering import legible
 from seidra.engines.mock.plan import make_plan
 
@@ -53,6 +56,24 @@ def difference(first: RenderRequest, second: RenderRequest) -> float:
     """The mean difference of two renders, 0 to 255, over all pixels and channels."""
     images = [picture(render(request)) for request in (first, second)]
     return sum(ImageStat.Stat(ImageChops.difference(*images)).mean) / 3
+
+
+def test_a_drawing_is_gone_from_memory_when_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only when Python looks for circles of references, which may be many pictures later."""
+    drawn: list[weakref.ref[Canvas]] = []
+
+    class Watched(Canvas):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            drawn.append(weakref.ref(self))
+
+    monkeypatch.setattr(mock, "Canvas", Watched)
+    gc.disable()
+    try:
+        render(PERSONA)
+        assert [canvas() for canvas in drawn] == [None]
+    finally:
+        gc.enable()
 
 
 def chunk_kinds(data: bytes) -> list[bytes]:

@@ -6,12 +6,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conftest import ENGINE, PASSWORD, Person, wait_for
@@ -27,6 +29,7 @@ from seidra.database.queries import queries
 from seidra.database.sqlite.connect import SqliteDatabase
 from seidra.database.sqlite.writer import Connection
 from seidra.jobs import events, feed
+from seidra.jobs import streams as streams_module
 from seidra.jobs.streams import Streams
 from seidra.jobs.worker import Worker
 from seidra.operations.housekeeping import Housekeeper
@@ -714,6 +717,40 @@ def test_pruning_goes_on_until_it_is_done(
     assert database.connection.execute("SELECT COUNT(*), MAX(id) FROM job_events").fetchone()[
         :
     ] == (1, 1301)
+
+
+def test_few_streams_look_at_the_same_time(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds a connection meanwhile; on a busy machine all thirty would."""
+    monkeypatch.setattr(streams_module, "POLL_SECONDS", 0.0)
+    streams = Streams(dataclasses.replace(settings, streams=12))
+    lock, looking, most = threading.Lock(), 0, 0
+
+    class Looking:
+        over = False
+
+        def next_messages(self) -> list[bytes]:
+            nonlocal looking, most
+            with lock:
+                looking += 1
+                most = max(most, looking)
+            time.sleep(0.02)
+            with lock:
+                looking -= 1
+            return [b"told"]
+
+        def place_bytes(self) -> bytes:
+            return b""
+
+    def follow(user_id: int) -> None:
+        told = events._stream_bytes(cast(feed.Feed, Looking()), streams.open(user_id), [])
+        assert [next(told) for _ in range(4)][1:] == [b"told"] * 3
+        told.close()
+
+    with ThreadPoolExecutor(12) as clients:
+        list(clients.map(follow, range(12)))
+    assert (most, len(streams)) == (4, 0)
 
 
 # ------------------------------------------------------------------------------------- real servers

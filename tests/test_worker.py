@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, Person, environment, wait_for
 from flask import Flask
-from PIL import Image
+from PIL import Image, PngImagePlugin
 from stored import columns, tables, told
 
 from seidra.config import Settings
@@ -58,8 +58,10 @@ PAST = "2000-01-01T00:00:00.000000Z"
 def picture(
     colour: str = "teal", size: tuple[int, int] = (64, 64), position: int = 0
 ) -> RenderedImage:
-    out = io.BytesIO()
-    Image.new("RGB", size, colour).save(out, "PNG")
+    """Of an engine that says by itself how it was made: its bytes are kept as they are."""
+    out, chunks = io.BytesIO(), PngImagePlugin.PngInfo()
+    chunks.add_text("parameters", "Steps: 20")
+    Image.new("RGB", size, colour).save(out, "PNG", pnginfo=chunks)
     return RenderedImage(out.getvalue(), "image/png", *size, position=position)
 
 

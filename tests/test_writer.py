@@ -11,14 +11,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from conftest import wait_for
+from conftest import Person, wait_for
+from flask import Flask
 
 from seidra.database.queries import queries
 from seidra.database.sqlite import writer
 from seidra.database.sqlite.connect import SqliteDatabase, open_connection
 from seidra.database.sqlite.writer import Connection
 from seidra.errors import Conflict, NotFound, Unavailable
+from seidra.jobs.feed import Feed
 from seidra.values import from_json, timestamp
+from seidra.web.services import services_of
 
 pytestmark = pytest.mark.sqlite_only("the one writer is SQLite's")
 
@@ -357,3 +360,47 @@ def test_closing_waits_for_what_is_written(
     with database.transaction() as tx:
         remember("block 2")(tx)
     assert "block 2" in remembered(database)
+
+
+# ------------------------------------------------------------------------------------- who reads
+
+
+def test_threads_that_read_in_turn_share_a_connection(database: SqliteDatabase) -> None:
+    """Each keeps the whole schema in memory."""
+    database.release()
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        first = one.submit(lambda: database.connection).result()
+        beside = other.submit(lambda: database.connection).result()
+        assert beside is not first
+        one.submit(database.release).result()
+        assert other.submit(lambda: database.connection).result() is beside
+        assert database.connection is first
+        other.submit(database.release).result()
+        assert one.submit(lambda: database.connection).result() is beside
+        one.submit(database.release).result()
+
+
+def test_who_gets_a_connection_sees_what_is_there_now(database: SqliteDatabase) -> None:
+    """No transaction goes with it, whoever forgot to end one."""
+    database.connection.execute("BEGIN")
+    read = "SELECT COUNT(*) FROM platform_state WHERE name = 'block 1'"
+    assert database.connection.execute(read).fetchone()[0] == 0
+    with database.transaction() as tx:
+        remember("block 1")(tx)
+    assert database.connection.execute(read).fetchone()[0] == 0
+    database.release()
+    assert not database.connection.in_transaction
+    assert database.connection.execute(read).fetchone()[0] == 1
+
+
+def test_a_stream_that_waits_holds_no_connection(alice: Person, app: Flask) -> None:
+    database, links = services_of(app).database, services_of(app).links
+    user = {"id": alice.id, "session_id": "none", "key_id": None}
+    feed = Feed(database, services_of(app).setup, links, user)
+    database.release()
+    feed.next_messages()
+    mine = database.connection
+    database.release()
+    with ThreadPoolExecutor(1) as other:
+        feed.next_messages()
+        assert other.submit(lambda: database.connection).result() is mine

@@ -65,8 +65,8 @@ class Server:
 
 
 class Database(ABC):
-    """One database. Each thread reads through a connection of its own, kept until the thread calls
-    `leave`."""
+    """One database. Each thread reads through a connection of its own, from its first use until the
+    thread calls `release` or `leave`."""
 
     errors: ClassVar[type[Exception]]
     """What the driver raises: a class that all of its errors have in common."""
@@ -139,11 +139,12 @@ class Database(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Leave no transaction of this thread open behind a request."""
+        """This thread has nothing to read for now, as after a request: no transaction of its own
+        stays open, and another thread may have its connection."""
 
     @abstractmethod
     def leave(self) -> None:
-        """Close this thread's connection, at the thread's end; another use would open another."""
+        """Give this thread's connection up, at the thread's end."""
 
     @abstractmethod
     def close(self) -> None:

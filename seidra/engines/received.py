@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from PIL import Image
+# WebP by name: asked for a form that it has not met, Pillow loads all forty of its formats (5 MB).
+from PIL import Image, WebPImagePlugin  # noqa: F401
 
 from seidra.engines.base import EngineError, EngineUnavailable, RenderContext
 from seidra.engines.sieve import Sieve

@@ -89,7 +89,7 @@ def prepare_sent(data: bytes) -> SentPicture:
     media_id = str(uuid.uuid4())
     image = RenderedImage(data, mime_type, width, height)
     key = new_key(media_id, mime_type, new_uid())
-    return SentPicture(StoredPicture(media_id, key, image, thumbnails), metadata)
+    return SentPicture(StoredPicture(media_id, key, image, thumbnails, [image.data]), metadata)
 
 
 def _look_at(data: bytes) -> tuple[str, int, int]:

@@ -6,7 +6,7 @@ sees all of it, and whoever deletes one takes nobody else's away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +55,9 @@ class Files(Protocol):
         """Raise StartError unless the store can be used."""
         ...
 
-    def put(self, key: str, data: bytes, mime_type: str) -> None:
-        """Store a file: whole and on the disk when this returns, or not at all. Raises OSError."""
+    def put(self, key: str, data: bytes | Sequence[bytes | memoryview], mime_type: str) -> None:
+        """Store a file, which may come in pieces: whole and on the disk when this returns, or not
+        at all. Raises OSError."""
         ...
 
     def put_file(self, key: str, source: Path, mime_type: str) -> None:

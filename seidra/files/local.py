@@ -12,7 +12,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -53,12 +53,13 @@ class LocalFiles(TemporaryFiles):
 
     # ------------------------------------------------------------------------- what any store does
 
-    def put(self, key: str, data: bytes, mime_type: str) -> None:
-        """Store a file: whole and on the disk when this returns, or not at all. Raises OSError."""
+    def put(self, key: str, data: bytes | Sequence[bytes | memoryview], mime_type: str) -> None:
+        """Store a file, which may come in pieces: whole and on the disk when this returns, or not
+        at all. Raises OSError."""
         part = self.temporary_path("put")
         try:
             with builtins.open(part, "xb", opener=private) as file:
-                file.write(data)
+                file.writelines([data] if isinstance(data, bytes) else data)
             self.put_file(key, part, mime_type)
         except BaseException:
             # Of all things on a full disk.

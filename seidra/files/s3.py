@@ -6,12 +6,13 @@ of SEIDRA_MEDIA_URL, and carries its type.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import io
 import itertools
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from seidra.config import BUCKET_KEYS, Settings
 from seidra.errors import StartError
 from seidra.files.base import Handover, Stored, StoreUnavailable
 from seidra.files.keys import EXTENSIONS, match_key
-from seidra.files.temporary import TemporaryFiles
+from seidra.files.temporary import TemporaryFiles, private
 
 try:
     import obstore
@@ -102,9 +103,21 @@ class BucketFiles(TemporaryFiles):
 
     # ------------------------------------------------------------------------- what any store does
 
-    def put(self, key: str, data: bytes, mime_type: str) -> None:
-        """Store a file: whole when this returns, or not at all."""
-        self._put(key, data, mime_type)
+    def put(self, key: str, data: bytes | Sequence[bytes | memoryview], mime_type: str) -> None:
+        """Store a file, which may come in pieces: whole when this returns, or not at all."""
+        if isinstance(data, bytes):
+            self._put(key, data, mime_type)
+        elif len(data) == 1:
+            self._put(key, bytes(data[0]), mime_type)
+        else:
+            # Together they would be held twice.
+            part = self.temporary_path("put")
+            try:
+                with builtins.open(part, "xb", opener=private) as file:
+                    file.writelines(data)
+                self.put_file(key, part, mime_type)
+            finally:
+                part.unlink(missing_ok=True)
 
     def put_file(self, key: str, source: Path, mime_type: str) -> None:
         """The same of a file that is whole and among the temporary ones, where it is no more

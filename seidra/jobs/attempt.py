@@ -19,6 +19,7 @@ from seidra.auth.usage import add_usage
 from seidra.config import Settings
 from seidra.database.base import Connection, Database, Row
 from seidra.database.queries import queries
+from seidra.engines import infotext
 from seidra.engines.base import (
     Engine,
     EngineError,
@@ -208,7 +209,7 @@ class Attempt:
                 # What an operator's map adds is no part of the job's own prompt.
                 image = replace(image, used={**image.used, "prompt": request.prompt})
             if image.position in self._missing:
-                self._keep_picture(image)
+                self._keep_picture(image, request)
             else:
                 fields = {"job": self.job_id, "position": image.position}
                 _log.warning("picture that nobody asked for", extra={"fields": fields})
@@ -276,12 +277,13 @@ class Attempt:
             code="image_missing",
         )
 
-    def _keep_picture(self, image: RenderedImage) -> None:
+    def _keep_picture(self, image: RenderedImage, request: RenderRequest) -> None:
         """The files first; then, in one transaction, the fence and the row that names them. The
         last picture completes the job."""
         wanted = self._missing[image.position]
         self._note(image)
-        picture = results.prepare_picture(self.job_id, self._claim, image)
+        text = infotext.write(infotext.of_picture(request, image))
+        picture = results.prepare_picture(self.job_id, self._claim, image, text)
         written = {
             "id": self.job_id,
             "claim": self._claim,
@@ -301,7 +303,7 @@ class Attempt:
                     self._end_lost()
                     raise _Lost
                 results.add_picture(tx, self._job, owner, picture, wanted.seed)
-                until = self._count_use(tx, pictures=1, size=len(image.data))
+                until = self._count_use(tx, pictures=1, size=picture.size)
                 if self._loads:
                     queue.begin_turn(tx, self._job)
         except Exception:

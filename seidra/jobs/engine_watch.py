@@ -54,6 +54,8 @@ class EngineWatch:
             what()
         except Exception:
             _log.exception("watching the engines failed; it goes on")
+        finally:
+            self._database.release()
 
     def register(self) -> None:
         """Say that these engines are served, and are to be looked at."""

@@ -137,7 +137,8 @@ def _stream_bytes(feed: Feed, slot: Slot, first: list[bytes]) -> Iterator[bytes]
         yield _RETRY + b"\n" + b"".join(first) + feed.place_bytes()
         last = time.monotonic()
         while not feed.over:
-            told = feed.next_messages()
+            with slot.turn():
+                told = feed.next_messages()
             if told:
                 yield b"".join(told)
                 last = time.monotonic()

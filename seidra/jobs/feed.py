@@ -87,7 +87,13 @@ class Feed:
     def next_messages(self) -> list[bytes]:
         """What has changed since the last look. Session or API key, user and NSFW settings are
         asked each time."""
-        connection = self._database.connection
+        try:
+            return self._look(self._database.connection)
+        finally:
+            # Many streams wait most of the time: they share a few connections.
+            self._database.release()
+
+    def _look(self, connection: Connection) -> list[bytes]:
         pulse = self._read_pulse(connection)
         if pulse is None:
             self.over = True

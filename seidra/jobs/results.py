@@ -20,6 +20,7 @@ from seidra.files.keys import EXTENSIONS, derived_key, new_key
 from seidra.folding import document
 from seidra.jobs.queue import OWNER
 from seidra.media.chores import ANNOUNCED_SECONDS, delete_condemned
+from seidra.media.inscribe import Piece, inscribe
 from seidra.media.thumbnails import MIME_TYPE, Thumbnails, first_sizes, make_thumbnails
 from seidra.media.trash import add_loras
 from seidra.media.write import JOB, write_tag_keys
@@ -32,12 +33,19 @@ class AnnouncementGone(Exception):
 
 @dataclass(frozen=True)
 class StoredPicture:
-    """A picture that an attempt has made, in smaller sizes too, and what they will be called."""
+    """A picture that an attempt has made, in smaller sizes too, and what they will be called. Its
+    file is `pieces`, one after the other."""
 
     media_id: str
     key: str
     image: RenderedImage
     thumbnails: Thumbnails
+    pieces: Sequence[Piece]
+
+    @property
+    def size(self) -> int:
+        """The bytes of its file."""
+        return sum(map(len, self.pieces))
 
 
 def media_id(job_id: str, position: int) -> str:
@@ -45,9 +53,10 @@ def media_id(job_id: str, position: int) -> str:
     return str(uuid.uuid5(uuid.UUID(job_id), str(position)))
 
 
-def prepare_picture(job_id: str, claim: str, image: RenderedImage) -> StoredPicture:
-    """A picture of an attempt, named and in smaller sizes. Raises OSError for what is none, and
-    EngineError for one of a type that is not kept."""
+def prepare_picture(job_id: str, claim: str, image: RenderedImage, text: str = "") -> StoredPicture:
+    """A picture of an attempt, named and in smaller sizes; `text` says in its file how it was made,
+    unless its engine did. Raises OSError for what is none, and EngineError for one of a type that
+    is not kept."""
     if image.mime_type not in EXTENSIONS:
         raise EngineError(
             f"The engine answered with {image.mime_type!r:.60}, which is no type of picture that"
@@ -58,7 +67,8 @@ def prepare_picture(job_id: str, claim: str, image: RenderedImage) -> StoredPict
     item = media_id(job_id, image.position)
     key = new_key(item, image.mime_type, claim)
     sizes = first_sizes(image.width, image.height)
-    return StoredPicture(item, key, image, make_thumbnails(image.data, sizes))
+    pieces = inscribe(image.data, image.mime_type, text) if text else [image.data]
+    return StoredPicture(item, key, image, make_thumbnails(image.data, sizes), pieces)
 
 
 def store_picture(database: Database, files: Files, picture: StoredPicture) -> None:
@@ -66,7 +76,7 @@ def store_picture(database: Database, files: Files, picture: StoredPicture) -> N
     due_at = timestamp_in(ANNOUNCED_SECONDS)
     with database.transaction() as tx:
         queries.media.announce(tx, [{"key": picture.key, "due_at": due_at}])
-    files.put(picture.key, picture.image.data, picture.image.mime_type)
+    files.put(picture.key, picture.pieces, picture.image.mime_type)
     for size, data in picture.thumbnails.pictures.items():
         files.put(derived_key(picture.key, size), data, MIME_TYPE)
 
@@ -136,7 +146,7 @@ def name_picture(
         mime_type=image.mime_type,
         width=image.width,
         height=image.height,
-        file_size=len(image.data),
+        file_size=picture.size,
         file_key=picture.key,
         color=picture.thumbnails.color,
         model=item.model,

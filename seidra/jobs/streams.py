@@ -13,12 +13,17 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager
 
 from seidra.config import Settings
 from seidra.errors import Problem
 
 POLL_SECONDS = 0.25
 """How often a stream looks into the database, and after its client."""
+
+_LOOKS = 4
+"""How many streams of a process look at the same time: on a busy machine all would, and each holds
+a connection meanwhile."""
 
 _SEND_SECONDS = 10.0
 """How long a client may leave what it was sent in the pipe before it is given up."""
@@ -44,6 +49,10 @@ class Slot:
             return False
         time.sleep(POLL_SECONDS)
         return not (self._streams.stopping() or self._client_is_gone())
+
+    def turn(self) -> AbstractContextManager[object]:
+        """A turn to look into the database."""
+        return self._streams.turns
 
     def release(self) -> None:
         """Give the place back. Once is enough; more does no harm."""
@@ -73,6 +82,7 @@ class Streams:
     def __init__(self, settings: Settings) -> None:
         self.stopping: Callable[[], bool] = lambda: False
         """Asked at every look; the server sets it, so that a stop need not wait for a minute."""
+        self.turns = threading.BoundedSemaphore(_LOOKS)
         self._limit = settings.streams
         self._per_user = settings.streams_per_user
         self._seconds = settings.stream_seconds

@@ -214,6 +214,7 @@ class Worker:
                     _log.exception("a work that takes long failed; it goes on")
                     self._stopping.wait(1.0)
                     continue
+                self._database.release()
                 if not worked and not self._stopping.is_set():
                     self._long_wake.wait(self._settings.job_poll_ms / 1000)
         finally:
@@ -230,6 +231,7 @@ class Worker:
                     _log.exception("worker failed; it goes on")
                     self._stopping.wait(1.0)
                     continue
+                self._database.release()
                 if not worked and not self._stopping.is_set():
                     slot.wake.wait(self._settings.job_poll_ms / 1000)
         finally:
@@ -248,6 +250,7 @@ class Worker:
                     _log.exception("housekeeping failed; it goes on")
                     self._stopping.wait(1.0)
                     continue
+                self._database.release()
                 if not more:
                     self._wake.wait(self._settings.job_poll_ms / 1000)
             self._presence.end()

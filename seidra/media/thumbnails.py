@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
-from PIL import Image
+# WebP by name: asked for a form that it has not met, Pillow loads all forty of its formats (5 MB).
+from PIL import Image, WebPImagePlugin  # noqa: F401
 
 from seidra.files.base import Files
 from seidra.files.keys import SIZES, derived_key

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 def open_connection(path: Path, synchronous: str = "normal", *, writer: bool = False) -> Connection:
     """Open `path` as every part of SEIDRA uses it: autocommit, rows by name, WAL, foreign keys
-    enforced.
+    enforced. One thread at a time uses it.
 
     A `writer` is for threads that take turns; once it is open, `Writer` does the waiting for locks.
     """
@@ -36,7 +36,7 @@ def open_connection(path: Path, synchronous: str = "normal", *, writer: bool = F
         path,
         timeout=BUSY_SECONDS,
         isolation_level=None,
-        check_same_thread=not writer,
+        check_same_thread=False,
         cached_statements=256,
         factory=Connection,
     )
@@ -61,8 +61,9 @@ def open_connection(path: Path, synchronous: str = "normal", *, writer: bool = F
 
 
 class SqliteDatabase(Database):
-    """One database file. Each thread reads through a connection of its own; all write in turns
-    through one more."""
+    """One database file. A thread reads through a connection of its own for as long as it has
+    something to read, and then leaves it to the next that has; all write in turns through one
+    more."""
 
     errors = sqlite3.Error
     checks_write = True
@@ -73,6 +74,9 @@ class SqliteDatabase(Database):
         self.place = str(self.path)
         self._synchronous = settings.sqlite_synchronous
         self._local = threading.local()
+        # Each keeps the schema, half a megabyte: there are as many as threads have read at the same
+        # time, and not as threads.
+        self._idle: list[Connection] = []
         self._writer = Writer(
             lambda: open_connection(self.path, self._synchronous, writer=True), self.translate
         )
@@ -81,7 +85,11 @@ class SqliteDatabase(Database):
     def connection(self) -> Connection:
         connection: Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = open_connection(self.path, self._synchronous)
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = open_connection(self.path, self._synchronous)
+            self._local.connection = connection
         return connection
 
     def transaction(self, owner: Owner = None, *, shared: bool = False) -> Transaction:
@@ -122,17 +130,20 @@ class SqliteDatabase(Database):
 
     def release(self) -> None:
         connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is not None and connection.in_transaction:
+        if connection is None:
+            return
+        del self._local.connection
+        if connection.in_transaction:
             connection.rollback()
+        self._idle.append(connection)
 
     def leave(self) -> None:
-        connection: Connection | None = getattr(self._local, "connection", None)
-        if connection is not None:
-            connection.close()
-            del self._local.connection
+        self.release()
 
     def close(self) -> None:
         self.leave()
+        while self._idle:
+            self._idle.pop().close()
         self._writer.close()
 
 

@@ -163,11 +163,7 @@ def _draw(plan: Plan, request: RenderRequest, progress: _Progress) -> Image.Imag
     pixels, fine, detail = _QUALITY.get(request.quality, _QUALITY["standard"])
     scale = min(1.0, math.sqrt(pixels / (request.width * request.height)))
     size = (max(round(request.width * scale), 16), max(round(request.height * scale), 16))
-
-    def tick() -> None:
-        progress(canvas.image)
-
-    canvas = Canvas(size, fine, plan.palette, plan.detail * detail, tick)
+    canvas = Canvas(size, fine, plan.palette, plan.detail * detail, progress)
     scene = plan.motif
     rng = plan.random("sky")
     source = (canvas.width * rng.uniform(0.24, 0.76), canvas.height * rng.uniform(0.2, 0.4))

@@ -31,8 +31,8 @@ class Canvas:
     """An RGB image of `size` pixels, drawn in fine coordinates, `fine` of which make a pixel.
 
     `width`, `height` and `unit` (the shorter side) are in fine coordinates, as is all that a scene
-    draws. Every layer calls `tick` when it is down, which is where a render reports and may be
-    cancelled.
+    draws. Every layer calls `tick` when it is down, which tells the picture so far: there a render
+    reports and may be cancelled.
     """
 
     def __init__(
@@ -41,16 +41,22 @@ class Canvas:
         fine: int,
         palette: Palette,
         detail: float,
-        tick: Callable[[], None],
+        tell: Callable[[Image.Image], None],
     ) -> None:
         self.image = Image.new("RGB", size)
         self.fine = fine
         self.palette = palette
         self.detail = detail
-        self.tick = tick
+        # Given the picture, it needs no reference to this canvas: the two would keep each other,
+        # and the picture, in memory until Python looks for such circles.
+        self._tell = tell
         self.width = size[0] * fine
         self.height = size[1] * fine
         self.unit = min(self.width, self.height)
+
+    def tick(self) -> None:
+        """A layer is down."""
+        self._tell(self.image)
 
     def count(self, number: float, least: int = 1) -> int:
         """`number` of things at the usual detail, scaled to this render's."""
