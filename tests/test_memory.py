@@ -21,7 +21,7 @@ from test_graceful import children
 from test_start import GUNICORN, ROOT, Server
 
 pytestmark = [
-    pytest.mark.processes,
+    pytest.mark.slow,
     pytest.mark.sqlite_only("the driver of PostgreSQL is an extra, and takes its own"),
     pytest.mark.skipif(sys.platform != "linux", reason="What a process keeps is read in /proc."),
 ]
