@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
+from ports import free_port
 
 URL_VARIABLE = "SEIDRA_TEST_POSTGRESQL"
 
@@ -107,9 +107,7 @@ def _started(
     )
     if made.returncode != 0:
         raise RuntimeError(made.stdout + made.stderr)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     settings = (
         "listen_addresses=127.0.0.1",
         f"port={port}",

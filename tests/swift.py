@@ -9,7 +9,7 @@ from pathlib import Path
 
 from buckets import KEYS, BucketServer
 from conftest import wait_for
-from test_start import free_port
+from ports import free_port
 
 from soak import swift
 from soak.swift import MISSING, REASON

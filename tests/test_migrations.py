@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import environment
+from conftest import copy_instance, environment
 
 from seidra.config import Settings, packaged_dir
 from seidra.database import init_database, migrate
@@ -213,6 +213,24 @@ def filled(connection: Connection) -> Connection:
     for table in ROWS:
         insert(connection, table)
     return connection
+
+
+@pytest.fixture(scope="module")
+def filled_once(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """One for many tests."""
+    settings = copy_instance(template, tmp_path_factory.mktemp("filled") / "instance")
+    with closing(open_connection(settings.database_path)) as connection:
+        for table in ROWS:
+            insert(connection, table)
+        yield connection
+
+
+@pytest.fixture
+def tried(filled_once: Connection) -> Iterator[Connection]:
+    """A database with a row in every table, in a transaction that leaves nothing."""
+    filled_once.execute("BEGIN")
+    yield filled_once
+    filled_once.rollback()
 
 
 # -------------------------------------------------------------------------------------- up and down
@@ -754,24 +772,24 @@ def test_the_rows_that_the_constraints_are_tried_with_are_good(filled: Connectio
 
 
 @pytest.mark.parametrize(("table", "column"), NOT_NULL)
-def test_not_null(filled: Connection, table: str, column: str) -> None:
+def test_not_null(tried: Connection, table: str, column: str) -> None:
     if table == "nsfw_settings":
-        insert(filled, "users", **ANOTHER["users"])
+        insert(tried, "users", **ANOTHER["users"])
     with pytest.raises(
         sqlite3.IntegrityError, match=rf"NOT NULL constraint failed: {table}\.{column}$"
     ):
-        insert(filled, table, **ANOTHER[table] | {column: None})
+        insert(tried, table, **ANOTHER[table] | {column: None})
 
 
 @pytest.mark.parametrize(
     ("table", "column", "name", "value"),
     [(*check, value) for *check, values in CHECKS for value in values],
 )
-def test_check(filled: Connection, table: str, column: str, name: str, value: Any) -> None:
+def test_check(tried: Connection, table: str, column: str, name: str, value: Any) -> None:
     if table == "nsfw_settings":
-        insert(filled, "users", **ANOTHER["users"])
+        insert(tried, "users", **ANOTHER["users"])
     with pytest.raises(sqlite3.IntegrityError, match=f"CHECK constraint failed: {name}$"):
-        insert(filled, table, **ANOTHER[table] | {column: value})
+        insert(tried, table, **ANOTHER[table] | {column: value})
 
 
 def test_every_named_check_is_tried(connection: Connection) -> None:

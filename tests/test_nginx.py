@@ -21,7 +21,8 @@ from typing import Any
 
 import pytest
 from conftest import wait_for
-from test_start import GUNICORN, ROOT, Server, free_port
+from ports import free_port
+from test_start import GUNICORN, ROOT, Server
 
 from seidra.config import Settings
 

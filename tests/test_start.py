@@ -27,6 +27,7 @@ from typing import Any
 
 import pytest
 from conftest import ENGINE, PASSWORD, environment, wait_for
+from ports import free_port
 
 from seidra.config import Settings
 from seidra.database import init_database
@@ -710,12 +711,6 @@ def test_a_unix_socket_is_for_the_account_and_its_group(tmp_path: Path) -> None:
                 assert b'"status":"ok"' in b"".join(iter(lambda: client.recv(4096), b""))
             assert command == f"curl --unix-socket {path} http://localhost/api/health"
             server.stop()
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @cache

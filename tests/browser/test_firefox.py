@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, wait_for
 from played import server
-from test_start import Server, free_port
+from ports import free_port
+from test_start import Server
 from websockets.sync.client import ClientConnection, connect
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")

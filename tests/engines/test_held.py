@@ -88,6 +88,7 @@ def file(
         yield written
 
 
+@pytest.mark.slow
 def test_a_picture_is_held_once_from_its_server_to_its_file(file: Path, large: bytes) -> None:
     root = str(Path(__file__).resolve().parents[2])
     done = subprocess.run(
