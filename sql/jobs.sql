@@ -162,6 +162,8 @@ LIMIT :limit OFFSET :offset;
 -- family: which all:
 -- family: which status: AND status = :status AND (is_nsfw = FALSE OR :nsfw = TRUE)
 -- family: which one: AND id = :id AND (is_nsfw = FALSE OR EXISTS (SELECT 1 FROM nsfw_viewers AS v WHERE v.user_id = :user_id))
+-- family: type one: AND job_type = :job_type
+-- family: type any:
 SELECT
     j.id, j.status, j.progress, j.job_type, p.id AS persona_id, j.persona_revision, j.engine, j.prompt,
     j.negative_prompt, j.model_name, j.loras, j.parameters, j.count, j.metadata, j.is_nsfw, j.error_message,
@@ -170,7 +172,7 @@ SELECT
 FROM (
     SELECT id FROM generation_jobs
     WHERE user_id = :user_id AND is_nsfw = FALSE
-        AND (CAST(:job_type AS TEXT) IS NULL OR job_type = :job_type)
+        AND job_type = :job_type
     ORDER BY created_at DESC, id DESC
     LIMIT :limit OFFSET :offset
 ) AS page

@@ -102,7 +102,7 @@ def test_one_predicate_says_who_may_see_a_persona() -> None:
                     or name == "media.linked_avatar"
                 ), name
         asking[name] = len(found)
-    assert {"personas.get[seen]", "search.persona_page", "media.get", "jobs.page[all]"} <= set(
+    assert {"personas.get[seen]", "search.persona_page", "media.get", "jobs.page[all,any]"} <= set(
         asking
     )
 

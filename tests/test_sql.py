@@ -454,24 +454,6 @@ PLANS: dict[str, tuple[str, ...]] = {
     "jobs.matching[persona]": ("INDEX jobs_persona (persona_id=? AND user_id=?)",),
     # What waits is few, and here all of it is looked at, whatever its engine.
     "jobs.misdated": ("generation_jobs USING INDEX jobs_queue",),
-    "jobs.page[safe]": (
-        "INDEX jobs_created_safe (user_id=? AND is_nsfw=?)",
-        JOB,
-        ROWID,
-        FRAME,
-        PICTURES,
-        VIEWER,
-    ),
-    "jobs.page[all]": ("INDEX jobs_created (user_id=?)", JOB, ROWID, FRAME, PICTURES, VIEWER),
-    "jobs.page[status]": (
-        "INDEX jobs_status (user_id=? AND status=?)",
-        JOB,
-        ROWID,
-        FRAME,
-        PICTURES,
-        VIEWER,
-    ),
-    "jobs.page[one]": (JOB, ROWID, FRAME, PICTURES, VIEWER),
     "jobs.progress": (JOB,),
     "jobs.prunable": ("INDEX jobs_ended (completed_at<?)",),
     "jobs.prune": (JOB, "INDEX jobs_ended (completed_at<?)"),
@@ -860,6 +842,34 @@ for _order in ("created_at", "-created_at"):
             JOB,
             ROWID,
         ),
+    }
+for _type in ("one", "any"):
+    PLANS |= {
+        f"jobs.page[safe,{_type}]": (
+            "INDEX jobs_created_safe (user_id=? AND is_nsfw=?)",
+            JOB,
+            ROWID,
+            FRAME,
+            PICTURES,
+            VIEWER,
+        ),
+        f"jobs.page[all,{_type}]": (
+            "INDEX jobs_created (user_id=?)",
+            JOB,
+            ROWID,
+            FRAME,
+            PICTURES,
+            VIEWER,
+        ),
+        f"jobs.page[status,{_type}]": (
+            "INDEX jobs_status (user_id=? AND status=?)",
+            JOB,
+            ROWID,
+            FRAME,
+            PICTURES,
+            VIEWER,
+        ),
+        f"jobs.page[one,{_type}]": (JOB, ROWID, FRAME, PICTURES, VIEWER),
     }
 for _key, _name in (("created_at", "created"), ("updated_at", "updated"), ("name", "name")):
     for _order in (_key, f"-{_key}"):

@@ -226,8 +226,9 @@ def _text_of(path: Path, datum: QueryDatum) -> _Text:
         sql = datum.sql
         for (word, texts), name in zip(pieces.items(), names, strict=True):
             first = next(iter(texts.values()))
-            # A whole piece: `is_nsfw` is not the end of `m.is_nsfw`.
-            standing = re.compile(rf"(?<![\w.]){re.escape(first)}(?!\w)")
+            # A whole piece: `is_nsfw` is not the end of `m.is_nsfw`. It may be broken into lines.
+            written = re.escape(first).replace(r"\ ", r"\s+")
+            standing = re.compile(rf"(?<![\w.]){written}(?!\w)")
             if not first or not standing.search(sql):
                 raise StartError(
                     f"{path.name}: the first text of {word} does not stand in {datum.query_name}."

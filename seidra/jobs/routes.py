@@ -157,6 +157,7 @@ def _counted_page(
     rows = queries.jobs.page(
         connection,
         which="status" if filters["status"] else "all" if filters["nsfw"] else "safe",
+        type="one" if filters["job_type"] else "any",
         **filters,
         id=None,
         limit=size,

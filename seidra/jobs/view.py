@@ -27,6 +27,7 @@ def job_rows(connection: Connection, user_id: int, job_id: str) -> list[Row]:
     return queries.jobs.page(
         connection,
         which="one",
+        type="any",
         user_id=user_id,
         id=job_id,
         nsfw=True,

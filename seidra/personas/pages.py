@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from seidra.database.base import Connection, Row
 from seidra.database.queries import queries
 from seidra.personas import search
+from seidra.web.fields import page_reach
 
 
 def read_page(
@@ -61,6 +62,7 @@ def _page_with_shared(
         connection,
         by=cast(_Key, query["sort"].removeprefix("-")),
         direction="down" if query["sort"].startswith("-") else "up",
+        reach=page_reach(query),
         **page,
     )
     total += queries.personas.count(connection, user_id=user_id, nsfw=nsfw, favorite=None)

@@ -36,7 +36,7 @@ def found_ids(
     others = [word for word in words if word not in asked]
     # What a scan is asked for it looks for as it stands.
     patterns = [folding.like(word) for word in asked] if indexed else asked
-    patterns = patterns + ["%" if indexed else ""] * (_ASKED - len(patterns))
+    patterns = patterns + [""] * (_ASKED - len(patterns))
     return [
         queries.search.containing(
             connection,

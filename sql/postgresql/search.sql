@@ -15,14 +15,18 @@ SELECT SET_CONFIG('plan_cache_mode', 'force_custom_plan', TRUE);
 
 -- name: containing$
 -- The ids of all personas whose texts match each of some patterns; with none, of all. Four of them the index is asked
--- for (the pattern % where there are fewer); in the form that no index serves, all are looked for in the owner's texts:
--- words without a trigram of letters and digits, for which the index would be read whole, or for an owner of few.
--- family: by index: search_text LIKE :word_1 AND search_text LIKE :word_2 AND search_text LIKE :word_3 AND search_text LIKE :word_4
--- family: by scan: STRPOS(search_text, :word_1) > 0 AND STRPOS(search_text, :word_2) > 0 AND STRPOS(search_text, :word_3) > 0 AND STRPOS(search_text, :word_4) > 0
+-- for; in the form that no index serves, all are looked for in the owner's texts: words without a trigram of letters and
+-- digits, for which the index would be read whole, or for an owner of few. Where there are fewer words, the empty ones
+-- are no condition in a plan for values.
+-- family: by index: search_text LIKE :word_1 AND (:word_2 = '' OR search_text LIKE :word_2) AND (:word_3 = '' OR search_text LIKE :word_3) AND (:word_4 = '' OR search_text LIKE :word_4)
+-- family: by scan: (:word_1 = '' OR STRPOS(search_text, :word_1) > 0) AND (:word_2 = '' OR STRPOS(search_text, :word_2) > 0) AND (:word_3 = '' OR STRPOS(search_text, :word_3) > 0) AND (:word_4 = '' OR STRPOS(search_text, :word_4) > 0)
 SELECT '[' || COALESCE(STRING_AGG(CAST(persona_id AS TEXT), ','), '') || ']'
 FROM persona_texts
 WHERE user_id = CAST(:user_id AS BIGINT)
-    AND search_text LIKE :word_1 AND search_text LIKE :word_2 AND search_text LIKE :word_3 AND search_text LIKE :word_4
+    AND search_text LIKE :word_1
+    AND (:word_2 = '' OR search_text LIKE :word_2)
+    AND (:word_3 = '' OR search_text LIKE :word_3)
+    AND (:word_4 = '' OR search_text LIKE :word_4)
     AND (CARDINALITY(CAST(:others AS TEXT[])) = 0 OR search_text || '' LIKE ALL(CAST(:others AS TEXT[])))
     AND (is_nsfw = FALSE OR :nsfw = TRUE)
     AND (CAST(:favorite AS BOOLEAN) IS NULL OR is_favorite = :favorite);

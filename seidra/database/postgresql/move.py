@@ -49,9 +49,13 @@ WHERE c.relnamespace = CURRENT_SCHEMA()::REGNAMESPACE AND c.relkind = 'r' AND a.
 _SETTINGS = (
     # One side waits for the other, for as long as it takes.
     "SET idle_in_transaction_session_timeout = 0",
-    "SET maintenance_work_mem = '128MB'",
+    "SET maintenance_work_mem = '256MB'",
     "SET max_parallel_workers_per_gather = 0",
     "SET plan_cache_mode = auto",
+    # Foreign keys are checked by one join over all rows, not by a look into an index for each.
+    "SET enable_seqscan = on",
+    "SET enable_hashjoin = on",
+    "SET enable_mergejoin = on",
 )
 
 
