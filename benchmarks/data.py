@@ -15,6 +15,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -86,6 +87,10 @@ def ensure(sizes: Sizes, copy: Callable[[sqlite3.Connection, Path], None]) -> di
         known: dict[str, Any] = json.loads(stamp.read_text())
         if known["fingerprint"] == wanted:
             _tidy(sizes)
+            if not (folder / "fastapi.db").exists():
+                # Made by a run that asks the peer nothing.
+                with closing(open_connection(folder / "seidra.db")) as connection:
+                    copy(connection, folder / "fastapi.db")
             return known
     print(f"Making the database ({sizes.total:,} personas, jobs and media each) ...", flush=True)
     shutil.rmtree(folder, ignore_errors=True)

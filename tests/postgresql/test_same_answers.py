@@ -515,6 +515,28 @@ def test_lists_and_searches_read_the_rows_of_their_account(
     assert (by_index > 0) == (many == 0)
 
 
+@pytest.mark.parametrize("path", ["/api/media?tag=ocean", "/api/media?lora=film-grain"])
+def test_media_by_tag_or_lora_are_read_of_their_account_where_few_are(
+    both: Both, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    database = services_of(both.postgresql).database
+    database.fold_counters()
+    with psycopg.connect(cast(Any, database).url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+    with closing(open_pg(cast(Any, database).url)) as connection:
+        connection.execute("BEGIN", {})
+        steps = [
+            step
+            for asked in asked_by(both, path, monkeypatch)
+            for step in plans_of(connection, asked)
+            if step.get("Relation Name") == "media_items"
+        ]
+        connection.execute("ROLLBACK", {})
+    assert any(rows_read(step) for step in steps)
+    assert max(rows_read(step) for step in steps) <= PERSONAS["alice"]
+    assert all(step["Node Type"] != "Seq Scan" for step in steps)
+
+
 def test_a_word_that_the_index_cannot_see_is_not_looked_for_in_it(
     crowded: Both, monkeypatch: pytest.MonkeyPatch
 ) -> None:
