@@ -108,6 +108,8 @@ class Databases:
             name = f"seidra_{hashlib.sha256(f'copy {folder}'.encode()).hexdigest()[:24]}"
             self._ask(f"CREATE DATABASE {name} TEMPLATE {source.name}")
             copy = _Copy(name, source)
+        if folder in self._names:
+            self._ask(f"DROP DATABASE {self._names[folder]} WITH (FORCE)")
         copy.uses += 1
         copy.threads = frozenset(threading.enumerate())
         self._names[folder] = copy.name

@@ -60,9 +60,12 @@ def flask(instance: Path) -> Flask_:
 
 
 @pytest.fixture
-def ready(flask: Flask_, instance: Path, template: Path) -> Settings:
+def ready(
+    flask: Flask_, instance: Path, template: Path, monkeypatch: pytest.MonkeyPatch
+) -> Settings:
     """The settings of an initialised instance."""
-    copy_instance(template, instance)
+    copied = copy_instance(template, instance)
+    monkeypatch.setenv("SEIDRA_DATABASE_URL", copied.database_url)
     return get_settings()
 
 
