@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from conftest import environment
+from conftest import ENGINE, environment
 from test_start import FirstStart, variables
 
 pytestmark = pytest.mark.slow
@@ -129,9 +129,8 @@ def test_an_installed_wheel_initialises_and_serves_outside_of_the_checkout(
     applied = checked(
         "-m", "flask", "db", "status", cwd=tmp_path, path=installed, **variables
     ).splitlines()
-    migrations = [
-        path for path in (ROOT / "migrations").glob("*.sql") if ".rollback" not in path.name
-    ]
+    folder = ROOT / "migrations" / ("" if ENGINE == "sqlite" else ENGINE)
+    migrations = [path for path in folder.glob("*.sql") if ".rollback" not in path.name]
     assert len(applied) == len(migrations)
     assert all(line.startswith("applied") for line in applied)
 
@@ -200,7 +199,7 @@ def test_an_editable_install_runs_from_the_checkout(copy: Path, tmp_path: Path) 
 def test_an_incomplete_installation_is_a_clear_error(installed: Path, tmp_path: Path) -> None:
     broken = tmp_path / "site"
     shutil.copytree(installed, broken)
-    for file in (broken / "seidra" / "migrations").glob("*.sql"):
+    for file in (broken / "seidra" / "migrations").rglob("*.sql"):
         file.unlink()
     done = run(
         "-m", "flask", "init", cwd=tmp_path, path=broken, **environment(tmp_path / "instance")
