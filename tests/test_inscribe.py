@@ -96,6 +96,8 @@ def test_what_has_no_room_or_is_no_whole_picture_stays_as_it_is(form: str) -> No
     for cut in range(len(data) - 1, 0, -7):
         b"".join(inscribe(data[:cut], TYPES[form], ASCII))
     assert inscribe(b"", TYPES[form], ASCII) == [b""]
+    empty = b"RIFF\4\0\0\0WEBP"
+    assert inscribe(empty, TYPES[form], ASCII) == [empty]
     assert inscribe(data, "image/gif", ASCII) == [data]
     if form == "JPEG":
         assert inscribe(data, TYPES[form], "海" * 40_000) == [data]

@@ -173,7 +173,7 @@ def _text(raw: bytes) -> str:
 
 
 def _read_jpeg(data: bytes, carried: Carried) -> None:
-    for number, (marker, segment) in enumerate(jpeg_segments(data)):
+    for number, (marker, segment, _) in enumerate(jpeg_segments(data)):
         if number > _MAX_PARTS:
             raise OSError("It has too many parts.")
         body = segment[4:]

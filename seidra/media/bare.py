@@ -8,16 +8,21 @@ side without it.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable
 
 from seidra.media.chunks import (
     EXIF,
+    EXIF_SEGMENT,
+    JFIF_SEGMENT,
     JPEG_END,
     JPEG_SCAN,
     PNG,
+    WEBP_EXIF,
+    exif_segment,
     jpeg_segments,
+    png_chunk,
     png_chunks,
+    webp_chunk,
     webp_chunks,
     whole,
 )
@@ -29,13 +34,11 @@ _PNG_CHUNKS = frozenset(
 )
 _WEBP_CHUNKS = frozenset([b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP"])
 
-_APPLICATION = {0xE0: b"JFIF\x00", 0xE2: b"ICC_PROFILE\x00", 0xEE: b"Adobe"}
+_APPLICATION = {JFIF_SEGMENT: b"JFIF\x00", 0xE2: b"ICC_PROFILE\x00", 0xEE: b"Adobe"}
 """The segments of applications that say how a JPEG's colours and size are meant, by marker."""
 _JPEG_MARKERS = frozenset([*range(0xC0, 0xD0), JPEG_SCAN, 0xDB, 0xDC, 0xDD]) - {0xC8}
-_EXIF_SEGMENT = 0xE1
-
 _ORIENTATION = 0x0112
-_WEBP_EXIF, _WEBP_XMP = 0x08, 0x04
+_WEBP_XMP = 0x04
 
 
 def bare_picture(data: bytes, mime_type: str) -> bytes:
@@ -56,28 +59,23 @@ def _bare_png(data: bytes) -> bytes:
         elif chunk.kind in _PNG_CHUNKS:
             kept.append(data[chunk.start : chunk.end])
     if orientation != 1:
-        body = b"eXIf" + _exif_of(orientation)
         # After IHDR, and so before the picture.
-        kept.insert(
-            2, struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-        )
+        kept.insert(2, png_chunk(b"eXIf", _exif_of(orientation)))
     return b"".join(kept)
 
 
 def _bare_jpeg(data: bytes) -> bytes:
     kept, orientation = [data[:2]], 1
-    for marker, segment in jpeg_segments(data):
-        if marker == _EXIF_SEGMENT and segment[4:].startswith(EXIF):
+    for marker, segment, _ in jpeg_segments(data):
+        if marker == EXIF_SEGMENT and segment[4:].startswith(EXIF):
             orientation = _orientation(segment[4 + len(EXIF) :])
         elif marker in _JPEG_MARKERS or (
             marker in _APPLICATION and segment[4:].startswith(_APPLICATION[marker])
         ):
             kept.append(segment)
     if orientation != 1:
-        body = EXIF + _exif_of(orientation)
-        segment = struct.pack(">BBH", 0xFF, _EXIF_SEGMENT, len(body) + 2) + body
         # JFIF's own segment is the first where there is one.
-        kept.insert(2 if kept[1][1] == 0xE0 else 1, segment)
+        kept.insert(2 if kept[1][1] == JFIF_SEGMENT else 1, exif_segment(_exif_of(orientation)))
     return b"".join([*kept, bytes([0xFF, JPEG_END])])
 
 
@@ -92,15 +90,12 @@ def _bare_webp(data: bytes) -> bytes:
     if not kept:
         raise OSError("The picture is damaged.")
     if kept[0][0] == b"VP8X":
-        flags = kept[0][1][0] & ~(_WEBP_EXIF | _WEBP_XMP)
+        flags = kept[0][1][0] & ~(WEBP_EXIF | _WEBP_XMP)
         if orientation != 1:
-            flags |= _WEBP_EXIF
+            flags |= WEBP_EXIF
             kept.append((b"EXIF", _exif_of(orientation)))
         kept[0] = (b"VP8X", bytes([flags]) + kept[0][1][1:])
-    chunks = b"".join(
-        struct.pack("<4sI", kind, len(body)) + body + b"\x00" * (len(body) % 2)
-        for kind, body in kept
-    )
+    chunks = b"".join(webp_chunk(kind, body) for kind, body in kept)
     return struct.pack("<4sI4s", b"RIFF", len(chunks) + 4, b"WEBP") + chunks
 
 

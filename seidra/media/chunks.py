@@ -1,22 +1,28 @@
 """The parts that the files of pictures are made of: chunks of PNG and WebP, segments of JPEG.
 
 Each walk raises OSError, IndexError or struct.error for what is no whole picture of its type;
-`whole` makes OSError of all three. What lies behind a picture's end is no part of it.
+`whole` makes OSError of all three. What lies behind a picture's end is no part of it. Of a view of
+the file (memoryview) all parts are views: nothing is copied.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG_START, JPEG_END, JPEG_SCAN = 0xD8, 0xD9, 0xDA
 _JPEG = bytes([0xFF, JPEG_START])
 EXIF = b"Exif\x00\x00"
 """What EXIF begins with in a JPEG, and in some WebPs."""
+
+JFIF_SEGMENT, EXIF_SEGMENT = 0xE0, 0xE1
+WEBP_EXIF = 0x08
+"""The flag of an extended WebP that has EXIF."""
 
 _FILLED = re.compile(rb"\xff*")
 """A marker may begin with any number of these bytes."""
@@ -25,13 +31,24 @@ _NEXT_MARKER = re.compile(rb"\xff+[^\x00\xd0-\xd7\xff]")
 """What ends the data of a scan: no stuffed byte, and no restart."""
 
 
-class Chunk(NamedTuple):
+Data = TypeVar("Data", bytes, memoryview)
+
+
+class Chunk(NamedTuple, Generic[Data]):
     """A part of a PNG or WebP: its kind, its body, and from where to where all of it stands in the
     file."""
 
     kind: bytes
-    body: bytes
+    body: Data
     start: int
+    end: int
+
+
+class Segment(NamedTuple, Generic[Data]):
+    """A part of a JPEG: its marker, all of it, and where it ends in the file."""
+
+    marker: int
+    whole: Data
     end: int
 
 
@@ -53,9 +70,9 @@ def type_of(data: bytes) -> str | None:
     return "image/webp" if data[:4] == b"RIFF" and data[8:12] == b"WEBP" else None
 
 
-def png_chunks(data: bytes) -> Iterator[Chunk]:
+def png_chunks(data: Data) -> Iterator[Chunk[Data]]:
     """The chunks of a PNG, IEND as the last."""
-    if not data.startswith(PNG):
+    if data[: len(PNG)] != PNG:
         raise OSError("The picture is no PNG.")
     at, kind = len(PNG), b""
     while kind != b"IEND":
@@ -67,10 +84,9 @@ def png_chunks(data: bytes) -> Iterator[Chunk]:
         at = end
 
 
-def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The segments of a JPEG after its start, each whole and by its marker, a scan with its
-    data."""
-    if not data.startswith(_JPEG):
+def jpeg_segments(data: Data) -> Iterator[Segment[Data]]:
+    """The segments of a JPEG after its start, a scan with its data."""
+    if data[: len(_JPEG)] != _JPEG:
         raise OSError("The picture is no JPEG.")
     at = 2
     while True:
@@ -90,11 +106,11 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
             if following is None:
                 raise OSError("The picture is not whole.")
             end = following.start()
-        yield marker, data[at:end]
+        yield Segment(marker, data[at:end], end)
         at = end
 
 
-def webp_chunks(data: bytes) -> Iterator[Chunk]:
+def webp_chunks(data: Data) -> Iterator[Chunk[Data]]:
     """The chunks of a WebP."""
     riff, size, webp = struct.unpack_from("<4sI4s", data)
     if (riff, webp) != (b"RIFF", b"WEBP") or size + 8 > len(data):
@@ -108,3 +124,20 @@ def webp_chunks(data: bytes) -> Iterator[Chunk]:
         end = at + 8 + length + length % 2
         yield Chunk(kind, body, at, end)
         at = end
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk of a PNG as it is written."""
+    checked = kind + body
+    return struct.pack(">I", len(body)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+
+def exif_segment(exif: bytes) -> bytes:
+    """The segment of a JPEG that holds EXIF. Raises struct.error for more than it has room for."""
+    body = EXIF + exif
+    return struct.pack(">BBH", 0xFF, EXIF_SEGMENT, len(body) + 2) + body
+
+
+def webp_chunk(kind: bytes, body: bytes) -> bytes:
+    """A chunk of a WebP as it is written."""
+    return struct.pack("<4sI", kind, len(body)) + body + b"\x00" * (len(body) % 2)
