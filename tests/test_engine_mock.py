@@ -23,12 +23,14 @@ from seidra.engines.base import (
     Picture,
     RenderCancelled,
     RenderContext,
+    RenderedImage,
     RenderRequest,
 )
 from seidra.engines.mock import MockEngine, lettering
 from seidra.engines.mock.canvas import Canvas
 from seidra.engines.mock.lettering import legible
 from seidra.engines.mock.plan import make_plan
+from seidra.media.inscribe import inscribe
 
 PERSONA = RenderRequest(
     "portrait of a mermaid by the ocean, moon", 7, 256, 256, title="Marina", tags=["sea", "calm"]
@@ -42,7 +44,13 @@ def render(request: RenderRequest, context: RenderContext | None = None) -> byte
         request.width,
         request.height,
     )
-    return rendered.data
+    return stored(request, rendered)
+
+
+def stored(request: RenderRequest, rendered: RenderedImage) -> bytes:
+    """A picture's file, which says how it was made."""
+    text = infotext.write(infotext.of_picture(request, rendered))
+    return b"".join(inscribe(rendered.data, rendered.mime_type, text))
 
 
 def picture(data: bytes) -> Image.Image:
@@ -237,7 +245,7 @@ def test_each_picture_says_its_own_seed() -> None:
         PERSONA, width=64, height=64, pictures=(Picture(0, 7), Picture(1, 8), Picture(2, 2**63 - 1))
     )
     said = [
-        infotext.read(picture(image.data).info["parameters"]).seed
+        infotext.read(picture(stored(request, image)).info["parameters"]).seed
         for image in MockEngine().render(request, RenderContext())
     ]
     assert said == [7, 8, 2**63 - 1]

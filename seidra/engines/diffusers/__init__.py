@@ -23,9 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
-from seidra.engines import infotext, samplers
+from seidra.engines import samplers
 from seidra.engines.base import (
     Capabilities,
     Engine,
@@ -157,8 +156,8 @@ class DiffusersEngine(Engine):
                 permanent=True,
                 code="black_picture",
             )
-        rendered = RenderedImage(
-            b"",
+        return RenderedImage(
+            _encoded(image),
             "image/png",
             made.width,
             made.height,
@@ -168,8 +167,6 @@ class DiffusersEngine(Engine):
             used={**used, "width": made.width, "height": made.height, "device": made.device},
             dropped=dropped,
         )
-        text = infotext.write(infotext.of_picture(request, rendered))
-        return replace(rendered, data=_encoded(image, text))
 
     def _made(self, order: Order, context: RenderContext, report: Any) -> Made:
         """Send the order and watch until the picture is there. Whoever leaves in between leaves no
@@ -403,10 +400,8 @@ def _named(found: Mapping[str, Model], mapped: Mapping[str, Mapping[str, Any]]) 
     return named
 
 
-def _encoded(image: Image.Image, text: str) -> bytes:
-    """The picture as PNG, with how it was made."""
-    chunks = PngInfo()
-    chunks.add_text("parameters", text)
+def _encoded(image: Image.Image) -> bytes:
+    """The picture as PNG."""
     file = io.BytesIO()
-    image.save(file, "PNG", compress_level=3, compress_type=zlib.Z_FILTERED, pnginfo=chunks)
+    image.save(file, "PNG", compress_level=3, compress_type=zlib.Z_FILTERED)
     return file.getvalue()

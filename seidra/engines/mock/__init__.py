@@ -16,7 +16,6 @@ from dataclasses import replace
 
 from PIL import Image
 
-from seidra.engines import infotext
 from seidra.engines.base import (
     Capabilities,
     Engine,
@@ -94,8 +93,10 @@ class MockEngine(Engine):
             plan = make_plan(alone)
             image = _draw(plan, alone, progress)
             image = _finish(image, plan, alone, progress)
-            made = RenderedImage(
-                b"",
+            data = finish.encode(image)
+            progress.end_picture()
+            yield RenderedImage(
+                data,
                 "image/png",
                 request.width,
                 request.height,
@@ -109,9 +110,6 @@ class MockEngine(Engine):
                 seed=picture.seed,
                 dropped=_dropped(request),
             )
-            data = finish.encode(image, infotext.write(infotext.of_picture(alone, made)))
-            progress.end_picture()
-            yield replace(made, data=data)
 
 
 def _dropped(request: RenderRequest) -> list[str]:

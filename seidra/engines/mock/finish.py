@@ -55,11 +55,9 @@ def grain(image: Image.Image, rng: random.Random) -> Image.Image:
     return ImageChops.add(image, sheet, 1, -1)
 
 
-def encode(image: Image.Image, infotext: str) -> bytes:
-    """`image` as a PNG that says how it was made; text outside Latin-1 goes into an iTXt chunk."""
+def encode(image: Image.Image) -> bytes:
+    """`image` as a PNG."""
     chunks = PngInfo()
-    # add_text writes tEXt, and by itself turns to iTXt where the text is not Latin-1.
-    chunks.add_text("parameters", infotext)
     chunks.add_text("Software", "SEIDRA mock engine")
     file = io.BytesIO()
     # Gradients under grain repeat in runs or not at all: run lengths are both faster and smaller
