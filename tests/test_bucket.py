@@ -159,6 +159,14 @@ def test_a_large_file_goes_in_parts_and_is_read_where_it_is_sought(files: Files)
         assert file.read(1) == b""
 
 
+@pytest.mark.parametrize("size", [3, 5_000_000])
+def test_a_file_may_come_in_pieces(files: Files, size: int) -> None:
+    files.put(KEY, [b"a" * size, memoryview(b"b" * size)], "image/png")
+    assert read(files, KEY) == b"a" * size + b"b" * size
+    # Large ones go by a file, which is gone.
+    assert files.temporary(-1) == []
+
+
 def test_what_is_adopted_is_taken_back_when_the_rest_fails(files: Files) -> None:
     def unpacked() -> Path:
         folder = files.temporary_path("restore")

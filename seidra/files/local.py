@@ -21,7 +21,7 @@ from seidra.config import Settings
 from seidra.errors import StartError
 from seidra.files.base import Handover, Stored
 from seidra.files.keys import EXTENSIONS, derived_key, match_key
-from seidra.files.temporary import TemporaryFiles, private
+from seidra.files.temporary import TemporaryFiles
 
 _THUMBNAIL = 320
 """The size of the thumbnails of 0.1, whose names do not say it."""
@@ -56,16 +56,8 @@ class LocalFiles(TemporaryFiles):
     def put(self, key: str, data: bytes | Sequence[bytes | memoryview], mime_type: str) -> None:
         """Store a file, which may come in pieces: whole and on the disk when this returns, or not
         at all. Raises OSError."""
-        part = self.temporary_path("put")
-        try:
-            with builtins.open(part, "xb", opener=private) as file:
-                file.writelines([data] if isinstance(data, bytes) else data)
+        with self.written([data] if isinstance(data, bytes) else data) as part:
             self.put_file(key, part, mime_type)
-        except BaseException:
-            # Of all things on a full disk.
-            with contextlib.suppress(OSError):
-                part.unlink()
-            raise
 
     def put_file(self, key: str, source: Path, mime_type: str) -> None:
         """The same of a file that is whole and among the temporary ones, where it is no more

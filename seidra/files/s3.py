@@ -6,7 +6,6 @@ of SEIDRA_MEDIA_URL, and carries its type.
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import io
 import itertools
@@ -24,7 +23,7 @@ from seidra.config import BUCKET_KEYS, Settings
 from seidra.errors import StartError
 from seidra.files.base import Handover, Stored, StoreUnavailable
 from seidra.files.keys import EXTENSIONS, match_key
-from seidra.files.temporary import TemporaryFiles, private
+from seidra.files.temporary import TemporaryFiles
 
 try:
     import obstore
@@ -105,19 +104,13 @@ class BucketFiles(TemporaryFiles):
 
     def put(self, key: str, data: bytes | Sequence[bytes | memoryview], mime_type: str) -> None:
         """Store a file, which may come in pieces: whole when this returns, or not at all."""
-        if isinstance(data, bytes):
-            self._put(key, data, mime_type)
-        elif len(data) == 1:
-            self._put(key, bytes(data[0]), mime_type)
+        pieces = [data] if isinstance(data, bytes) else data
+        if len(pieces) == 1 or sum(map(len, pieces)) <= _PART:
+            self._put(key, b"".join(pieces), mime_type)
         else:
             # Together they would be held twice.
-            part = self.temporary_path("put")
-            try:
-                with builtins.open(part, "xb", opener=private) as file:
-                    file.writelines(data)
+            with self.written(pieces) as part:
                 self.put_file(key, part, mime_type)
-            finally:
-                part.unlink(missing_ok=True)
 
     def put_file(self, key: str, source: Path, mime_type: str) -> None:
         """The same of a file that is whole and among the temporary ones, where it is no more

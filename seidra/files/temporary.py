@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 METRICS = "metrics"
@@ -21,6 +22,21 @@ class TemporaryFiles:
     def temporary_path(self, kind: str) -> Path:
         """Where a new temporary file may be made."""
         return self._tmp / f"{kind}-{os.getpid()}-{os.urandom(6).hex()}"
+
+    @contextlib.contextmanager
+    def written(self, pieces: Iterable[bytes | memoryview]) -> Iterator[Path]:
+        """A new temporary file with these bytes, which the block moves to its place; where it
+        fails, nothing stays. Raises OSError."""
+        path = self.temporary_path("put")
+        try:
+            with open(path, "xb", opener=private) as file:
+                file.writelines(pieces)
+            yield path
+        except BaseException:
+            # Of all things on a full disk.
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
 
     def temporary(self, older_than: float) -> list[Path]:
         """What lies among the temporary files and is older than that many seconds: of processes
