@@ -6,7 +6,6 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from benchmarks.data import ROOT, WORK, Sizes, environment
+from soak.ports import free_port
 
 _DEADLINE = 30.0
 """Seconds in which a server must answer."""
@@ -136,7 +136,7 @@ class Server:
 
 def seidra(sizes: Sizes, **changes: str) -> Server:
     """SEIDRA under gunicorn; `changes` are settings that differ: `web_workers="1"`."""
-    port = _free_port()
+    port = free_port()
     variables = environment(sizes) | {
         f"SEIDRA_{name.upper()}": value for name, value in changes.items()
     }
@@ -151,7 +151,7 @@ def seidra(sizes: Sizes, **changes: str) -> Server:
 
 def alone(folder: Path) -> Server:
     """SEIDRA under gunicorn on an empty instance in `folder`, where all have an account at once."""
-    port = _free_port()
+    port = free_port()
     variables = {
         "SEIDRA_DATABASE_URL": f"sqlite:///{folder / 'seidra.db'}",
         "SEIDRA_BIND": f"127.0.0.1:{port}",
@@ -167,7 +167,7 @@ def alone(folder: Path) -> Server:
 def bare_flask(sizes: Sizes, listed: Path, created: Path) -> Server:
     """The floor: a Flask app that gives the bytes of these files, under SEIDRA's gunicorn
     settings."""
-    port = _free_port()
+    port = free_port()
     variables = environment(sizes) | {"SEIDRA_BIND": f"127.0.0.1:{port}", "BARE_LIST": str(listed)}
     variables["BARE_CREATED"] = str(created)
     config = ROOT / "benchmarks" / "peers" / "bare.conf.py"
@@ -176,7 +176,7 @@ def bare_flask(sizes: Sizes, listed: Path, created: Path) -> Server:
 
 def fastapi(sizes: Sizes) -> Server:
     """The FastAPI + SQLAlchemy service: 2 uvicorn workers."""
-    port = _free_port()
+    port = free_port()
     variables = {
         "PEER_DATABASE_URL": f"sqlite:///{WORK / sizes.name / 'fastapi.db'}",
         "PEER_SECRET": environment(sizes)["SEIDRA_JWT_SECRET"],
@@ -203,7 +203,7 @@ def soul(sizes: Sizes) -> Server:
     npm installs it into the work folder and compiles its SQLite, a minute the first time. Raises
     CalledProcessError.
     """
-    port, here, folder = _free_port(), ROOT / "benchmarks" / "peers" / "soul", WORK / "soul"
+    port, here, folder = free_port(), ROOT / "benchmarks" / "peers" / "soul", WORK / "soul"
     folder.mkdir(exist_ok=True)
     shutil.copy(here / "package.json", folder)
     subprocess.run(
@@ -225,13 +225,6 @@ def soul(sizes: Sizes) -> Server:
 
 def _program(name: str) -> str:
     return str(Path(sys.executable).parent / name)
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _resident(pid: int) -> float:

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from seidra.config import Settings
+from soak.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "a long phrase"
@@ -25,9 +25,7 @@ class Instance:
     """Settings, a server and workers that share one database. `close` kills what still runs."""
 
     def __init__(self, folder: Path, **more: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         own = {
             "SEIDRA_DATABASE_URL": f"sqlite:////{str(folder / 'seidra.db').lstrip('/')}",
             "SEIDRA_BIND": f"127.0.0.1:{self.port}",

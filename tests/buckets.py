@@ -12,7 +12,8 @@ from pathlib import Path
 import obstore
 from conftest import wait_for
 from obstore.store import S3Store
-from ports import free_port
+
+from soak.ports import free_port
 
 KEYS = {"AWS_ACCESS_KEY_ID": "seidra:tests", "AWS_SECRET_ACCESS_KEY": "a-secret-of-tests"}
 SECRET = "0123456789abcdef" * 2

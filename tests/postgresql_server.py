@@ -16,7 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import psycopg
-from ports import free_port
+
+from soak.ports import free_port
 
 URL_VARIABLE = "SEIDRA_TEST_POSTGRESQL"
 

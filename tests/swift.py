@@ -9,9 +9,9 @@ from pathlib import Path
 
 from buckets import KEYS, BucketServer
 from conftest import wait_for
-from ports import free_port
 
 from soak import swift
+from soak.ports import free_port
 from soak.swift import MISSING, REASON
 
 __all__ = ["MISSING", "PAGE", "REASON", "SwiftServer", "swift_server"]

@@ -21,10 +21,10 @@ from typing import Any
 
 import pytest
 from conftest import wait_for
-from ports import free_port
 from test_start import GUNICORN, ROOT, Server
 
 from seidra.config import Settings
+from soak.ports import free_port
 
 NGINX = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 

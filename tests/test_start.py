@@ -27,10 +27,10 @@ from typing import Any
 
 import pytest
 from conftest import ENGINE, PASSWORD, environment, wait_for
-from ports import free_port
 
 from seidra.config import Settings
 from seidra.database import init_database
+from soak.ports import free_port
 
 pytestmark = [
     pytest.mark.slow,

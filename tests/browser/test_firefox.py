@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 from conftest import PASSWORD, wait_for
 from played import server
-from ports import free_port
 from test_start import Server
 from websockets.sync.client import ClientConnection, connect
+
+from soak.ports import free_port
 
 FIREFOX = shutil.which("firefox-esr") or shutil.which("firefox")
 

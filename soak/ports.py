@@ -1,4 +1,4 @@
-"""Ports for the servers that tests start in processes of their own."""
+"""Ports for the servers that tests, benchmarks and the soak start in processes of their own."""
 
 from __future__ import annotations
 
